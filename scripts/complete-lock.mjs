@@ -1,0 +1,66 @@
+// Completes package-lock.json with the optional packages of the platforms that are not this one.
+//
+// npm 11 leaves them out of the lock when the registry does not serve them, and then `npm ci` refuses its own lock
+// ("Missing: … from lock file"). What is missing is known without asking anybody: the parent's manifest in the lock
+// gives name and version, and the name of a platform package says which platform it is for.
+import { readFileSync, writeFileSync } from 'node:fs';
+
+const file = new URL('../package-lock.json', import.meta.url);
+const lock = JSON.parse(readFileSync(file, 'utf8'));
+const { packages } = lock;
+
+const systems = ['aix', 'android', 'darwin', 'freebsd', 'linux', 'netbsd', 'openbsd', 'openharmony', 'sunos', 'win32'];
+const cpus = ['arm', 'arm64', 'ia32', 'loong64', 'mips64el', 'ppc64', 'riscv64', 's390x', 'wasm32', 'x64'];
+
+/** `os`, `cpu` and `libc` of a platform package, read off its name: `@rollup/rollup-linux-arm64-musl`. */
+function platformOf(name) {
+  const words = name.split(/[/@-]/);
+  const os = words.filter((word) => systems.includes(word));
+  const cpu = words.filter((word) => cpus.includes(word));
+  if (os.length !== 1 || cpu.length !== 1)
+    throw new Error(`${name} does not name one platform: add it to the lock by hand`);
+  if (os[0] !== 'linux') return { os, cpu };
+  if (words.some((word) => word.startsWith('musl'))) return { os, cpu, libc: ['musl'] };
+  if (words.some((word) => word.startsWith('gnu'))) return { os, cpu, libc: ['glibc'] };
+  return { os, cpu };
+}
+
+/** Where Node would find `name` from `path`: the nearest node_modules upwards that has it. */
+function lookUp(path, name) {
+  for (let from = path; ; from = from.slice(0, from.lastIndexOf('node_modules/')).replace(/\/$/, '')) {
+    const found = `${from === '' ? '' : `${from}/`}node_modules/${name}`;
+    if (packages[found]?.version !== undefined) return found;
+    if (from === '') return undefined;
+  }
+}
+
+const added = [];
+for (const [path, parent] of Object.entries(packages)) {
+  for (const [name, range] of Object.entries(parent.optionalDependencies ?? {})) {
+    const exact = /^[~^=]?(\d+\.\d+\.\d+(?:-[\w.-]+)?)$/.exec(range)?.[1];
+    const found = lookUp(path, name);
+    if (found !== undefined && (range !== exact || packages[found].version === exact)) continue;
+    if (exact === undefined)
+      throw new Error(`${name}@${range}, wanted by ${path}: no version to be read off the range`);
+    const at = found === undefined ? `node_modules/${name}` : `${path}/node_modules/${name}`;
+    const { os, cpu, libc } = platformOf(name);
+    // in npm's own order of keys, so that its next write changes nothing
+    packages[at] = {
+      version: exact,
+      cpu,
+      ...(parent.dev ? { dev: true } : {}),
+      ...(libc ? { libc } : {}),
+      ...(parent.license ? { license: parent.license } : {}),
+      optional: true,
+      os,
+      ...(parent.engines ? { engines: parent.engines } : {}),
+    };
+    added.push(`${name}@${exact}`);
+  }
+}
+
+lock.packages = Object.fromEntries(Object.entries(packages).sort(([a], [b]) => a.localeCompare(b, 'en')));
+writeFileSync(file, `${JSON.stringify(lock, null, 2)}\n`);
+console.log(
+  added.length === 0 ? 'package-lock.json was complete' : `added to package-lock.json:\n  ${added.join('\n  ')}`,
+);

@@ -1,0 +1,36 @@
+/**
+ * Every error that the library raises by itself. pg's own errors are never replaced: they pass through,
+ * or stand as `cause` where the library must say more than pg can know.
+ */
+
+/** The stable codes of {@link LadderError}. Match on these, never on messages. */
+export type LadderErrorCode =
+  | 'LADDER_INVALID_OPTIONS'
+  | 'LADDER_CLOSED'
+  | 'LADDER_NO_CANDIDATE'
+  | 'LADDER_WRITE_OUTCOME_UNKNOWN'
+  | 'LADDER_POSITION_UNAVAILABLE';
+
+// `import` and `require` load different copies of this file; the registered symbol is what both agree on.
+const brand = Symbol.for('pg-ladder.error');
+
+/** The base of all errors of the library; `code` is stable, `cause` is pg's error where there is one. */
+export class LadderError extends Error {
+  readonly code: LadderErrorCode;
+  readonly [brand] = true;
+
+  constructor(code: LadderErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'LadderError';
+    this.code = code;
+  }
+
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return typeof value === 'object' && value !== null && brand in value;
+  }
+}
+
+/** `LADDER_INVALID_OPTIONS`: an option is missing, unknown or out of range; the message names it. */
+export function invalidOptions(message: string): LadderError {
+  return new LadderError('LADDER_INVALID_OPTIONS', message);
+}

@@ -1,0 +1,76 @@
+/**
+ * When no replica is known to be fresh enough: finds out more, then waits a little, and says at last that the primary must
+ * answer. Holds no pool slot meanwhile.
+ */
+import type { Reason } from '../events.js';
+import type { Fleet, Need, Refusal } from '../nodes/fleet.js';
+import { Node } from '../nodes/node.js';
+
+/** Where a read goes, and why. */
+export interface Route {
+  /** `undefined`: no replica; the primary, or an error where the read insists on a replica. */
+  readonly replica: Node | undefined;
+  readonly reason: Reason;
+}
+
+/** A gate that is still shut by then waits for log that nobody flushes, more likely than for replay. */
+const NUDGE_AFTER_MILLIS = 10;
+
+/** @param except nodes that just failed the read; the others are asked anew then, since what befell one may have befallen all */
+export async function catchUp(fleet: Fleet, need: Need, except?: ReadonlySet<Node>): Promise<Route> {
+  const look = (): Node | Refusal => fleet.choose(need, performance.now(), except);
+  const open = (): boolean => isSettled(look());
+
+  const answering = fleet.replicas.filter((replica) => replica.observation !== undefined && !except?.has(replica));
+  if (answering.length === 0) return routeTo(fleet.absence(), 'gated');
+  let found = look();
+  if (except === undefined && isSettled(found)) return routeTo(found, 'gated');
+  if (found === 'pending' || found === 'too-stale') {
+    await fleet.primary.refresh().catch(() => undefined);
+    found = look();
+    if (found === 'pending' || (except === undefined && isSettled(found))) return routeTo(found, 'gated');
+  }
+
+  await refreshUntil(open, answering);
+  found = look();
+  if (isSettled(found) || fleet.settings.waitMillis === 0) return routeTo(found, 'gated');
+
+  const nudging = setTimeout(() => void nudge(fleet, need), NUDGE_AFTER_MILLIS);
+  await fleet.monitor.until(open, fleet.settings.waitMillis);
+  clearTimeout(nudging);
+  return routeTo(look(), 'waited');
+}
+
+/** Asks where the replicas stand, until one is fresh enough. */
+function refreshUntil(open: () => boolean, replicas: readonly Node[]): Promise<void> {
+  return new Promise((resolve) => {
+    let left = replicas.length;
+    for (const replica of replicas) {
+      replica
+        .refresh()
+        .catch(() => undefined)
+        .then(() => {
+          left--;
+          // A frozen replica must not hold up a read that another one can answer.
+          if (left === 0 || open()) resolve();
+        });
+    }
+  });
+}
+
+async function nudge(fleet: Fleet, need: Need): Promise<void> {
+  // A bound on staleness is met by the newest sample of the primary, a floor by itself.
+  const stale = fleet.choose(need, performance.now()) === 'too-stale';
+  const lsn = stale ? fleet.trail.highest : need.floor.resolve(fleet.trail);
+  if (typeof lsn !== 'string') await fleet.primary.nudge(lsn).catch(() => undefined);
+}
+
+/** Whether looking or waiting longer changes nothing: found, or out of reach. */
+function isSettled(found: Node | Refusal): boolean {
+  return found instanceof Node || found === 'no-candidate' || found === 'cold-start' || found === 'unprovable';
+}
+
+function routeTo(found: Node | Refusal, reason: Reason): Route {
+  if (found instanceof Node) return { replica: found, reason };
+  return { replica: undefined, reason: found === 'pending' || found === 'unprovable' ? 'floor-unknown' : found };
+}

@@ -1,0 +1,41 @@
+/** The position that a session's token carries: read from the primary after its last write has returned, shared by all who ask meanwhile. */
+import { LadderError } from '../errors.js';
+import type { Floor } from '../freshness/floor.js';
+import type { Position } from '../freshness/position.js';
+import type { Fleet } from '../nodes/fleet.js';
+
+const SETTLE_POLL_MILLIS = 20;
+
+/**
+ * Waits for the answers that are missing, within the hang bound for a write whose outcome is open.
+ * @returns a position at LSN 0 for a session that has nothing to carry
+ * @throws LadderError `LADDER_POSITION_UNAVAILABLE`
+ */
+export async function commitPosition(fleet: Fleet, floor: Floor): Promise<Position> {
+  const { trail, settings } = fleet;
+  const giveUpAt = performance.now() + settings.hangMillis;
+  for (;;) {
+    const lsn = floor.resolve(trail);
+    if (typeof lsn === 'bigint' && trail.clusterId !== undefined) {
+      return floor.position(trail) ?? { clusterId: trail.clusterId, timeline: trail.history.timeline, lsn: 0n };
+    }
+    if (lsn === 'unprovable') {
+      if (performance.now() > giveUpAt) throw unavailable('a write was cut off and may still commit');
+      await new Promise((resolve) => setTimeout(resolve, SETTLE_POLL_MILLIS));
+      continue;
+    }
+    const before = trail.sentAt;
+    await fleet.primary.refresh().catch((error: unknown) => {
+      throw unavailable('the primary does not answer', error);
+    });
+    if (trail.sentAt === before) throw unavailable('the server configured as primary is not one');
+  }
+}
+
+function unavailable(why: string, cause?: unknown): LadderError {
+  return new LadderError(
+    'LADDER_POSITION_UNAVAILABLE',
+    `the session's position is not known: ${why}; keep its reads on the primary (target: 'primary') until a token can be had`,
+    { cause },
+  );
+}

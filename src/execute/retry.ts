@@ -1,0 +1,53 @@
+/** What an error says about the connection and the server it came from. Pure. */
+
+/** SQLSTATEs with which a server takes its connection away: shutdowns, crashes, timeouts of the session, broken connections. */
+const LOST_STATES = new Set([
+  '57P01',
+  '57P02',
+  '57P03',
+  '57P04',
+  '57P05',
+  '25P03',
+  '25P04',
+  '08000',
+  '08003',
+  '08006',
+  '08P01',
+]);
+/** pg raises these itself, without any code. */
+const LOST_MESSAGES =
+  /^(Connection terminated|Query read timeout|Client has encountered a connection error|Client was closed)/;
+
+/** The error's SQLSTATE or system code; `undefined` when it has none. */
+export function codeOf(error: unknown): string | undefined {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  return typeof code === 'string' ? code : undefined;
+}
+
+/** Whether the server answered with an error of its own and the connection lives on. */
+export function isServerError(error: unknown): boolean {
+  const code = codeOf(error);
+  return code !== undefined && /^[0-9A-Z]{5}$/.test(code) && !LOST_STATES.has(code) && !isSystemCode(code);
+}
+
+/** Whether the connection went away under the statement, so that nobody knows what became of it. */
+export function isConnectionLoss(error: unknown): boolean {
+  const code = codeOf(error);
+  if (code !== undefined) return LOST_STATES.has(code) || isSystemCode(code);
+  return error instanceof Error && LOST_MESSAGES.test(error.message);
+}
+
+/** Whether replay had to cancel the statement: on a replica, 40001 means nothing else for a single read. */
+export function isRecoveryConflict(error: unknown): boolean {
+  return codeOf(error) === '40001';
+}
+
+/** Whether the pool had no free connection in time, whatever the server behind it is doing. */
+export function isPoolTimeout(error: unknown): boolean {
+  return error instanceof Error && error.message === 'timeout exceeded when trying to connect';
+}
+
+/** `ECONNRESET`, `EPIPE`, …: Node's, where a SQLSTATE begins with a digit or is one of PostgreSQL's few letters (`F0`, `HV`, `P0`, `XX`). */
+function isSystemCode(code: string): boolean {
+  return code.startsWith('E');
+}

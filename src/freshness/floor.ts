@@ -1,0 +1,143 @@
+/**
+ * The newest position that a session has written or been handed: what its reads must not fall below. A write leaves only
+ * a mark of when it returned; the position is worked out when a read or a token asks, from whatever the primary has
+ * answered since. Pure: it never asks anybody anything.
+ */
+import type { Lsn } from './lsn.js';
+import { newerPosition, type Position } from './position.js';
+import type { PrimaryTrail } from './primary-trail.js';
+
+/** A write of which nobody knows yet whether it committed, or still might. */
+export interface UncertainWrite {
+  /** When its backend was known to be gone; `undefined` before. From then on it counts as a write that returned. */
+  settledAt: number | undefined;
+}
+
+/**
+ * What the floor asks of a rung: an LSN on the primary's history (0n: nothing), `pending` until a newer sample of the
+ * primary, or `unprovable`, which only the primary satisfies.
+ */
+export type FloorLsn = Lsn | 'pending' | 'unprovable';
+
+interface Claim {
+  readonly position: Position;
+  readonly arrivedAt: number;
+}
+
+const NEVER = Number.NEGATIVE_INFINITY;
+
+export class Floor {
+  readonly #outer: Floor | undefined;
+  #position: Position | undefined;
+  // Each is judged by itself: a forged one must not take the place of an honest one.
+  #claims: readonly Claim[] = [];
+  #wroteAt = NEVER;
+  #wroteOn = 0;
+  #uncertain: UncertainWrite[] = [];
+  #judgedIn = -1;
+
+  /**
+   * @param outer the floor that this one's writes fold into
+   * @param start the floor that this one starts from
+   */
+  constructor(outer?: Floor, start?: Floor) {
+    this.#outer = outer;
+    if (start === undefined) return;
+    this.#position = start.#position;
+    this.#claims = start.#claims;
+    this.#wroteAt = start.#wroteAt;
+    this.#wroteOn = start.#wroteOn;
+    this.#uncertain = start.#uncertain.slice();
+  }
+
+  /** A write has returned. @param timeline the primary's when it ran, 0 if not known */
+  wrote(endedAt: number, timeline: number): void {
+    this.#wroteAt = endedAt;
+    this.#wroteOn = timeline;
+    this.#outer?.wrote(endedAt, timeline);
+  }
+
+  /** A write was cut off: nothing but the primary may answer until it is settled. */
+  hold(write: UncertainWrite): void {
+    this.#uncertain.push(write);
+    this.#outer?.hold(write);
+  }
+
+  /** A position from outside: believed once the primary is seen at or above it. */
+  claim(position: Position, arrivedAt: number): void {
+    this.#claims = [...this.#claims, { position, arrivedAt }];
+  }
+
+  /** The position itself, for a token; `undefined` while it is not known, or when there is none. */
+  position(trail: PrimaryTrail): Position | undefined {
+    return typeof this.resolve(trail) === 'bigint' ? this.#position : undefined;
+  }
+
+  resolve(trail: PrimaryTrail): FloorLsn {
+    if (this.#uncertain.length > 0 && !this.#settle()) return 'unprovable';
+    if (this.#wroteAt !== NEVER && !this.#cover(trail)) return 'pending';
+    while (this.#claims[0] !== undefined) {
+      const open = this.#judgeClaim(this.#claims[0], trail);
+      if (open !== undefined) return open;
+      this.#claims = this.#claims.slice(1);
+    }
+    if (this.#position === undefined) return 0n;
+    if (this.#judgedIn !== trail.epoch) {
+      const open = this.#judge(this.#position, trail);
+      if (open !== undefined) return open;
+    }
+    return this.#position?.lsn ?? 0n;
+  }
+
+  #settle(): boolean {
+    for (const write of this.#uncertain) {
+      if (write.settledAt === undefined) return false;
+      this.#wroteAt = Math.max(this.#wroteAt, write.settledAt);
+    }
+    this.#wroteOn = 0;
+    this.#uncertain = [];
+    return true;
+  }
+
+  #cover(trail: PrimaryTrail): boolean {
+    const lsn = trail.covering(this.#wroteAt, this.#wroteOn);
+    if (lsn === undefined || trail.clusterId === undefined) return false;
+    this.#raise({ clusterId: trail.clusterId, timeline: trail.history.timeline, lsn });
+    this.#wroteAt = NEVER;
+    return true;
+  }
+
+  #judgeClaim({ position, arrivedAt }: Claim, trail: PrimaryTrail): 'pending' | 'unprovable' | undefined {
+    if (trail.clusterId === undefined) return 'pending';
+    if (position.clusterId !== trail.clusterId) {
+      trail.refused.foreign++;
+    } else {
+      const fate = trail.history.fateOf(position.timeline, position.lsn, trail.highest);
+      if (fate === 'unknown') return 'unprovable';
+      // Only an answer asked for after the claim arrived can call it forged: the primary may have moved on since the last one.
+      if (fate === 'ahead' && trail.sentAt <= arrivedAt) return 'pending';
+      if (fate === 'kept') this.#raise(position);
+      else trail.refused[fate]++;
+    }
+    return undefined;
+  }
+
+  /** Judges the own position after a failover or restart of the primary. */
+  #judge(position: Position, trail: PrimaryTrail): 'unprovable' | undefined {
+    const foreign = position.clusterId !== trail.clusterId;
+    const fate = foreign ? 'lost' : trail.history.fateOf(position.timeline, position.lsn, trail.highest);
+    if (fate === 'unknown') return 'unprovable';
+    if (fate !== 'kept') {
+      trail.refused.lost++;
+      this.#position = undefined;
+    }
+    this.#judgedIn = trail.epoch;
+    return undefined;
+  }
+
+  #raise(position: Position): void {
+    this.#position =
+      this.#position?.clusterId === position.clusterId ? newerPosition(this.#position, position) : position;
+    this.#judgedIn = -1;
+  }
+}

@@ -1,0 +1,136 @@
+/**
+ * The one connection to a server that carries the library's own questions. It stands outside the pool, so that a full pool
+ * never blinds the monitor, and it never carries a user's statement. It opens on first use and after a loss, and holds no
+ * process alive except while somebody waits for its answer.
+ */
+import type { Client, Pool, QueryResultRow } from 'pg';
+import { type Identity, type IdentityRow, identityFrom } from './observation.js';
+import { IDENTITY } from './statements.js';
+
+/** Opening takes several round trips, a key exchange and a password hash: its bound is that many times the hang bound. */
+const CONNECT_ALLOWANCE = 10;
+
+/** pg's Client with what its types leave out; the native one has neither. */
+type ControlClient = Client & { ref?(): void; unref?(): void };
+
+interface Open {
+  readonly client: ControlClient;
+  readonly identity: Identity;
+}
+
+export class ControlConnection {
+  readonly #pool: Pool;
+  readonly #hangMillis: number;
+  readonly #onLost: (cause: string) => void;
+  #open: Promise<Open> | undefined;
+  #client: ControlClient | undefined;
+  #tail: Promise<unknown> = Promise.resolve();
+  #awaited = 0;
+  #closed = false;
+
+  /** @param onLost told once for each connection that is lost, never after `close` */
+  constructor(pool: Pool, hangMillis: number, onLost: (cause: string) => void) {
+    this.#pool = pool;
+    this.#hangMillis = hangMillis;
+    this.#onLost = onLost;
+  }
+
+  /** Asks on the open connection, which it opens first where it must. Rejects when no answer comes within the hang bound. */
+  query<Row extends QueryResultRow>(text: string, values?: unknown[]): Promise<{ rows: Row[]; identity: Identity }> {
+    const ask = async (): Promise<{ rows: Row[]; identity: Identity }> => {
+      const { client, identity } = await this.#connected();
+      const result = await this.#answered(client, client.query<Row>(text, values));
+      return { rows: result.rows, identity };
+    };
+    // One at a time, so that the hang bound runs for the question that the server is busy with.
+    const answer = this.#tail.then(ask, ask);
+    this.#tail = answer.catch(() => undefined);
+    return answer;
+  }
+
+  /** Keeps the process alive until `answer` settles: for questions that a caller waits for. */
+  async holding<T>(answer: Promise<T>): Promise<T> {
+    if (++this.#awaited === 1) this.#client?.ref?.();
+    try {
+      return await answer;
+    } finally {
+      if (--this.#awaited === 0) this.#client?.unref?.();
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    const client = this.#client;
+    if (client === undefined) return;
+    // A frozen server never answers a goodbye.
+    await this.#answered(client, client.end()).catch(() => undefined);
+  }
+
+  #connected(): Promise<Open> {
+    if (this.#closed) return Promise.reject(new Error('the cluster is closed'));
+    this.#open ??= this.#connect();
+    return this.#open;
+  }
+
+  async #connect(): Promise<Open> {
+    // As the pool makes its own clients: the same options object, in which the pool hides the password.
+    const { Client: PoolClient, options } = this.#pool as unknown as {
+      Client: new (config: unknown) => ControlClient;
+      options: unknown;
+    };
+    const client = new PoolClient(options);
+    this.#client = client;
+    client.on('error', (error: Error) => this.#lost(client, error.message));
+    client.on('end', () => this.#lost(client, 'the connection ended'));
+    if (this.#awaited === 0) client.unref?.();
+    try {
+      await this.#answered(client, client.connect(), this.#hangMillis * CONNECT_ALLOWANCE);
+      // Encryption replaces the socket.
+      if (this.#awaited === 0) client.unref?.();
+      const { rows } = await this.#answered(client, client.query<IdentityRow>(IDENTITY));
+      return { client, identity: identityFrom(rows[0] as IdentityRow) };
+    } catch (error) {
+      this.#lost(client, error instanceof Error ? error.message : 'no connection');
+      drop(client);
+      throw error;
+    }
+  }
+
+  /** What the server answers, or a rejection and the end of the connection when it does not. */
+  async #answered<T>(client: Client, answer: Promise<T>, boundMillis = this.#hangMillis): Promise<T> {
+    let timer: NodeJS.Timeout | undefined;
+    const hung = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        // The answer may already lie in the socket while our own event loop was held up: let it be read first.
+        setImmediate(() => {
+          if (timer === undefined) return;
+          const error = new Error(`no answer within ${boundMillis} ms`);
+          reject(error);
+          this.#lost(client, error.message);
+          drop(client);
+        });
+      }, boundMillis);
+      if (this.#awaited === 0) timer.unref();
+    });
+    try {
+      return await Promise.race([answer, hung]);
+    } finally {
+      clearTimeout(timer);
+      timer = undefined;
+    }
+  }
+
+  #lost(client: Client, cause: string): void {
+    if (this.#client !== client) return;
+    this.#client = undefined;
+    this.#open = undefined;
+    if (!this.#closed) this.#onLost(cause);
+  }
+}
+
+/** Closes the socket without a goodbye: the other side is gone or hung. */
+function drop(client: Client): void {
+  const { connection } = client as unknown as { connection?: { stream?: { destroy(): void } } };
+  if (connection?.stream !== undefined) connection.stream.destroy();
+  else client.end().catch(() => undefined);
+}

@@ -1,0 +1,106 @@
+/** All servers of a cluster with what is known of them, and the question that every read asks first: is a replica fresh enough now? */
+import { type Publisher, type Reason, reasons } from '../events.js';
+import type { Floor } from '../freshness/floor.js';
+import { PrimaryTrail } from '../freshness/primary-trail.js';
+import type { Requirement, Target } from '../freshness/requirement.js';
+import type { Settings } from '../options.js';
+import { chooseReplica, type Shortfall } from '../routing/route.js';
+import { Monitor } from './monitor.js';
+import { Node, type NodeListener } from './node.js';
+import { type Observation, replayedLsn } from './observation.js';
+
+/** What a read needs of the node that answers it. */
+export interface Need {
+  readonly floor: Floor;
+  readonly requirement: Requirement;
+  readonly target: Target | undefined;
+}
+
+/** Why no replica answers: `pending` and `unprovable` stand for a floor that is not known. */
+export type Refusal = Shortfall | 'pending' | 'unprovable' | 'cold-start';
+
+export class Fleet {
+  readonly settings: Settings;
+  readonly publisher: Publisher;
+  readonly trail = new PrimaryTrail();
+  readonly primary: Node;
+  readonly replicas: readonly Node[];
+  readonly monitor: Monitor;
+  isClosed = false;
+  readonly routeCounts = Object.fromEntries(reasons.map((reason) => [reason, 0])) as Record<Reason, number>;
+  #turn = 0;
+
+  constructor(settings: Settings, publisher: Publisher) {
+    this.settings = settings;
+    this.publisher = publisher;
+    const listener: NodeListener = {
+      observed: () => this.monitor.observed(),
+      lost: (node) => this.monitor.lost(node),
+    };
+    this.primary = new Node(settings.primary, 'primary', this.trail, settings, publisher, listener);
+    this.replicas = settings.replicas.map((r) => new Node(r, 'replica', this.trail, settings, publisher, listener));
+    this.monitor = new Monitor([this.primary, ...this.replicas], settings);
+  }
+
+  get nodes(): readonly Node[] {
+    return [this.primary, ...this.replicas];
+  }
+
+  /** The replica that answers, by what is known now; asks nobody. @param except nodes that just failed the read */
+  choose({ floor, requirement, target }: Need, now: number, except?: ReadonlySet<Node>): Node | Refusal {
+    const lsn = floor.resolve(this.trail);
+    if (typeof lsn === 'string') return lsn;
+    const candidates = typeof target === 'object' ? this.replicas.filter((r) => r.name === target.node) : this.replicas;
+    const chosen = chooseReplica(candidates, lsn, now - this.#staleness(requirement), this.#turn++, except);
+    return chosen === 'no-candidate' ? this.absence() : chosen;
+  }
+
+  /** Why there is no replica to speak of: not yet, or not any more. */
+  absence(): 'cold-start' | 'no-candidate' {
+    const isCold = this.trail.clusterId === undefined || this.replicas.some((replica) => !replica.hasAnswered);
+    return isCold && this.replicas.length > 0 ? 'cold-start' : 'no-candidate';
+  }
+
+  /** Whether that very replica still is fresh enough. */
+  qualifies(replica: Node, need: Need, now: number): boolean {
+    return replica.observation !== undefined && this.isProvenBy(replica.observation, need, now);
+  }
+
+  /** Whether a server that said this of itself is fresh enough. */
+  isProvenBy(observation: Observation, { floor, requirement }: Need, now: number): boolean {
+    const reached = replayedLsn(observation, this.trail);
+    const lsn = floor.resolve(this.trail);
+    if (reached === undefined || typeof lsn === 'string' || reached < lsn) return false;
+    const oldest = now - this.#staleness(requirement);
+    return oldest === Number.NEGATIVE_INFINITY || this.trail.clock.freshAsOf(reached) >= oldest;
+  }
+
+  /** Whether the read insists on the primary. */
+  isPrimary(target: Target | undefined): boolean {
+    return target === 'primary' || (typeof target === 'object' && target.node === this.primary.name);
+  }
+
+  /** Counts and tells where a statement goes. */
+  placed(node: Node, reason: Reason, startedAt: number): void {
+    this.routeCounts[reason]++;
+    if (!this.publisher.wants('route')) return;
+    this.publisher.publish('route', {
+      node: node.name,
+      role: node.role,
+      reason,
+      waitedMillis: performance.now() - startedAt,
+    });
+  }
+
+  async close(): Promise<void> {
+    this.isClosed = true;
+    this.monitor.stop();
+    await Promise.all(this.nodes.map((node) => node.close()));
+  }
+
+  /** Nothing can be dated while the primary does not answer: without an explicit bound, the floor alone decides then. */
+  #staleness({ maxStalenessMillis }: Requirement): number {
+    if (maxStalenessMillis !== undefined) return maxStalenessMillis;
+    return this.primary.observation === undefined ? Number.POSITIVE_INFINITY : this.settings.maxLagMillis;
+  }
+}

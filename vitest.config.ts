@@ -1,0 +1,24 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig(({ mode }) => {
+  // `npm run test:soak`, or SOAK=1: only the soak tests, for as long as they like
+  const soak = mode === 'soak' || process.env['SOAK'] === '1';
+  // a path to also write a JSON report to (.ci/run counts it)
+  const report = process.env['TEST_REPORT'];
+
+  return {
+    test: {
+      include: soak ? ['test/**/*.soak.test.ts'] : ['test/**/*.test.ts'],
+      exclude: ['**/node_modules/**', ...(soak ? [] : ['**/*.soak.test.ts'])],
+      env: soak ? { SOAK: '1' } : {},
+      // each file may start a PostgreSQL cluster of its own: a process per file, and two at a time
+      pool: 'forks',
+      maxWorkers: soak ? 1 : 2,
+      testTimeout: soak ? 0 : 30_000,
+      hookTimeout: soak ? 0 : 60_000,
+      teardownTimeout: 20_000,
+      reporters: report ? ['default', ['json', { outputFile: report }]] : ['default'],
+      coverage: { provider: 'v8', include: ['src/**/*.ts'], reporter: ['text', 'html'] },
+    },
+  };
+});
