@@ -33,6 +33,8 @@ export interface TestCluster extends AsyncDisposable {
   readonly primary: TestNode;
   /** The nodes that were started as replicas. */
   readonly replicas: readonly TestNode[];
+  /** All of them, the primary first. */
+  readonly nodes: readonly TestNode[];
   /** The system identifier, decimal: the same on all nodes, different for each cluster. */
   readonly clusterId: string;
   readonly backend: BackendName;
@@ -95,6 +97,7 @@ export async function startTestCluster(options: TestClusterOptions = {}): Promis
     return {
       primary,
       replicas,
+      nodes,
       clusterId,
       version,
       backend: backend.name,

@@ -3,7 +3,20 @@
 import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { chmod, chown, lstat, mkdir, mkdtemp, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
+import {
+  appendFile,
+  chmod,
+  chown,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readFile,
+  rename,
+  rm,
+  stat,
+  statfs,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -46,7 +59,7 @@ export function serverEnvironment(): NodeJS.ProcessEnv {
 /** Binaries that `account` can run: a copy in the cache, where the installation is out of its reach. */
 export async function reachableBinaries(binaries: Binaries, account: Account | undefined): Promise<Binaries> {
   const { root } = binaries;
-  const linked = root === undefined || (await lstat(join(root, 'lib')).then(() => hasAllLinks(root)));
+  const linked = root === undefined || (await hasAllLinks(root));
   if (linked && (account === undefined || (await isOpenToAll(binaries.postgres)))) return binaries;
   if (root === undefined) {
     throw new TestBackendError(

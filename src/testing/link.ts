@@ -77,7 +77,6 @@ class TcpLink implements OpenLink {
 
   reset(): void {
     this.#become({ kind: 'reset' });
-    for (const connection of this.#connections) connection.reset();
   }
 
   restore(): void {
@@ -134,7 +133,7 @@ class Connection {
       this.#answer?.hold();
       return;
     }
-    if (this.#broken) {
+    if (this.#broken || fault.kind === 'reset') {
       this.reset();
       return;
     }
@@ -154,7 +153,7 @@ class Connection {
   }
 
   #connect(): void {
-    const server = connect({ ...this.#target, allowHalfOpen: true });
+    const server = connect({ host: this.#target.host, port: this.#target.port, allowHalfOpen: true });
     server.setNoDelay(true);
     server.on('error', () => this.#break());
     server.on('close', () => this.#closed());
