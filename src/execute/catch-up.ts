@@ -14,7 +14,7 @@ export interface Route {
 }
 
 /** A gate that is still shut by then waits for log that nobody flushes, more likely than for replay. */
-const NUDGE_AFTER_MILLIS = 10;
+const NUDGE_AFTER_MILLIS = 5;
 
 /** @param except nodes that just failed the read; the others are asked anew then, since what befell one may have befallen all */
 export async function catchUp(fleet: Fleet, need: Need, except?: ReadonlySet<Node>): Promise<Route> {

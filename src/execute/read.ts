@@ -5,6 +5,7 @@
 import type { QueryResult, QueryResultRow } from 'pg';
 import { LadderError } from '../errors.js';
 import type { Reason } from '../events.js';
+import { Floor } from '../freshness/floor.js';
 import type { Fleet, Need } from '../nodes/fleet.js';
 import { type DataConnection, Node } from '../nodes/node.js';
 import { catchUp, type Route } from './catch-up.js';
@@ -15,13 +16,21 @@ import { run, type Statement } from './statement.js';
 export async function read<Row extends QueryResultRow>(
   fleet: Fleet,
   statement: Statement,
-  need: Need,
+  asked: Need,
   startedAt: number,
 ): Promise<QueryResult<Row>> {
+  let need = asked;
   if (fleet.isPrimary(need.target)) return readPrimary(fleet, statement, 'hint', startedAt);
 
   const chosen = fleet.choose(need, startedAt);
-  let route: Route = chosen instanceof Node ? { replica: chosen, reason: 'balanced' } : await catchUp(fleet, need);
+  let route: Route;
+  if (chosen instanceof Node) {
+    route = { replica: chosen, reason: 'balanced' };
+  } else {
+    // What the session writes from here on came after this read, which must not wait for it.
+    need = { ...asked, floor: new Floor(undefined, asked.floor) };
+    route = await catchUp(fleet, need);
+  }
   let tried: Set<Node> | undefined;
   let wasLost = false;
 

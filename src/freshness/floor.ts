@@ -19,9 +19,11 @@ export interface UncertainWrite {
  */
 export type FloorLsn = Lsn | 'pending' | 'unprovable';
 
+/** A position from outside. Floors that were copied share it, so that it is refused, and counted, once. */
 interface Claim {
   readonly position: Position;
   readonly arrivedAt: number;
+  isRefused: boolean;
 }
 
 const NEVER = Number.NEGATIVE_INFINITY;
@@ -65,7 +67,7 @@ export class Floor {
 
   /** A position from outside: believed once the primary is seen at or above it. */
   claim(position: Position, arrivedAt: number): void {
-    this.#claims = [...this.#claims, { position, arrivedAt }];
+    this.#claims = [...this.#claims, { position, arrivedAt, isRefused: false }];
   }
 
   /** The position itself, for a token; `undefined` while it is not known, or when there is none. */
@@ -107,17 +109,20 @@ export class Floor {
     return true;
   }
 
-  #judgeClaim({ position, arrivedAt }: Claim, trail: PrimaryTrail): 'pending' | 'unprovable' | undefined {
+  #judgeClaim(claim: Claim, trail: PrimaryTrail): 'pending' | 'unprovable' | undefined {
+    const { position, arrivedAt } = claim;
+    if (claim.isRefused) return undefined;
     if (trail.clusterId === undefined) return 'pending';
-    if (position.clusterId !== trail.clusterId) {
-      trail.refused.foreign++;
+    const isForeign = position.clusterId !== trail.clusterId;
+    const fate = isForeign ? 'foreign' : trail.history.fateOf(position.timeline, position.lsn, trail.highest);
+    if (fate === 'unknown') return 'unprovable';
+    // Only an answer asked for after the claim arrived can call it forged: the primary may have moved on since the last one.
+    if (fate === 'ahead' && trail.sentAt <= arrivedAt) return 'pending';
+    if (fate === 'kept') {
+      this.#raise(position);
     } else {
-      const fate = trail.history.fateOf(position.timeline, position.lsn, trail.highest);
-      if (fate === 'unknown') return 'unprovable';
-      // Only an answer asked for after the claim arrived can call it forged: the primary may have moved on since the last one.
-      if (fate === 'ahead' && trail.sentAt <= arrivedAt) return 'pending';
-      if (fate === 'kept') this.#raise(position);
-      else trail.refused[fate]++;
+      claim.isRefused = true;
+      trail.refused[fate]++;
     }
     return undefined;
   }

@@ -31,6 +31,8 @@ if [ -f /upstream ]; then
   cp "$PGDATA/postgresql.auto.conf" /own.conf
   copy_from "$(cat /upstream)"
   cat /own.conf > "$PGDATA/postgresql.auto.conf"
+  printf "primary_conninfo = 'host=%s port=${CONTAINER_PORT} user=postgres application_name=%s'\\n" "$(cat /upstream)" "$NAME" \\
+    >> "$PGDATA/postgresql.auto.conf"
   rm /upstream
 elif [ ! -s "$PGDATA/PG_VERSION" ]; then
   if [ -n "$UPSTREAM" ]; then
@@ -74,7 +76,7 @@ async function launch(image: string, plans: readonly ServerPlan[]): Promise<Flee
         .withNetworkAliases(plan.name)
         .withExposedPorts({ container: CONTAINER_PORT, host: port })
         .withEntrypoint(['bash', '-c', ENTRYPOINT])
-        .withEnvironment({ UPSTREAM: index > 0 ? upstream : '', SETTINGS: formatSettings(settings) })
+        .withEnvironment({ NAME: plan.name, UPSTREAM: index > 0 ? upstream : '', SETTINGS: formatSettings(settings) })
         .withStartupTimeout(START_TIMEOUT_MILLIS)
         .withWaitStrategy(Wait.forLogMessage(/ready to accept (read-only )?connections/))
         .start();

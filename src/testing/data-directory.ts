@@ -92,6 +92,9 @@ export async function templateDirectory(binaries: Binaries, account: Account | u
     ...account,
     cwd: '/',
     env: serverEnvironment(),
+  }).catch((error: Error & { stderr?: string }) => {
+    const said = error.stderr?.trim() || error.message;
+    throw new TestBackendError('LADDER_TEST_START_FAILED', `initdb failed: ${said}`, { cause: error });
   });
   // Readable for the account that copies it, writable for nobody but this user.
   if (account) await run('chown', ['-R', '0:0', making]);

@@ -1,7 +1,7 @@
 // A PostgreSQL server as a process of this machine, and a fleet of them with their directories and watchdog.
 // Decides ports, signals and what is cleaned up; never speaks SQL except to copy a running server.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { open, readFile, rm } from 'node:fs/promises';
+import { appendFile, open, readFile, rm } from 'node:fs/promises';
 import { type AddressInfo, createServer, type Server as TcpServer } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -152,7 +152,6 @@ class LocalServer implements Server {
       env: data.serverEnvironment(),
       stdio: ['ignore', log.fd, log.fd],
     });
-    await log.close();
     let failure: Error | undefined;
     child.on('error', (error) => {
       failure = error; // could not even be spawned
@@ -164,6 +163,7 @@ class LocalServer implements Server {
     });
     child.unref();
     this.#child = child;
+    await log.close(); // not before someone listens for the exit
     const ready = async () => {
       if (failure || !this.running) return 'down';
       const lines = (await readFile(join(this.directory, 'postmaster.pid'), 'utf8').catch(() => '')).split('\n');
@@ -213,11 +213,9 @@ class LocalServer implements Server {
     if (!(source instanceof LocalServer)) throw new TypeError('A local server is rebuilt from a local server.');
     await this.shutdown();
     await copyRunningServer(source, this.directory, this.#account);
-    await data.writeSettings(this.directory, {
-      ...this.#plan.settings,
-      primary_conninfo: conninfo(LOOPBACK, source.port, this.name),
-      port: this.#port,
-    });
+    await this.settle(this.#port, undefined); // the copy brought the source's settings and port
+    const upstream = { primary_conninfo: conninfo(LOOPBACK, source.port, this.name) };
+    await appendFile(join(this.directory, 'postgresql.auto.conf'), data.formatSettings(upstream));
     await this.becomeStandby();
   }
 

@@ -2,11 +2,12 @@
 // seam; a method resolves when what it promises can be seen on the servers, never after a fixed sleep.
 import { type Ask, until, withConnection } from './control.js';
 import { formatSetting } from './data-directory.js';
+import { hasDiverged, timelineOf } from './divergence.js';
 import { TestBackendError } from './error.js';
 import { type JitterOptions, type ReplayJitter, startJitter } from './jitter.js';
 import type { Link, OpenLink } from './link.js';
 import * as replay from './replay.js';
-import { conninfo, type Server } from './server.js';
+import { conninfo, lastLines, type Server } from './server.js';
 
 /** Settings to change; `null` takes one back to what the node was started with. */
 export type SettingChanges = Readonly<Record<string, string | number | boolean | null>>;
@@ -19,10 +20,6 @@ export interface NodeContext {
 }
 
 const STREAMING_TIMEOUT_MILLIS = 20_000;
-
-// What a standby says when its log has left the history of the server it shall follow.
-const DIVERGED =
-  /not a child of this server's history|is not in this server's history|forked off current database system timeline|ahead of the WAL flush position|is behind recovery timeline|has already been removed/;
 
 /** A PostgreSQL server of a test cluster. Roles change; a node stays the same server at the same port. */
 export class TestNode {
@@ -204,24 +201,31 @@ export class TestNode {
     }
     const source = node.#server;
     const { host, port } = source.peerAddress;
-    const seen = (await this.#server.log()).length;
-    let rebuilt = false;
-    const rebuild = async () => {
-      rebuilt = true;
-      await this.#rebuild(source);
-    };
-    const standby = this.#server.running && (await this.role()) === 'replica';
-    if (standby) await this.configure({ primary_conninfo: conninfo(host, port, this.name) });
-    else await rebuild();
+    if (await this.#canStreamFrom(node)) {
+      await this.configure({ primary_conninfo: conninfo(host, port, this.name) });
+    } else {
+      await this.#server.rebuildFrom(source);
+      await this.#server.start();
+    }
     this.#upstream = node;
-    await until(
-      async () => {
-        if (await this.#streamsFrom(host, port)) return true;
-        if (!rebuilt && DIVERGED.test((await this.#server.log()).slice(seen))) await rebuild();
-        return false;
-      },
-      { what: `${this.name} to stream from ${node.name}`, timeoutMillis: STREAMING_TIMEOUT_MILLIS, everyMillis: 10 },
-    );
+    await this.#query(async (ask) => {
+      const timeline = await node.#query(timelineOf);
+      const streams = async () => {
+        const rows = await ask(
+          `select 1 from pg_stat_wal_receiver where status = 'streaming' and received_tli = coalesce($3, received_tli)
+           and conninfo ~ ('(^| )host=' || $1 || '( |$)') and conninfo ~ ('(^| )port=' || $2 || '( |$)')`,
+          [host, String(port), timeline],
+        );
+        return rows.length > 0;
+      };
+      await until(streams, { what: 'streaming', timeoutMillis: STREAMING_TIMEOUT_MILLIS });
+    }).catch(async (error: unknown) => {
+      if (!(error instanceof TestBackendError)) throw error;
+      throw new TestBackendError(
+        error.code,
+        `${this.name} does not stream from ${node.name} (${error.message}). Its log ends with:\n  ${lastLines(await this.log())}`,
+      );
+    });
   }
 
   /**
@@ -237,34 +241,23 @@ export class TestNode {
   /** @internal The timeline this node writes; undefined when it is no primary, or does not answer. */
   async timelineAsPrimary(): Promise<number | undefined> {
     if (!this.#server.running || this.#server.frozen) return undefined;
-    const sql = `select case when not pg_is_in_recovery() then substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) end as hex`;
-    const [row] = await this.#query((ask) => ask<{ hex: string | null }>(sql)).catch(() => []);
-    return row?.hex ? Number.parseInt(row.hex, 16) : undefined;
+    const timeline = async (ask: Ask) => {
+      const [row] = await ask<{ standby: boolean }>('select pg_is_in_recovery() as standby');
+      return row?.standby ? undefined : timelineOf(ask);
+    };
+    return this.#query(timeline).catch(() => undefined);
   }
 
   /** @internal Ends what runs in the background, before the servers go. */
   async dispose(): Promise<void> {
+    if (this.#jitters.size > 0) await this.#server.thaw(); // or it would not answer
     await Promise.all([...this.#jitters].map((jitter) => jitter.stop()));
     await this.#context.link?.close();
   }
 
-  async #rebuild(source: Server): Promise<void> {
-    await this.#server.rebuildFrom(source);
-    await this.#server.start();
-    const { host, port } = source.peerAddress;
-    // Its own postgresql.auto.conf survived, and may name somebody else.
-    await this.configure({ primary_conninfo: conninfo(host, port, this.name) });
-  }
-
-  async #streamsFrom(host: string, port: number): Promise<boolean> {
-    const rows = await this.#query((ask) =>
-      ask(
-        `select 1 from pg_stat_wal_receiver where status = 'streaming' and conninfo ~ ('(^| )host=' || $1 || '( |$)')
-         and conninfo ~ ('(^| )port=' || $2 || '( |$)')`,
-        [host, String(port)],
-      ),
-    );
-    return rows.length > 0;
+  async #canStreamFrom(node: TestNode): Promise<boolean> {
+    if (!this.#server.running || (await this.role()) === 'primary') return false;
+    return this.#query((standby) => node.#query(async (source) => !(await hasDiverged(standby, source))));
   }
 
   async #upstreamPosition(): Promise<string> {

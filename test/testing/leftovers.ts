@@ -3,14 +3,15 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { query } from './query.js';
 
-export interface Leftovers {
+interface Leftovers {
   readonly directories: readonly string[];
   readonly processes: readonly string[];
 }
 
 /** All directories of clusters, and all servers that run below them. */
-export function findLeftovers(): Leftovers {
+function findLeftovers(): Leftovers {
   const parents = [...new Set(['/dev/shm', tmpdir()])].filter((parent) => existsSync(parent));
   const directories = parents.flatMap((parent) =>
     readdirSync(parent)
@@ -22,19 +23,30 @@ export function findLeftovers(): Leftovers {
   return { directories, processes };
 }
 
-/** What there is now of a cluster's directory, its servers and its backends, told by the pids of its processes. */
-export function remainsOf(directory: string, pids: readonly number[]): string[] {
-  const { directories, processes } = findLeftovers();
-  return [
-    ...directories.filter((each) => each === directory),
-    ...processes.filter((line) => line.includes(`${directory}/`)),
-    ...pids.filter(isAlive).map((pid) => `process ${pid}`),
-  ];
+/** What the tests must know of a running server to look for its remains. */
+export interface Footprint {
+  readonly directory: string;
+  readonly pids: readonly number[];
+  readonly segment: string | undefined;
 }
 
-/** The directory that holds the data directory of a node, as its server told. */
-export function clusterDirectory(dataDirectory: string): string {
-  return join(dataDirectory, '..');
+export async function footprintOf(node: { readonly connectionString: string }): Promise<Footprint> {
+  const directory = (await query(node, 'show data_directory')) as string;
+  const pids = `select array_agg(pid) from pg_stat_activity where backend_type <> 'client backend'`;
+  const lines = readFileSync(join(directory, 'postmaster.pid'), 'utf8').split('\n');
+  return { directory, pids: (await query(node, pids)) as number[], segment: lines[6]?.trim().split(/\s+/)[1] };
+}
+
+/** What there still is of servers: the directory of their cluster, their processes, their shared memory. */
+export function remainsOf(footprints: readonly Footprint[]): string[] {
+  const { directories, processes } = findLeftovers();
+  const segments = sharedMemorySegments();
+  return footprints.flatMap(({ directory, pids, segment }) => [
+    ...directories.filter((each) => directory.startsWith(each)),
+    ...processes.filter((line) => line.includes(directory)),
+    ...pids.filter(isAlive).map((pid) => `process ${pid}`),
+    ...segments.filter((each) => each === segment).map((each) => `shared memory ${each}`),
+  ]);
 }
 
 function isAlive(pid: number): boolean {
@@ -42,9 +54,9 @@ function isAlive(pid: number): boolean {
   return state !== '' && !state.startsWith('Z');
 }
 
-/** Identifiers of all System V shared memory segments; undefined where they cannot be listed. */
-export function sharedMemorySegments(): string[] | undefined {
-  if (!existsSync('/proc/sysvipc/shm')) return undefined;
+/** Identifiers of all System V shared memory segments; none where they cannot be listed. */
+export function sharedMemorySegments(): string[] {
+  if (!existsSync('/proc/sysvipc/shm')) return [];
   const lines = readFileSync('/proc/sysvipc/shm', 'utf8').trim().split('\n').slice(1);
   return lines.map((line) => line.trim().split(/\s+/)[1] ?? '');
 }

@@ -1,0 +1,59 @@
+/** What the tests on a real cluster share: a cluster of ours over the test's servers, and its numbers, short or full. */
+import { type Cluster, type ClusterOptions, createCluster, type NodeStats } from '../../src/index.js';
+import type { TestCluster } from '../../src/testing/index.js';
+
+const isSoak = process.env['SOAK'] === '1';
+
+/** `npm test` takes the short form, `npm run test:soak` the full one. */
+export function size(short: number, full: number): number {
+  return isSoak ? full : short;
+}
+
+/** Figures that a soak run must show, and that nobody asserts on. */
+export function report(what: string, figures: Record<string, number | string>): void {
+  const parts = Object.entries(figures).map(([name, value]) => `${name} ${typeof value === 'number' ? round(value) : value}`);
+  process.stdout.write(`  ${what}: ${parts.join(', ')}\n`);
+}
+
+function round(value: number): number {
+  return Number(value.toPrecision(4));
+}
+
+export function percentile(values: readonly number[], share: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
+}
+
+/** Resolves when `holds` does; fails after `millis` with `what`. */
+export async function until(what: string, holds: () => boolean | Promise<boolean>, millis = 10_000): Promise<void> {
+  const giveUpAt = performance.now() + millis;
+  while (!(await holds())) {
+    if (performance.now() > giveUpAt) throw new Error(`waited ${millis} ms in vain until ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** Opens a cluster of ours over all servers of `servers`, once every node is known. */
+export async function open(servers: TestCluster, options: Partial<ClusterOptions> = {}): Promise<Cluster> {
+  const cluster = createCluster({
+    primary: servers.primary.connectionString,
+    replicas: servers.replicas.map(({ name, connectionString }) => ({ name, connectionString })),
+    ...options,
+  });
+  await until('all nodes are live', () => cluster.stats().nodes.every((node) => node.state === 'live'));
+  return cluster;
+}
+
+export function nodeOf(cluster: Cluster, name: string): NodeStats {
+  const node = cluster.stats().nodes.find((n) => n.name === name);
+  if (node === undefined) throw new Error(`no node ${name}`);
+  return node;
+}
+
+/** Reads that replicas answered, as a share of all. */
+export function replicaShare(cluster: Cluster): number {
+  const { nodes, routes } = cluster.stats();
+  const onReplicas = nodes.filter((n) => n.role === 'replica').reduce((sum, n) => sum + n.statementCount, 0);
+  const all = Object.values(routes).reduce((sum, count) => sum + count, 0) - routes.write;
+  return onReplicas / all;
+}

@@ -1,0 +1,181 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import pg from 'pg';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Cluster, RouteEvent } from '../../src/index.js';
+import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
+import { open, replicaShare } from './fixture.js';
+
+const run = promisify(execFile);
+
+describe('a session', () => {
+  let servers: TestCluster;
+  let cluster: Cluster;
+  let routes: RouteEvent[];
+
+  beforeAll(async () => {
+    servers = await startTestCluster({ replicas: 2 });
+    await using setUp = await open(servers);
+    await setUp.write('create table names (id int primary key, name text not null)');
+    await setUp.write("insert into names values (1, 'old')");
+    for (const replica of servers.replicas) await replica.waitForReplay();
+  });
+  afterAll(() => servers.stop());
+  beforeEach(async () => {
+    cluster = await open(servers);
+    routes = [];
+    cluster.events.on('route', (event) => routes.push(event));
+  });
+  afterEach(async () => {
+    await cluster.close();
+    await Promise.all(servers.replicas.map((replica) => replica.resumeReplay()));
+  });
+
+  const pauseAll = () => Promise.all(servers.replicas.map((replica) => replica.pauseReplay()));
+  const rename = (name: string) => cluster.write('update names set name = $1 where id = 1', [name]);
+  const nameNow = async (options = {}) => {
+    const { rows } = await cluster.read<{ name: string }>('select name from names where id = 1', [], options);
+    return rows[0]?.name;
+  };
+
+  it('sees its own write from the primary while no replica has it, and from a replica once one has', async () => {
+    await pauseAll();
+    await cluster.session(async () => {
+      await rename('Ada');
+      expect(await nameNow()).toBe('Ada');
+      expect(routes.at(-1)).toMatchObject({ role: 'primary', reason: 'behind-floor' });
+      await servers.replicas[1]?.resumeReplay();
+      await servers.replicas[1]?.waitForReplay();
+      expect(await nameNow()).toBe('Ada');
+      expect(routes.at(-1)).toMatchObject({ node: 'r2', role: 'replica' });
+    });
+  });
+
+  it('reads from replicas without asking the primary anything while it has written nothing', async () => {
+    await cluster.session(async () => {
+      for (let i = 0; i < 50; i++) await nameNow();
+    }, { inherit: 'none' });
+    expect(replicaShare(cluster)).toBe(1);
+    expect(cluster.stats().routes.balanced).toBe(50);
+  });
+
+  it('survives awaits, timers and events', async () => {
+    await pauseAll();
+    await cluster.session(async (session) => {
+      await rename('Grace');
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      await new Promise((resolve) => setImmediate(resolve));
+      expect(cluster.currentSession()).toBe(session);
+      expect(await nameNow()).toBe('Grace');
+    });
+    expect(cluster.currentSession()).toBeUndefined();
+  });
+
+  it('does not wait for others’ writes with inherit: none, and does by default', async () => {
+    await rename('before');
+    await Promise.all(servers.replicas.map((replica) => replica.waitForReplay()));
+    await pauseAll();
+    await rename('after');
+    expect(await cluster.session(() => nameNow(), { inherit: 'none' })).toBe('before');
+    expect(await cluster.session(() => nameNow())).toBe('after');
+  });
+
+  it('folds a nested session’s write into the outer one', async () => {
+    await pauseAll();
+    await cluster.session(async () => {
+      await cluster.session(() => rename('inner'), { inherit: 'none' });
+      expect(await nameNow()).toBe('inner');
+    });
+  });
+
+  it('covers a failed statement that committed on its way', async () => {
+    await cluster.write(`create or replace procedure rename_then_fail() language plpgsql as $$
+      begin update names set name = 'half'; commit; raise 'enough'; end $$`);
+    await Promise.all(servers.replicas.map((replica) => replica.waitForReplay()));
+    await pauseAll();
+    await cluster.session(async () => {
+      await expect(cluster.write('call rename_then_fail()')).rejects.toThrow('enough');
+      expect(await nameNow()).toBe('half');
+    });
+  });
+
+  it('hands its position to another process by a token', async () => {
+    const child = `
+      import { createCluster } from ${JSON.stringify(new URL('../../src/index.ts', import.meta.url).href)};
+      const cluster = createCluster({ primary: process.argv[1] });
+      const token = await cluster.session(async (session) => {
+        await session.write("update names set name = 'from afar' where id = 1");
+        return session.token();
+      });
+      await cluster.close();
+      process.stdout.write(token);`;
+    await rename('near');
+    await Promise.all(servers.replicas.map((replica) => replica.waitForReplay()));
+    await pauseAll();
+    const args = ['--import', 'tsx', '--input-type=module', '-e', child, servers.primary.connectionString];
+    const { stdout: token } = await run(process.execPath, args, { cwd: fileURLToPath(new URL('../..', import.meta.url)) });
+    expect(token).toHaveLength(41);
+    const seen = await cluster.session(() => nameNow(), { inherit: 'none' });
+    expect(seen).toBe('near');
+    expect(await cluster.session(() => nameNow(), { inherit: 'none', token })).toBe('from afar');
+    expect(await cluster.session(() => nameNow({ atLeast: token }), { inherit: 'none' })).toBe('from afar');
+    expect(await cluster.session(() => nameNow({ atLeast: token, consistency: 'eventual' }))).toBe('from afar');
+    await cluster.session(
+      async (session) => {
+        session.observe(token);
+        expect(await session.read('select name from names where id = 1').then((r) => r.rows)).toEqual([{ name: 'from afar' }]);
+      },
+      { inherit: 'none' },
+    );
+  });
+
+  it('takes no harm from tokens that are forged, foreign or nonsense: they cost one look at the primary', async () => {
+    const cluster8 = `1${'8'.padStart(16, '0')}00000001${'f'.repeat(16)}`;
+    const genuine = await cluster.session((session) => session.token());
+    const forged = genuine.slice(0, 25) + 'f'.repeat(16);
+    for (const token of ['', 'x', '1'.repeat(1e5), cluster8, forged]) {
+      await cluster.session(async () => {
+        await nameNow();
+        await nameNow();
+      }, { token, inherit: 'none' });
+      expect(routes.slice(-1)).toMatchObject([{ role: 'replica' }]);
+    }
+    expect(cluster.stats().tokens).toEqual({ malformed: 3, foreign: 1, ahead: 1, lost: 0 });
+    expect(replicaShare(cluster)).toBe(1);
+  });
+
+  it('misses a write with consistency eventual, which is what that is for', async () => {
+    await rename('first');
+    await Promise.all(servers.replicas.map((replica) => replica.waitForReplay()));
+    await pauseAll();
+    await rename('second');
+    expect(await nameNow({ consistency: 'eventual' })).toBe('first');
+    expect(await nameNow()).toBe('second');
+  });
+
+  it('runs where target says, and nowhere else', async () => {
+    const port = async (options = {}) => (await cluster.read<{ port: number }>('select inet_server_port() as port', [], options)).rows[0]?.port;
+    expect(await port({ target: 'primary' })).toBe(servers.primary.port);
+    expect(await port({ target: { node: 'r2' } })).toBe(servers.replicas[1]?.port);
+    await pauseAll();
+    await rename('unseen');
+    await expect(port({ target: 'replica' })).rejects.toMatchObject({ code: 'LADDER_NO_CANDIDATE' });
+    expect(await port({ target: 'replica', consistency: 'eventual' })).not.toBe(servers.primary.port);
+    await expect(port({ target: { node: 'r9' } })).rejects.toMatchObject({ code: 'LADDER_INVALID_OPTIONS' });
+  });
+
+  it('works over pools that are yours, and leaves them open', async () => {
+    const [primary, replica] = [servers.primary, servers.replicas[0]].map((n) => new pg.Pool({ connectionString: n?.connectionString }));
+    if (primary === undefined || replica === undefined) throw new Error('no pools');
+    await using own = await open(servers, { primary: { pool: primary }, replicas: [{ pool: replica, name: 'mine' }] });
+    await own.write("update names set name = 'pooled' where id = 1");
+    const { rows } = await own.read('select name from names where id = 1');
+    expect(rows).toEqual([{ name: 'pooled' }]);
+    expect(own.stats().nodes.map((n) => n.name)).toEqual(['primary', 'mine']);
+    await own.close();
+    expect((await primary.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+    expect(primary.listenerCount('error')).toBe(0);
+    await Promise.all([primary.end(), replica.end()]);
+  });
+});

@@ -1,0 +1,111 @@
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Cluster, RouteEvent } from '../../src/index.js';
+import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
+import { open, percentile, report, size } from './fixture.js';
+
+describe('a gate that nothing but unflushed log keeps shut', () => {
+  let servers: TestCluster;
+  let cluster: Cluster;
+
+  beforeAll(async () => {
+    servers = await startTestCluster({ replicas: 1, primarySettings: { fsync: true } });
+    cluster = await open(servers);
+    await cluster.write('create table notes (id int primary key, text text)');
+    await cluster.write('create table foreign_notes (text text)');
+    await servers.replicas[0]?.waitForReplay();
+  });
+  afterAll(async () => {
+    await cluster.close();
+    await servers.stop();
+  });
+
+  function recordRoutes(): RouteEvent[] {
+    const routes: RouteEvent[] = [];
+    cluster.events.on('route', (event) => routes.push(event));
+    return routes;
+  }
+
+  it('opens within milliseconds beside another session’s open transaction that writes', async () => {
+    const foreigner = new pg.Client(servers.primary.connectionString);
+    await foreigner.connect();
+    const routes = recordRoutes();
+    const millis: number[] = [];
+    const rounds = size(100, 1_000);
+    for (let id = 0; id < rounds; id++) {
+      await foreigner.query('begin');
+      await cluster.write('insert into notes values ($1, $2)', [id, 'mine']);
+      await foreigner.query("insert into foreign_notes values (repeat('x', 200))");
+      const startedAt = performance.now();
+      const { rows } = await cluster.read('select text from notes where id = $1', [id]);
+      millis.push(performance.now() - startedAt);
+      expect(rows).toEqual([{ text: 'mine' }]);
+      await foreigner.query('rollback');
+    }
+    await foreigner.end();
+    const onReplica = routes.filter((r) => r.role === 'replica').length;
+    report(`${rounds} reads beside a foreign open transaction`, {
+      'p50 ms': percentile(millis, 0.5),
+      'p90 ms': percentile(millis, 0.9),
+      'on the replica': onReplica,
+      nudges: cluster.stats().nudgeCount,
+    });
+    expect(percentile(millis, 0.9)).toBeLessThan(20);
+    expect(onReplica).toBeGreaterThan(rounds * 0.9);
+    expect(cluster.stats().nudgeCount).toBeGreaterThan(0);
+  });
+
+  it('stands open at a page boundary on an idle primary, with nobody writing a byte to help', async () => {
+    const before = cluster.stats().nudgeCount;
+    const routes = recordRoutes();
+    await writeUpToPageBoundary(cluster);
+    const startedAt = performance.now();
+    await cluster.read('select 1');
+    expect(performance.now() - startedAt).toBeLessThan(1_000);
+    expect(routes.at(-1)).toMatchObject({ role: 'replica' });
+    expect(cluster.stats().nudgeCount).toBe(before);
+  });
+});
+
+/**
+ * Leaves the primary's log ending exactly on a page, by a committed transaction: `pg_current_wal_insert_lsn()` then reads 24 bytes
+ * past where any replica can get to.
+ */
+async function writeUpToPageBoundary(cluster: Cluster): Promise<void> {
+  const page = 8192;
+  // A message of n bytes and its commit take n and a constant that one trial tells, up to the 8-byte rounding of records.
+  for (let attempt = 0; attempt < 200; attempt++) {
+    const spent = await emit(cluster, 64);
+    const here = await offsetInPage(cluster);
+    const size = page - here - (spent - 64);
+    if (size < 0 || size > page - 1000) continue;
+    for (const slack of [0, -8, 8, -16, 16]) {
+      if (size + slack < 0) continue;
+      await emit(cluster, size + slack);
+      const { rows } = await cluster.read<{ offset: number }>(
+        "select ((pg_current_wal_insert_lsn() - '0/0') % 8192)::int as offset, ((pg_current_wal_insert_lsn() - '0/0') % 16777216)::int as in_segment",
+        [],
+        { target: 'primary' },
+      );
+      if (rows[0]?.offset === 24) return;
+      break;
+    }
+  }
+  throw new Error('could not build a page boundary');
+}
+
+/** Commits a message of that many bytes. @returns the bytes of log it took */
+async function emit(cluster: Cluster, bytes: number): Promise<number> {
+  const before = await insertLsn(cluster);
+  await cluster.write("select pg_logical_emit_message(true, '', repeat('x', $1))", [bytes]);
+  return (await insertLsn(cluster)) - before;
+}
+
+async function offsetInPage(cluster: Cluster): Promise<number> {
+  return (await insertLsn(cluster)) % 8192;
+}
+
+async function insertLsn(cluster: Cluster): Promise<number> {
+  const { rows } = await cluster.read<{ at: string }>("select pg_current_wal_insert_lsn() - '0/0' as at", [], { target: 'primary' });
+  return Number(rows[0]?.at);
+}

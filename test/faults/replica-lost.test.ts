@@ -1,0 +1,177 @@
+import { createServer, connect as dial, type Server, type Socket } from 'node:net';
+import pg from 'pg';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Cluster } from '../../src/index.js';
+import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
+import { nodeOf, open, report, until } from '../cluster/fixture.js';
+
+describe('when servers go away under 32 readers', () => {
+  let servers: TestCluster;
+  let cluster: Cluster;
+  let failures: unknown[];
+  let slowestMillis: number;
+  let isReading: boolean;
+  let readers: Promise<unknown>;
+  let count: number;
+
+  beforeEach(async () => {
+    servers = await startTestCluster({ replicas: 2 });
+    cluster = await open(servers);
+    await cluster.write('create table t (id int primary key, v int)');
+    await cluster.write('insert into t values (1, 1)');
+    failures = [];
+    slowestMillis = 0;
+    count = 0;
+    isReading = true;
+    readers = Promise.all(
+      Array.from({ length: 32 }, async () => {
+        while (isReading) {
+          const startedAt = performance.now();
+          // Long enough on the server that some are always under way.
+          await cluster.read('select v, pg_sleep(0.002) from t where id = 1').catch((error: unknown) => failures.push(error));
+          slowestMillis = Math.max(slowestMillis, performance.now() - startedAt);
+          count++;
+        }
+      }),
+    );
+    await until('they read', () => count > 200);
+  });
+  afterEach(async () => {
+    isReading = false;
+    await readers;
+    await cluster.close();
+    await servers.stop();
+  });
+
+  const moreReads = async (n: number) => {
+    const from = count;
+    await until(`${n} more reads`, () => count > from + n);
+  };
+
+  it('loses no read when a replica is killed, and uses it again when it is back', async () => {
+    await servers.replicas[0]?.kill();
+    await moreReads(300);
+    expect(nodeOf(cluster, 'r1').state).toBe('unknown');
+    await servers.replicas[0]?.restart();
+    await until('r1 is live again', () => nodeOf(cluster, 'r1').state === 'live');
+    const before = nodeOf(cluster, 'r1').statementCount;
+    await moreReads(300);
+    expect(nodeOf(cluster, 'r1').statementCount).toBeGreaterThan(before);
+    report('a replica killed and restarted', { reads: count, failures: failures.length, 'slowest ms': slowestMillis });
+    expect(failures).toEqual([]);
+    expect(cluster.stats().routes.retried).toBeGreaterThan(0);
+  });
+
+  it('loses no read when a replica is shut down', async () => {
+    await servers.replicas[0]?.restart();
+    await moreReads(300);
+    expect(failures).toEqual([]);
+  });
+
+  it('goes to the primary when both are gone', async () => {
+    await servers.replicas[0]?.kill();
+    await moreReads(100);
+    await servers.replicas[1]?.kill();
+    await moreReads(300);
+    expect(failures).toEqual([]);
+    expect(nodeOf(cluster, 'primary').statementCount).toBeGreaterThan(300);
+    expect(cluster.stats().routes['no-candidate']).toBeGreaterThan(0);
+  });
+
+  it('keeps reading from the replicas when the primary is gone, as long as nobody set a bound', async () => {
+    await servers.primary.kill();
+    await until('the primary is unknown', () => nodeOf(cluster, 'primary').state === 'unknown');
+    await moreReads(300);
+    expect(failures).toEqual([]);
+  });
+});
+
+describe('a write whose connection is lost', () => {
+  it('is not sent again, says that its outcome is unknown, and keeps reads on the primary while it may still commit', async () => {
+    await using servers = await startTestCluster({ replicas: 1 });
+    await using cluster = await open(servers, { primary: { connectionString: servers.primary.connectionString, query_timeout: 150 } });
+    await cluster.write('create table runs (id int)');
+    await servers.replicas[0]?.waitForReplay();
+    await cluster.session(
+      async () => {
+        const slow = cluster.write("insert into runs select 1 from (select pg_sleep(0.8)) as pause");
+        await expect(slow).rejects.toMatchObject({ code: 'LADDER_WRITE_OUTCOME_UNKNOWN' });
+        await cluster.read('select count(*) from runs');
+        expect(cluster.stats().routes['floor-unknown']).toBe(1);
+        // pg gave up, the backend did not: the row comes later, and the session must not miss it then.
+        const reader = new pg.Client(servers.primary.connectionString);
+        await reader.connect();
+        await until('it has committed', async () => (await reader.query('select 1 from runs')).rowCount === 1);
+        await reader.end();
+        const { rows } = await cluster.read<{ n: number }>('select count(*)::int as n from runs');
+        expect(rows).toEqual([{ n: 1 }]);
+        await until('a replica answers again', async () => {
+          const before = nodeOf(cluster, 'r1').statementCount;
+          const again = await cluster.read<{ n: number }>('select count(*)::int as n from runs');
+          expect(again.rows).toEqual([{ n: 1 }]);
+          return nodeOf(cluster, 'r1').statementCount > before;
+        });
+      },
+      { inherit: 'none' },
+    );
+  });
+
+  it('runs once, even when the server is killed under it', async () => {
+    await using servers = await startTestCluster({ replicas: 1 });
+    await using cluster = await open(servers);
+    await cluster.write('create table runs (id int)');
+    const write = cluster.write('insert into runs select 1 from (select pg_sleep(5)) as pause');
+    const refused = expect(write).rejects.toMatchObject({ code: 'LADDER_WRITE_OUTCOME_UNKNOWN' });
+    await until('it runs', () => nodeOf(cluster, 'primary').inFlight > 0);
+    await servers.primary.kill();
+    await refused;
+    await servers.primary.restart();
+    await until('the primary is back', () => nodeOf(cluster, 'primary').state === 'live');
+    const { rows } = await cluster.read<{ n: number }>('select count(*)::int as n from runs');
+    expect(rows).toEqual([{ n: 0 }]);
+  });
+});
+
+describe('a name behind which there are two replicas', () => {
+  /** Sends each new connection to the next of two ports, as a load balancer does. */
+  function balancer(ports: readonly number[]): Promise<Server> {
+    let next = 0;
+    const server = createServer((socket: Socket) => {
+      const upstream = dial(ports[next++ % ports.length] as number, '127.0.0.1');
+      for (const [a, b] of [
+        [socket, upstream],
+        [upstream, socket],
+      ] as const) {
+        a.pipe(b);
+        a.on('error', () => b.destroy());
+        a.on('close', () => b.destroy());
+      }
+    });
+    return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server)));
+  }
+
+  it('is never stale, although the probe and the read meet different servers', async () => {
+    await using servers = await startTestCluster({ replicas: 2 });
+    const server = await balancer(servers.replicas.map((r) => r.port));
+    const { port } = server.address() as { port: number };
+    const url = servers.primary.connectionString.replace(String(servers.primary.port), String(port));
+    const cluster = await open(servers, { replicas: [{ name: 'balanced', connectionString: url }], waitMillis: 10 });
+    await cluster.write('create table t (id int primary key, v int)');
+    await cluster.write('insert into t select i, 0 from generate_series(1, 8) i');
+    for (const replica of servers.replicas) await replica.waitForReplay();
+    await servers.replicas[0]?.pauseReplay();
+    let stale = 0;
+    await Promise.all(
+      Array.from({ length: 8 }, async (_, id) => {
+        for (let v = 1; v <= 50; v++) {
+          await cluster.write('update t set v = $1 where id = $2', [v, id + 1]);
+          const { rows } = await cluster.read<{ v: number }>('select v from t where id = $1', [id + 1]);
+          if (rows[0]?.v !== v) stale++;
+        }
+      }),
+    );
+    expect(stale).toBe(0);
+    await cluster.close();
+    server.close();
+  });
+});
