@@ -63,7 +63,7 @@ export class ControlConnection {
     const client = this.#client;
     if (client === undefined) return;
     // A frozen server never answers a goodbye.
-    await this.#answered(client, client.end()).catch(() => undefined);
+    await this.holding(this.#answered(client, client.end())).catch(() => undefined);
   }
 
   #connected(): Promise<Open> {
