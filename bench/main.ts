@@ -53,7 +53,9 @@ async function benchRoute({ primary, replicas }: TestCluster): Promise<void> {
   await fleet.close();
   const [low, high] = intervalOfMedian(micros);
   console.log('\na cached route decision, a floor and three replicas');
-  console.log(`  ${median(micros).toFixed(3)} µs  [${low.toFixed(3)}, ${high.toFixed(3)}]  bound 2 µs: ${verdict(low <= 2)}`);
+  console.log(
+    `  ${median(micros).toFixed(3)} µs  [${low.toFixed(3)}, ${high.toFixed(3)}]  bound 2 µs: ${verdict(low <= 2)}`,
+  );
 }
 
 async function benchStatements({ primary, replicas }: TestCluster): Promise<void> {
@@ -105,7 +107,12 @@ function sessionOf(cluster: Cluster): (caller: number, fn: () => Promise<unknown
   return (_caller, fn) => cluster.session(fn, { inherit: 'none' });
 }
 
-async function show(what: string, judged: string | undefined, bound: number, contenders: readonly Contender[]): Promise<void> {
+async function show(
+  what: string,
+  judged: string | undefined,
+  bound: number,
+  contenders: readonly Contender[],
+): Promise<void> {
   process.stderr.write(`  … ${what}\r`);
   const standings = await compare(contenders, plan);
   console.log(`\n${what}: ${plan.callers} callers, ${plan.rounds} rounds, ratio to ${contenders[0]?.name}`);

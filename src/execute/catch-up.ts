@@ -41,20 +41,15 @@ export async function catchUp(fleet: Fleet, need: Need, except?: ReadonlySet<Nod
   return routeTo(look(), 'waited');
 }
 
-/** Asks where the replicas stand, until one is fresh enough. */
+/** Asks where the replicas stand, until one is fresh enough: a frozen one must not hold up a read that another can answer. */
 function refreshUntil(open: () => boolean, replicas: readonly Node[]): Promise<void> {
   return new Promise((resolve) => {
     let left = replicas.length;
-    for (const replica of replicas) {
-      replica
-        .refresh()
-        .catch(() => undefined)
-        .then(() => {
-          left--;
-          // A frozen replica must not hold up a read that another one can answer.
-          if (left === 0 || open()) resolve();
-        });
-    }
+    const answered = (): void => {
+      left--;
+      if (left === 0 || open()) resolve();
+    };
+    for (const replica of replicas) replica.refresh().then(answered, answered);
   });
 }
 

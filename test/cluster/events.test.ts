@@ -26,7 +26,9 @@ describe('events', () => {
     for (const name of channels) subscribe(name, listener);
     cluster.events.on('route', listener).on('query', listener);
     await cluster.read('select 1', [], { consistency: 'eventual' });
-    await expect(cluster.write("insert into secrets values ('xyzzy'), ((1/0)::text)")).rejects.toMatchObject({ code: '22012' });
+    await expect(cluster.write("insert into secrets values ('xyzzy'), ((1/0)::text)")).rejects.toMatchObject({
+      code: '22012',
+    });
     for (const name of channels) unsubscribe(name, listener);
     cluster.events.removeAllListeners();
     await cluster.read('select 1');

@@ -11,7 +11,9 @@ export function size(short: number, full: number): number {
 
 /** Figures that a soak run must show, and that nobody asserts on. */
 export function report(what: string, figures: Record<string, number | string>): void {
-  const parts = Object.entries(figures).map(([name, value]) => `${name} ${typeof value === 'number' ? round(value) : value}`);
+  const parts = Object.entries(figures).map(
+    ([name, value]) => `${name} ${typeof value === 'number' ? round(value) : value}`,
+  );
   process.stdout.write(`  ${what}: ${parts.join(', ')}\n`);
 }
 

@@ -53,9 +53,12 @@ describe('a session', () => {
   });
 
   it('reads from replicas without asking the primary anything while it has written nothing', async () => {
-    await cluster.session(async () => {
-      for (let i = 0; i < 50; i++) await nameNow();
-    }, { inherit: 'none' });
+    await cluster.session(
+      async () => {
+        for (let i = 0; i < 50; i++) await nameNow();
+      },
+      { inherit: 'none' },
+    );
     expect(replicaShare(cluster)).toBe(1);
     expect(cluster.stats().routes.balanced).toBe(50);
   });
@@ -114,7 +117,9 @@ describe('a session', () => {
     await Promise.all(servers.replicas.map((replica) => replica.waitForReplay()));
     await pauseAll();
     const args = ['--import', 'tsx', '--input-type=module', '-e', child, servers.primary.connectionString];
-    const { stdout: token } = await run(process.execPath, args, { cwd: fileURLToPath(new URL('../..', import.meta.url)) });
+    const { stdout: token } = await run(process.execPath, args, {
+      cwd: fileURLToPath(new URL('../..', import.meta.url)),
+    });
     expect(token).toHaveLength(41);
     const seen = await cluster.session(() => nameNow(), { inherit: 'none' });
     expect(seen).toBe('near');
@@ -124,7 +129,9 @@ describe('a session', () => {
     await cluster.session(
       async (session) => {
         session.observe(token);
-        expect(await session.read('select name from names where id = 1').then((r) => r.rows)).toEqual([{ name: 'from afar' }]);
+        expect(await session.read('select name from names where id = 1').then((r) => r.rows)).toEqual([
+          { name: 'from afar' },
+        ]);
       },
       { inherit: 'none' },
     );
@@ -135,10 +142,13 @@ describe('a session', () => {
     const genuine = await cluster.session((session) => session.token());
     const forged = genuine.slice(0, 25) + 'f'.repeat(16);
     for (const token of ['', 'x', '1'.repeat(1e5), cluster8, forged]) {
-      await cluster.session(async () => {
-        await nameNow();
-        await nameNow();
-      }, { token, inherit: 'none' });
+      await cluster.session(
+        async () => {
+          await nameNow();
+          await nameNow();
+        },
+        { token, inherit: 'none' },
+      );
       expect(routes.slice(-1)).toMatchObject([{ role: 'replica' }]);
     }
     expect(cluster.stats().tokens).toEqual({ malformed: 3, foreign: 1, ahead: 1, lost: 0 });
@@ -155,7 +165,8 @@ describe('a session', () => {
   });
 
   it('runs where target says, and nowhere else', async () => {
-    const port = async (options = {}) => (await cluster.read<{ port: number }>('select inet_server_port() as port', [], options)).rows[0]?.port;
+    const port = async (options = {}) =>
+      (await cluster.read<{ port: number }>('select inet_server_port() as port', [], options)).rows[0]?.port;
     expect(await port({ target: 'primary' })).toBe(servers.primary.port);
     expect(await port({ target: { node: 'r2' } })).toBe(servers.replicas[1]?.port);
     await pauseAll();
@@ -166,7 +177,9 @@ describe('a session', () => {
   });
 
   it('works over pools that are yours, and leaves them open', async () => {
-    const [primary, replica] = [servers.primary, servers.replicas[0]].map((n) => new pg.Pool({ connectionString: n?.connectionString }));
+    const [primary, replica] = [servers.primary, servers.replicas[0]].map(
+      (n) => new pg.Pool({ connectionString: n?.connectionString }),
+    );
     if (primary === undefined || replica === undefined) throw new Error('no pools');
     await using own = await open(servers, { primary: { pool: primary }, replicas: [{ pool: replica, name: 'mine' }] });
     await own.write("update names set name = 'pooled' where id = 1");

@@ -42,14 +42,21 @@ describe('maxStalenessMillis', () => {
     await servers.stop();
   });
 
-  async function readAll(cluster: Cluster, bound: number, stamps: Stamps, reads: number): Promise<{ over: number; slackMillis: number }> {
+  async function readAll(
+    cluster: Cluster,
+    bound: number,
+    stamps: Stamps,
+    reads: number,
+  ): Promise<{ over: number; slackMillis: number }> {
     let over = 0;
     let slackMillis = 0;
     await Promise.all(
       Array.from({ length: 8 }, async () => {
         for (let i = 0; i < reads / 8; i++) {
           const startedAt = performance.now();
-          const { rows } = await cluster.read<{ value: number }>('select value from stamps', [], { maxStalenessMillis: bound });
+          const { rows } = await cluster.read<{ value: number }>('select value from stamps', [], {
+            maxStalenessMillis: bound,
+          });
           if ((rows[0]?.value ?? -1) < stamps.at(startedAt - bound)) over++;
           slackMillis += cluster.stats().nodes.reduce((sum, n) => sum + (n.stalenessMillis ?? 0), 0) / 2;
           await new Promise((resolve) => setTimeout(resolve, 2));
@@ -79,7 +86,11 @@ describe('maxStalenessMillis', () => {
     isWriting = false;
     await writing;
     await Promise.all(jitters.map((jitter) => jitter.stop()));
-    report(`${reads} reads within ${bound} ms`, { over, 'share on replicas': replicaShare(cluster), 'mean proven staleness ms': slackMillis });
+    report(`${reads} reads within ${bound} ms`, {
+      over,
+      'share on replicas': replicaShare(cluster),
+      'mean proven staleness ms': slackMillis,
+    });
     expect(over).toBe(0);
     expect(replicaShare(cluster)).toBeGreaterThan(bound >= 150 ? 0.5 : 0.1);
   });

@@ -106,6 +106,8 @@ async function offsetInPage(cluster: Cluster): Promise<number> {
 }
 
 async function insertLsn(cluster: Cluster): Promise<number> {
-  const { rows } = await cluster.read<{ at: string }>("select pg_current_wal_insert_lsn() - '0/0' as at", [], { target: 'primary' });
+  const { rows } = await cluster.read<{ at: string }>("select pg_current_wal_insert_lsn() - '0/0' as at", [], {
+    target: 'primary',
+  });
   return Number(rows[0]?.at);
 }

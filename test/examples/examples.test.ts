@@ -14,7 +14,10 @@ const shown: Record<string, RegExp> = {
 
 describe('the examples', () => {
   it.each(readdirSync(new URL('../../examples', import.meta.url)))('%s runs and shows what it says', async (name) => {
-    const { stdout } = await run(process.execPath, ['--import', 'tsx', `examples/${name}`], { cwd: root, timeout: 25_000 });
+    const { stdout } = await run(process.execPath, ['--import', 'tsx', `examples/${name}`], {
+      cwd: root,
+      timeout: 25_000,
+    });
     expect(stdout).toMatch(shown[name] as RegExp);
   });
 });

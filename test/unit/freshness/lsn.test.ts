@@ -46,12 +46,17 @@ describe('normalising an insert LSN', () => {
 
   it('never raises an LSN, lowers it by a header at most, and does so once', () => {
     fc.assert(
-      fc.property(lsn, fc.constantFrom(1024n, 8192n, 32768n), fc.constantFrom(1n, 16n, 64n), (value, block, megabytes) => {
-        const sizes = { blockBytes: block, segmentBytes: megabytes * 1024n * 1024n };
-        const once = normaliseLsn(value, sizes);
-        expect(value - once === 0n || value - once === 24n || value - once === 40n).toBe(true);
-        expect(normaliseLsn(once, sizes)).toBe(once);
-      }),
+      fc.property(
+        lsn,
+        fc.constantFrom(1024n, 8192n, 32768n),
+        fc.constantFrom(1n, 16n, 64n),
+        (value, block, megabytes) => {
+          const sizes = { blockBytes: block, segmentBytes: megabytes * 1024n * 1024n };
+          const once = normaliseLsn(value, sizes);
+          expect(value - once === 0n || value - once === 24n || value - once === 40n).toBe(true);
+          expect(normaliseLsn(once, sizes)).toBe(once);
+        },
+      ),
     );
   });
 });

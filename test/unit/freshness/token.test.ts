@@ -22,12 +22,17 @@ describe('a token', () => {
 
   it('is nothing when one character is missing, added or foreign', () => {
     fc.assert(
-      fc.property(position, fc.nat(TOKEN_LENGTH - 1), fc.constantFrom('g', 'F', ' ', '-', '\n', 'é'), (p, at, character) => {
-        const token = encodeToken(p);
-        expect(decodeToken(token.slice(0, at) + token.slice(at + 1))).toBeUndefined();
-        expect(decodeToken(`${token}0`)).toBeUndefined();
-        expect(decodeToken(token.slice(0, at) + character + token.slice(at + 1))).toBeUndefined();
-      }),
+      fc.property(
+        position,
+        fc.nat(TOKEN_LENGTH - 1),
+        fc.constantFrom('g', 'F', ' ', '-', '\n', 'é'),
+        (p, at, character) => {
+          const token = encodeToken(p);
+          expect(decodeToken(token.slice(0, at) + token.slice(at + 1))).toBeUndefined();
+          expect(decodeToken(`${token}0`)).toBeUndefined();
+          expect(decodeToken(token.slice(0, at) + character + token.slice(at + 1))).toBeUndefined();
+        },
+      ),
     );
   });
 
