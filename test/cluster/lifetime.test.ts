@@ -24,7 +24,10 @@ describe('a process that uses the library', () => {
     const index = JSON.stringify(new URL('../../src/index.ts', import.meta.url).href);
     const script = `import { createCluster } from ${index};
       const [primary, replica] = process.argv.slice(1);
-      const cluster = createCluster({ primary, replicas: [replica] });
+      const cluster = createCluster({
+        primary: { connectionString: primary, allowExitOnIdle: true },
+        replicas: [{ connectionString: replica, allowExitOnIdle: true }],
+      });
       const live = async () => {
         while (cluster.stats().nodes.some((n) => n.state !== 'live')) await new Promise((r) => setTimeout(r, 5));
       };
@@ -52,7 +55,10 @@ describe('a process that uses the library', () => {
   it('stays alive for the answer that it awaits', async () => {
     const out = await inProcess(`
       await live();
-      const token = await cluster.session((session) => session.token());
+      const token = await cluster.session(async (session) => {
+        await session.write('update t set v = v + 1');
+        return session.token();
+      });
       process.stdout.write(String(token.length));`);
     expect(out).toBe('41');
   });

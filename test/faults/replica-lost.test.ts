@@ -163,7 +163,8 @@ describe('a name behind which there are two replicas', () => {
     await cluster.write('create table t (id int primary key, v int)');
     await cluster.write('insert into t select i, 0 from generate_series(1, 8) i');
     for (const replica of servers.replicas) await replica.waitForReplay();
-    await servers.replicas[0]?.pauseReplay();
+    // The probe's connection is the first one made and reaches r1; this is the other server.
+    await servers.replicas[1]?.pauseReplay();
     let stale = 0;
     await Promise.all(
       Array.from({ length: 8 }, async (_, id) => {
