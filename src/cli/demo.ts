@@ -1,0 +1,87 @@
+/**
+ * `pg-ladder demo`: a primary and replicas whose replay stumbles, users who save and reload, four strategies one after the
+ * other, one table. Whatever it started is gone when it returns.
+ */
+import type { DemoOptions } from './demo/options.js';
+import { createProfiles, transactionCount } from './demo/primary.js';
+import { Progress } from './demo/progress.js';
+import { conclusions, type Figures, figuresOf, remark, table } from './demo/report.js';
+import { type Strategy, strategies } from './demo/strategies.js';
+import { runUsers, type Seen, USERS } from './demo/workload.js';
+import { startTestCluster, type TestCluster } from './library.js';
+
+/**
+ * @returns what belongs on stdout
+ * @throws what went wrong, or anything at all once `signal` has been aborted
+ */
+export async function demo(options: DemoOptions, signal: AbortSignal): Promise<string> {
+  const { replicas, seconds, jitterMillis, seed } = options;
+  const progress = new Progress(process.stderr);
+  signal.addEventListener('abort', () => progress.say('stopping...'), { once: true });
+  progress.say(`starting a primary and ${replicas} replica${replicas === 1 ? '' : 's'}...`);
+  const cluster = await startTestCluster({ replicas });
+  try {
+    signal.throwIfAborted();
+    await createProfiles(cluster.primary.connectionString);
+    const figures: Figures[] = [];
+    for (const strategy of strategies) {
+      progress.begin(strategy.title, seconds * 1_000);
+      const seen = await runStrategy(strategy, cluster, options, signal);
+      figures.push(seen);
+      progress.say(`${strategy.title}: ${seen.readCount} reads, ${seen.staleCount} stale`);
+    }
+    if (!options.json) return report(figures, cluster.version, options);
+    const facts = { postgres: cluster.version, replicas, seconds, jitterMillis, seed, users: USERS };
+    return `${JSON.stringify({ ...facts, strategies: figures, conclusions: conclusions(figures) }, null, 2)}\n`;
+  } finally {
+    progress.end();
+    await cluster.stop();
+  }
+}
+
+/** One strategy, from replicas that have caught up, against pauses that are the same for each. */
+async function runStrategy(
+  strategy: Strategy,
+  { primary, replicas }: TestCluster,
+  { seconds, jitterMillis, seed }: DemoOptions,
+  signal: AbortSignal,
+): Promise<Figures> {
+  await Promise.all(replicas.map((replica) => replica.waitForReplay()));
+  const pauses = { maxMillis: jitterMillis, share: 0.5 };
+  const jitters =
+    jitterMillis === 0
+      ? []
+      : await Promise.all(
+          replicas.map((replica, index) => replica.jitterReplay({ ...pauses, seed: seed * 101 + index })),
+        );
+  const before = await transactionCount(primary.connectionString);
+  const access = strategy.open(
+    primary.connectionString,
+    replicas.map((replica) => replica.connectionString),
+  );
+  let seen: Seen;
+  try {
+    seen = await runUsers(access, seconds, seed, signal);
+  } finally {
+    await access.close();
+    await Promise.all(jitters.map((jitter) => jitter.stop()));
+  }
+  const after = await transactionCount(primary.connectionString);
+  return figuresOf(strategy, seen, access.placed(), after - before);
+}
+
+function report(figures: readonly Figures[], version: string, { replicas, jitterMillis }: DemoOptions): string {
+  const titles = strategies.map(({ title }) => title);
+  const pauses = jitterMillis === 0 ? 'never pauses' : `pauses half the time, up to ${jitterMillis} ms at once`;
+  return [
+    `PostgreSQL ${version}, a primary and ${replicas} of its replicas, where replay ${pauses};`,
+    `${USERS} users open, save and reload their profiles.`,
+    '',
+    table(titles, figures),
+    '',
+    remark(figures),
+    '',
+    ...conclusions(figures),
+    '',
+  ].join('\n');
+}

@@ -1,0 +1,109 @@
+/** The figures of a run, as data, as a table, and in two sentences that are made from them. Pure. */
+import type { Placed, Strategy } from './strategies.js';
+import type { Seen } from './workload.js';
+
+export interface Figures {
+  readonly strategy: Strategy['id'];
+  readonly saveCount: number;
+  readonly readCount: number;
+  readonly staleCount: number;
+  /** Share of the reads that replicas answered, 0 to 1. */
+  readonly replicaShare: number;
+  readonly readP50Millis: number;
+  readonly readP99Millis: number;
+  /** The users' reads and writes that the primary ran. */
+  readonly primaryQueryCount: number;
+  /** All that the primary ran by its own count: those, connections being opened, and pg-ladder's questions about its position. */
+  readonly primaryTransactionCount: number;
+  /** pg-ladder's own account of where queries went and why. */
+  readonly reasons?: Readonly<Record<string, number>>;
+}
+
+export function figuresOf({ id }: Strategy, seen: Seen, placed: Placed, primaryTransactionCount: number): Figures {
+  const sorted = seen.readMillis.toSorted((a, b) => a - b);
+  return {
+    strategy: id,
+    saveCount: seen.saveCount,
+    readCount: seen.readCount,
+    staleCount: seen.staleCount,
+    replicaShare: share(placed.onReplicas, seen.readCount),
+    readP50Millis: percentile(sorted, 0.5),
+    readP99Millis: percentile(sorted, 0.99),
+    primaryQueryCount: placed.onPrimary,
+    primaryTransactionCount,
+    ...(placed.reasons && { reasons: placed.reasons }),
+  };
+}
+
+/** A table for people, right under 80 columns. */
+export function table(titles: readonly string[], figures: readonly Figures[]): string {
+  const head = ['', 'reads', 'stale reads', 'on replicas', 'read p50', 'read p99', 'primary queries'];
+  const lines = figures.map((each, index) => [
+    titles[index] ?? each.strategy,
+    count(each.readCount),
+    each.staleCount === 0 ? '0' : `${count(each.staleCount)} (${percent(share(each.staleCount, each.readCount))})`,
+    percent(each.replicaShare),
+    millis(each.readP50Millis),
+    millis(each.readP99Millis),
+    count(each.primaryQueryCount),
+  ]);
+  const widths = head.map((title, column) => Math.max(title.length, ...lines.map((line) => line[column]?.length ?? 0)));
+  const aligned = [head, widths.map((width) => '-'.repeat(width)), ...lines].map((line) =>
+    line.map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0))),
+  );
+  return aligned.map((line) => line.join('  ').trimEnd()).join('\n');
+}
+
+/** What the last column leaves out. */
+export function remark(figures: readonly Figures[]): string {
+  const { primaryTransactionCount, primaryQueryCount } = figureOf(figures, 'pg-ladder');
+  const own = Math.max(0, primaryTransactionCount - primaryQueryCount);
+  return (
+    `Queries are the users'. Besides them, pg-ladder asked the primary ${count(own)} times for its position\n` +
+    '(a function call that reads no table); whoever asks at the same time shares the answer.'
+  );
+}
+
+/** What was seen: who was shown old data, and who did the work. */
+export function conclusions(figures: readonly Figures[]): [string, string] {
+  const [alone, robin, sticky, ladder] = [
+    figureOf(figures, 'primary-only'),
+    figureOf(figures, 'round-robin'),
+    figureOf(figures, 'sticky-window'),
+    figureOf(figures, 'pg-ladder'),
+  ];
+  const stale = ({ staleCount, readCount }: Figures) => (staleCount === 0 ? 'none' : percent(staleCount / readCount));
+  const change = share(ladder.primaryQueryCount - alone.primaryQueryCount, alone.primaryQueryCount);
+  return [
+    `Reads older than the user's own last save: round robin ${stale(robin)}, sticky window ${stale(sticky)}, pg-ladder ${stale(ladder)}.`,
+    `Reads on replicas: sticky window ${percent(sticky.replicaShare)}, pg-ladder ${percent(ladder.replicaShare)}; ` +
+      `its primary ran ${percent(Math.abs(change))} ${change > 0 ? 'more' : 'fewer'} of the users' queries.`,
+  ];
+}
+
+function figureOf(figures: readonly Figures[], id: Strategy['id']): Figures {
+  return figures.find(({ strategy }) => strategy === id) as Figures;
+}
+
+function share(part: number, whole: number): number {
+  return whole === 0 ? 0 : part / whole;
+}
+
+function percentile(sorted: readonly number[], rank: number): number {
+  return sorted[Math.max(0, Math.ceil(sorted.length * rank) - 1)] ?? 0;
+}
+
+function count(value: number): string {
+  return value.toLocaleString('en-US');
+}
+
+function percent(value: number): string {
+  // No rounding to nothing or to all: 1 of 10,000 is neither.
+  if (value > 0 && value < 0.001) return '<0.1 %';
+  if (value > 0.999 && value < 1) return '>99.9 %';
+  return `${(value * 100).toFixed(1)} %`;
+}
+
+function millis(value: number): string {
+  return `${value.toFixed(1)} ms`;
+}

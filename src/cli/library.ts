@@ -1,0 +1,6 @@
+/**
+ * The library as the command loads it. The build leaves these two specifiers alone, so that the command runs the library that
+ * lies next to it: nothing else in this folder imports it at run time.
+ */
+export { createCluster } from '../index.js';
+export { startTestCluster, type TestCluster, type TestNode } from '../testing/index.js';
