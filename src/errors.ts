@@ -7,8 +7,16 @@
 export type LadderErrorCode =
   | 'LADDER_INVALID_OPTIONS'
   | 'LADDER_CLOSED'
+  | 'LADDER_FOREIGN_NODE'
   | 'LADDER_NO_CANDIDATE'
+  | 'LADDER_NODE_UNREACHABLE'
+  | 'LADDER_NOT_PRIMARY'
+  | 'LADDER_READ_ONLY_TRANSACTION'
+  | 'LADDER_TIMEOUT'
+  | 'LADDER_TRANSACTION_ABORTED'
+  | 'LADDER_TRANSACTION_ENDED'
   | 'LADDER_WRITE_OUTCOME_UNKNOWN'
+  | 'LADDER_WRONG_ROLE'
   | 'LADDER_POSITION_UNAVAILABLE';
 
 // `import` and `require` load different copies of this file; the registered symbol is what both agree on.
@@ -31,6 +39,6 @@ export class LadderError extends Error {
 }
 
 /** `LADDER_INVALID_OPTIONS`: an option is missing, unknown or out of range; the message names it. */
-export function invalidOptions(message: string): LadderError {
-  return new LadderError('LADDER_INVALID_OPTIONS', message);
+export function invalidOptions(message: string, cause?: unknown): LadderError {
+  return new LadderError('LADDER_INVALID_OPTIONS', message, { cause });
 }

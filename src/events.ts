@@ -8,11 +8,14 @@ import { EventEmitter } from 'node:events';
 /** Every {@link Reason}. */
 export const reasons = [
   'write',
+  'transaction',
   'hint',
+  'affinity',
   'balanced',
   'gated',
   'waited',
   'retried',
+  'sticky',
   'behind-floor',
   'too-stale',
   'floor-unknown',
@@ -23,9 +26,10 @@ export const reasons = [
 /**
  * Why a statement went where it went.
  *
- * On a replica: `balanced` (known to be fresh enough), `gated` (shown to be by one look at its position), `waited` (became so
- * within `waitMillis`), `retried` (the first node was lost under the read), `hint` (`target`). On the primary: `write`, `hint`,
- * `retried`, `behind-floor` and `too-stale` (no replica was fresh enough in time), `floor-unknown` (the session's last write has
+ * On a replica: `affinity` (the session's last one, still fresh enough), `balanced` (known to be fresh enough), `gated` (shown to be by one look at its position), `waited` (became so
+ * within `waitMillis`), `retried` (the first node was lost under the read), `hint` (`target`). On the primary: `write`, `transaction`, `hint`,
+ * `retried`, `behind-floor` and `too-stale` (no replica was fresh enough in time), `sticky` (within the window after a write, with
+ * `tracking: 'window'`), `floor-unknown` (the session's last write has
  * no position yet), `cold-start` (nothing is known of any replica yet), `no-candidate` (no replica, or none that answers).
  */
 export type Reason = (typeof reasons)[number];

@@ -5,6 +5,20 @@ export type { LadderEventMap, LadderEvents, NodeEvent, QueryEvent, Reason, Route
 export type { RefusedPositions } from './freshness/primary-trail.js';
 export type { Consistency, FreshnessOptions, Target } from './freshness/requirement.js';
 export type { NodeState, Role } from './nodes/node.js';
+export type { Explanation, ReplicaVerdict } from './observe/explain.js';
 export type { ClusterStats, NodeStats } from './observe/stats.js';
-export type { ClusterOptions, NodeLabels, NodeOptions, ReadOptions, SessionOptions } from './options.js';
+export type {
+  AbortOptions,
+  ClusterOptions,
+  ConnectionOptions,
+  Isolation,
+  NodeLabels,
+  NodeOptions,
+  OnConnect,
+  ReadOptions,
+  SessionOptions,
+  StreamOptions,
+  TransactionOptions,
+  WriteOptions,
+} from './options.js';
 export type { Session } from './session/session.js';

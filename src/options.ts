@@ -40,19 +40,85 @@ export interface ClusterOptions extends FreshnessOptions {
   /** How often each node is asked while the cluster is idle, in milliseconds, above 0. Default 1,000. */
   idleProbeMillis?: number;
   /**
+   * `lsn` (default): positions in the write-ahead log. `window`: none are asked for; after a write, its session reads from the
+   * primary for `stickinessMillis`. For servers that tell no LSNs. It promises nothing about replicas that lag longer than the
+   * window, and a session has no token.
+   */
+  tracking?: 'lsn' | 'window';
+  /** The window of `tracking: 'window'`, in milliseconds, above 0. Default 5,000. */
+  stickinessMillis?: number;
+  /**
+   * The key ring of tokens, each at least 16 characters: the first signs (HMAC-SHA-256), all are accepted, so that a new one can be put
+   * in front while old tokens live. Default: none, and tokens are not signed.
+   */
+  secrets?: readonly string[];
+  /** How long a token is believed, in milliseconds, at least 10,000. Default 60,000. A replica staler than that serves no session's reads. */
+  tokenLifetimeMillis?: number;
+  /**
+   * `timer` (default): positions are kept up to date in the background. `onDemand`: only statements make the library ask, for
+   * processes that are frozen between requests.
+   */
+  monitor?: 'timer' | 'onDemand';
+  /**
+   * Runs once on every connection that serves statements, before its first one: `SET ROLE`, search_path, tenant settings. When it throws,
+   * the connection is not used. The library's own connection, which never carries a statement of yours, does not get it.
+   */
+  onConnect?: OnConnect;
+  /**
    * Promise that no writer uses `synchronous_commit = off`: positions are then taken from the flush LSN, which replicas reach
    * without the primary being nudged. Wrong when the promise is broken: such a write may be missed. Default `false`.
    */
   assumeSynchronousCommit?: boolean;
 }
 
+/** When to give up on a statement. */
+export interface AbortOptions {
+  /** For everything together: waiting, running, running again elsewhere; in milliseconds, above 0. Default: no bound. Throws `LADDER_TIMEOUT`. */
+  timeoutMillis?: number | undefined;
+  /** Gives up when it aborts, with its reason. A write that was sent by then has an unknown outcome. */
+  signal?: AbortSignal | undefined;
+}
+
+/** @param node the node's name and the role it is configured with */
+export type OnConnect = (
+  client: pg.PoolClient,
+  node: { name: string; role: 'primary' | 'replica' },
+) => void | Promise<void>;
+
+/** Options of `cluster.write`. */
+export type WriteOptions = AbortOptions;
+
 /** Options of `cluster.read`. */
-export interface ReadOptions extends FreshnessOptions {
+export interface ReadOptions extends FreshnessOptions, AbortOptions {
   /** A token that the read must not fall below, beside its session's own floor. One that is malformed, foreign or forged counts as absent. */
   atLeast?: string;
   /** Runs the read there and nowhere else; still never staler than it asks for. Throws `LADDER_NO_CANDIDATE` when no such node is fresh in time. */
   target?: Target;
 }
+
+/** Options of `cluster.stream`. */
+export interface StreamOptions extends Omit<ReadOptions, 'timeoutMillis'> {
+  /** Rows that are fetched at a time, 1 to 100,000. Default 100. */
+  batchRows?: number | undefined;
+}
+
+/** Options of `cluster.connection`: `target` is `primary` unless it says otherwise. */
+export type ConnectionOptions = ReadOptions;
+
+/** Options of `cluster.transaction`. */
+export interface TransactionOptions extends FreshnessOptions, AbortOptions {
+  /** Runs it on a replica that is fresh enough when it begins, or else on the primary; writes are refused. Default `false`: the primary. */
+  readOnly?: boolean | undefined;
+  /** Default: the server's. `serializable` is refused by replicas, so it always runs on the primary. */
+  isolation?: Isolation | undefined;
+  /**
+   * How often `fn` is run again, from the beginning, after a serialization failure (40001) or a deadlock (40P01), 0 to 100. Default 0:
+   * only you know whether `fn` may run twice.
+   */
+  retries?: number | undefined;
+}
+
+export type Isolation = 'read committed' | 'repeatable read' | 'serializable';
 
 /** Options of `cluster.session`. */
 export interface SessionOptions extends FreshnessOptions {
@@ -63,6 +129,10 @@ export interface SessionOptions extends FreshnessOptions {
    * alone, as a request handler wants that must not wait for other users' writes.
    */
   inherit?: 'process' | 'none';
+  /** Whom the session's tokens are for: a token for somebody else is refused. At most 1,024 characters; needs `secrets`. */
+  subject?: string | undefined;
+  /** Whether tokens also carry what the session has *read*, so that the next one sees nothing older. Default `false`: writes alone. */
+  monotonicAcrossRequests?: boolean;
 }
 
 export interface NodeSettings {
@@ -84,6 +154,12 @@ export interface Settings {
   readonly probeMillis: number;
   readonly idleProbeMillis: number;
   readonly assumeSynchronousCommit: boolean;
+  readonly tracking: 'lsn' | 'window';
+  readonly stickinessMillis: number;
+  readonly secrets: readonly string[];
+  readonly tokenLifetimeMillis: number;
+  readonly monitor: 'timer' | 'onDemand';
+  readonly onConnect: OnConnect | undefined;
 }
 
 const nodeName = z.string().min(1).max(63);
@@ -98,9 +174,10 @@ const node = z.union([
   z.looseObject({ name: nodeName.optional(), weight: z.number().positive().finite().optional() }),
 ]);
 const freshness = {
-  consistency: z.enum(['session', 'eventual']).optional(),
+  consistency: z.enum(['session', 'eventual', 'strong']).optional(),
   maxStalenessMillis: millis.optional(),
 };
+const subject = z.string().max(1_024).optional();
 
 const clusterSchema = z.strictObject({
   primary: node,
@@ -112,29 +189,65 @@ const clusterSchema = z.strictObject({
   probeMillis: positiveMillis.default(250),
   idleProbeMillis: positiveMillis.default(1_000),
   assumeSynchronousCommit: z.boolean().default(false),
+  tracking: z.enum(['lsn', 'window']).default('lsn'),
+  stickinessMillis: positiveMillis.default(5_000),
+  secrets: z.array(z.string().min(16)).default([]),
+  tokenLifetimeMillis: z
+    .number()
+    .min(10_000)
+    .max(2 ** 31 - 1)
+    .default(60_000),
+  monitor: z.enum(['timer', 'onDemand']).default('timer'),
+  onConnect: z.custom<OnConnect>((value) => typeof value === 'function').optional(),
 });
 
+const abort = {
+  timeoutMillis: positiveMillis.optional(),
+  signal: z.instanceof(AbortSignal).optional(),
+};
+
+const writeSchema = z.strictObject(abort);
+
 const readSchema = z.strictObject({
+  ...abort,
   ...freshness,
   atLeast: z.string().optional(),
   target: z.union([z.enum(['primary', 'replica']), z.strictObject({ node: nodeName })]).optional(),
+});
+
+const streamSchema = z.strictObject({
+  ...readSchema.omit({ timeoutMillis: true }).shape,
+  batchRows: z.int().min(1).max(100_000).optional(),
+});
+
+const connectionSchema = readSchema;
+
+const transactionSchema = z.strictObject({
+  ...freshness,
+  ...abort,
+  readOnly: z.boolean().optional(),
+  isolation: z.enum(['read committed', 'repeatable read', 'serializable']).optional(),
+  retries: z.int().min(0).max(100).optional(),
 });
 
 const sessionSchema = z.strictObject({
   ...freshness,
   token: z.string().optional(),
   inherit: z.enum(['process', 'none']).optional(),
+  subject,
+  monotonicAcrossRequests: z.boolean().optional(),
 });
 
 /** @throws LadderError `LADDER_INVALID_OPTIONS` */
 export function settingsFrom(options: ClusterOptions): Settings {
-  const { primary, replicas, consistency, maxStalenessMillis, ...rest } = check(
+  const { primary, replicas, consistency, maxStalenessMillis, onConnect, ...rest } = check(
     clusterSchema,
     options,
     'createCluster',
   );
   const settings: Settings = {
     ...rest,
+    onConnect,
     consistency: consistency ?? 'session',
     maxStalenessMillis,
     // The checked copy told whether the labels are right; pg gets the caller's own object.
@@ -145,17 +258,21 @@ export function settingsFrom(options: ClusterOptions): Settings {
   return Object.freeze(settings);
 }
 
-/** @throws LadderError `LADDER_INVALID_OPTIONS` */
-export function checkReadOptions(options: ReadOptions): void {
-  check(readSchema, options, 'read');
-}
+const callSchemas = {
+  read: readSchema,
+  write: writeSchema,
+  transaction: transactionSchema,
+  stream: streamSchema,
+  connection: connectionSchema,
+  session: sessionSchema,
+};
 
 /** @throws LadderError `LADDER_INVALID_OPTIONS` */
-export function checkSessionOptions(options: SessionOptions): void {
-  check(sessionSchema, options, 'session');
+export function checkOptions(call: keyof typeof callSchemas, options: object): void {
+  check(callSchemas[call], options, call);
 }
 
-function check<T>(schema: z.ZodType<T>, options: unknown, where: string): T {
+function check<S extends z.ZodType>(schema: S, options: unknown, where: string): z.infer<S> {
   const result = schema.safeParse(options);
   if (result.success) return result.data;
   // Only the place and the kind of the mistake: the value may be a connection string.

@@ -18,7 +18,7 @@ export async function demo(options: DemoOptions, signal: AbortSignal): Promise<s
   const { replicas, seconds, jitterMillis, seed } = options;
   const progress = new Progress(process.stderr);
   signal.addEventListener('abort', () => progress.say('stopping...'), { once: true });
-  progress.say(`starting a primary and ${replicas} replica${replicas === 1 ? '' : 's'}...`);
+  progress.say(`starting a primary and ${counted(replicas, 'replica')}...`);
   const cluster = await startTestCluster({ replicas });
   try {
     signal.throwIfAborted();
@@ -70,12 +70,13 @@ async function runStrategy(
   return figuresOf(strategy, seen, access.placed(), after - before);
 }
 
-function report(figures: readonly Figures[], version: string, { replicas, jitterMillis }: DemoOptions): string {
+function report(figures: readonly Figures[], version: string, options: DemoOptions): string {
+  const { replicas, seconds, jitterMillis } = options;
+  const replay = jitterMillis === 0 ? 'never paused' : `paused half the time, up to ${jitterMillis} ms at once`;
   const titles = strategies.map(({ title }) => title);
-  const pauses = jitterMillis === 0 ? 'never pauses' : `pauses half the time, up to ${jitterMillis} ms at once`;
   return [
-    `PostgreSQL ${version}, a primary and ${replicas} of its replicas, where replay ${pauses};`,
-    `${USERS} users open, save and reload their profiles.`,
+    `PostgreSQL ${version}: a primary and ${counted(replicas, 'replica')}, replay ${replay}.`,
+    `${USERS} users open, save and reload their profiles, ${seconds} s with each strategy.`,
     '',
     table(titles, figures),
     '',
@@ -84,4 +85,8 @@ function report(figures: readonly Figures[], version: string, { replicas, jitter
     ...conclusions(figures),
     '',
   ].join('\n');
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }

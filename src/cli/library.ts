@@ -3,4 +3,4 @@
  * lies next to it: nothing else in this folder imports it at run time.
  */
 export { createCluster } from '../index.js';
-export { startTestCluster, type TestCluster, type TestNode } from '../testing/index.js';
+export { startTestCluster, type TestCluster } from '../testing/index.js';

@@ -5,6 +5,7 @@
 import type { Reason } from '../events.js';
 import type { Fleet, Need, Refusal } from '../nodes/fleet.js';
 import { Node } from '../nodes/node.js';
+import { abortable } from './abort.js';
 
 /** Where a read goes, and why. */
 export interface Route {
@@ -17,28 +18,39 @@ export interface Route {
 const NUDGE_AFTER_MILLIS = 5;
 
 /** @param except nodes that just failed the read; the others are asked anew then, since what befell one may have befallen all */
-export async function catchUp(fleet: Fleet, need: Need, except?: ReadonlySet<Node>): Promise<Route> {
+export async function catchUp(
+  fleet: Fleet,
+  need: Need,
+  except: ReadonlySet<Node> | undefined,
+  signal: AbortSignal | undefined,
+): Promise<Route> {
   const look = (): Node | Refusal => fleet.choose(need, performance.now(), except);
   const open = (): boolean => isSettled(look());
 
   const answering = fleet.replicas.filter((replica) => replica.observation !== undefined && !except?.has(replica));
-  if (answering.length === 0) return routeTo(fleet.absence(), 'gated');
+  if (answering.length === 0) return routeTo(fleet, fleet.absence(), 'gated');
   let found = look();
-  if (except === undefined && isSettled(found)) return routeTo(found, 'gated');
+  if (except === undefined && isSettled(found)) return routeTo(fleet, found, 'gated');
   if (found === 'pending' || found === 'too-stale') {
-    await fleet.primary.refresh().catch(() => undefined);
+    await abortable(
+      fleet.primary.refresh().catch(() => undefined),
+      signal,
+    );
     found = look();
-    if (found === 'pending' || (except === undefined && isSettled(found))) return routeTo(found, 'gated');
+    if (found === 'pending' || (except === undefined && isSettled(found))) return routeTo(fleet, found, 'gated');
   }
 
-  await refreshUntil(open, answering);
+  await abortable(refreshUntil(open, answering), signal);
   found = look();
-  if (isSettled(found) || fleet.settings.waitMillis === 0) return routeTo(found, 'gated');
+  if (isSettled(found) || fleet.settings.waitMillis === 0) return routeTo(fleet, found, 'gated');
 
   const nudging = setTimeout(() => void nudge(fleet, need), NUDGE_AFTER_MILLIS);
-  await fleet.monitor.until(open, fleet.settings.waitMillis);
-  clearTimeout(nudging);
-  return routeTo(look(), 'waited');
+  try {
+    await abortable(fleet.monitor.until(open, fleet.settings.waitMillis), signal);
+  } finally {
+    clearTimeout(nudging);
+  }
+  return routeTo(fleet, look(), 'waited');
 }
 
 /** Asks where the replicas stand, until one is fresh enough: a frozen one must not hold up a read that another can answer. */
@@ -62,10 +74,16 @@ async function nudge(fleet: Fleet, need: Need): Promise<void> {
 
 /** Whether looking or waiting longer changes nothing: found, or out of reach. */
 function isSettled(found: Node | Refusal): boolean {
-  return found instanceof Node || found === 'no-candidate' || found === 'cold-start' || found === 'unprovable';
+  return (
+    found instanceof Node ||
+    found === 'no-candidate' ||
+    found === 'cold-start' ||
+    found === 'unprovable' ||
+    found === 'sticky'
+  );
 }
 
-function routeTo(found: Node | Refusal, reason: Reason): Route {
+function routeTo(fleet: Fleet, found: Node | Refusal, reason: Reason): Route {
   if (found instanceof Node) return { replica: found, reason };
-  return { replica: undefined, reason: found === 'pending' || found === 'unprovable' ? 'floor-unknown' : found };
+  return { replica: undefined, reason: fleet.reasonFor(found) };
 }

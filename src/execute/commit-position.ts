@@ -19,6 +19,7 @@ export async function commitPosition(fleet: Fleet, floor: Floor): Promise<Positi
     if (typeof lsn === 'bigint' && trail.clusterId !== undefined) {
       return floor.position(trail) ?? { clusterId: trail.clusterId, timeline: trail.history.timeline, lsn: 0n };
     }
+    if (lsn === 'sticky' || settings.tracking === 'window') throw unavailable("tracking: 'window' knows no positions");
     if (lsn === 'unprovable') {
       if (performance.now() > giveUpAt) throw unavailable('a write was cut off and may still commit');
       await new Promise((resolve) => setTimeout(resolve, SETTLE_POLL_MILLIS));

@@ -1,4 +1,4 @@
-/** Runs one statement on one connection of one node: counted, timed for whoever listens, and the connection given back or thrown away. */
+/** Runs one statement on one connection: counted, timed for whoever listens, and the connection given back or thrown away. */
 import type { QueryConfig, QueryResult, QueryResultRow } from 'pg';
 import type { Publisher } from '../events.js';
 import type { DataConnection, Node } from '../nodes/node.js';
@@ -8,28 +8,65 @@ import { codeOf, isServerError } from './retry.js';
 export interface Statement {
   readonly query: string | QueryConfig;
   readonly values: unknown[] | undefined;
+  /** Gives up on it: the server is asked to cancel it, and its connection is thrown away. */
+  readonly signal: AbortSignal | undefined;
 }
 
+interface Place {
+  readonly node: Node;
+  readonly connection: DataConnection;
+}
+
+/** Runs it and gives the connection back. @throws pg's error, or the reason of `statement.signal` */
 export async function run<Row extends QueryResultRow>(
-  node: Node,
-  connection: DataConnection,
-  { query, values }: Statement,
+  place: Place,
+  statement: Statement,
   publisher: Publisher,
 ): Promise<QueryResult<Row>> {
-  const { client } = connection;
-  const startedAt = publisher.wants('query') ? performance.now() : 0;
-  node.statementCount++;
+  const { client } = place.connection;
   try {
-    const result = await client.query<Row>(query, values);
+    const result = await runOn<Row>(place, statement, publisher);
     client.release();
-    if (startedAt !== 0) publish(publisher, node, startedAt, result.rowCount, undefined);
     return result;
   } catch (error) {
     // A text of several statements can fail inside a transaction that it began.
-    client.release(!(isServerError(error) && isIdle(client)));
+    client.release(statement.signal?.aborted === true || !(isServerError(error) && isIdle(client)));
+    throw error;
+  }
+}
+
+/** Runs it and keeps the connection, of which nothing is known after an abort. */
+export async function runOn<Row extends QueryResultRow>(
+  { node, connection }: Place,
+  { query, values, signal }: Statement,
+  publisher: Publisher,
+): Promise<QueryResult<Row>> {
+  const { client, identity } = connection;
+  const startedAt = publisher.wants('query') ? performance.now() : 0;
+  node.statementCount++;
+  try {
+    const running = client.query<Row>(query, values);
+    const result = await (signal === undefined
+      ? running
+      : cancellable(running, signal, () => node.cancel(identity.pid)));
+    if (startedAt !== 0) publish(publisher, node, startedAt, result.rowCount, undefined);
+    return result;
+  } catch (error) {
     if (startedAt !== 0) publish(publisher, node, startedAt, null, codeOf(error) ?? 'unknown');
     throw error;
   }
+}
+
+function cancellable<T>(running: Promise<T>, signal: AbortSignal, cancel: () => void): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => {
+      cancel();
+      reject(signal.reason);
+    };
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
+    running.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
 }
 
 /** Outside any transaction, as far as pg tells (8.23 and later). */

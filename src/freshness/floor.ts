@@ -15,9 +15,9 @@ export interface UncertainWrite {
 
 /**
  * What the floor asks of a rung: an LSN on the primary's history (0n: nothing), `pending` until a newer sample of the
- * primary, or `unprovable`, which only the primary satisfies.
+ * primary, or what only the primary satisfies: `unprovable`, and `sticky` within the window after a write where no LSN is tracked.
  */
-export type FloorLsn = Lsn | 'pending' | 'unprovable';
+export type FloorLsn = Lsn | 'pending' | 'unprovable' | 'sticky';
 
 /** A position from outside. Floors that were copied share it, so that it is refused, and counted, once. */
 interface Claim {
@@ -54,9 +54,17 @@ export class Floor {
 
   /** A write has returned. @param timeline the primary's when it ran, 0 if not known */
   wrote(endedAt: number, timeline: number): void {
-    this.#wroteAt = endedAt;
+    this.#wroteAt = Math.max(this.#wroteAt, endedAt);
     this.#wroteOn = timeline;
     this.#outer?.wrote(endedAt, timeline);
+  }
+
+  /** A read has shown the session what was committed by then: kept for the session and those around it, not for the process. */
+  saw(endedAt: number): void {
+    if (this.#outer === undefined) return;
+    if (this.#wroteAt === NEVER) this.#wroteOn = 0;
+    this.#wroteAt = Math.max(this.#wroteAt, endedAt);
+    this.#outer.saw(endedAt);
   }
 
   /** A write was cut off: nothing but the primary may answer until it is settled. */
@@ -77,6 +85,9 @@ export class Floor {
 
   resolve(trail: PrimaryTrail): FloorLsn {
     if (this.#uncertain.length > 0 && !this.#settle()) return 'unprovable';
+    if (trail.stickinessMillis !== undefined) {
+      return performance.now() - this.#wroteAt < trail.stickinessMillis ? 'sticky' : 0n;
+    }
     if (this.#wroteAt !== NEVER && !this.#cover(trail)) return 'pending';
     while (this.#claims[0] !== undefined) {
       const open = this.#judgeClaim(this.#claims[0], trail);

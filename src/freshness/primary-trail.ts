@@ -22,8 +22,12 @@ export interface PrimarySample {
 
 /** How many positions were given up since the start, by why. */
 export interface RefusedPositions {
-  /** Not a token at all. */
+  /** Not a token of this version and length. */
   malformed: number;
+  /** Not signed with one of the secrets, or for another subject. */
+  forged: number;
+  /** Older than the tokens' lifetime. */
+  expired: number;
   /** Of another cluster. */
   foreign: number;
   /** Above everything that the primary has written, asked after the position had arrived. */
@@ -33,8 +37,10 @@ export interface RefusedPositions {
 }
 
 export class PrimaryTrail {
+  /** How long a write keeps reads on the primary where no LSN is tracked; `undefined` where they are. */
+  readonly stickinessMillis: number | undefined;
   readonly clock = new StalenessClock();
-  readonly refused: RefusedPositions = { malformed: 0, foreign: 0, ahead: 0, lost: 0 };
+  readonly refused: RefusedPositions = { malformed: 0, forged: 0, expired: 0, foreign: 0, ahead: 0, lost: 0 };
   #clusterId: string | undefined;
   #startedAt: string | undefined;
   #history = new History(0);
@@ -43,6 +49,10 @@ export class PrimaryTrail {
 
   /** Grows whenever positions must be judged anew: another cluster, timeline or start of the server. */
   epoch = 0;
+
+  constructor(stickinessMillis?: number) {
+    this.stickinessMillis = stickinessMillis;
+  }
 
   get clusterId(): string | undefined {
     return this.#clusterId;
@@ -83,7 +93,7 @@ export class PrimaryTrail {
     this.#startedAt = sample.startedAt;
     this.#sentAt = sample.sentAt;
     if (sample.lsn > this.#highest) this.#highest = sample.lsn;
-    this.clock.sample(sample.sentAt, sample.lsn);
+    if (this.stickinessMillis === undefined) this.clock.sample(sample.sentAt, sample.lsn);
   }
 
   /**

@@ -1,7 +1,10 @@
 /** What a read asks for: its own options over its session's over the cluster's. Pure. */
 
-/** `session`: never older than what the session wrote or was handed. `eventual`: any healthy replica. */
-export type Consistency = 'session' | 'eventual';
+/**
+ * `session`: never older than what the session wrote, was handed or has seen. `strong`: never older than any write, by anyone,
+ * that had returned when the read began. `eventual`: any healthy replica.
+ */
+export type Consistency = 'session' | 'strong' | 'eventual';
 
 /** Where a read must run: nowhere else, so that a fault is an error and not another rung. */
 export type Target = 'primary' | 'replica' | { readonly node: string };
@@ -9,7 +12,8 @@ export type Target = 'primary' | 'replica' | { readonly node: string };
 /** The part of the options that decides what is fresh enough. */
 export interface FreshnessOptions {
   /**
-   * `session` (default): the read sees every write of its session and every position handed to it. `eventual`: it may miss them.
+   * `session` (default): the read sees every write of its session, every position handed to it, and nothing older than an earlier
+   * read. `strong`: it also sees everybody's writes that had returned. `eventual`: it may miss them all.
    */
   consistency?: Consistency | undefined;
   /**

@@ -1,32 +1,79 @@
 /**
- * The string that carries a position between requests, processes and services. It is read as a stranger's: fixed length
- * first, then fixed alphabet, and what does not fit is no token rather than an error.
+ * The string that carries a position between requests, processes and services. It is read as a stranger's: fixed length first,
+ * then fixed alphabet, then the signature; what does not fit is refused with a word, never with an error.
  */
+import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { Position } from './position.js';
 
-const VERSION = '1';
-const TOKEN = /^1([0-9a-f]{16})([0-9a-f]{8})([0-9a-f]{16})$/;
+const VERSION = '2';
+const PAYLOAD = /^2([0-9a-f]{16})([0-9a-f]{8})([0-9a-f]{16})([0-9a-f]{11})$/;
+const PAYLOAD_LENGTH = 52;
+/** HMAC-SHA-256 in base64url. */
+const SIGNATURE_LENGTH = 43;
 
-/** Characters in a token: a version, then cluster id, timeline and LSN in hexadecimal. Safe in headers, cookies and URLs. */
-export const TOKEN_LENGTH = 41;
+/** Why a token was refused: not one of ours, not signed with a key of the ring for that subject, or too old. */
+export type TokenFault = 'malformed' | 'forged' | 'expired';
 
-export function encodeToken(position: Position): string {
-  return (
-    VERSION +
-    BigInt(position.clusterId).toString(16).padStart(16, '0') +
-    position.timeline.toString(16).padStart(8, '0') +
-    position.lsn.toString(16).padStart(16, '0')
-  );
+export class TokenCodec {
+  readonly #secrets: readonly string[];
+  readonly #lifetimeMillis: number;
+
+  /**
+   * @param secrets the key ring: the first signs, all are accepted; empty for tokens without a signature
+   * @param lifetimeMillis counted by the clocks of the processes that issue and read it
+   */
+  constructor(secrets: readonly string[], lifetimeMillis: number) {
+    this.#secrets = secrets;
+    this.#lifetimeMillis = lifetimeMillis;
+  }
+
+  /** Characters in a token, all of them safe in headers, cookies and URLs. */
+  get length(): number {
+    return PAYLOAD_LENGTH + (this.#secrets.length > 0 ? SIGNATURE_LENGTH : 0);
+  }
+
+  /** @param now epoch milliseconds @param subject whom the token is for */
+  encode({ clusterId, timeline, lsn }: Position, now: number, subject?: string): string {
+    const payload =
+      VERSION +
+      BigInt(clusterId).toString(16).padStart(16, '0') +
+      timeline.toString(16).padStart(8, '0') +
+      lsn.toString(16).padStart(16, '0') +
+      Math.trunc(now).toString(16).padStart(11, '0');
+    const [secret] = this.#secrets;
+    return secret === undefined ? payload : payload + signature(secret, payload, subject).toString('base64url');
+  }
+
+  /** The position in a token, or why it is refused. */
+  decode(token: unknown, now: number, subject?: string): Position | TokenFault {
+    if (typeof token !== 'string' || token.length !== this.length) return 'malformed';
+    const payload = token.slice(0, PAYLOAD_LENGTH);
+    const [, clusterId, timeline, lsn, issuedAt] = PAYLOAD.exec(payload) ?? [];
+    if (clusterId === undefined || timeline === undefined || lsn === undefined || issuedAt === undefined)
+      return 'malformed';
+    if (!this.#isSigned(payload, token.slice(PAYLOAD_LENGTH), subject)) return 'forged';
+    if (now - Number.parseInt(issuedAt, 16) > this.#lifetimeMillis) return 'expired';
+    return {
+      clusterId: BigInt(`0x${clusterId}`).toString(),
+      timeline: Number.parseInt(timeline, 16),
+      lsn: BigInt(`0x${lsn}`),
+    };
+  }
+
+  #isSigned(payload: string, claimed: string, subject: string | undefined): boolean {
+    if (this.#secrets.length === 0) return true;
+    const bytes = Buffer.from(claimed, 'base64url');
+    return this.#secrets.some((secret) => {
+      const expected = signature(secret, payload, subject);
+      return bytes.length === expected.length && timingSafeEqual(bytes, expected);
+    });
+  }
 }
 
-/** The position in a token; `undefined` for anything that `encodeToken` cannot have made. */
-export function decodeToken(token: unknown): Position | undefined {
-  if (typeof token !== 'string' || token.length !== TOKEN_LENGTH) return undefined;
-  const [, clusterId, timeline, lsn] = TOKEN.exec(token) ?? [];
-  if (clusterId === undefined || timeline === undefined || lsn === undefined) return undefined;
-  return {
-    clusterId: BigInt(`0x${clusterId}`).toString(),
-    timeline: Number.parseInt(timeline, 16),
-    lsn: BigInt(`0x${lsn}`),
-  };
+function signature(secret: string, payload: string, subject: string | undefined): Buffer {
+  // The payload's length is fixed, so that no subject can be taken for a part of it; none at all differs from an empty one.
+  return createHmac('sha256', secret)
+    .update(payload)
+    .update(subject === undefined ? '' : `:${subject}`)
+    .digest();
 }

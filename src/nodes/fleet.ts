@@ -1,7 +1,8 @@
 /** All servers of a cluster with what is known of them, and the question that every read asks first: is a replica fresh enough now? */
 import { type Publisher, type Reason, reasons } from '../events.js';
-import type { Floor } from '../freshness/floor.js';
+import type { Floor, FloorLsn } from '../freshness/floor.js';
 import { PrimaryTrail } from '../freshness/primary-trail.js';
+import type { ReadTrace } from '../freshness/read-trace.js';
 import type { Requirement, Target } from '../freshness/requirement.js';
 import type { Settings } from '../options.js';
 import { chooseReplica, type Shortfall } from '../routing/route.js';
@@ -14,15 +15,20 @@ export interface Need {
   readonly floor: Floor;
   readonly requirement: Requirement;
   readonly target: Target | undefined;
+  /** Where the session last read; `undefined` where monotonic reads are not asked for. */
+  readonly trace: ReadTrace | undefined;
 }
 
 /** Why no replica answers: `pending` and `unprovable` stand for a floor that is not known. */
-export type Refusal = Shortfall | 'pending' | 'unprovable' | 'cold-start';
+export type Refusal = Shortfall | Extract<FloorLsn, string> | 'cold-start';
+
+/** How far the clocks of processes that hand tokens to each other may differ. */
+const CLOCK_TOLERANCE_MILLIS = 5_000;
 
 export class Fleet {
   readonly settings: Settings;
   readonly publisher: Publisher;
-  readonly trail = new PrimaryTrail();
+  readonly trail: PrimaryTrail;
   readonly primary: Node;
   readonly replicas: readonly Node[];
   readonly monitor: Monitor;
@@ -33,6 +39,7 @@ export class Fleet {
   constructor(settings: Settings, publisher: Publisher) {
     this.settings = settings;
     this.publisher = publisher;
+    this.trail = new PrimaryTrail(settings.tracking === 'window' ? settings.stickinessMillis : undefined);
     const listener: NodeListener = {
       observed: () => this.monitor.observed(),
       lost: (node) => this.monitor.lost(node),
@@ -55,6 +62,19 @@ export class Fleet {
     return chosen === 'no-candidate' ? this.absence() : chosen;
   }
 
+  /** The word for it in events and stats. */
+  reasonFor(refusal: Refusal): Reason {
+    return refusal === 'pending' || refusal === 'unprovable' ? 'floor-unknown' : refusal;
+  }
+
+  /** Resolves when every node answers in its role. @throws LadderError what is wrong with the first one that does not in time */
+  async ready(timeoutMillis: number): Promise<void> {
+    const isReady = (): boolean => this.nodes.every((node) => node.problem === undefined);
+    if (await this.monitor.until(isReady, timeoutMillis)) return;
+    const problem = this.nodes.map((node) => node.problem).find((one) => one !== undefined);
+    if (problem !== undefined) throw problem;
+  }
+
   /** Why there is no replica to speak of: not yet, or not any more. */
   absence(): 'cold-start' | 'no-candidate' {
     const isCold = this.trail.clusterId === undefined || this.replicas.some((replica) => !replica.hasAnswered);
@@ -73,6 +93,15 @@ export class Fleet {
     if (reached === undefined || typeof lsn === 'string' || reached < lsn) return false;
     const oldest = now - this.#staleness(requirement);
     return oldest === Number.NEGATIVE_INFINITY || this.trail.clock.freshAsOf(reached) >= oldest;
+  }
+
+  /** The name of a replica that has been promoted past the primary; `undefined` while nobody has. */
+  rival(): string | undefined {
+    const { clusterId, history } = this.trail;
+    return this.replicas.find(({ observation }) => {
+      if (observation === undefined || observation.inRecovery) return false;
+      return observation.identity.clusterId === clusterId && observation.timeline > history.timeline;
+    })?.name;
   }
 
   /** Whether the read insists on the primary. */
@@ -99,8 +128,12 @@ export class Fleet {
   }
 
   /** Nothing can be dated while the primary does not answer: without an explicit bound, the floor alone decides then. */
-  #staleness({ maxStalenessMillis }: Requirement): number {
-    if (maxStalenessMillis !== undefined) return maxStalenessMillis;
-    return this.primary.observation === undefined ? Number.POSITIVE_INFINITY : this.settings.maxLagMillis;
+  #staleness({ maxStalenessMillis, consistency }: Requirement): number {
+    const { maxLagMillis, tokenLifetimeMillis, tracking } = this.settings;
+    const isDated = this.primary.observation !== undefined && tracking === 'lsn';
+    const asked = maxStalenessMillis ?? (isDated ? maxLagMillis : Number.POSITIVE_INFINITY);
+    if (consistency === 'eventual' || tracking === 'window') return asked;
+    // A token that has expired no longer says what its session wrote: by then, every candidate must have it anyway.
+    return Math.min(asked, tokenLifetimeMillis - CLOCK_TOLERANCE_MILLIS);
   }
 }

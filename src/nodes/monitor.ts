@@ -1,6 +1,6 @@
 /**
  * When each server is asked where it stands: often while a read waits for a replica, now and then under traffic, seldom when
- * idle. It holds the library's only recurring timer, which keeps no process alive.
+ * idle. It holds the library's only recurring timer, which keeps no process alive; on demand there is none.
  */
 import type { Settings } from '../options.js';
 import type { Node } from './node.js';
@@ -34,7 +34,7 @@ export class Monitor {
   }
 
   start(): void {
-    this.#tick();
+    if (this.#settings.monitor === 'timer') this.#tick();
   }
 
   stop(): void {
@@ -47,6 +47,7 @@ export class Monitor {
   used(now: number): void {
     const wasIdle = this.#isIdle(now);
     this.#usedAt = now;
+    if (this.#settings.monitor === 'onDemand') this.#askWhoIsDue(now);
     if (!wasIdle) return;
     for (const plan of this.#plans) plan.dueAt = Math.min(plan.dueAt, now + this.#pause(plan));
     this.#arm();
@@ -98,12 +99,13 @@ export class Monitor {
   #tick(): void {
     this.#timer = undefined;
     this.#timerAt = Number.POSITIVE_INFINITY;
-    const now = performance.now();
-    for (const plan of this.#plans) {
-      if (plan.dueAt <= now && !plan.asking) this.#ask(plan);
-      plan.node.judge('time has passed');
-    }
+    this.#askWhoIsDue(performance.now());
+    for (const { node } of this.#plans) node.judge('time has passed');
     this.#arm();
+  }
+
+  #askWhoIsDue(now: number): void {
+    for (const plan of this.#plans) if (plan.dueAt <= now && !plan.asking) this.#ask(plan);
   }
 
   #isIdle(now: number): boolean {
@@ -138,7 +140,8 @@ export class Monitor {
   }
 
   #arm(): void {
-    if (this.#stopped) return;
+    // On demand, only a read that waits sets a timer.
+    if (this.#stopped || (this.#settings.monitor === 'onDemand' && this.#waiting.size === 0)) return;
     let next = Number.POSITIVE_INFINITY;
     for (const plan of this.#plans) if (!plan.asking) next = Math.min(next, plan.dueAt);
     if (next === Number.POSITIVE_INFINITY || (this.#timer !== undefined && this.#timerAt <= next)) return;

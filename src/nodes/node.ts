@@ -3,6 +3,7 @@
  * when that may no longer hold; whether that is fresh enough for a read is not its business.
  */
 import type { Pool, PoolClient } from 'pg';
+import { LadderError } from '../errors.js';
 import type { Publisher } from '../events.js';
 import { formatLsn, type Lsn } from '../freshness/lsn.js';
 import type { PrimaryTrail } from '../freshness/primary-trail.js';
@@ -18,7 +19,7 @@ import {
   type ProbeRow,
   replayedLsn,
 } from './observation.js';
-import { BACKEND_ALIVE, IDENTITY, nudge, PROBE, REPLICA_TIMELINE } from './statements.js';
+import { BACKEND_ALIVE, CANCEL_BACKEND, IDENTITY, nudge, PROBE, PROBE_ROLE, REPLICA_TIMELINE } from './statements.js';
 
 export type Role = 'primary' | 'replica';
 export type NodeState = 'unknown' | 'live' | 'lagging';
@@ -52,8 +53,10 @@ export class Node implements Candidate {
   readonly #control: ControlConnection;
   readonly #connections = new WeakMap<PoolClient, DataConnection>();
   readonly #listener: NodeListener;
+  readonly #probeText: string;
   readonly #onIdleError = (error: Error): void => this.void(error.message);
 
+  #lastError: unknown;
   #observation: Observation | undefined;
   #freshAsOf = Number.NEGATIVE_INFINITY;
   #freshIn = -1;
@@ -85,6 +88,7 @@ export class Node implements Candidate {
     this.#settings = settings;
     this.#publisher = publisher;
     this.#listener = listener;
+    this.#probeText = settings.tracking === 'window' ? PROBE_ROLE : PROBE;
     this.#control = new ControlConnection(pool, settings.hangMillis, (cause) => this.void(cause));
     // pg kills the process when an idle connection breaks and nobody listens.
     pool.on('error', this.#onIdleError);
@@ -97,6 +101,31 @@ export class Node implements Candidate {
 
   get state(): NodeState {
     return this.#state;
+  }
+
+  /** Why no statement of its role goes there; `undefined` when nothing is wrong. */
+  get problem(): LadderError | undefined {
+    const seen = this.#observation;
+    const is = `node "${this.name}"`;
+    if (seen === undefined) {
+      return new LadderError('LADDER_NODE_UNREACHABLE', `${is} does not answer; see cause`, { cause: this.#lastError });
+    }
+    if (this.role === 'primary') {
+      if (!seen.inRecovery) return undefined;
+      return new LadderError('LADDER_NOT_PRIMARY', `${is} is configured as the primary and is a replica`);
+    }
+    const { clusterId } = this.#trail;
+    if (clusterId !== undefined && seen.identity.clusterId !== clusterId) {
+      const ids = `expected system identifier ${clusterId}, got ${seen.identity.clusterId}`;
+      return new LadderError('LADDER_FOREIGN_NODE', `${is} belongs to another cluster than the primary: ${ids}`);
+    }
+    if (!seen.inRecovery)
+      return new LadderError('LADDER_WRONG_ROLE', `${is} is configured as a replica and is a primary`);
+    if (this.lsn !== undefined) return undefined;
+    return new LadderError(
+      'LADDER_NODE_UNREACHABLE',
+      `${is} is not shown to follow the primary's timeline ${this.#trail.history.timeline}: wait, or grant pg_read_all_stats`,
+    );
   }
 
   /** How far a replica has replayed the primary's own history; `undefined` while it is not proven that it follows it. */
@@ -160,7 +189,7 @@ export class Node implements Candidate {
   /** Asks on a data connection where the server behind that very connection stands; `undefined` when it tells no position. */
   async observeOn({ client, identity }: DataConnection): Promise<Observation | undefined> {
     const sentAt = performance.now();
-    const { rows } = await client.query<ProbeRow>(PROBE);
+    const { rows } = await client.query<ProbeRow>(this.#probeText);
     const { assumeSynchronousCommit } = this.#settings;
     return observationFrom(rows[0] as ProbeRow, identity, sentAt, this.#shownTimeline, assumeSynchronousCommit);
   }
@@ -173,6 +202,11 @@ export class Node implements Candidate {
     this.#nudgedAt = now;
     const { rows } = await this.#control.query(nudge(formatLsn(lsn), version));
     this.nudgeCount += rows.length;
+  }
+
+  /** Asks the server to stop what that backend is running; it may have ended by itself. */
+  cancel(pid: number): void {
+    this.#control.query(CANCEL_BACKEND, [pid]).catch(() => undefined);
   }
 
   /** Whether the backend with that process id still exists. Rejects when the server does not say. */
@@ -191,6 +225,7 @@ export class Node implements Candidate {
     // pg-pool stops listening while a client is checked out, and an error that nobody hears kills the process.
     client.on('error', this.#onIdleError);
     try {
+      await this.#settings.onConnect?.(client, { name: this.name, role: this.role });
       const { rows } = await client.query<IdentityRow>(IDENTITY);
       const connection = { client, identity: identityFrom(rows[0] as IdentityRow) };
       this.#connections.set(client, connection);
@@ -213,12 +248,13 @@ export class Node implements Candidate {
   async #probe(): Promise<void> {
     try {
       const sentAt = performance.now();
-      const { rows, identity } = await this.#control.query<ProbeRow>(PROBE);
+      const { rows, identity } = await this.#control.query<ProbeRow>(this.#probeText);
       const row = rows[0] as ProbeRow;
       if (row.in_recovery) await this.#learnTimeline();
       const { assumeSynchronousCommit } = this.#settings;
       this.#record(observationFrom(row, identity, sentAt, this.#shownTimeline, assumeSynchronousCommit));
     } catch (error) {
+      this.#lastError = error;
       this.void(error instanceof Error ? error.message : 'no answer');
       throw error;
     }
@@ -250,6 +286,7 @@ export class Node implements Candidate {
     if (this.#observation === undefined) return 'unknown';
     if (this.role === 'primary') return this.#observation.inRecovery ? 'unknown' : 'live';
     if (this.lsn === undefined) return 'unknown';
+    if (this.#settings.tracking === 'window') return 'live';
     return performance.now() - this.freshAsOf > this.#settings.maxLagMillis ? 'lagging' : 'live';
   }
 }

@@ -9,6 +9,8 @@ export interface Identity {
   readonly clusterId: string;
   /** The server's start, in microseconds since 1970: another one means that another server, or another life of it, answers. */
   readonly startedAt: string;
+  /** Cluster and start together: which server answers, and in which of its lives. */
+  readonly server: string;
   /** `server_version_num`. */
   readonly version: number;
   readonly wal: WalLayout;
@@ -50,6 +52,7 @@ export function identityFrom(row: IdentityRow): Identity {
   return {
     clusterId: row.cluster_id,
     startedAt: row.started_at,
+    server: `${row.cluster_id}@${row.started_at}`,
     version: row.version,
     wal: { blockBytes: BigInt(row.block_bytes), segmentBytes: BigInt(row.segment_bytes) },
     pid: row.pid,

@@ -22,6 +22,10 @@ export const PROBE = `select in_recovery, pg_catalog.pg_last_wal_replay_lsn()::t
   case when not in_recovery then pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()) end as wal_file
   from pg_catalog.pg_is_in_recovery() as in_recovery`;
 
+/** The role alone, for servers that tell no positions: they all stand at 0 then, and nothing is dated. */
+export const PROBE_ROLE = `select in_recovery, '0/0' as replay_lsn, '0/0' as insert_lsn, '0/0' as flush_lsn, '00000001' as wal_file
+  from pg_catalog.pg_is_in_recovery() as in_recovery`;
+
 /** The timeline that a replica is shown to be on; the first is hidden without `pg_read_all_stats`, the second may be seconds late. */
 export const REPLICA_TIMELINE = `select coalesce(
   (select received_tli from pg_catalog.pg_stat_wal_receiver),
@@ -39,6 +43,9 @@ export function nudge(lsn: string, version: number): string {
   // Before 17 a message cannot ask for a flush, but the commit of a transactional one does; it need not wait for standbys.
   return `set local synchronous_commit = local; select pg_catalog.pg_logical_emit_message(true, 'pg-ladder', '') ${unflushed}`;
 }
+
+/** Stops what a backend is running; allowed for backends of the same role. */
+export const CANCEL_BACKEND = 'select pg_catalog.pg_cancel_backend($1)';
 
 /** One row while the backend with that process id exists. */
 export const BACKEND_ALIVE = 'select 1 from pg_catalog.pg_stat_activity where pid = $1';

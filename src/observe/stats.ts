@@ -10,6 +10,8 @@ export interface NodeStats {
   readonly role: Role;
   /** `unknown`: it does not answer, or is not shown to follow the primary. `lagging`: staler than `maxLagMillis`. */
   readonly state: NodeState;
+  /** What keeps statements of its role away from it, in a sentence; `undefined` when nothing does. */
+  readonly problem: string | undefined;
   /** Where it was last seen, as PostgreSQL writes it (`16/B374D848`); `undefined` while unknown. */
   readonly lsn: string | undefined;
   /** A replica's proven bound on its age in milliseconds: it is at most that old. `undefined` while there is none, and on the primary. */
@@ -54,6 +56,7 @@ function nodeStats(node: Node, now: number): NodeStats {
     name,
     role,
     state,
+    problem: node.problem?.message,
     lsn: observation === undefined ? undefined : formatLsn(observation.lsn),
     stalenessMillis: isDated ? now - node.freshAsOf : undefined,
     inFlight,

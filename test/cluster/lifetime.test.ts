@@ -60,7 +60,7 @@ describe('a process that uses the library', () => {
         return session.token();
       });
       process.stdout.write(String(token.length));`);
-    expect(out).toBe('41');
+    expect(out).toBe('52');
   });
 
   it('lets what is under way end before it closes, and refuses what comes later', async () => {

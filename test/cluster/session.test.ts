@@ -60,7 +60,7 @@ describe('a session', () => {
       { inherit: 'none' },
     );
     expect(replicaShare(cluster)).toBe(1);
-    expect(cluster.stats().routes.balanced).toBe(50);
+    expect(cluster.stats().routes).toMatchObject({ balanced: 1, affinity: 49 });
   });
 
   it('survives awaits, timers and events', async () => {
@@ -120,7 +120,7 @@ describe('a session', () => {
     const { stdout: token } = await run(process.execPath, args, {
       cwd: fileURLToPath(new URL('../..', import.meta.url)),
     });
-    expect(token).toHaveLength(41);
+    expect(token).toHaveLength(52);
     const seen = await cluster.session(() => nameNow(), { inherit: 'none' });
     expect(seen).toBe('near');
     expect(await cluster.session(() => nameNow(), { inherit: 'none', token })).toBe('from afar');
@@ -138,9 +138,9 @@ describe('a session', () => {
   });
 
   it('takes no harm from tokens that are forged, foreign or nonsense: they cost one look at the primary', async () => {
-    const cluster8 = `1${'8'.padStart(16, '0')}00000001${'f'.repeat(16)}`;
     const genuine = await cluster.session((session) => session.token());
-    const forged = genuine.slice(0, 25) + 'f'.repeat(16);
+    const forged = genuine.slice(0, 25) + 'f'.repeat(16) + genuine.slice(41);
+    const cluster8 = `2${'8'.padStart(16, '0')}${genuine.slice(17)}`;
     for (const token of ['', 'x', '1'.repeat(1e5), cluster8, forged]) {
       await cluster.session(
         async () => {
@@ -151,7 +151,7 @@ describe('a session', () => {
       );
       expect(routes.slice(-1)).toMatchObject([{ role: 'replica' }]);
     }
-    expect(cluster.stats().tokens).toEqual({ malformed: 3, foreign: 1, ahead: 1, lost: 0 });
+    expect(cluster.stats().tokens).toEqual({ malformed: 3, forged: 0, expired: 0, foreign: 1, ahead: 1, lost: 0 });
     expect(replicaShare(cluster)).toBe(1);
   });
 

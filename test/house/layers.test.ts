@@ -12,7 +12,7 @@ const layers = [
   ['options', 'events'],
   ['routing', 'sql'],
   ['nodes', 'session'],
-  ['cache', 'isolation', 'observe/stats'],
+  ['cache', 'isolation', 'observe/stats', 'observe/explain'],
   ['execute'],
   ['cluster'],
   ['pool', 'upkeep', 'observe', 'session/carrier', 'session/http', 'session/express', 'session/fastify'],

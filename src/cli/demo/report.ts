@@ -77,7 +77,7 @@ export function conclusions(figures: readonly Figures[]): [string, string] {
   return [
     `Reads older than the user's own last save: round robin ${stale(robin)}, sticky window ${stale(sticky)}, pg-ladder ${stale(ladder)}.`,
     `Reads on replicas: sticky window ${percent(sticky.replicaShare)}, pg-ladder ${percent(ladder.replicaShare)}; ` +
-      `its primary ran ${percent(Math.abs(change))} ${change > 0 ? 'more' : 'fewer'} of the users' queries.`,
+      `with it the primary ran ${percent(Math.abs(change))} ${change > 0 ? 'more' : 'fewer'} user queries.`,
   ];
 }
 

@@ -1,0 +1,44 @@
+/**
+ * Giving up: one signal for a statement's whole way, made from its `timeoutMillis` and its `signal`. Whoever waits for it stops
+ * waiting; what runs on a server is cancelled there.
+ */
+import { LadderError } from '../errors.js';
+import type { AbortOptions } from '../options.js';
+
+/** Calls `run` with the signal that stands for both options, `undefined` for neither, and cleans up after it. */
+export async function withAbort<T>(
+  { timeoutMillis, signal }: AbortOptions,
+  run: (signal: AbortSignal | undefined) => Promise<T>,
+): Promise<T> {
+  if (timeoutMillis === undefined && signal === undefined) return run(undefined);
+  signal?.throwIfAborted();
+  const controller = new AbortController();
+  const onAbort = (): void => controller.abort(signal?.reason);
+  signal?.addEventListener('abort', onAbort, { once: true });
+  const timer =
+    timeoutMillis === undefined ? undefined : setTimeout(() => controller.abort(timeout(timeoutMillis)), timeoutMillis);
+  try {
+    return await run(controller.signal);
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', onAbort);
+  }
+}
+
+/** Settles as `promise` does, or rejects as soon as `signal` aborts. */
+export function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise;
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(signal.reason);
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}
+
+function timeout(timeoutMillis: number): LadderError {
+  return new LadderError(
+    'LADDER_TIMEOUT',
+    `no result within timeoutMillis (${timeoutMillis} ms); allow more time, or look at stats() for what it waited for`,
+  );
+}

@@ -1,0 +1,75 @@
+/** Rows one after the other, placed like a read. Run again elsewhere only while no row has been handed out. */
+
+import { invalidOptions } from '../errors.js';
+import type { Fleet, Need } from '../nodes/fleet.js';
+import { type Attempts, left, type Placement, place } from './placement.js';
+import { isLostUnder } from './read.js';
+
+/** What we need of pg-query-stream. */
+type QueryStreamClass = new (
+  text: string,
+  values: unknown[] | undefined,
+  options: { highWaterMark: number },
+) => RowStream;
+type RowStream = AsyncIterable<unknown> & { destroy(): void; submit(connection: unknown): void };
+
+export interface StreamRequest {
+  readonly text: string;
+  readonly values: unknown[] | undefined;
+  readonly batchRows: number;
+  readonly need: Need;
+  readonly signal: AbortSignal | undefined;
+}
+
+export async function* stream<Row>(
+  fleet: Fleet,
+  { text, values, batchRows, need, signal }: StreamRequest,
+): AsyncGenerator<Row, void, void> {
+  const QueryStream = await load();
+  let attempts: Attempts | undefined;
+  for (;;) {
+    const placement = await place(fleet, need, performance.now(), attempts, signal);
+    const { client, identity } = placement.connection;
+    const cancel = (): void => placement.node.cancel(identity.pid);
+    signal?.addEventListener('abort', cancel, { once: true });
+    let hasRows = false;
+    let isWhole = false;
+    try {
+      const rows = client.query(new QueryStream(text, values, { highWaterMark: batchRows }));
+      for await (const row of rows) {
+        signal?.throwIfAborted();
+        hasRows = true;
+        yield row as Row;
+      }
+      isWhole = true;
+      return;
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (hasRows || attempts !== undefined || !isLostUnder(placement, error)) throw error;
+      attempts = { tried: new Set([placement.node]), wasLost: true };
+    } finally {
+      signal?.removeEventListener('abort', cancel);
+      // A stream that was left early has rows under way: its connection serves nobody else.
+      client.release(!isWhole);
+      leave(placement, need);
+    }
+  }
+}
+
+function leave(placement: Placement, { trace }: Need): void {
+  trace?.ended(placement.connection.identity.server, performance.now());
+  left(placement);
+}
+
+/** An optional peer, loaded on first use. */
+async function load(): Promise<QueryStreamClass> {
+  try {
+    const module = (await import('pg-query-stream')) as unknown as { default: QueryStreamClass };
+    return module.default;
+  } catch (cause) {
+    throw invalidOptions(
+      'stream: expected the package pg-query-stream to be installed: npm install pg-query-stream',
+      cause,
+    );
+  }
+}

@@ -1,0 +1,220 @@
+/**
+ * A transaction on one connection: read-write on the primary, read-only on a replica that is fresh enough before it begins. Statements
+ * of the same async context join it, one at a time; transactions within are savepoints; nothing joins after its end.
+ */
+import type { PoolClient, QueryResult, QueryResultRow } from 'pg';
+import { LadderError } from '../errors.js';
+import type { Fleet, Need } from '../nodes/fleet.js';
+import type { TransactionOptions } from '../options.js';
+import { abortable } from './abort.js';
+import { type Attempts, left, onPrimary, type Placement, place } from './placement.js';
+import { isLostUnder } from './read.js';
+import { codeOf, isServerError } from './retry.js';
+import { runOn, type Statement } from './statement.js';
+import { placeWrite, writeError, wrote } from './write.js';
+
+/** SQLSTATEs after which the very same transaction may succeed. */
+const TRANSIENT_STATES = new Set(['40001', '40P01']);
+/** What every statement gets in a transaction in which one has failed. */
+const ABORTED_STATE = '25P02';
+const BACKOFF_MILLIS = 10;
+const BACKOFF_CAP_MILLIS = 500;
+
+/** What an open transaction's async context carries. */
+export class Transaction {
+  readonly placement: Placement;
+  readonly isReadOnly: boolean;
+  readonly #fleet: Fleet;
+  #tail: Promise<unknown> = Promise.resolve();
+  #hasEnded = false;
+  /** The last error of a joined statement: the likely reason of a transaction that cannot commit. */
+  #failure: unknown;
+
+  constructor(fleet: Fleet, placement: Placement, isReadOnly: boolean) {
+    this.#fleet = fleet;
+    this.placement = placement;
+    this.isReadOnly = isReadOnly;
+  }
+
+  get failure(): unknown {
+    return this.#failure;
+  }
+
+  /** Runs a statement in its turn. @throws LadderError `LADDER_TRANSACTION_ENDED`, and pg's errors */
+  run<Row extends QueryResultRow>(statement: Statement): Promise<QueryResult<Row>> {
+    return this.#inTurn(async () => {
+      try {
+        return await runOn<Row>(this.placement, statement, this.#fleet.publisher);
+      } catch (error) {
+        this.#failure = error;
+        throw error;
+      }
+    });
+  }
+
+  /** Runs `fn` within a savepoint, in its turn: statements of this transaction wait until it has ended. */
+  nest<T>(fn: (inner: Transaction) => Promise<T>): Promise<T> {
+    return this.#inTurn(async () => {
+      const { client } = this.placement.connection;
+      // Savepoints of one name lie on top of each other, the newest in reach: no need to number them.
+      await client.query('savepoint ladder');
+      const inner = new Transaction(this.#fleet, this.placement, this.isReadOnly);
+      try {
+        const result = await fn(inner);
+        await inner.end();
+        await client.query('release savepoint ladder').catch((error: unknown) => {
+          throw codeOf(error) === ABORTED_STATE ? aborted(inner.failure ?? error) : error;
+        });
+        return result;
+      } catch (error) {
+        await inner.end();
+        await client.query('rollback to savepoint ladder; release savepoint ladder').catch(() => undefined);
+        throw error;
+      }
+    });
+  }
+
+  /** Lets nothing join any more, and waits for what has. */
+  async end(): Promise<void> {
+    this.#hasEnded = true;
+    await this.#tail;
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#hasEnded) {
+      return Promise.reject(
+        new LadderError(
+          'LADDER_TRANSACTION_ENDED',
+          'the transaction that this code was started in has ended; await everything within it, or start detached work in outsideTransaction()',
+        ),
+      );
+    }
+    const result = this.#tail.then(work);
+    this.#tail = result.catch(() => undefined);
+    return result;
+  }
+}
+
+/** Runs `fn` in an async context that carries the transaction. */
+export type Enter = <T>(transaction: Transaction, fn: () => Promise<T>) => Promise<T>;
+
+/** What a caller asks for. */
+export interface TransactionRequest<T> {
+  readonly fn: (client: PoolClient) => Promise<T> | T;
+  readonly options: TransactionOptions;
+  readonly need: Need;
+  readonly enter: Enter;
+  readonly signal: AbortSignal | undefined;
+}
+
+export async function transaction<T>(fleet: Fleet, request: TransactionRequest<T>): Promise<T> {
+  const { options, signal } = request;
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await once(fleet, request);
+    } catch (error) {
+      const isTransient = TRANSIENT_STATES.has(codeOf(error) ?? '');
+      if (!isTransient || attempt >= (options.retries ?? 0) || signal?.aborted === true) throw error;
+      const longest = Math.min(BACKOFF_MILLIS * 2 ** attempt, BACKOFF_CAP_MILLIS);
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * longest));
+    }
+  }
+}
+
+async function once<T>(fleet: Fleet, request: TransactionRequest<T>): Promise<T> {
+  const { fn, options, need, enter, signal } = request;
+  const isReadOnly = options.readOnly === true;
+  const { timeline } = fleet.trail.history;
+  const placement = await begin(fleet, request);
+  const { client, identity } = placement.connection;
+  const current = new Transaction(fleet, placement, isReadOnly);
+  let isOver = false;
+  try {
+    let result: T;
+    try {
+      result = await abortable(
+        enter(current, async () => fn(client)).finally(() => current.end()),
+        signal,
+      );
+    } catch (error) {
+      // Given up, `fn` may still be at work: its connection must not serve anybody else.
+      if (signal?.aborted === true) placement.node.cancel(identity.pid);
+      else isOver = await rollback(client);
+      throw error;
+    }
+    try {
+      await commit(placement, current, signal);
+      isOver = true;
+    } catch (error) {
+      isOver = isServerError(error) || isAborted(error);
+      throw isReadOnly || isOver ? error : writeError(fleet, placement, need.floor, error, signal);
+    }
+    return result;
+  } finally {
+    void current.end();
+    client.release(!isOver);
+    left(placement);
+    if (isReadOnly) need.trace?.ended(identity.server, performance.now());
+    else wrote(fleet, need.floor, timeline);
+  }
+}
+
+/** A connection on which the transaction has begun. */
+async function begin<T>(fleet: Fleet, { options, need, signal }: TransactionRequest<T>): Promise<Placement> {
+  const { isolation, readOnly } = options;
+  const text = `begin${isolation === undefined ? '' : ` isolation level ${isolation}`}${readOnly === true ? ' read only' : ''}`;
+  let attempts: Attempts | undefined;
+  for (;;) {
+    const placement = await placeTransaction(fleet, options, need, attempts, signal);
+    try {
+      await placement.connection.client.query(text);
+      return placement;
+    } catch (error) {
+      placement.connection.client.release(true);
+      left(placement);
+      if (attempts !== undefined || !isLostUnder(placement, error)) throw error;
+      attempts = { tried: new Set([placement.node]), wasLost: true };
+    }
+  }
+}
+
+function placeTransaction(
+  fleet: Fleet,
+  { readOnly, isolation }: TransactionOptions,
+  need: Need,
+  attempts: Attempts | undefined,
+  signal: AbortSignal | undefined,
+): Promise<Placement> {
+  const startedAt = performance.now();
+  if (readOnly !== true) return placeWrite(fleet, 'transaction', startedAt, signal);
+  // A standby refuses it: only the primary knows which transactions it must not contradict.
+  if (isolation === 'serializable') return onPrimary(fleet, 'transaction', startedAt, signal);
+  return place(fleet, need, startedAt, attempts, signal);
+}
+
+async function commit({ connection }: Placement, current: Transaction, signal: AbortSignal | undefined): Promise<void> {
+  const { command } = await abortable(connection.client.query('commit'), signal);
+  // PostgreSQL answers COMMIT of a failed transaction with ROLLBACK, and no error.
+  if (command === 'ROLLBACK') throw aborted(current.failure);
+}
+
+/** @returns whether the connection is outside any transaction now */
+function rollback(client: PoolClient): Promise<boolean> {
+  return client.query('rollback').then(
+    () => true,
+    () => false,
+  );
+}
+
+function aborted(cause: unknown): LadderError {
+  return new LadderError(
+    'LADDER_TRANSACTION_ABORTED',
+    'a statement of the transaction failed, and its error was caught within: everything was rolled back. Let the error out, or ' +
+      'put the statement into a nested transaction',
+    { cause },
+  );
+}
+
+function isAborted(error: unknown): boolean {
+  return codeOf(error) === 'LADDER_TRANSACTION_ABORTED';
+}

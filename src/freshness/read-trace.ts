@@ -1,0 +1,34 @@
+/**
+ * Where a session last read, so that it never sees less than it has seen. Staying on one server is enough by itself: replay
+ * does not go back. A change of server needs everything that had been committed when the last read ended.
+ */
+import type { Floor } from './floor.js';
+
+export class ReadTrace {
+  #floor: Floor;
+  #server: string | undefined;
+  #endedAt = Number.NEGATIVE_INFINITY;
+
+  /** @param floor the session's own, which keeps what was seen on servers that it has left */
+  constructor(floor: Floor) {
+    this.#floor = floor;
+  }
+
+  /** The server of the last read; `undefined` before the first. */
+  get server(): string | undefined {
+    return this.#server;
+  }
+
+  /** When the last read on it ended, by our monotonic clock. */
+  get endedAt(): number {
+    return this.#endedAt;
+  }
+
+  /** A read has ended there. */
+  ended(server: string, at: number): void {
+    // Reads that ran side by side may end on different servers, and the next one must have what either has seen.
+    if (this.#server !== undefined && this.#server !== server) this.#floor.saw(this.#endedAt);
+    this.#server = server;
+    this.#endedAt = at;
+  }
+}

@@ -1,0 +1,53 @@
+/** Where a read would go, and how each replica stands to it. Runs nothing and waits for nobody but the primary's position. */
+import type { Reason } from '../events.js';
+import { formatLsn } from '../freshness/lsn.js';
+import type { Fleet, Need } from '../nodes/fleet.js';
+import { Node, type NodeState, type Role } from '../nodes/node.js';
+
+export interface Explanation {
+  /** The node that would answer. */
+  readonly node: string;
+  readonly role: Role;
+  readonly reason: Reason;
+  /** What a replica must have replayed, as PostgreSQL writes it; `undefined` while that is not known. */
+  readonly floor: string | undefined;
+  readonly replicas: readonly ReplicaVerdict[];
+}
+
+export interface ReplicaVerdict {
+  readonly name: string;
+  readonly state: NodeState;
+  /** Whether it may answer; else why not. */
+  readonly verdict: 'fresh' | Reason;
+  /** How far it has replayed; `undefined` while unknown. */
+  readonly lsn: string | undefined;
+  /** Its proven bound on age in milliseconds; `undefined` without one. */
+  readonly stalenessMillis: number | undefined;
+}
+
+export async function explain(fleet: Fleet, need: Need, now: number): Promise<Explanation> {
+  if (need.floor.resolve(fleet.trail) === 'pending') await fleet.primary.refresh().catch(() => undefined);
+  const lsn = need.floor.resolve(fleet.trail);
+  const found = fleet.isPrimary(need.target) ? fleet.primary : fleet.choose(need, now);
+  const isNode = found instanceof Node;
+  const hinted = need.target !== undefined;
+  return {
+    node: isNode ? found.name : fleet.primary.name,
+    role: isNode ? found.role : 'primary',
+    reason: isNode ? (hinted ? 'hint' : 'balanced') : fleet.reasonFor(found),
+    floor: typeof lsn === 'bigint' ? formatLsn(lsn) : undefined,
+    replicas: fleet.replicas.map((replica) => verdictOn(fleet, replica, need, now)),
+  };
+}
+
+function verdictOn(fleet: Fleet, replica: Node, need: Need, now: number): ReplicaVerdict {
+  const others = new Set(fleet.replicas.filter((other) => other !== replica));
+  const found = fleet.choose({ ...need, target: undefined }, now, others);
+  return {
+    name: replica.name,
+    state: replica.state,
+    verdict: found instanceof Node ? 'fresh' : fleet.reasonFor(found),
+    lsn: replica.lsn === undefined ? undefined : formatLsn(replica.lsn),
+    stalenessMillis: Number.isFinite(replica.freshAsOf) ? now - replica.freshAsOf : undefined,
+  };
+}
