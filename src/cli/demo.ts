@@ -2,6 +2,7 @@
  * `pg-ladder demo`: a primary and replicas whose replay stumbles, users who save and reload, four strategies one after the
  * other, one table. Whatever it started is gone when it returns.
  */
+import { within } from './demo/deadline.js';
 import type { DemoOptions } from './demo/options.js';
 import { createProfiles, transactionCount } from './demo/primary.js';
 import { Progress } from './demo/progress.js';
@@ -9,6 +10,8 @@ import { conclusions, type Figures, figuresOf, remark, table } from './demo/repo
 import { type Strategy, strategies } from './demo/strategies.js';
 import { runUsers, type Seen, USERS } from './demo/workload.js';
 import { startTestCluster, type TestCluster } from './library.js';
+
+const CLOSE_MILLIS = 5_000;
 
 /**
  * @returns what belongs on stdout
@@ -63,7 +66,7 @@ async function runStrategy(
   try {
     seen = await runUsers(access, seconds, seed, signal);
   } finally {
-    await access.close();
+    await within(CLOSE_MILLIS, `closing ${strategy.title}`, access.close());
     await Promise.all(jitters.map((jitter) => jitter.stop()));
   }
   const after = await transactionCount(primary.connectionString);

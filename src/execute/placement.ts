@@ -9,6 +9,7 @@ import type { Fleet, Need } from '../nodes/fleet.js';
 import { type DataConnection, Node } from '../nodes/node.js';
 import { abortable } from './abort.js';
 import { catchUp, type Route } from './catch-up.js';
+import { notOvertaken } from './overtaken.js';
 import { isPoolTimeout } from './retry.js';
 
 /** A connection for one caller, who runs his statement on it, gives it back, and then says `left`. */
@@ -37,7 +38,7 @@ export async function place(
   attempts: Attempts | undefined,
   signal: AbortSignal | undefined,
 ): Promise<Placement> {
-  if (fleet.isPrimary(asked.target)) return onPrimary(fleet, 'hint', startedAt, signal);
+  if (fleet.isPrimary(asked.target)) return lastRung(fleet, asked, 'hint', startedAt, signal);
 
   let need = asked;
   let route = attempts === undefined ? fleetRoute(fleet, asked, startedAt) : undefined;
@@ -71,7 +72,20 @@ export async function place(
     route = await catchUp(fleet, need, tried, signal);
   }
   if (asked.target !== undefined) throw noCandidate(asked, route.reason);
-  return onPrimary(fleet, attempts?.wasLost === true ? 'retried' : route.reason, startedAt, signal);
+  return lastRung(fleet, asked, attempts?.wasLost === true ? 'retried' : route.reason, startedAt, signal);
+}
+
+/** The primary, for a read: once it shows what the session has seen. */
+async function lastRung(
+  fleet: Fleet,
+  { trace, requirement }: Need,
+  reason: Reason,
+  startedAt: number,
+  signal: AbortSignal | undefined,
+): Promise<Placement> {
+  if (trace?.server !== undefined && requirement.consistency !== 'eventual')
+    await notOvertaken(fleet, trace.server, signal);
+  return onPrimary(fleet, reason, startedAt, signal);
 }
 
 /** The primary's connection. */
@@ -99,13 +113,13 @@ export function left({ node }: Placement): void {
 
 /** By what is known now; `undefined` when more must be found out. */
 function fleetRoute(fleet: Fleet, need: Need, now: number): Route | undefined {
-  const { trace } = need;
-  if (trace?.server === undefined || need.target !== undefined || need.requirement.consistency === 'eventual') {
+  const { trace, requirement } = need;
+  if (trace?.server === undefined || requirement.consistency === 'eventual') {
     const chosen = fleet.choose(need, now);
     return chosen instanceof Node ? { replica: chosen, reason: 'balanced' } : undefined;
   }
   // Staying on one replica is monotonic by itself; any other must be shown to have what this session has seen.
-  const last = fleet.replicas.find((replica) => replica.observation?.identity.server === trace.server);
+  const last = fleet.candidates(need.target).find((replica) => replica.observation?.identity.server === trace.server);
   return last !== undefined && fleet.qualifies(last, need, now) ? { replica: last, reason: 'affinity' } : undefined;
 }
 

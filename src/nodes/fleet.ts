@@ -53,12 +53,22 @@ export class Fleet {
     return [this.primary, ...this.replicas];
   }
 
+  /** The replicas that a read may go to. */
+  candidates(target: Target | undefined): readonly Node[] {
+    return typeof target === 'object' ? this.replicas.filter((replica) => replica.name === target.node) : this.replicas;
+  }
+
   /** The replica that answers, by what is known now; asks nobody. @param except nodes that just failed the read */
   choose({ floor, requirement, target }: Need, now: number, except?: ReadonlySet<Node>): Node | Refusal {
     const lsn = floor.resolve(this.trail);
     if (typeof lsn === 'string') return lsn;
-    const candidates = typeof target === 'object' ? this.replicas.filter((r) => r.name === target.node) : this.replicas;
-    const chosen = chooseReplica(candidates, lsn, now - this.#staleness(requirement), this.#turn++, except);
+    const chosen = chooseReplica(
+      this.candidates(target),
+      lsn,
+      now - this.#staleness(requirement),
+      this.#turn++,
+      except,
+    );
     return chosen === 'no-candidate' ? this.absence() : chosen;
   }
 

@@ -19,7 +19,17 @@ import {
   type ProbeRow,
   replayedLsn,
 } from './observation.js';
-import { BACKEND_ALIVE, CANCEL_BACKEND, IDENTITY, nudge, PROBE, PROBE_ROLE, REPLICA_TIMELINE } from './statements.js';
+import {
+  BACKEND_ALIVE,
+  CANCEL_BACKEND,
+  COMMITTED_AMONG,
+  IDENTITY,
+  nudge,
+  PROBE,
+  PROBE_ROLE,
+  REPLICA_TIMELINE,
+  SNAPSHOT,
+} from './statements.js';
 
 export type Role = 'primary' | 'replica';
 export type NodeState = 'unknown' | 'live' | 'lagging';
@@ -36,6 +46,14 @@ export interface NodeListener {
   observed(node: Node): void;
   /** Nothing is known of it any more. */
   lost(node: Node): void;
+}
+
+/** Which transactions a server shows. */
+export interface TransactionSnapshot {
+  /** Above the newest transaction that has finished there. */
+  readonly next: bigint;
+  /** Those below it that have not; a replica lists none. */
+  readonly unfinished: readonly string[];
 }
 
 export class Node implements Candidate {
@@ -202,6 +220,19 @@ export class Node implements Candidate {
     this.#nudgedAt = now;
     const { rows } = await this.#control.query(nudge(formatLsn(lsn), version));
     this.nudgeCount += rows.length;
+  }
+
+  /** Which transactions the server shows. Rejects when it does not say. */
+  async snapshot(): Promise<TransactionSnapshot> {
+    const { rows } = await this.#control.holding(this.#control.query<{ next: string; unfinished: string[] }>(SNAPSHOT));
+    const [{ next, unfinished } = { next: '0', unfinished: [] }] = rows;
+    return { next: BigInt(next), unfinished };
+  }
+
+  /** Those of the given transactions that this replica shows as committed. Rejects when it does not say. */
+  async committedAmong(xids: readonly string[]): Promise<string[]> {
+    const { rows } = await this.#control.holding(this.#control.query<{ xid: string }>(COMMITTED_AMONG, [xids]));
+    return rows.map(({ xid }) => xid);
   }
 
   /** Asks the server to stop what that backend is running; it may have ended by itself. */

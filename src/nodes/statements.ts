@@ -44,6 +44,15 @@ export function nudge(lsn: string, version: number): string {
   return `set local synchronous_commit = local; select pg_catalog.pg_logical_emit_message(true, 'pg-ladder', '') ${unflushed}`;
 }
 
+/** Which transactions a server shows: all below the first number but those listed; a replica lists none. */
+export const SNAPSHOT = `select pg_catalog.pg_snapshot_xmax(snapshot)::text as next,
+  array(select xid::text from pg_catalog.pg_snapshot_xip(snapshot) as xid) as unfinished
+  from pg_catalog.pg_current_snapshot() as snapshot`;
+
+/** Those of the given ones that a replica shows as committed. */
+export const COMMITTED_AMONG = `select xid::text as xid from pg_catalog.unnest($1::pg_catalog.xid8[]) as xid
+  where pg_catalog.pg_xact_status(xid) = 'committed'`;
+
 /** Stops what a backend is running; allowed for backends of the same role. */
 export const CANCEL_BACKEND = 'select pg_catalog.pg_cancel_backend($1)';
 

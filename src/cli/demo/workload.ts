@@ -4,9 +4,12 @@
  */
 import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { within } from './deadline.js';
 import type { Access, Page } from './strategies.js';
 
 export const USERS = 32;
+
+const LAST_QUERIES_MILLIS = 5_000;
 
 export const SCHEMA = `
   create table profiles (id int primary key, version int not null, name text not null) with (fillfactor = 50);
@@ -25,7 +28,7 @@ export interface Seen {
   readonly readMillis: number[];
 }
 
-/** @throws whatever the first query to fail threw, or an AbortError; no user is at work any more then */
+/** @throws whatever the first query to fail threw, an AbortError, or an Error when queries get no answer; no user sends another one then */
 export async function runUsers(access: Access, seconds: number, seed: number, signal: AbortSignal): Promise<Seen> {
   const seen: Seen = { saveCount: 0, readCount: 0, staleCount: 0, readMillis: [] };
   const startAt = performance.now();
@@ -63,7 +66,9 @@ export async function runUsers(access: Access, seconds: number, seed: number, si
       throw error;
     }),
   );
-  await Promise.allSettled(lives);
+  const gone = Promise.allSettled(lives);
+  await Promise.race([gone, sleep(endAt - performance.now(), undefined, { signal: ending }).catch(() => {})]);
+  await within(LAST_QUERIES_MILLIS, 'the last queries', gone);
   await Promise.all(lives);
   return seen;
 }

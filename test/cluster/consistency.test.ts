@@ -1,0 +1,162 @@
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Cluster } from '../../src/index.js';
+import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
+import { open, percentile, replicaShare, report, size } from './fixture.js';
+
+const READERS = 8;
+
+describe('what others write', () => {
+  let servers: TestCluster;
+
+  beforeAll(async () => {
+    servers = await startTestCluster({ replicas: 2 });
+    await using cluster = await open(servers);
+    await cluster.write('create table counter (value int not null)');
+    await cluster.write('insert into counter values (0)');
+    for (const replica of servers.replicas) await replica.waitForReplay();
+  });
+  afterAll(() => servers.stop());
+
+  /** Another process, as far as the library can tell: it raises the counter until it is stopped. */
+  async function startWriter(pauseMillis: number): Promise<{ acknowledged: () => number; stop: () => Promise<void> }> {
+    const client = new pg.Client(servers.primary.connectionString);
+    await client.connect();
+    const { rows } = await client.query<{ value: number }>('select value from counter');
+    let acknowledged = rows[0]?.value ?? 0;
+    let isRunning = true;
+    const writing = (async () => {
+      while (isRunning) {
+        await client.query('update counter set value = value + 1');
+        acknowledged++;
+        if (pauseMillis > 0) await new Promise((resolve) => setTimeout(resolve, pauseMillis));
+      }
+      await client.end();
+    })();
+    return {
+      acknowledged: () => acknowledged,
+      stop: () => {
+        isRunning = false;
+        return writing;
+      },
+    };
+  }
+
+  const valueOf = async (reading: ReturnType<Cluster['read']>) => (await reading).rows[0]?.['value'] as number;
+
+  it.each([
+    ['under replay that is paused half of the time', true, 0],
+    ['when it is quiet', false, 5],
+  ])(
+    'a strong read sees every write, by anyone, that had returned before it began: %s',
+    async (what, isJittered, pauseMillis) => {
+      await using cluster = await open(servers);
+      const jitters = isJittered
+        ? await Promise.all(servers.replicas.map((r, i) => r.jitterReplay({ seed: 7 + i, maxMillis: 300, share: 0.5 })))
+        : [];
+      const writer = await startWriter(pauseMillis);
+      const reads = size(1_600, 20_000);
+      const millis: number[] = [];
+      let stale = 0;
+      await Promise.all(
+        Array.from({ length: READERS }, async () => {
+          for (let i = 0; i < reads / READERS; i++) {
+            const atLeast = writer.acknowledged();
+            const startedAt = performance.now();
+            const value = await valueOf(cluster.read('select value from counter', [], { consistency: 'strong' }));
+            millis.push(performance.now() - startedAt);
+            if (value < atLeast) stale++;
+            // Eight readers without a pause would leave the two cores nothing to replay with.
+            if (pauseMillis > 0) await new Promise((resolve) => setTimeout(resolve, 1));
+          }
+        }),
+      );
+      await writer.stop();
+      await Promise.all(jitters.map((jitter) => jitter.stop()));
+      report(`${reads} strong reads ${what}`, {
+        stale,
+        'share on replicas': replicaShare(cluster),
+        'p50 ms': percentile(millis, 0.5),
+        'p99 ms': percentile(millis, 0.99),
+      });
+      expect(stale).toBe(0);
+      expect(replicaShare(cluster)).toBeGreaterThan(isJittered ? 0.1 : 0.5);
+    },
+  );
+
+  it('a session never sees less than it has seen: over changes of node, the primary in between, and a token handed on', async () => {
+    await using cluster = await open(servers, { secrets: ['a secret for the tests of sessions'] });
+    const jitter = await servers.replicas[0]?.jitterReplay({ seed: 3, maxMillis: 200, share: 0.6 });
+    const writer = await startWriter(0);
+    const reads = size(1_600, 20_000);
+    let backwards = 0;
+    let moved = 0;
+    await Promise.all(
+      Array.from({ length: READERS }, async (_, reader) => {
+        let token: string | undefined;
+        let seen = 0;
+        for (let i = 0; i < reads / READERS / 20; i++) {
+          token = await cluster.session(
+            async (session) => {
+              for (let j = 0; j < 20; j++) {
+                // Now and then somewhere else, as partition keys, balancing and hints make a session move.
+                const where = [undefined, 'primary', { node: 'r1' }, { node: 'r2' }][(i * 7 + j * 3 + reader) % 11];
+                const options = where === undefined ? {} : { target: where as 'primary' };
+                const value = await valueOf(cluster.read('select value from counter', [], options)).catch(
+                  (error: { code?: string }) => {
+                    if (error.code !== 'LADDER_NO_CANDIDATE') throw error;
+                    return seen;
+                  },
+                );
+                if (value < seen) backwards++;
+                if (value > seen) moved++;
+                seen = value;
+              }
+              return session.token();
+            },
+            { token, inherit: 'none', monotonicAcrossRequests: true },
+          );
+        }
+      }),
+    );
+    await writer.stop();
+    await jitter?.stop();
+    report(`${reads} reads in sessions that move`, {
+      backwards,
+      'saw something new': moved,
+      'share on replicas': replicaShare(cluster),
+    });
+    expect(backwards).toBe(0);
+    expect(moved).toBeGreaterThan(reads / 50);
+    expect(replicaShare(cluster)).toBeGreaterThan(0.2);
+  });
+
+  it('reads side by side count too: the next one has what either of them has seen', async () => {
+    await using cluster = await open(servers);
+    const writer = await startWriter(0);
+    let backwards = 0;
+    for (let round = 0; round < size(60, 1_000); round++) {
+      await cluster.session(
+        async () => {
+          const read = (node: string) =>
+            valueOf(cluster.read('select value from counter', [], { target: { node }, consistency: 'eventual' }));
+          const seen = Math.max(...(await Promise.all([read('r1'), read('r2'), read('primary')])));
+          if ((await valueOf(cluster.read('select value from counter'))) < seen) backwards++;
+        },
+        { inherit: 'none' },
+      );
+    }
+    await writer.stop();
+    expect(backwards).toBe(0);
+  });
+
+  it('keeps a session on one replica while that one is fresh enough', async () => {
+    await using cluster = await open(servers);
+    for (const replica of servers.replicas) await replica.waitForReplay();
+    await cluster.session(async () => {
+      for (let i = 0; i < 20; i++) await cluster.read('select 1');
+    });
+    expect(cluster.stats().routes.affinity).toBe(19);
+    expect(cluster.stats().nodes.filter((n) => n.role === 'replica' && n.statementCount > 0)).toHaveLength(1);
+  });
+});
