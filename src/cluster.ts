@@ -228,6 +228,7 @@ export class Cluster implements AsyncDisposable {
       token: async (scope) =>
         this.#tokens.encode(await commitPosition(this.#fleet, scope.tokenFloor()), Date.now(), scope.subject),
       claim: (floor, token, subject) => this.#claim(floor, token, subject),
+      tracesReads: this.#settings.tracking === 'lsn',
     };
   }
 

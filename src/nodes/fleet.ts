@@ -41,7 +41,11 @@ export class Fleet {
     this.publisher = publisher;
     this.trail = new PrimaryTrail(settings.tracking === 'window' ? settings.stickinessMillis : undefined);
     const listener: NodeListener = {
-      observed: () => this.monitor.observed(),
+      observed: (node) => {
+        // A replica is what it is by the primary's history.
+        if (node === this.primary) for (const replica of this.replicas) replica.judge('the primary answered');
+        this.monitor.observed();
+      },
       lost: (node) => this.monitor.lost(node),
     };
     this.primary = new Node(settings.primary, 'primary', this.trail, settings, publisher, listener);

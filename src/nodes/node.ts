@@ -79,7 +79,8 @@ export class Node implements Candidate {
   #freshAsOf = Number.NEGATIVE_INFINITY;
   #freshIn = -1;
   #shownTimeline = 0;
-  #state: NodeState = 'unknown';
+  /** The state that was told last. */
+  #told: NodeState = 'unknown';
   #asking: Promise<void> | undefined;
   #next: Promise<void> | undefined;
   #voidedAt = Number.NEGATIVE_INFINITY;
@@ -118,7 +119,11 @@ export class Node implements Candidate {
   }
 
   get state(): NodeState {
-    return this.#state;
+    if (this.#observation === undefined) return 'unknown';
+    if (this.role === 'primary') return this.#observation.inRecovery ? 'unknown' : 'live';
+    if (this.lsn === undefined) return 'unknown';
+    if (this.#settings.tracking === 'window') return 'live';
+    return performance.now() - this.freshAsOf > this.#settings.maxLagMillis ? 'lagging' : 'live';
   }
 
   /** Why no statement of its role goes there; `undefined` when nothing is wrong. */
@@ -187,13 +192,13 @@ export class Node implements Candidate {
     this.#listener.lost(this);
   }
 
-  /** Brings `state` up to date and tells of a change. */
+  /** Tells of a change of state since the last time. */
   judge(cause: string): void {
-    const previous = this.#state;
-    this.#state = this.#judged();
-    if (this.#state !== previous && this.#publisher.wants('node')) {
-      this.#publisher.publish('node', { node: this.name, role: this.role, state: this.#state, previous, cause });
-    }
+    const previous = this.#told;
+    const { state } = this;
+    this.#told = state;
+    if (state === previous || !this.#publisher.wants('node')) return;
+    this.#publisher.publish('node', { node: this.name, role: this.role, state, previous, cause });
   }
 
   /**
@@ -311,13 +316,5 @@ export class Node implements Candidate {
     }
     this.judge('it answered');
     this.#listener.observed(this);
-  }
-
-  #judged(): NodeState {
-    if (this.#observation === undefined) return 'unknown';
-    if (this.role === 'primary') return this.#observation.inRecovery ? 'unknown' : 'live';
-    if (this.lsn === undefined) return 'unknown';
-    if (this.#settings.tracking === 'window') return 'live';
-    return performance.now() - this.freshAsOf > this.#settings.maxLagMillis ? 'lagging' : 'live';
   }
 }

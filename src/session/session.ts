@@ -53,6 +53,8 @@ export interface SessionRunner {
   ): Promise<T>;
   token(scope: SessionScope): Promise<string>;
   claim(floor: Floor, token: string, subject: string | undefined): void;
+  /** Whether reads leave a trace: only where positions are tracked can a later one be held to it. */
+  readonly tracesReads: boolean;
 }
 
 export class SessionScope implements Session {
@@ -69,7 +71,8 @@ export class SessionScope implements Session {
     const start = options.inherit === 'none' ? undefined : outer;
     this.#runner = runner;
     this.floor = new Floor(outer?.floor, start?.floor);
-    this.trace = outer === undefined ? undefined : (start?.trace ?? new ReadTrace(this.floor));
+    const isTraced = outer !== undefined && runner.tracesReads;
+    this.trace = isTraced ? (start?.trace ?? new ReadTrace(this.floor)) : undefined;
     this.requirement = requirementOf(options, base);
     this.subject = options.subject ?? outer?.subject;
     this.#carriesReads = options.monotonicAcrossRequests ?? outer?.carriesReads ?? false;

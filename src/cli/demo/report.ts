@@ -13,7 +13,7 @@ export interface Figures {
   readonly readP99Millis: number;
   /** The users' reads and writes that the primary ran. */
   readonly primaryQueryCount: number;
-  /** All that the primary ran by its own count: those, connections being opened, and pg-ladder's questions about its position. */
+  /** All that the primary ran by its own count: those, connections being opened, and pg-ladder's own questions. */
   readonly primaryTransactionCount: number;
   /** pg-ladder's own account of where queries went and why. */
   readonly reasons?: Readonly<Record<string, number>>;
@@ -56,12 +56,11 @@ export function table(titles: readonly string[], figures: readonly Figures[]): s
 
 /** What the last column leaves out. */
 export function remark(figures: readonly Figures[]): string {
-  const { primaryTransactionCount, primaryQueryCount } = figureOf(figures, 'pg-ladder');
-  const own = Math.max(0, primaryTransactionCount - primaryQueryCount);
-  return (
-    `Queries are the users'. Besides them, pg-ladder asked the primary ${count(own)} times for its position\n` +
-    '(a function call that reads no table); whoever asks at the same time shares the answer.'
-  );
+  const inAll = (id: Strategy['id']) => count(figureOf(figures, id).primaryTransactionCount);
+  return [
+    "Queries are the users'. With pg-ladder's own questions where the log stands, which read no table,",
+    `the primary ran ${inAll('pg-ladder')} statements; with primary only, ${inAll('primary-only')}.`,
+  ].join('\n');
 }
 
 /** What was seen: who was shown old data, and who did the work. */

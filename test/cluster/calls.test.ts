@@ -1,0 +1,314 @@
+import pg from 'pg';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { type Cluster, createCluster, type RouteEvent } from '../../src/index.js';
+import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
+import { nodeOf, open, replicaShare, until } from './fixture.js';
+
+/** The servers' URLs for an ordinary login role, as applications should have it. */
+function asRole(servers: TestCluster, role: string) {
+  const url = (text: string) => text.replace('postgres@', `${role}@`);
+  return {
+    primary: url(servers.primary.connectionString),
+    replicas: servers.replicas.map(({ name, connectionString }) => ({ name, connectionString: url(connectionString) })),
+  };
+}
+
+describe('everything that a cluster can do, with an ordinary login role', () => {
+  let servers: TestCluster;
+  let cluster: Cluster;
+  let routes: RouteEvent[];
+
+  beforeAll(async () => {
+    servers = await startTestCluster({ replicas: 2 });
+    await using setUp = await open(servers);
+    await setUp.write('create role app login');
+    await setUp.write('grant create on schema public to app');
+    await setUp.write('create table numbers as select n from generate_series(1, 5000) as n');
+    await setUp.write('grant all on numbers to app');
+    for (const replica of servers.replicas) await replica.waitForReplay();
+  });
+  afterAll(() => servers.stop());
+  beforeEach(async () => {
+    cluster = await open(servers, asRole(servers, 'app'));
+    routes = [];
+    cluster.events.on('route', (event) => routes.push(event));
+  });
+  afterEach(async () => {
+    await cluster.close();
+    await Promise.all(servers.replicas.map((replica) => replica.resumeReplay()));
+  });
+
+  const pauseAll = () => Promise.all(servers.replicas.map((replica) => replica.pauseReplay()));
+  const idle = () => cluster.stats().nodes.every((node) => node.inFlight === 0);
+
+  describe('timeoutMillis and signal', () => {
+    it('end a read that runs, and what runs on the server too', async () => {
+      const startedAt = performance.now();
+      const reading = cluster.read("select pg_sleep(20), 'given up'", [], { timeoutMillis: 60 });
+      await expect(reading).rejects.toMatchObject({ code: 'LADDER_TIMEOUT' });
+      expect(performance.now() - startedAt).toBeLessThan(1_000);
+      const running = async (node: pg.Client) =>
+        (
+          await node.query(
+            "select 1 from pg_stat_activity where query like '%given up%' and pid <> pg_backend_pid() and state = 'active'",
+          )
+        ).rowCount;
+      for (const { connectionString } of servers.replicas) {
+        const client = new pg.Client(connectionString);
+        await client.connect();
+        await until('the server has stopped', async () => (await running(client)) === 0);
+        await client.end();
+      }
+      await until('nothing is under way', idle);
+    });
+
+    it('end a read that waits for a replica, or for a connection', async () => {
+      await using narrow = await open(servers, {
+        ...asRole(servers, 'app'),
+        waitMillis: 10_000,
+        primary: { connectionString: asRole(servers, 'app').primary, max: 1 },
+      });
+      await pauseAll();
+      await narrow.session(async () => {
+        await narrow.write('insert into numbers values (0)');
+        await expect(narrow.read('select 1', [], { timeoutMillis: 50 })).rejects.toMatchObject({
+          code: 'LADDER_TIMEOUT',
+        });
+      });
+      const holding = narrow.write('select pg_sleep(0.5)');
+      const controller = new AbortController();
+      const waiting = narrow.write('select 1', [], { signal: controller.signal });
+      controller.abort(new Error('enough'));
+      await expect(waiting).rejects.toThrow('enough');
+      await holding;
+      expect((await narrow.write('select 1 as one')).rows).toEqual([{ one: 1 }]);
+      expect(nodeOf(narrow, 'primary')).toMatchObject({ inFlight: 0, pool: { totalCount: 1, idleCount: 1 } });
+    });
+
+    it('say of a write that was sent that its outcome is unknown, and keep its session on the primary until it is known', async () => {
+      await cluster.session(async () => {
+        const writing = cluster.write('insert into numbers select -1 from (select pg_sleep(3)) as pause', [], {
+          timeoutMillis: 50,
+        });
+        await expect(writing).rejects.toMatchObject({
+          code: 'LADDER_WRITE_OUTCOME_UNKNOWN',
+          cause: { code: 'LADDER_TIMEOUT' },
+        });
+        await until('a replica answers again', async () => {
+          const { rows } = await cluster.read<{ n: number }>('select count(*)::int as n from numbers where n = -1');
+          expect(rows).toEqual([{ n: 0 }]);
+          return routes.at(-1)?.role === 'replica';
+        });
+      });
+    });
+
+    it('refuse a signal that has aborted before anything is sent', async () => {
+      await expect(cluster.write('select 1', [], { signal: AbortSignal.abort() })).rejects.toMatchObject({
+        name: 'AbortError',
+      });
+      expect(routes).toEqual([]);
+    });
+  });
+
+  describe('stream', () => {
+    it('gives the rows one after the other, from a replica that has the session’s writes', async () => {
+      await cluster.session(async () => {
+        await cluster.write('insert into numbers values (5001)');
+        let sum = 0;
+        for await (const { n } of cluster.stream<{ n: number }>('select n from numbers where n > $1', [0])) sum += n;
+        expect(sum).toBe((5001 * 5002) / 2);
+        expect(routes.at(-1)).toMatchObject({ role: 'replica' });
+        await cluster.write('delete from numbers where n = 5001');
+      });
+    });
+
+    it('leaves nothing behind when it is left early, fails or is aborted', async () => {
+      for await (const row of cluster.stream('select n from numbers')) {
+        expect(row['n']).toBe(1);
+        break;
+      }
+      const drain = async (text: string, options = {}) => {
+        for await (const _ of cluster.stream(text, [], options));
+      };
+      await expect(drain('select 1 / (n - 200) from numbers')).rejects.toMatchObject({ code: '22012' });
+      const controller = new AbortController();
+      setTimeout(() => controller.abort(new Error('enough')), 30);
+      await expect(
+        drain('select pg_sleep(0.01) from numbers', { signal: controller.signal, batchRows: 1 }),
+      ).rejects.toThrow('enough');
+      await until('nothing is under way', idle);
+      for (const { pool } of cluster.stats().nodes) expect(pool.totalCount).toBe(pool.idleCount);
+    });
+  });
+
+  describe('connection', () => {
+    it('hands out a raw client of the primary, whose writes the session sees, and closes it afterwards', async () => {
+      await pauseAll();
+      await cluster.session(async () => {
+        const held = await cluster.connection(async (client) => {
+          await client.query(
+            "select pg_advisory_lock(1); set application_name = 'raw'; insert into numbers values (-5)",
+          );
+          return (await client.query<{ pid: number }>('select pg_backend_pid() as pid')).rows[0]?.pid;
+        });
+        const { rows } = await cluster.read<{ n: number }>('select n from numbers where n = -5');
+        expect(rows).toEqual([{ n: -5 }]);
+        await until('its lock is gone with it', async () => {
+          const alive = await cluster.read('select 1 from pg_stat_activity where pid = $1', [held], {
+            target: 'primary',
+          });
+          return alive.rowCount === 0;
+        });
+        await cluster.write('delete from numbers where n = -5');
+      });
+    });
+
+    it('hands out one of a replica that is fresh enough, on request', async () => {
+      const port = await cluster.connection(
+        async (client) => (await client.query<{ port: number }>('select inet_server_port() as port')).rows[0]?.port,
+        { target: { node: 'r2' } },
+      );
+      expect(port).toBe(servers.replicas[1]?.port);
+    });
+  });
+
+  it('explain says where a read would go, and why not elsewhere, without running it', async () => {
+    await cluster.session(async () => {
+      expect(await cluster.explain('select 1')).toMatchObject({ role: 'replica', reason: 'balanced' });
+      await servers.replicas[0]?.pauseReplay();
+      await cluster.write('insert into numbers values (-7)');
+      await servers.replicas[1]?.waitForReplay();
+      await until('r2 is seen to have it', async () => (await cluster.explain('select 1')).node === 'r2');
+      expect((await cluster.explain('select 1')).replicas).toMatchObject([
+        { name: 'r1', verdict: 'behind-floor' },
+        { name: 'r2', verdict: 'fresh' },
+      ]);
+      expect(await cluster.explain('select 1', [], { target: 'primary' })).toMatchObject({
+        node: 'primary',
+        reason: 'hint',
+      });
+    });
+    expect(routes.map((route) => route.reason)).toEqual(['write']);
+  });
+
+  it('tracking: window keeps a session on the primary for a while after a write, asks for no LSN, and has no token', async () => {
+    await using windowed = await open(servers, {
+      ...asRole(servers, 'app'),
+      tracking: 'window',
+      stickinessMillis: 150,
+    });
+    await pauseAll();
+    await windowed.session(async (session) => {
+      await windowed.read('select 1');
+      await windowed.write('insert into numbers values (-9)');
+      const writtenAt = performance.now();
+      const seen = async () => (await windowed.read('select 1 from numbers where n = -9')).rowCount === 1;
+      expect(await seen()).toBe(true);
+      expect(windowed.stats().routes).toMatchObject({ balanced: 1, sticky: 1 });
+      await expect(session.token()).rejects.toMatchObject({ code: 'LADDER_POSITION_UNAVAILABLE' });
+      // What it does not promise: a replica that lags longer than the window shows the past again.
+      await until('a replica answers again', async () => !(await seen()));
+      expect(performance.now() - writtenAt).toBeGreaterThanOrEqual(150);
+      // Without positions nothing can be dated.
+      await windowed.read('select 1', [], { maxStalenessMillis: 60_000 });
+      expect(windowed.stats().routes['too-stale']).toBe(1);
+    });
+  });
+
+  it('onConnect runs on every connection before its first statement, and one that it refuses is not used', async () => {
+    const seen: string[] = [];
+    await using own = await open(servers, {
+      ...asRole(servers, 'app'),
+      onConnect: async (client, node) => {
+        seen.push(`${node.role} ${node.name}`);
+        await client.query("set application_name = 'tenant 7'");
+      },
+    });
+    const name = async (reading: ReturnType<Cluster['read']>) => (await reading).rows[0]?.['application_name'];
+    const all = await Promise.all(Array.from({ length: 12 }, () => name(own.read('show application_name'))));
+    expect(new Set(all)).toEqual(new Set(['tenant 7']));
+    expect(await name(own.write('show application_name'))).toBe('tenant 7');
+    expect(seen).toContain('primary primary');
+    expect(seen.length).toBe(own.stats().nodes.reduce((sum, node) => sum + node.pool.totalCount, 0));
+    await using refusing = await open(servers, {
+      ...asRole(servers, 'app'),
+      onConnect: () => {
+        throw new Error('no tenant');
+      },
+    });
+    await expect(refusing.read('select 1')).rejects.toThrow('no tenant');
+    await expect(refusing.write('select 1')).rejects.toThrow('no tenant');
+    expect(nodeOf(refusing, 'primary').pool.totalCount).toBe(0);
+  });
+
+  it('monitor: onDemand sets no timer, and statements alone keep positions known', async () => {
+    await using lazy = createCluster({ ...asRole(servers, 'app'), monitor: 'onDemand' });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(lazy.stats().nodes.map((node) => node.state)).toEqual(['unknown', 'unknown', 'unknown']);
+    await lazy.read('select 1');
+    expect(lazy.stats().routes['cold-start']).toBe(1);
+    await until('all are known', () => lazy.stats().nodes.every((node) => node.state === 'live'));
+    await lazy.session(async () => {
+      await lazy.write('insert into numbers values (-11)');
+      const { rowCount } = await lazy.read('select 1 from numbers where n = -11');
+      expect(rowCount).toBe(1);
+    });
+    await lazy.read('select 1', [], { maxStalenessMillis: 20 });
+    expect(replicaShare(lazy)).toBeGreaterThan(0.5);
+  });
+
+  it('asks nothing of a thousand idle processes but one question a server and second', async () => {
+    await using quiet = await open(servers, asRole(servers, 'app'));
+    const client = new pg.Client(servers.primary.connectionString);
+    await client.connect();
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    const counted = async () =>
+      Number((await client.query('select sum(xact_commit) as n from pg_stat_database')).rows[0].n);
+    const backends = async () =>
+      Number((await client.query("select count(*) as n from pg_stat_activity where usename = 'app'")).rows[0].n);
+    const before = await counted();
+    await new Promise((resolve) => setTimeout(resolve, 3_000));
+    // Statistics arrive late, so the number can only be bounded from above: two clusters are open here, and our own questions count.
+    expect((await counted()) - before).toBeLessThan(20);
+    expect(await backends()).toBe(2);
+    expect(quiet.stats().nodes.every((node) => node.state === 'live')).toBe(true);
+    await client.end();
+  });
+});
+
+describe('at the door', () => {
+  it('ready() says of each node what is wrong with it', async () => {
+    await using servers = await startTestCluster({ replicas: 1 });
+    await using others = await startTestCluster({ replicas: 1 });
+    const primary = servers.primary.connectionString;
+    const stranger = others.replicas[0]?.connectionString ?? '';
+    const refusal = async (options: Parameters<typeof createCluster>[0]) => {
+      await using cluster = createCluster(options);
+      return cluster.ready({ timeoutMillis: 300 }).then(
+        () => undefined,
+        (error: Error & { code: string }) => error,
+      );
+    };
+    expect(await refusal({ primary, replicas: servers.replicas.map((r) => r.connectionString) })).toBeUndefined();
+    expect(await refusal({ primary, replicas: [stranger] })).toMatchObject({ code: 'LADDER_FOREIGN_NODE' });
+    expect(await refusal({ primary, replicas: [primary.replace(/\/postgres$/, '/template1')] })).toMatchObject({
+      code: 'LADDER_WRONG_ROLE',
+    });
+    expect(await refusal({ primary: stranger })).toMatchObject({ code: 'LADDER_NOT_PRIMARY' });
+    const gone = await refusal({ primary: 'postgres://app:s3cret@127.0.0.1:1/shop' });
+    expect(gone).toMatchObject({ code: 'LADDER_NODE_UNREACHABLE', cause: { code: 'ECONNREFUSED' } });
+    expect(String(gone?.message)).not.toContain('s3cret');
+  });
+
+  it('a replica of another cluster never answers a read', async () => {
+    await using servers = await startTestCluster({ replicas: 0 });
+    await using others = await startTestCluster({ replicas: 1 });
+    await using cluster = createCluster({
+      primary: servers.primary.connectionString,
+      replicas: [others.replicas[0]?.connectionString ?? ''],
+    });
+    await until('it has answered', () => nodeOf(cluster, 'r1').problem?.includes('another cluster') === true);
+    for (let i = 0; i < 20; i++) await cluster.read('select 1', [], { consistency: 'eventual' });
+    expect(nodeOf(cluster, 'r1').statementCount).toBe(0);
+  });
+});
