@@ -2,6 +2,7 @@
  * Giving up: one signal for a statement's whole way, made from its `timeoutMillis` and its `signal`. Whoever waits for it stops
  * waiting; what runs on a server is cancelled there.
  */
+import { setMaxListeners } from 'node:events';
 import { LadderError } from '../errors.js';
 import type { AbortOptions } from '../options.js';
 
@@ -12,7 +13,10 @@ export async function withAbort<T>(
 ): Promise<T> {
   if (timeoutMillis === undefined && signal === undefined) return run(undefined);
   signal?.throwIfAborted();
+  // Many statements of one request may wait on its signal: that is no leak, and Node shall not warn of one.
+  if (signal !== undefined) setMaxListeners(0, signal);
   const controller = new AbortController();
+  setMaxListeners(0, controller.signal);
   const onAbort = (): void => controller.abort(signal?.reason);
   signal?.addEventListener('abort', onAbort, { once: true });
   const timer =

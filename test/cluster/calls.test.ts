@@ -94,6 +94,8 @@ describe('everything that a cluster can do, with an ordinary login role', () => 
           code: 'LADDER_WRITE_OUTCOME_UNKNOWN',
           cause: { code: 'LADDER_TIMEOUT' },
         });
+        await cluster.read('select 1');
+        expect(routes.at(-1)).toMatchObject({ role: 'primary', reason: 'floor-unknown' });
         await until('a replica answers again', async () => {
           const { rows } = await cluster.read<{ n: number }>('select count(*)::int as n from numbers where n = -1');
           expect(rows).toEqual([{ n: 0 }]);
@@ -257,22 +259,42 @@ describe('everything that a cluster can do, with an ordinary login role', () => 
     expect(replicaShare(lazy)).toBeGreaterThan(0.5);
   });
 
-  it('asks nothing of a thousand idle processes but one question a server and second', async () => {
-    await using quiet = await open(servers, asRole(servers, 'app'));
-    const client = new pg.Client(servers.primary.connectionString);
-    await client.connect();
-    await new Promise((resolve) => setTimeout(resolve, 1_500));
-    const counted = async () =>
-      Number((await client.query('select sum(xact_commit) as n from pg_stat_database')).rows[0].n);
-    const backends = async () =>
-      Number((await client.query("select count(*) as n from pg_stat_activity where usename = 'app'")).rows[0].n);
-    const before = await counted();
-    await new Promise((resolve) => setTimeout(resolve, 3_000));
-    // Statistics arrive late, so the number can only be bounded from above: two clusters are open here, and our own questions count.
-    expect((await counted()) - before).toBeLessThan(20);
-    expect(await backends()).toBe(2);
-    expect(quiet.stats().nodes.every((node) => node.state === 'live')).toBe(true);
-    await client.end();
+  it('asks each server one question a second while idle, a few while used, over one connection beside the pool', async () => {
+    let questions = 0;
+    let clients = 0;
+    class CountingClient extends pg.Client {
+      constructor(...args: ConstructorParameters<typeof pg.Client>) {
+        super(...args);
+        clients++;
+        const query = this.query.bind(this) as (...all: unknown[]) => unknown;
+        this.query = ((...all: unknown[]) => {
+          questions++;
+          return query(...all);
+        }) as typeof this.query;
+      }
+    }
+    const { primary } = asRole(servers, 'app');
+    await using quiet = await open(servers, {
+      primary: { connectionString: primary, Client: CountingClient } as { connectionString: string },
+      replicas: [],
+    });
+    const during = async (millis: number, work = async () => {}) => {
+      const before = questions;
+      const endsAt = performance.now() + millis;
+      while (performance.now() < endsAt) {
+        await work();
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+      return questions - before;
+    };
+    await during(1_200);
+    expect(await during(2_000)).toBeLessThanOrEqual(3);
+    expect(clients).toBe(1);
+    const used = await during(1_000, async () => void (await quiet.read('select 1')));
+    // Ten reads, the introduction of the pool's one connection, and a question every 250 ms.
+    expect(used).toBeGreaterThanOrEqual(11);
+    expect(used).toBeLessThanOrEqual(18);
+    expect(clients).toBe(2);
   });
 });
 

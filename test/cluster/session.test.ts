@@ -5,7 +5,7 @@ import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Cluster, RouteEvent } from '../../src/index.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
-import { open, replicaShare } from './fixture.js';
+import { open, replicaShare, size } from './fixture.js';
 
 const run = promisify(execFile);
 
@@ -153,6 +153,58 @@ describe('a session', () => {
     }
     expect(cluster.stats().tokens).toEqual({ malformed: 3, forged: 0, expired: 0, foreign: 1, ahead: 1, lost: 0 });
     expect(replicaShare(cluster)).toBe(1);
+  });
+
+  it('takes no harm from any string, and believes only what was signed for it, and not for ever', async () => {
+    const secrets = ['the secret of this test, in use'];
+    await using signed = await open(servers, { secrets, tokenLifetimeMillis: 10_000 });
+    await using rotated = await open(servers, { secrets: ['a younger secret, in front', ...secrets] });
+    const seen: RouteEvent[] = [];
+    rotated.events.on('route', (event) => seen.push(event));
+    await signed.write("update names set name = 'before' where id = 1");
+    await Promise.all(servers.replicas.map((replica) => replica.waitForReplay()));
+    await pauseAll();
+    const issue = (subject?: string) =>
+      signed.session(
+        async (session) => {
+          await session.write("update names set name = 'signed' where id = 1");
+          return session.token();
+        },
+        { subject },
+      );
+    const read = async (token: string, subject?: string) =>
+      (
+        await rotated.session((session) => session.read('select name from names where id = 1'), {
+          token,
+          subject,
+          inherit: 'none',
+        })
+      ).rows[0]?.['name'];
+    const [mine, anybodys] = [await issue('user 1'), await issue()];
+    expect(await read(mine, 'user 1')).toBe('signed');
+    expect(await read(anybodys)).toBe('signed');
+    expect(await read(mine, 'user 2')).toBe('before');
+    expect(await read(mine)).toBe('before');
+    expect(await read(anybodys.slice(0, -1))).toBe('before');
+    expect(rotated.stats().tokens).toMatchObject({ forged: 2, malformed: 1, expired: 0 });
+    expect(seen.slice(-3).every((route) => route.role === 'replica')).toBe(true);
+
+    const alphabet = '0123456789abcdefABCDEF/-_=.~ é\u0000';
+    const random = () => {
+      const length = [0, 1, 51, 52, 53, 94, 95, 96, 500][Math.floor(Math.random() * 9)] as number;
+      return Array.from({ length }, () => alphabet[Math.floor(Math.random() * alphabet.length)]).join('');
+    };
+    const strings = size(10_000, 100_000);
+    rotated.session((session) => {
+      for (let i = 0; i < strings; i++) session.observe(i % 2 === 0 ? random() : `2${random().slice(1)}`);
+    });
+    const { malformed, forged } = rotated.stats().tokens;
+    expect(malformed + forged).toBe(3 + strings);
+  });
+
+  it('refuses a subject where tokens are not signed, and a secret that is too short', async () => {
+    expect(() => cluster.session(() => 1, { subject: 'me' })).toThrow(/subject.*secrets/);
+    await expect(open(servers, { secrets: ['short'] })).rejects.toMatchObject({ code: 'LADDER_INVALID_OPTIONS' });
   });
 
   it('misses a write with consistency eventual, which is what that is for', async () => {

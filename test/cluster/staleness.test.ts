@@ -95,6 +95,42 @@ describe('maxStalenessMillis', () => {
     expect(replicaShare(cluster)).toBeGreaterThan(bound >= 150 ? 0.5 : 0.1);
   });
 
+  it('is never exceeded through an applied delay and cut replication', async () => {
+    await using cluster = await open(servers, { consistency: 'eventual' });
+    await writer.query('update stamps set value = 0');
+    for (const replica of servers.replicas) await replica.waitForReplay();
+    const [delayed, cut] = servers.replicas;
+    await delayed?.delayReplay(100);
+    const stamps = new Stamps();
+    let isWriting = true;
+    const writing = (async () => {
+      while (isWriting) {
+        await writer.query('update stamps set value = value + 1');
+        stamps.note();
+      }
+    })();
+    const cutting = (async () => {
+      while (isWriting) {
+        await cut?.cutReplication();
+        await new Promise((resolve) => setTimeout(resolve, 250));
+        await cut?.restoreReplication();
+        await new Promise((resolve) => setTimeout(resolve, 150));
+      }
+    })();
+    const reads = size(800, 20_000);
+    const { over, slackMillis } = await readAll(cluster, 200, stamps, reads);
+    isWriting = false;
+    await Promise.all([writing, cutting]);
+    await delayed?.delayReplay(0);
+    report(`${reads} reads within 200 ms, one replica delayed and one cut off`, {
+      over,
+      'share on replicas': replicaShare(cluster),
+      'mean proven staleness ms': slackMillis,
+    });
+    expect(over).toBe(0);
+    expect(replicaShare(cluster)).toBeGreaterThan(0.3);
+  });
+
   it('does not take an idle primary for a lagging replica', async () => {
     await using cluster = await open(servers);
     for (let i = 0; i < 20; i++) {
@@ -114,6 +150,19 @@ describe('maxStalenessMillis', () => {
     expect(read.rows).toEqual(rows);
     expect(cluster.stats().routes['too-stale']).toBe(1);
     for (const replica of servers.replicas) await replica.restoreReplication();
+  });
+
+  it('is never wider for a session than the life of a token: one that has expired must have nothing left to say', async () => {
+    await using cluster = await open(servers, { tokenLifetimeMillis: 10_000, maxLagMillis: 60_000 });
+    await Promise.all(servers.replicas.map((replica) => replica.pauseReplay()));
+    await writer.query('update stamps set value = value + 1');
+    const route = async (consistency: 'session' | 'eventual') =>
+      (await cluster.explain('select 1', [], { consistency })).reason;
+    expect(await route('session')).toBe('balanced');
+    await until('the session may not read there any more', async () => (await route('session')) === 'too-stale');
+    expect(nodeOf(cluster, 'r1').stalenessMillis).toBeGreaterThan(4_900);
+    expect(await route('eventual')).toBe('balanced');
+    await Promise.all(servers.replicas.map((replica) => replica.resumeReplay()));
   });
 
   it('without a bound, takes a replica that lags more than maxLagMillis out until it has caught up', async () => {

@@ -51,6 +51,7 @@ describe('when servers go away under 32 readers', () => {
   };
 
   it('loses no read when a replica is killed, and uses it again when it is back', async () => {
+    await until('many are under way on r1', () => nodeOf(cluster, 'r1').inFlight > 4);
     await servers.replicas[0]?.kill();
     await moreReads(300);
     expect(nodeOf(cluster, 'r1').state).toBe('unknown');
