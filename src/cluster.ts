@@ -59,6 +59,7 @@ export class Cluster implements AsyncDisposable {
   readonly #contexts = new AsyncLocalStorage<Context>();
   /** Outside any session the process is the session. */
   readonly #process: Context;
+  readonly #runner: SessionRunner;
   readonly #noFloor = new Floor();
   #running = 0;
   #onIdle: (() => void) | undefined;
@@ -68,7 +69,8 @@ export class Cluster implements AsyncDisposable {
     this.#settings = settingsFrom(options);
     this.#fleet = new Fleet(this.#settings, this.#publisher);
     this.#tokens = new TokenCodec(this.#settings.secrets, this.#settings.tokenLifetimeMillis);
-    const scope = new SessionScope(this.#runner(), undefined, {}, this.#settings);
+    this.#runner = this.#makeRunner();
+    const scope = new SessionScope(this.#runner, undefined, {}, this.#settings);
     this.#process = { scope, transaction: undefined };
     this.#fleet.monitor.start();
   }
@@ -158,7 +160,7 @@ export class Cluster implements AsyncDisposable {
       );
     }
     const outer = this.#context();
-    const scope = new SessionScope(this.#runner(), outer.scope, options, outer.scope.requirement);
+    const scope = new SessionScope(this.#runner, outer.scope, options, outer.scope.requirement);
     return this.#contexts.run({ scope, transaction: outer.transaction }, fn, scope);
   }
 
@@ -220,7 +222,7 @@ export class Cluster implements AsyncDisposable {
     return current?.scope === scope ? current : { scope, transaction: undefined };
   }
 
-  #runner(): SessionRunner {
+  #makeRunner(): SessionRunner {
     return {
       read: (scope, query, values, options) => this.#read(this.#contextOf(scope), query, values, options),
       write: (scope, query, values, options) => this.#write(this.#contextOf(scope), query, values, options),
@@ -268,13 +270,15 @@ export class Cluster implements AsyncDisposable {
       if (joined?.isReadOnly === true) {
         throw new LadderError('LADDER_READ_ONLY_TRANSACTION', 'write was called within a transaction that is readOnly');
       }
+      const statement = { query, values: values as unknown[] | undefined, signal: undefined };
+      if (options === undefined && joined === undefined)
+        return write<Row>(this.#fleet, statement, scope.floor, startedAt);
       if (options !== undefined) checkOptions('write', options);
-      return withAbort(options ?? {}, (signal) => {
-        const statement = { query, values: values as unknown[] | undefined, signal };
-        return joined === undefined
-          ? write<Row>(this.#fleet, statement, scope.floor, startedAt)
-          : joined.run<Row>(statement);
-      });
+      return withAbort(options ?? {}, (signal) =>
+        joined === undefined
+          ? write<Row>(this.#fleet, { ...statement, signal }, scope.floor, startedAt)
+          : joined.run<Row>({ ...statement, signal }),
+      );
     });
   }
 

@@ -89,7 +89,7 @@ async function lastRung(
 }
 
 /** The primary's connection. */
-export async function onPrimary(
+export function onPrimary(
   fleet: Fleet,
   reason: Reason,
   startedAt: number,
@@ -98,12 +98,13 @@ export async function onPrimary(
   const { primary } = fleet;
   fleet.placed(primary, reason, startedAt);
   primary.inFlight++;
-  try {
-    return { node: primary, connection: await checkout(primary, signal), reason };
-  } catch (error) {
-    primary.inFlight--;
-    throw error;
-  }
+  return checkout(primary, signal).then(
+    (connection) => ({ node: primary, connection, reason }),
+    (error: unknown) => {
+      primary.inFlight--;
+      throw error;
+    },
+  );
 }
 
 /** The caller is done with the connection, whatever became of it. */

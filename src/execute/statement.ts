@@ -36,23 +36,36 @@ export async function run<Row extends QueryResultRow>(
 }
 
 /** Runs it and keeps the connection, of which nothing is known after an abort. */
-export async function runOn<Row extends QueryResultRow>(
+export function runOn<Row extends QueryResultRow>(
   { node, connection }: Place,
   { query, values, signal }: Statement,
   publisher: Publisher,
 ): Promise<QueryResult<Row>> {
   const { client, identity } = connection;
-  const startedAt = publisher.wants('query') ? performance.now() : 0;
   node.statementCount++;
+  const isHeard = publisher.wants('query');
+  const startedAt = isHeard ? performance.now() : 0;
+  const running = client.query<Row>(query, values);
+  const settled = signal === undefined ? running : cancellable(running, signal, () => node.cancel(identity.pid));
+  return isHeard ? told(settled, node, startedAt, publisher) : settled;
+}
+
+async function told<Row extends QueryResultRow>(
+  running: Promise<QueryResult<Row>>,
+  node: Node,
+  startedAt: number,
+  publisher: Publisher,
+): Promise<QueryResult<Row>> {
+  const tell = (rowCount: number | null, errorCode: string | undefined): void => {
+    const durationMillis = performance.now() - startedAt;
+    publisher.publish('query', { node: node.name, role: node.role, durationMillis, rowCount, errorCode });
+  };
   try {
-    const running = client.query<Row>(query, values);
-    const result = await (signal === undefined
-      ? running
-      : cancellable(running, signal, () => node.cancel(identity.pid)));
-    if (startedAt !== 0) publish(publisher, node, startedAt, result.rowCount, undefined);
+    const result = await running;
+    tell(result.rowCount, undefined);
     return result;
   } catch (error) {
-    if (startedAt !== 0) publish(publisher, node, startedAt, null, codeOf(error) ?? 'unknown');
+    tell(null, codeOf(error) ?? 'unknown');
     throw error;
   }
 }
@@ -76,15 +89,4 @@ function isIdle(client: object): boolean {
     typeof client.getTransactionStatus === 'function' &&
     client.getTransactionStatus() === 'I'
   );
-}
-
-function publish(
-  publisher: Publisher,
-  node: Node,
-  startedAt: number,
-  rowCount: number | null,
-  errorCode: string | undefined,
-): void {
-  const durationMillis = performance.now() - startedAt;
-  publisher.publish('query', { node: node.name, role: node.role, durationMillis, rowCount, errorCode });
 }

@@ -35,21 +35,22 @@ export async function write<Row extends QueryResultRow>(
 }
 
 /** @throws LadderError `LADDER_NOT_PRIMARY` when the server is known not to be the primary any more */
-export async function placeWrite(
+export function placeWrite(
   fleet: Fleet,
   reason: Reason,
   startedAt: number,
   signal: AbortSignal | undefined,
 ): Promise<Placement> {
   const rival = fleet.rival();
-  if (rival !== undefined) throw notPrimary(fleet, `node "${rival}" has been promoted`);
+  if (rival !== undefined) return Promise.reject(notPrimary(fleet, `node "${rival}" has been promoted`));
   return onPrimary(fleet, reason, startedAt, signal);
 }
 
 /** Something that may have committed has ended: also when it failed, since procedures and DO blocks commit on their way. */
 export function wrote(fleet: Fleet, floor: Floor, timeline: number): void {
-  floor.wrote(performance.now(), timeline);
-  fleet.monitor.wrote(fleet.primary);
+  const now = performance.now();
+  floor.wrote(now, timeline);
+  fleet.monitor.wrote(fleet.primary, now);
 }
 
 /** What to throw for a write that failed with `error`; keeps the session on the primary while it may still commit. */

@@ -54,13 +54,13 @@ export class Monitor {
   }
 
   /** A write has returned: its position will be asked for. */
-  wrote(primary: Node): void {
-    this.#hasten(primary, AFTER_WRITE_MILLIS);
+  wrote(primary: Node, now: number): void {
+    this.#hasten(primary, now + AFTER_WRITE_MILLIS);
   }
 
   /** A node has become unknown. */
   lost(node: Node): void {
-    this.#hasten(node, RETRY_MILLIS);
+    this.#hasten(node, performance.now() + RETRY_MILLIS);
   }
 
   /** A node has answered: whoever waits looks again. */
@@ -88,12 +88,12 @@ export class Monitor {
     return reached();
   }
 
-  #hasten(node: Node, millis: number): void {
-    const plan = this.#plans.find((p) => p.node === node);
-    const at = performance.now() + millis;
-    if (plan === undefined || plan.dueAt <= at) return;
-    plan.dueAt = at;
-    this.#arm();
+  #hasten(node: Node, at: number): void {
+    for (const plan of this.#plans) {
+      if (plan.node !== node || plan.dueAt <= at) continue;
+      plan.dueAt = at;
+      this.#arm();
+    }
   }
 
   #tick(): void {
