@@ -129,13 +129,17 @@ async function once<T>(fleet: Fleet, request: TransactionRequest<T>): Promise<T>
   const { client, identity } = placement.connection;
   const current = new Transaction(fleet, placement, isReadOnly);
   let isOver = false;
+  const body = async (): Promise<T> => {
+    try {
+      return await enter(current, async () => fn(client));
+    } finally {
+      await current.end();
+    }
+  };
   try {
     let result: T;
     try {
-      result = await abortable(
-        enter(current, async () => fn(client)).finally(() => current.end()),
-        signal,
-      );
+      result = await abortable(body(), signal);
     } catch (error) {
       // Given up, `fn` may still be at work: its connection must not serve anybody else.
       if (signal?.aborted === true) placement.node.cancel(identity.pid);

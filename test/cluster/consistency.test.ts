@@ -42,7 +42,7 @@ describe('what others write', () => {
     };
   }
 
-  const valueOf = async (reading: ReturnType<Cluster['read']>) => (await reading).rows[0]?.['value'] as number;
+  const valueIn = async (reading: ReturnType<Cluster['read']>) => (await reading).rows[0]?.['value'] as number;
 
   it.each([
     ['under replay that is paused half of the time', true, 0],
@@ -63,7 +63,7 @@ describe('what others write', () => {
           for (let i = 0; i < reads / READERS; i++) {
             const atLeast = writer.acknowledged();
             const startedAt = performance.now();
-            const value = await valueOf(cluster.read('select value from counter', [], { consistency: 'strong' }));
+            const value = await valueIn(cluster.read('select value from counter', [], { consistency: 'strong' }));
             millis.push(performance.now() - startedAt);
             if (value < atLeast) stale++;
             // Eight readers without a pause would leave the two cores nothing to replay with.
@@ -102,7 +102,7 @@ describe('what others write', () => {
                 // Now and then somewhere else, as partition keys, balancing and hints make a session move.
                 const where = [undefined, 'primary', { node: 'r1' }, { node: 'r2' }][(i * 7 + j * 3 + reader) % 11];
                 const options = where === undefined ? {} : { target: where as 'primary' };
-                const value = await valueOf(cluster.read('select value from counter', [], options)).catch(
+                const value = await valueIn(cluster.read('select value from counter', [], options)).catch(
                   (error: { code?: string }) => {
                     if (error.code !== 'LADDER_NO_CANDIDATE') throw error;
                     return seen;
@@ -141,13 +141,13 @@ describe('what others write', () => {
         async () => {
           // The one that shows the past ends last, so that it is the session's latest read.
           const read = (node: string, text: string) =>
-            valueOf(cluster.read(text, [], { target: { node }, consistency: 'eventual' }));
+            valueIn(cluster.read(text, [], { target: { node }, consistency: 'eventual' }));
           const both = [
             read('r1', 'select value from counter'),
             read('r2', 'select value, pg_sleep(0.01) from counter'),
           ];
           const seen = Math.max(...(await Promise.all(both)));
-          if ((await valueOf(cluster.read('select value from counter'))) < seen) backwards++;
+          if ((await valueIn(cluster.read('select value from counter'))) < seen) backwards++;
         },
         { inherit: 'none' },
       );
