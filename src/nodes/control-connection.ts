@@ -39,8 +39,9 @@ export class ControlConnection {
   query<Row extends QueryResultRow>(text: string, values?: unknown[]): Promise<{ rows: Row[]; identity: Identity }> {
     const ask = async (): Promise<{ rows: Row[]; identity: Identity }> => {
       const { client, identity } = await this.#connected();
-      const result = await this.#answered(client, client.query<Row>(text, values));
-      return { rows: result.rows, identity };
+      // pg gives one result for each statement of a text; the last one is the question.
+      const results = [await this.#answered(client, client.query<Row>(text, values))].flat();
+      return { rows: results.at(-1)?.rows ?? [], identity };
     };
     // One at a time, so that the hang bound runs for the question that the server is busy with.
     const answer = this.#tail.then(ask, ask);
