@@ -3,7 +3,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import type { PoolClient, QueryConfig, QueryResult, QueryResultRow } from 'pg';
 import { invalidOptions, LadderError } from './errors.js';
 import { type LadderEvents, Publisher } from './events.js';
-import { withAbort } from './execute/abort.js';
+import { deadlineOf, withAbort } from './execute/abort.js';
 import { commitPosition } from './execute/commit-position.js';
 import { connection } from './execute/connection.js';
 import { read } from './execute/read.js';
@@ -314,10 +314,15 @@ export class Cluster implements AsyncDisposable {
     checkQuery(text);
     const startedAt = this.#enter();
     try {
-      const { signal, batchRows = 100 } = options;
-      signal?.throwIfAborted();
-      const need = this.#need(scope, options, startedAt);
-      yield* stream<Row>(this.#fleet, { text, values: values as unknown[] | undefined, batchRows, need, signal });
+      const deadline = deadlineOf(options);
+      try {
+        const { batchRows = 100 } = options;
+        const { signal } = deadline;
+        const need = this.#need(scope, options, startedAt);
+        yield* stream<Row>(this.#fleet, { text, values: values as unknown[] | undefined, batchRows, need, signal });
+      } finally {
+        deadline.close();
+      }
     } finally {
       this.#leave();
     }

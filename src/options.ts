@@ -96,8 +96,8 @@ export interface ReadOptions extends FreshnessOptions, AbortOptions {
   target?: Target;
 }
 
-/** Options of `cluster.stream`. */
-export interface StreamOptions extends Omit<ReadOptions, 'timeoutMillis'> {
+/** Options of `cluster.stream`; `timeoutMillis` counts until the last row has been taken. */
+export interface StreamOptions extends ReadOptions {
   /** Rows that are fetched at a time, 1 to 100,000. Default 100. */
   batchRows?: number | undefined;
 }
@@ -216,7 +216,7 @@ const readSchema = z.strictObject({
 });
 
 const streamSchema = z.strictObject({
-  ...readSchema.omit({ timeoutMillis: true }).shape,
+  ...readSchema.shape,
   batchRows: z.int().min(1).max(100_000).optional(),
 });
 

@@ -6,12 +6,17 @@ import { setMaxListeners } from 'node:events';
 import { LadderError } from '../errors.js';
 import type { AbortOptions } from '../options.js';
 
-/** Calls `run` with the signal that stands for both options, `undefined` for neither, and cleans up after it. */
-export async function withAbort<T>(
-  { timeoutMillis, signal }: AbortOptions,
-  run: (signal: AbortSignal | undefined) => Promise<T>,
-): Promise<T> {
-  if (timeoutMillis === undefined && signal === undefined) return run(undefined);
+/** One signal for both options, `undefined` for neither; `close` it when the statement has ended. */
+export interface Deadline {
+  readonly signal: AbortSignal | undefined;
+  close(): void;
+}
+
+const NO_DEADLINE: Deadline = { signal: undefined, close: () => undefined };
+
+/** @throws the reason of a signal that has aborted already */
+export function deadlineOf({ timeoutMillis, signal }: AbortOptions): Deadline {
+  if (timeoutMillis === undefined && signal === undefined) return NO_DEADLINE;
   signal?.throwIfAborted();
   // Many statements of one request may wait on its signal: that is no leak, and Node shall not warn of one.
   if (signal !== undefined) setMaxListeners(0, signal);
@@ -21,11 +26,25 @@ export async function withAbort<T>(
   signal?.addEventListener('abort', onAbort, { once: true });
   const timer =
     timeoutMillis === undefined ? undefined : setTimeout(() => controller.abort(timeout(timeoutMillis)), timeoutMillis);
+  return {
+    signal: controller.signal,
+    close: () => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+    },
+  };
+}
+
+/** Calls `run` with the signal that stands for the options, and cleans up after it. */
+export async function withAbort<T>(
+  options: AbortOptions,
+  run: (signal: AbortSignal | undefined) => Promise<T>,
+): Promise<T> {
+  const deadline = deadlineOf(options);
   try {
-    return await run(controller.signal);
+    return await run(deadline.signal);
   } finally {
-    clearTimeout(timer);
-    signal?.removeEventListener('abort', onAbort);
+    deadline.close();
   }
 }
 

@@ -116,7 +116,7 @@ export async function transaction<T>(fleet: Fleet, request: TransactionRequest<T
       const isTransient = TRANSIENT_STATES.has(codeOf(error) ?? '');
       if (!isTransient || attempt >= (options.retries ?? 0) || signal?.aborted === true) throw error;
       const longest = Math.min(BACKOFF_MILLIS * 2 ** attempt, BACKOFF_CAP_MILLIS);
-      await new Promise((resolve) => setTimeout(resolve, Math.random() * longest));
+      await abortable(new Promise((resolve) => setTimeout(resolve, Math.random() * longest)), signal);
     }
   }
 }
@@ -171,7 +171,7 @@ async function begin<T>(fleet: Fleet, { options, need, signal }: TransactionRequ
   for (;;) {
     const placement = await placeTransaction(fleet, options, need, attempts, signal);
     try {
-      await placement.connection.client.query(text);
+      await abortable(placement.connection.client.query(text), signal);
       return placement;
     } catch (error) {
       placement.connection.client.release(true);

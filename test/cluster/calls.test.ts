@@ -138,6 +138,9 @@ describe('everything that a cluster can do, with an ordinary login role', () => 
       await expect(
         drain('select pg_sleep(0.01) from numbers', { signal: controller.signal, batchRows: 1 }),
       ).rejects.toThrow('enough');
+      await expect(drain('select pg_sleep(0.01) from numbers', { timeoutMillis: 40 })).rejects.toMatchObject({
+        code: 'LADDER_TIMEOUT',
+      });
       await until('nothing is under way', idle);
       for (const { pool } of cluster.stats().nodes) expect(pool.totalCount).toBe(pool.idleCount);
     });

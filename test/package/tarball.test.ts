@@ -14,7 +14,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 const program = `
   const assert = require('node:assert');
   main(process.argv.slice(2)).then(() => console.log('done'), (error) => { console.error(error); process.exit(1); });
-  async function main([primary, replica]) {
+  async function main([primary, replica, withStreams]) {
     const cluster = createCluster({ primary, replicas: [{ name: 'r1', connectionString: replica }] });
     while (cluster.stats().nodes.some((node) => node.state !== 'live')) await new Promise((r) => setTimeout(r, 5));
     await cluster.write('create table if not exists packed (v int)');
@@ -23,10 +23,23 @@ const program = `
       const { rows } = await cluster.read('select v from packed');
       assert.ok(rows.length > 0);
     });
+    const rows = [];
+    const streaming = (async () => { for await (const row of cluster.stream('select 1 as n')) rows.push(row.n); })();
+    if (withStreams === 'yes') await streaming.then(() => assert.deepStrictEqual(rows, [1]));
+    else await assert.rejects(streaming, /npm install pg-query-stream/);
+    const doubled = await cluster.transaction(async (client) => (await client.query('select 2 as two')).rows[0].two, { readOnly: true });
+    assert.strictEqual(doubled, 2);
     await assert.rejects(cluster.read('select', [], { target: { node: 'x' } }), (error) => error instanceof LadderError && error.code === 'LADDER_INVALID_OPTIONS');
     assert.strictEqual(typeof startTestCluster, 'function');
     await cluster.close();
   }`;
+
+const imports = `import { createRequire } from 'node:module';
+  import { createCluster, LadderError } from 'pg-ladder';
+  import { startTestCluster } from 'pg-ladder/testing';
+  const require = createRequire(import.meta.url);`;
+const requires = `const { createCluster, LadderError } = require('pg-ladder');
+  const { startTestCluster } = require('pg-ladder/testing');`;
 
 describe('the packed tarball in an empty folder', () => {
   let folder: string;
@@ -37,40 +50,45 @@ describe('the packed tarball in an empty folder', () => {
     folder = await mkdtemp(join(tmpdir(), 'pg-ladder-packed-'));
     const { stdout } = await run('npm', ['pack', '--silent', '--pack-destination', folder], { cwd: root });
     const tarball = stdout.trim().split('\n').at(-1) as string;
-    const { devDependencies } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
-      devDependencies: Record<string, string>;
-    };
     await writeFile(
       join(folder, 'package.json'),
       JSON.stringify({ name: 'consumer', private: true, version: '1.0.0' }),
     );
-    const packages = ['pg', '@types/pg', '@types/node', 'typescript'].map((name) => `${name}@${devDependencies[name]}`);
-    await run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', `./${tarball}`, ...packages], {
-      cwd: folder,
-    });
+    const packages = await Promise.all(['pg', '@types/pg', '@types/node', 'typescript'].map(pinned));
+    await install([`./${tarball}`, ...packages]);
   }, 180_000);
   afterAll(async () => {
     await rm(folder, { recursive: true, force: true });
     await servers.stop();
   });
 
+  /** In the version that this repository is developed with. */
+  async function pinned(name: string): Promise<string> {
+    const { devDependencies } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
+      devDependencies: Record<string, string>;
+    };
+    return `${name}@${devDependencies[name]}`;
+  }
+
+  function install(packages: string[]) {
+    return run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', ...packages], { cwd: folder });
+  }
+
   const urls = () => [servers.primary.connectionString, servers.replicas[0]?.connectionString ?? ''];
 
-  it('works by import', async () => {
-    const imports = `import { createRequire } from 'node:module';
-      import { createCluster, LadderError } from 'pg-ladder';
-      import { startTestCluster } from 'pg-ladder/testing';
-      const require = createRequire(import.meta.url);`;
-    await writeFile(join(folder, 'main.mjs'), imports + program);
-    expect((await run(process.execPath, ['main.mjs', ...urls()], { cwd: folder })).stdout).toBe('done\n');
-  });
-
-  it('works by require', async () => {
-    const requires = `const { createCluster, LadderError } = require('pg-ladder');
-      const { startTestCluster } = require('pg-ladder/testing');`;
-    await writeFile(join(folder, 'main.cjs'), requires + program);
-    expect((await run(process.execPath, ['main.cjs', ...urls()], { cwd: folder })).stdout).toBe('done\n');
-  });
+  it.each(['no', 'yes'])(
+    'works by import and by require, with the optional package for streams: %s',
+    async (withStreams) => {
+      if (withStreams === 'yes') await install([await pinned('pg-query-stream')]);
+      const files = { 'main.mjs': imports, 'main.cjs': requires };
+      for (const [file, head] of Object.entries(files)) {
+        await writeFile(join(folder, file), head + program);
+        const { stdout } = await run(process.execPath, [file, ...urls(), withStreams], { cwd: folder });
+        expect(stdout).toBe('done\n');
+      }
+    },
+    60_000,
+  );
 
   it.each(['mts', 'cts'])(
     'brings its types to a strict .%s file, without any leaking out',
