@@ -3,7 +3,7 @@
  * never blinds the monitor, and it never carries a user's statement. It opens on first use and after a loss, and holds no
  * process alive except while somebody waits for its answer.
  */
-import type { Client, Pool, QueryResultRow } from 'pg';
+import pg, { type Client, type Pool, type QueryResultRow } from 'pg';
 import { type Identity, type IdentityRow, identityFrom } from './observation.js';
 import { IDENTITY } from './statements.js';
 
@@ -21,15 +21,15 @@ interface Open {
 export class ControlConnection {
   readonly #pool: Pool;
   readonly #hangMillis: number;
-  readonly #onLost: (cause: string) => void;
+  readonly #onLost: (cause: string, isHung: boolean) => void;
   #open: Promise<Open> | undefined;
   #client: ControlClient | undefined;
   #tail: Promise<unknown> = Promise.resolve();
   #awaited = 0;
   #closed = false;
 
-  /** @param onLost told once for each connection that is lost, never after `close` */
-  constructor(pool: Pool, hangMillis: number, onLost: (cause: string) => void) {
+  /** @param onLost told once for each connection that is lost, never after `close`; hung when the server gave no answer in time */
+  constructor(pool: Pool, hangMillis: number, onLost: (cause: string, isHung: boolean) => void) {
     this.#pool = pool;
     this.#hangMillis = hangMillis;
     this.#onLost = onLost;
@@ -92,7 +92,7 @@ export class ControlConnection {
       return { client, identity: identityFrom(rows[0] as IdentityRow) };
     } catch (error) {
       this.#lost(client, error instanceof Error ? error.message : 'no connection');
-      drop(client);
+      dropSocket(client);
       throw error;
     }
   }
@@ -107,8 +107,8 @@ export class ControlConnection {
           if (timer === undefined) return;
           const error = new Error(`no answer within ${boundMillis} ms`);
           reject(error);
-          this.#lost(client, error.message);
-          drop(client);
+          this.#lost(client, error.message, true);
+          dropSocket(client);
         });
       }, boundMillis);
       if (this.#awaited === 0) timer.unref();
@@ -121,17 +121,17 @@ export class ControlConnection {
     }
   }
 
-  #lost(client: Client, cause: string): void {
+  #lost(client: Client, cause: string, isHung = false): void {
     if (this.#client !== client) return;
     this.#client = undefined;
     this.#open = undefined;
-    if (!this.#closed) this.#onLost(cause);
+    if (!this.#closed) this.#onLost(cause, isHung);
   }
 }
 
 /** Closes the socket without a goodbye: the other side is gone or hung. */
-function drop(client: Client): void {
-  const { connection } = client as unknown as { connection?: { stream?: { destroy(): void } } };
+export function dropSocket(client: object): void {
+  const { connection } = client as { connection?: { stream?: { destroy(): void } } };
   if (connection?.stream !== undefined) connection.stream.destroy();
-  else client.end().catch(() => undefined);
+  else if (client instanceof pg.Client) client.end().catch(() => undefined);
 }

@@ -47,6 +47,14 @@ export class Fleet {
         this.monitor.observed();
       },
       lost: (node) => this.monitor.lost(node),
+      hung: (node) => {
+        // When nobody answers, the fault is more likely here, and ending what is under way helps no one.
+        const recently = performance.now() - settings.hangMillis - settings.idleProbeMillis;
+        const doOthersAnswer = this.nodes.some(
+          ({ observation }) => observation !== undefined && observation.sentAt > recently,
+        );
+        if (node.role === 'replica' && doOthersAnswer) node.abandon();
+      },
     };
     this.primary = new Node(settings.primary, 'primary', this.trail, settings, publisher, listener);
     this.replicas = settings.replicas.map((r) => new Node(r, 'replica', this.trail, settings, publisher, listener));

@@ -9,7 +9,7 @@ import { formatLsn, type Lsn } from '../freshness/lsn.js';
 import type { PrimaryTrail } from '../freshness/primary-trail.js';
 import type { NodeSettings, Settings } from '../options.js';
 import type { Candidate } from '../routing/route.js';
-import { ControlConnection } from './control-connection.js';
+import { ControlConnection, dropSocket } from './control-connection.js';
 import {
   type Identity,
   type IdentityRow,
@@ -46,6 +46,8 @@ export interface NodeListener {
   observed(node: Node): void;
   /** Nothing is known of it any more. */
   lost(node: Node): void;
+  /** It did not answer in time, although its connection stands. */
+  hung(node: Node): void;
 }
 
 /** Which transactions a server shows. */
@@ -69,7 +71,9 @@ export class Node implements Candidate {
   readonly #settings: Settings;
   readonly #ownsPool: boolean;
   readonly #control: ControlConnection;
-  readonly #connections = new WeakMap<PoolClient, DataConnection>();
+  readonly #connections = new Map<PoolClient, DataConnection | undefined>();
+  /** Who waits for a connection, by how to send them away. */
+  readonly #awaiting = new Set<(error: Error) => void>();
   readonly #listener: NodeListener;
   readonly #probeText: string;
   readonly #onIdleError = (error: Error): void => this.void(error.message);
@@ -108,7 +112,10 @@ export class Node implements Candidate {
     this.#publisher = publisher;
     this.#listener = listener;
     this.#probeText = settings.tracking === 'window' ? PROBE_ROLE : PROBE;
-    this.#control = new ControlConnection(pool, settings.hangMillis, (cause) => this.void(cause));
+    this.#control = new ControlConnection(pool, settings.hangMillis, (cause, isHung) => {
+      this.void(cause);
+      if (isHung) listener.hung(this);
+    });
     // pg kills the process when an idle connection breaks and nobody listens.
     pool.on('error', this.#onIdleError);
   }
@@ -206,7 +213,28 @@ export class Node implements Candidate {
    * @throws pg's error when there is no connection
    */
   checkout(): Promise<DataConnection> {
-    return this.pool.connect().then((client) => this.#connections.get(client) ?? this.#introduce(client));
+    return new Promise((resolve, reject) => {
+      let isSentAway = false;
+      const sendAway = (error: Error): void => {
+        isSentAway = true;
+        reject(error);
+      };
+      this.#awaiting.add(sendAway);
+      this.pool.connect((error, client) => {
+        this.#awaiting.delete(sendAway);
+        if (client === undefined) reject(error);
+        else if (isSentAway) client.release();
+        else resolve(this.#connections.get(client) ?? this.#introduce(client));
+      });
+    });
+  }
+
+  /** Ends every connection of a server that hangs, so that whoever waits for it finds another: nobody else would ever tell them. */
+  abandon(): void {
+    for (const client of this.#connections.keys()) dropSocket(client);
+    const error = new Error(`node "${this.name}" does not answer`);
+    for (const sendAway of this.#awaiting) sendAway(error);
+    this.#awaiting.clear();
   }
 
   /** Asks on a data connection where the server behind that very connection stands; `undefined` when it tells no position. */
@@ -255,16 +283,20 @@ export class Node implements Candidate {
   async close(): Promise<void> {
     await Promise.all([this.#control.close(), this.#ownsPool && !this.pool.ending ? this.pool.end() : undefined]);
     this.pool.removeListener('error', this.#onIdleError);
+    this.#connections.clear();
   }
 
   async #introduce(client: PoolClient): Promise<DataConnection> {
     // pg-pool stops listening while a client is checked out, and an error that nobody hears kills the process.
     client.on('error', this.#onIdleError);
+    client.once('end', () => this.#connections.delete(client));
+    this.#connections.set(client, undefined);
     try {
       await this.#settings.onConnect?.(client, { name: this.name, role: this.role });
       const { rows } = await client.query<IdentityRow>(IDENTITY);
       const connection = { client, identity: identityFrom(rows[0] as IdentityRow) };
       this.#connections.set(client, connection);
+
       return connection;
     } catch (error) {
       client.release(true);

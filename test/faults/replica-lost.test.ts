@@ -72,6 +72,23 @@ describe('when servers go away under 32 readers', () => {
     expect(failures).toEqual([]);
   });
 
+  it('loses no read when a replica freezes: what hangs there runs elsewhere, and it serves again when it thaws', async () => {
+    await servers.replicas[0]?.freeze();
+    await until('r1 is found hung', () => nodeOf(cluster, 'r1').state === 'unknown');
+    slowestMillis = 0;
+    await moreReads(300);
+    report('a replica frozen', { reads: count, failures: failures.length, 'slowest ms': slowestMillis });
+    expect(failures).toEqual([]);
+    expect(slowestMillis).toBeLessThan(2_000);
+    expect(nodeOf(cluster, 'r1').inFlight).toBe(0);
+    expect(cluster.stats().routes.retried).toBeGreaterThan(0);
+    await servers.replicas[0]?.thaw();
+    await until('r1 is live again', () => nodeOf(cluster, 'r1').state === 'live');
+    const before = nodeOf(cluster, 'r1').statementCount;
+    await until('r1 answers reads again', () => nodeOf(cluster, 'r1').statementCount > before);
+    expect(failures).toEqual([]);
+  });
+
   it('goes to the primary when both are gone', async () => {
     await servers.replicas[0]?.kill();
     await moreReads(100);
