@@ -5,8 +5,9 @@
 import { LadderError } from '../errors.js';
 import type { Reason } from '../events.js';
 import { Floor } from '../freshness/floor.js';
+import type { DataConnection } from '../nodes/data-connection.js';
 import type { Fleet, Need } from '../nodes/fleet.js';
-import { type DataConnection, Node } from '../nodes/node.js';
+import { Node } from '../nodes/node.js';
 import { abortable } from './abort.js';
 import { catchUp, type Route } from './catch-up.js';
 import { notOvertaken } from './overtaken.js';

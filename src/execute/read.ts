@@ -5,7 +5,7 @@ import type { QueryResult, QueryResultRow } from 'pg';
 import type { Fleet, Need } from '../nodes/fleet.js';
 import { type Attempts, left, type Placement, place } from './placement.js';
 import { isConnectionLoss, isRecoveryConflict } from './retry.js';
-import { run, type Statement } from './statement.js';
+import { giveBackAfter, run, type Statement } from './statement.js';
 
 /** @param startedAt our monotonic clock when the caller asked */
 export async function read<Row extends QueryResultRow>(
@@ -19,9 +19,11 @@ export async function read<Row extends QueryResultRow>(
     const placement = await place(fleet, need, startedAt, attempts, statement.signal);
     try {
       const result = await run<Row>(placement, statement, fleet.publisher);
+      placement.connection.client.release();
       need.trace?.ended(placement.connection.identity.server, performance.now());
       return result;
     } catch (error) {
+      giveBackAfter(error, placement.connection, statement.signal);
       if (attempts !== undefined || statement.signal?.aborted === true || !isLostUnder(placement, error)) throw error;
       attempts = { tried: new Set([placement.node]), wasLost: true };
     } finally {

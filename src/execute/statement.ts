@@ -1,7 +1,8 @@
 /** Runs one statement on one connection: counted, timed for whoever listens, and the connection given back or thrown away. */
 import type { QueryConfig, QueryResult, QueryResultRow } from 'pg';
 import type { Publisher } from '../events.js';
-import type { DataConnection, Node } from '../nodes/node.js';
+import type { DataConnection } from '../nodes/data-connection.js';
+import type { Node } from '../nodes/node.js';
 import { codeOf, isServerError } from './retry.js';
 
 /** A statement as pg takes it. */
@@ -17,26 +18,14 @@ interface Place {
   readonly connection: DataConnection;
 }
 
-/** Runs it and gives the connection back. @throws pg's error, or the reason of `statement.signal` */
-export async function run<Row extends QueryResultRow>(
-  place: Place,
-  statement: Statement,
-  publisher: Publisher,
-): Promise<QueryResult<Row>> {
-  const { client } = place.connection;
-  try {
-    const result = await runOn<Row>(place, statement, publisher);
-    client.release();
-    return result;
-  } catch (error) {
-    // A text of several statements can fail inside a transaction that it began.
-    client.release(statement.signal?.aborted === true || !(isServerError(error) && isIdle(client)));
-    throw error;
-  }
+/** Gives a connection back after a statement that failed: for further use only when nothing can be left on it. */
+export function giveBackAfter(error: unknown, { client }: DataConnection, signal: AbortSignal | undefined): void {
+  // A text of several statements can fail inside a transaction that it began.
+  client.release(signal?.aborted === true || !(isServerError(error) && isIdle(client)));
 }
 
-/** Runs it and keeps the connection, of which nothing is known after an abort. */
-export function runOn<Row extends QueryResultRow>(
+/** Runs it; the connection stays the caller's. @throws pg's error, or the reason of `statement.signal` */
+export function run<Row extends QueryResultRow>(
   { node, connection }: Place,
   { query, values, signal }: Statement,
   publisher: Publisher,

@@ -10,7 +10,7 @@ import { abortable } from './abort.js';
 import { type Attempts, left, onPrimary, type Placement, place } from './placement.js';
 import { isLostUnder } from './read.js';
 import { codeOf, isServerError } from './retry.js';
-import { runOn, type Statement } from './statement.js';
+import { run, type Statement } from './statement.js';
 import { placeWrite, writeError, wrote } from './write.js';
 
 /** SQLSTATEs after which the very same transaction may succeed. */
@@ -44,7 +44,7 @@ export class Transaction {
   run<Row extends QueryResultRow>(statement: Statement): Promise<QueryResult<Row>> {
     return this.#inTurn(async () => {
       try {
-        return await runOn<Row>(this.placement, statement, this.#fleet.publisher);
+        return await run<Row>(this.placement, statement, this.#fleet.publisher);
       } catch (error) {
         this.#failure = error;
         throw error;

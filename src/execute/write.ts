@@ -9,7 +9,7 @@ import type { Floor, UncertainWrite } from '../freshness/floor.js';
 import type { Fleet } from '../nodes/fleet.js';
 import { left, onPrimary, type Placement } from './placement.js';
 import { codeOf, isConnectionLoss } from './retry.js';
-import { run, type Statement } from './statement.js';
+import { giveBackAfter, run, type Statement } from './statement.js';
 
 const SETTLE_POLL_MILLIS = 50;
 const SETTLE_POLL_CAP_MILLIS = 2_000;
@@ -25,8 +25,11 @@ export async function write<Row extends QueryResultRow>(
   const { timeline } = fleet.trail.history;
   const placement = await placeWrite(fleet, 'write', startedAt, statement.signal);
   try {
-    return await run<Row>(placement, statement, fleet.publisher);
+    const result = await run<Row>(placement, statement, fleet.publisher);
+    placement.connection.client.release();
+    return result;
   } catch (error) {
+    giveBackAfter(error, placement.connection, statement.signal);
     throw writeError(fleet, placement, floor, error, statement.signal);
   } finally {
     left(placement);

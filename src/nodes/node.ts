@@ -9,7 +9,9 @@ import { formatLsn, type Lsn } from '../freshness/lsn.js';
 import type { PrimaryTrail } from '../freshness/primary-trail.js';
 import type { NodeSettings, Settings } from '../options.js';
 import type { Candidate } from '../routing/route.js';
+import { CheckoutQueue } from './checkout-queue.js';
 import { ControlConnection, dropSocket } from './control-connection.js';
+import type { DataConnection } from './data-connection.js';
 import {
   type Identity,
   type IdentityRow,
@@ -33,12 +35,6 @@ import {
 
 export type Role = 'primary' | 'replica';
 export type NodeState = 'unknown' | 'live' | 'lagging';
-
-/** A connection checked out of the node's pool, and who answers on it. */
-export interface DataConnection {
-  readonly client: PoolClient;
-  readonly identity: Identity;
-}
 
 /** Who is told when what is known of a node changes. */
 export interface NodeListener {
@@ -72,8 +68,7 @@ export class Node implements Candidate {
   readonly #ownsPool: boolean;
   readonly #control: ControlConnection;
   readonly #connections = new Map<PoolClient, DataConnection | undefined>();
-  /** Who waits for a connection, by how to send them away. */
-  readonly #awaiting = new Set<(error: Error) => void>();
+  readonly #queue = new CheckoutQueue();
   readonly #listener: NodeListener;
   readonly #probeText: string;
   readonly #onIdleError = (error: Error): void => this.void(error.message);
@@ -213,28 +208,15 @@ export class Node implements Candidate {
    * @throws pg's error when there is no connection
    */
   checkout(): Promise<DataConnection> {
-    return new Promise((resolve, reject) => {
-      let isSentAway = false;
-      const sendAway = (error: Error): void => {
-        isSentAway = true;
-        reject(error);
-      };
-      this.#awaiting.add(sendAway);
-      this.pool.connect((error, client) => {
-        this.#awaiting.delete(sendAway);
-        if (client === undefined) reject(error);
-        else if (isSentAway) client.release();
-        else resolve(this.#connections.get(client) ?? this.#introduce(client));
-      });
-    });
+    const connecting = this.pool.connect().then((client) => this.#connections.get(client) ?? this.#introduce(client));
+    return this.role === 'primary' ? connecting : this.#queue.wait(connecting);
   }
 
   /** Ends every connection of a server that hangs, so that whoever waits for it finds another: nobody else would ever tell them. */
   abandon(): void {
     for (const client of this.#connections.keys()) dropSocket(client);
     const error = new Error(`node "${this.name}" does not answer`);
-    for (const sendAway of this.#awaiting) sendAway(error);
-    this.#awaiting.clear();
+    this.#queue.sendAway(error);
   }
 
   /** Asks on a data connection where the server behind that very connection stands; `undefined` when it tells no position. */
