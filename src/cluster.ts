@@ -17,7 +17,6 @@ import { Fleet, type Need } from './nodes/fleet.js';
 import { type Explanation, explain } from './observe/explain.js';
 import { type ClusterStats, statsOf } from './observe/stats.js';
 import {
-  type AbortOptions,
   type ClusterOptions,
   type ConnectionOptions,
   checkOptions,
@@ -102,7 +101,7 @@ export class Cluster implements AsyncDisposable {
 
   /**
    * Runs `fn` in a transaction, commits when it resolves and rolls back when it rejects. `read`, `write` and `transaction` called
-   * within join it, the last as a savepoint; one statement runs at a time. With `readOnly` it runs on a replica that is fresh enough
+   * within join it, the last as a savepoint and without options; one statement runs at a time. With `readOnly` it runs on a replica that is fresh enough
    * before it begins. `fn` runs once, unless `retries` says more.
    * @throws what `fn` throws, pg's own errors, and LadderError `LADDER_TRANSACTION_ABORTED` when a failed statement's error was caught
    * within, `LADDER_WRITE_OUTCOME_UNKNOWN` when the connection was lost during COMMIT, `LADDER_NOT_PRIMARY`, `LADDER_TIMEOUT`, `LADDER_CLOSED`
@@ -253,7 +252,9 @@ export class Cluster implements AsyncDisposable {
         const statement = { query, values: values as unknown[] | undefined, signal };
         if (joined === undefined)
           return read<Row>(this.#fleet, statement, this.#need(scope, options ?? {}, startedAt), startedAt);
-        rejectWithin('read', options, ['target', 'atLeast']);
+        // What a replica's snapshot shows was settled when the transaction began; the primary's satisfies every wish.
+        const settled = joined.isReadOnly ? ['consistency', 'maxStalenessMillis'] : [];
+        rejectWithin('read', options, ['target', 'atLeast', ...settled]);
         return joined.run<Row>(statement);
       });
     });
@@ -292,10 +293,8 @@ export class Cluster implements AsyncDisposable {
     return this.#counted(async (startedAt) => {
       checkOptions('transaction', options);
       if (joined !== undefined) {
-        rejectWithin('transaction', options, ['isolation', 'readOnly', 'retries']);
-        return withAbort(options, () =>
-          joined.nest((inner) => enter(inner, async () => fn(joined.placement.connection.client))),
-        );
+        rejectWithin('transaction', options, Object.keys(options));
+        return joined.nest((inner) => enter(inner, async () => fn(joined.placement.connection.client)));
       }
       const { consistency, maxStalenessMillis } = options;
       const need = this.#need(scope, { consistency, maxStalenessMillis }, startedAt);
@@ -394,8 +393,8 @@ function checkQuery(query: unknown): void {
 }
 
 /** What is settled when a transaction begins cannot be asked for within. */
-function rejectWithin(call: string, options: AbortOptions | undefined, names: readonly string[]): void {
-  const asked = names.find((name) => options?.[name as keyof AbortOptions] !== undefined);
+function rejectWithin(call: string, options: object | undefined, names: readonly string[]): void {
+  const asked = Object.entries(options ?? {}).find(([name, value]) => value !== undefined && names.includes(name))?.[0];
   if (asked === undefined) return;
   throw invalidOptions(`${call}: ${asked}: expected no such option within a transaction; use outsideTransaction()`);
 }

@@ -136,6 +136,9 @@ describe('a transaction', () => {
       for (const options of [{ target: 'replica' as const }, { atLeast: 'x' }]) {
         await expect(cluster.read('select 1', [], options)).rejects.toMatchObject({ code: 'LADDER_INVALID_OPTIONS' });
       }
+      await expect(cluster.transaction(() => 1, { timeoutMillis: 5 })).rejects.toMatchObject({
+        code: 'LADDER_INVALID_OPTIONS',
+      });
       await expect(cluster.transaction(() => 1, { isolation: 'serializable' })).rejects.toMatchObject({
         code: 'LADDER_INVALID_OPTIONS',
       });
