@@ -242,8 +242,9 @@ export class Cluster implements AsyncDisposable {
     return this.#counted((startedAt) => {
       checkQuery(query);
       if (options === undefined && joined === undefined) {
-        const need = { floor: scope.floor, requirement: scope.requirement, target: undefined, trace: scope.trace };
-        const isPlain = scope.requirement.consistency === 'session';
+        const { floor, requirement, partitionKey, trace } = scope;
+        const need = { floor, requirement, target: undefined, partitionKey, trace };
+        const isPlain = requirement.consistency === 'session';
         const statement = { query, values: values as unknown[] | undefined, signal: undefined };
         return read<Row>(this.#fleet, statement, isPlain ? need : this.#need(scope, {}, startedAt), startedAt);
       }
@@ -336,7 +337,7 @@ export class Cluster implements AsyncDisposable {
     if (atLeast !== undefined) this.#claim(floor, atLeast, scope.subject);
     // All that had been committed when the read began: only an answer of the primary to a later question covers it.
     if (requirement.consistency === 'strong') floor.wrote(startedAt, 0);
-    return { floor, requirement, target, trace: scope.trace };
+    return { floor, requirement, target, partitionKey: options.partitionKey ?? scope.partitionKey, trace: scope.trace };
   }
 
   /** Lays a stranger's token on a floor; one that is refused is counted and otherwise absent. */

@@ -92,6 +92,11 @@ export type WriteOptions = AbortOptions;
 export interface ReadOptions extends FreshnessOptions, AbortOptions {
   /** A token that the read must not fall below, beside its session's own floor. One that is malformed, foreign or forged counts as absent. */
   atLeast?: string;
+  /**
+   * Sends the reads of one key to the same replica, as long as that one is fresh enough, so that each replica keeps its share of the
+   * data in memory. At most 1,024 characters.
+   */
+  partitionKey?: string | undefined;
   /** Runs the read there and nowhere else; still never staler than it asks for. Throws `LADDER_NO_CANDIDATE` when no such node is fresh in time. */
   target?: Target;
 }
@@ -122,6 +127,8 @@ export type Isolation = 'read committed' | 'repeatable read' | 'serializable';
 
 /** Options of `cluster.session`. */
 export interface SessionOptions extends FreshnessOptions {
+  /** For all reads of the session that name no other, see `ReadOptions`. Nested sessions inherit it. */
+  partitionKey?: string | undefined;
   /** A token from an earlier session, request or process: the session starts at that position. One that is malformed, foreign or forged counts as absent. */
   token?: string | undefined;
   /**
@@ -177,6 +184,7 @@ const freshness = {
   consistency: z.enum(['session', 'eventual', 'strong']).optional(),
   maxStalenessMillis: millis.optional(),
 };
+const partitionKey = z.string().max(1_024).optional();
 const subject = z.string().max(1_024).optional();
 
 const clusterSchema = z.strictObject({
@@ -212,6 +220,7 @@ const readSchema = z.strictObject({
   ...abort,
   ...freshness,
   atLeast: z.string().optional(),
+  partitionKey,
   target: z.union([z.enum(['primary', 'replica']), z.strictObject({ node: nodeName })]).optional(),
 });
 
@@ -233,6 +242,7 @@ const transactionSchema = z.strictObject({
 const sessionSchema = z.strictObject({
   ...freshness,
   token: z.string().optional(),
+  partitionKey,
   inherit: z.enum(['process', 'none']).optional(),
   subject,
   monotonicAcrossRequests: z.boolean().optional(),

@@ -116,12 +116,15 @@ export function left({ node }: Placement): void {
 /** By what is known now; `undefined` when more must be found out. */
 function fleetRoute(fleet: Fleet, need: Need, now: number): Route | undefined {
   const { trace, requirement } = need;
+  const isKeyed = need.partitionKey !== undefined;
   if (trace?.server === undefined || requirement.consistency === 'eventual') {
     const chosen = fleet.choose(need, now);
-    return chosen instanceof Node ? { replica: chosen, reason: 'balanced' } : undefined;
+    return chosen instanceof Node ? { replica: chosen, reason: isKeyed ? 'partition' : 'balanced' } : undefined;
   }
   // Staying on one replica is monotonic by itself; any other must be shown to have what this session has seen.
-  const last = fleet.candidates(need.target).find((replica) => replica.observation?.identity.server === trace.server);
+  // A key's own replica comes first, also when that means a move.
+  const candidates = isKeyed ? fleet.ranked(need).slice(0, 1) : fleet.candidates(need.target);
+  const last = candidates.find((replica) => replica.observation?.identity.server === trace.server);
   return last !== undefined && fleet.qualifies(last, need, now) ? { replica: last, reason: 'affinity' } : undefined;
 }
 

@@ -5,6 +5,7 @@ import { PrimaryTrail } from '../freshness/primary-trail.js';
 import type { ReadTrace } from '../freshness/read-trace.js';
 import type { Requirement, Target } from '../freshness/requirement.js';
 import type { Settings } from '../options.js';
+import { ranked } from '../routing/partition.js';
 import { chooseReplica, type Shortfall } from '../routing/route.js';
 import { Monitor } from './monitor.js';
 import { Node, type NodeListener } from './node.js';
@@ -15,6 +16,8 @@ export interface Need {
   readonly floor: Floor;
   readonly requirement: Requirement;
   readonly target: Target | undefined;
+  /** Whose key the read belongs to: its own replica comes first, as long as it is fresh enough. */
+  readonly partitionKey: string | undefined;
   /** Where the session last read; `undefined` where monotonic reads are not asked for. */
   readonly trace: ReadTrace | undefined;
 }
@@ -70,10 +73,21 @@ export class Fleet {
     return typeof target === 'object' ? this.replicas.filter((replica) => replica.name === target.node) : this.replicas;
   }
 
+  /** The replicas that a read may go to, in the order of its partition key. */
+  ranked({ target, partitionKey }: Need): readonly Node[] {
+    const candidates = this.candidates(target);
+    return partitionKey === undefined ? candidates : ranked(candidates, partitionKey);
+  }
+
   /** The replica that answers, by what is known now; asks nobody. @param except nodes that just failed the read */
-  choose({ floor, requirement, target }: Need, now: number, except?: ReadonlySet<Node>): Node | Refusal {
+  choose(need: Need, now: number, except?: ReadonlySet<Node>): Node | Refusal {
+    const { floor, requirement, target, partitionKey } = need;
     const lsn = floor.resolve(this.trail);
     if (typeof lsn === 'string') return lsn;
+    if (partitionKey !== undefined) {
+      const own = this.ranked(need).find((replica) => !except?.has(replica) && this.qualifies(replica, need, now));
+      if (own !== undefined) return own;
+    }
     const chosen = chooseReplica(
       this.candidates(target),
       lsn,

@@ -63,6 +63,7 @@ export class SessionScope implements Session {
   readonly trace: ReadTrace | undefined;
   readonly requirement: Requirement;
   readonly subject: string | undefined;
+  readonly partitionKey: string | undefined;
   readonly #runner: SessionRunner;
   readonly #carriesReads: boolean;
 
@@ -75,6 +76,7 @@ export class SessionScope implements Session {
     this.trace = isTraced ? (start?.trace ?? new ReadTrace(this.floor)) : undefined;
     this.requirement = requirementOf(options, base);
     this.subject = options.subject ?? outer?.subject;
+    this.partitionKey = options.partitionKey ?? outer?.partitionKey;
     this.#carriesReads = options.monotonicAcrossRequests ?? outer?.carriesReads ?? false;
     if (options.token !== undefined) this.observe(options.token);
   }

@@ -101,7 +101,8 @@ describe('what others write', () => {
               for (let j = 0; j < 20; j++) {
                 // Now and then somewhere else, as partition keys, balancing and hints make a session move.
                 const where = [undefined, 'primary', { node: 'r1' }, { node: 'r2' }][(i * 7 + j * 3 + reader) % 11];
-                const options = where === undefined ? {} : { target: where as 'primary' };
+                const options =
+                  where === undefined ? { partitionKey: `key ${(i + j) % 5}` } : { target: where as 'primary' };
                 const value = await valueIn(cluster.read('select value from counter', [], options)).catch(
                   (error: { code?: string }) => {
                     if (error.code !== 'LADDER_NO_CANDIDATE') throw error;
@@ -155,6 +156,35 @@ describe('what others write', () => {
     await writer.stop();
     await servers.replicas[1]?.resumeReplay();
     expect(backwards).toBe(0);
+  });
+
+  it('sends the reads of one partition key to one replica, and others elsewhere; freshness comes first', async () => {
+    await using cluster = await open(servers);
+    for (const replica of servers.replicas) await replica.waitForReplay();
+    const nodes = new Map<string, Set<string>>();
+    let key = '';
+    cluster.events.on('route', (event) => nodes.set(key, (nodes.get(key) ?? new Set()).add(event.node)));
+    for (let i = 0; i < 20; i++) {
+      key = `user:${i}`;
+      for (let j = 0; j < 3; j++) await cluster.session(() => cluster.read('select 1'), { partitionKey: key });
+    }
+    expect([...nodes.values()].every((set) => set.size === 1)).toBe(true);
+    expect(new Set([...nodes.values()].flatMap((set) => [...set]))).toEqual(new Set(['r1', 'r2']));
+    expect(cluster.stats().routes.partition).toBe(60);
+
+    const [ofR1] = [...nodes].find(([, set]) => set.has('r1')) ?? [];
+    await servers.replicas[0]?.pauseReplay();
+    key = 'behind';
+    await cluster.session(
+      async () => {
+        await cluster.write('update counter set value = value + 1');
+        await servers.replicas[1]?.waitForReplay();
+        await cluster.read('select value from counter');
+      },
+      { partitionKey: ofR1 },
+    );
+    expect(nodes.get('behind')).toEqual(new Set(['primary', 'r2']));
+    await servers.replicas[0]?.resumeReplay();
   });
 
   it('keeps a session on one replica while that one is fresh enough', async () => {
