@@ -13,7 +13,6 @@ import { CheckoutQueue } from './checkout-queue.js';
 import { ControlConnection, dropSocket } from './control-connection.js';
 import type { DataConnection } from './data-connection.js';
 import {
-  type Identity,
   type IdentityRow,
   identityFrom,
   type Observation,
