@@ -59,6 +59,18 @@ export function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefine
   });
 }
 
+/** Resolves when `promise` settles, or after `millis`: for questions whose answer is worth no longer wait. */
+export function settledWithin(promise: Promise<unknown>, millis: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, millis);
+    const done = (): void => {
+      clearTimeout(timer);
+      resolve();
+    };
+    promise.then(done, done);
+  });
+}
+
 function timeout(timeoutMillis: number): LadderError {
   return new LadderError(
     'LADDER_TIMEOUT',

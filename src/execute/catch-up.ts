@@ -5,7 +5,7 @@
 import type { Reason } from '../events.js';
 import type { Fleet, Need, Refusal } from '../nodes/fleet.js';
 import { Node } from '../nodes/node.js';
-import { abortable } from './abort.js';
+import { abortable, settledWithin } from './abort.js';
 
 /** Where a read goes, and why. */
 export interface Route {
@@ -24,6 +24,8 @@ export async function catchUp(
   except: ReadonlySet<Node> | undefined,
   signal: AbortSignal | undefined,
 ): Promise<Route> {
+  // A server that hangs takes its connection with it, and opening another one takes longer than any read should wait.
+  const { hangMillis } = fleet.settings;
   const look = (): Node | Refusal => fleet.choose(need, performance.now(), except);
   const open = (): boolean => isSettled(look());
 
@@ -32,15 +34,12 @@ export async function catchUp(
   let found = look();
   if (except === undefined && isSettled(found)) return routeTo(fleet, found, 'gated');
   if (found === 'pending' || found === 'too-stale') {
-    await abortable(
-      fleet.primary.refresh().catch(() => undefined),
-      signal,
-    );
+    await abortable(settledWithin(fleet.primary.refresh(), hangMillis), signal);
     found = look();
     if (found === 'pending' || (except === undefined && isSettled(found))) return routeTo(fleet, found, 'gated');
   }
 
-  await abortable(refreshUntil(open, answering), signal);
+  await abortable(settledWithin(refreshUntil(open, answering), hangMillis), signal);
   found = look();
   if (isSettled(found) || fleet.settings.waitMillis === 0) return routeTo(fleet, found, 'gated');
 

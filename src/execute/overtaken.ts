@@ -4,7 +4,8 @@
  * for what it may have seen there.
  */
 import type { Fleet } from '../nodes/fleet.js';
-import { abortable } from './abort.js';
+import type { Node } from '../nodes/node.js';
+import { abortable, settledWithin } from './abort.js';
 
 const POLL_MILLIS = 1;
 
@@ -15,22 +16,27 @@ const POLL_MILLIS = 1;
 export async function notOvertaken(fleet: Fleet, server: string, signal: AbortSignal | undefined): Promise<void> {
   const replica = fleet.replicas.find((one) => one.observation?.identity.server === server);
   if (replica === undefined) return;
-  const { primary, settings } = fleet;
-  try {
-    const asked = Promise.all([replica.snapshot(), primary.snapshot()]);
-    const [shown, first] = await abortable(asked, signal);
-    let latest = first;
-    // Listed are only transactions below the newest finished one; whatever lies above that is told by the number alone.
-    const ahead = new Set(
-      latest.unfinished.length === 0 ? [] : await abortable(replica.committedAmong(latest.unfinished), signal),
-    );
-    const giveUpAt = performance.now() + settings.waitMillis;
-    while (latest.next < shown.next || latest.unfinished.some((xid) => ahead.has(xid))) {
-      if (performance.now() > giveUpAt) return;
-      await new Promise((resolve) => setTimeout(resolve, POLL_MILLIS));
-      latest = await abortable(primary.snapshot(), signal);
-    }
-  } catch {
-    signal?.throwIfAborted();
+  const { hangMillis, waitMillis } = fleet.settings;
+  await settledWithin(shownByPrimary(fleet, replica, signal), hangMillis + waitMillis);
+  signal?.throwIfAborted();
+}
+
+async function shownByPrimary(
+  { primary, settings }: Fleet,
+  replica: Node,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const asked = Promise.all([replica.snapshot(), primary.snapshot()]);
+  const [shown, first] = await abortable(asked, signal);
+  let latest = first;
+  // Listed are only transactions below the newest finished one; whatever lies above that is told by the number alone.
+  const ahead = new Set(
+    latest.unfinished.length === 0 ? [] : await abortable(replica.committedAmong(latest.unfinished), signal),
+  );
+  const giveUpAt = performance.now() + settings.waitMillis;
+  while (latest.next < shown.next || latest.unfinished.some((xid) => ahead.has(xid))) {
+    if (performance.now() > giveUpAt) return;
+    await new Promise((resolve) => setTimeout(resolve, POLL_MILLIS));
+    latest = await abortable(primary.snapshot(), signal);
   }
 }
