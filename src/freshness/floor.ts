@@ -45,6 +45,8 @@ export class Floor {
   constructor(outer?: Floor, start?: Floor) {
     this.#outer = outer;
     if (start === undefined) return;
+    // The process's own floor may never be asked: what is over must not pile up in it, nor be copied into every session.
+    if (start.#uncertain.length > 0) start.#settle();
     this.#position = start.#position;
     this.#claims = start.#claims;
     this.#wroteAt = start.#wroteAt;
@@ -69,6 +71,7 @@ export class Floor {
 
   /** A write was cut off: nothing but the primary may answer until it is settled. */
   hold(write: UncertainWrite): void {
+    this.#settle();
     this.#uncertain.push(write);
     this.#outer?.hold(write);
   }
@@ -102,14 +105,16 @@ export class Floor {
     return this.#position?.lsn ?? 0n;
   }
 
+  /** Turns writes that are known to be over into ones that returned. @returns whether none is left open */
   #settle(): boolean {
-    for (const write of this.#uncertain) {
-      if (write.settledAt === undefined) return false;
-      this.#wroteAt = Math.max(this.#wroteAt, write.settledAt);
+    const open = this.#uncertain.filter(({ settledAt }) => settledAt === undefined);
+    for (const { settledAt } of this.#uncertain) {
+      if (settledAt === undefined) continue;
+      this.#wroteAt = Math.max(this.#wroteAt, settledAt);
+      this.#wroteOn = 0;
     }
-    this.#wroteOn = 0;
-    this.#uncertain = [];
-    return true;
+    this.#uncertain = open;
+    return open.length === 0;
   }
 
   #cover(trail: PrimaryTrail): boolean {

@@ -47,6 +47,18 @@ describe('a session’s floor', () => {
     expect(floor.resolve(trail)).toBe(200n);
   });
 
+  it('hands a cut-off write that is over to new sessions as one that returned', () => {
+    const trail = new PrimaryTrail();
+    const process = new Floor();
+    process.hold({ settledAt: 25 });
+    process.hold({ settledAt: 15 });
+    const session = new Floor(process, process);
+    trail.add(at(20, 100n));
+    expect(session.resolve(trail)).toBe('pending');
+    trail.add(at(30, 200n));
+    expect([session.resolve(trail), process.resolve(trail)]).toEqual([200n, 200n]);
+  });
+
   it('takes a token’s position once the primary was seen there, and merges by maximum', () => {
     const trail = new PrimaryTrail();
     trail.add(at(10, 100n));
