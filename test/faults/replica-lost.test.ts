@@ -27,8 +27,9 @@ describe('when servers go away under 32 readers', () => {
       Array.from({ length: 32 }, async (_, reader) => {
         while (isReading) {
           const startedAt = performance.now();
-          // Some take so long that they are still under way when the killing, which blocks this process for a while, is done.
-          const seconds = reader % 4 === 0 ? 0.1 : 0.002;
+          // Half of them take so long that they are still under way when the killing, which blocks this process for a while, is
+          // done; and they are more than one replica's pool holds, so that each replica has some.
+          const seconds = reader % 2 === 0 ? 0.15 : 0.002;
           await cluster
             .read('select v, pg_sleep($1) from t where id = 1', [seconds])
             .catch((error: unknown) => failures.push(error));
