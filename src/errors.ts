@@ -10,11 +10,14 @@ export type LadderErrorCode =
   | 'LADDER_FOREIGN_NODE'
   | 'LADDER_NO_CANDIDATE'
   | 'LADDER_NODE_UNREACHABLE'
+  | 'LADDER_NO_PRIMARY'
   | 'LADDER_NOT_PRIMARY'
+  | 'LADDER_OVERLOADED'
   | 'LADDER_READ_ONLY_TRANSACTION'
   | 'LADDER_TIMEOUT'
   | 'LADDER_TRANSACTION_ABORTED'
   | 'LADDER_TRANSACTION_ENDED'
+  | 'LADDER_TWO_PRIMARIES'
   | 'LADDER_WRITE_OUTCOME_UNKNOWN'
   | 'LADDER_WRONG_ROLE'
   | 'LADDER_POSITION_UNAVAILABLE';
@@ -25,12 +28,15 @@ const brand = Symbol.for('pg-ladder.error');
 /** The base of all errors of the library; `code` is stable, `cause` is pg's error where there is one. */
 export class LadderError extends Error {
   readonly code: LadderErrorCode;
+  /** With `LADDER_OVERLOADED`: after how many milliseconds another try is likely to find a turn. `undefined` otherwise. */
+  readonly retryAfterMillis: number | undefined;
   readonly [brand] = true;
 
-  constructor(code: LadderErrorCode, message: string, options?: ErrorOptions) {
+  constructor(code: LadderErrorCode, message: string, options?: ErrorOptions & { retryAfterMillis?: number }) {
     super(message, options);
     this.name = 'LadderError';
     this.code = code;
+    this.retryAfterMillis = options?.retryAfterMillis;
   }
 
   static override [Symbol.hasInstance](value: unknown): boolean {

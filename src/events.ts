@@ -51,23 +51,58 @@ export interface QueryEvent {
   /** The node's name. */
   readonly node: string;
   readonly role: 'primary' | 'replica';
-  /** From asking for a connection to the result or the error, in milliseconds. */
+  /** From sending it to the result or the error, in milliseconds. */
   readonly durationMillis: number;
   readonly rowCount: number | null;
   /** The error's SQLSTATE or code; `undefined` when the statement succeeded. */
   readonly errorCode: string | undefined;
 }
 
+/** What is known of a node's health, in a word; see {@link NodeEvent.state}. */
+export type NodeState = 'unknown' | 'live' | 'lagging' | 'ejected' | 'probation';
+
 /** What is known of a node has changed. */
 export interface NodeEvent {
   /** The node's name. */
   readonly node: string;
   readonly role: 'primary' | 'replica';
-  /** `unknown`: nothing is known, no read goes there. `live`: it answers. `lagging`: it answers and is staler than `maxLagMillis`. */
-  readonly state: 'unknown' | 'live' | 'lagging';
-  readonly previous: 'unknown' | 'live' | 'lagging';
+  /**
+   * `unknown`: it does not answer, or is not shown to follow the primary; no read goes there. `live`: it answers. `lagging`: it answers and is
+   * staler than `maxLagMillis`. `ejected`: it failed, hung or was far slower than the others; out of rotation for 1 to 4 s. `probation`: it is back, or its
+   * server was started anew, and takes a share of the reads that grows for 5 s.
+   */
+  readonly state: NodeState;
+  readonly previous: NodeState;
   /** What brought it about, in a few words. */
   readonly cause: string;
+}
+
+/** Who takes writes has changed. */
+export interface TopologyEvent {
+  /**
+   * `found`: the first primary. `promotion`: another node has become the primary. `returned`: the primary answers again. `vacant`: no node that
+   * answers takes writes. `contested`: two do, and none of them gets any.
+   */
+  readonly change: 'found' | 'promotion' | 'returned' | 'vacant' | 'contested';
+  /** The primary's name; `undefined` while there is none. */
+  readonly primary: string | undefined;
+  /** The primary before, where there was another one or is none now. */
+  readonly previous: string | undefined;
+  /** The timeline it writes; the last one that is known while there is none. */
+  readonly timeline: number;
+  /** Epoch milliseconds. */
+  readonly at: number;
+}
+
+/** After a failover, a session's position is not in the history of the present primary. */
+export interface TokenLostEvent {
+  /**
+   * `true`: it lies above the point where the present primary left the timeline it was written on. `false`: the primary was lost before it told
+   * where the write had ended, so that nobody knows.
+   */
+  readonly isCertain: boolean;
+  /** Such positions since the start, this one included: as in `stats().tokens`, `lost` or `uncertain`. */
+  readonly count: number;
 }
 
 /** Event names and what they carry. Each is also the `diagnostics_channel` `pg-ladder:<name>`. */
@@ -75,6 +110,8 @@ export interface LadderEventMap {
   route: [RouteEvent];
   query: [QueryEvent];
   node: [NodeEvent];
+  topology: [TopologyEvent];
+  tokenLost: [TokenLostEvent];
 }
 
 /** What `cluster.events` is: the usual EventEmitter, typed. */
@@ -88,6 +125,8 @@ export class Publisher {
     route: channel('pg-ladder:route'),
     query: channel('pg-ladder:query'),
     node: channel('pg-ladder:node'),
+    topology: channel('pg-ladder:topology'),
+    tokenLost: channel('pg-ladder:tokenLost'),
   };
 
   /** Whether anybody listens; ask before building a payload. */

@@ -98,11 +98,13 @@ export class Floor {
       this.#claims = this.#claims.slice(1);
     }
     if (this.#position === undefined) return 0n;
-    if (this.#judgedIn !== trail.epoch) {
-      const open = this.#judge(this.#position, trail);
-      if (open !== undefined) return open;
-    }
+    if (this.#judgedIn !== trail.epoch) this.#judge(this.#position, trail);
     return this.#position?.lsn ?? 0n;
+  }
+
+  /** Whether a position from outside lies on a timeline that nobody here has seen: any node may be the primary by now. */
+  outruns({ history }: PrimaryTrail): boolean {
+    return this.#claims.some(({ position }) => position.timeline > history.timeline);
   }
 
   /** Turns writes that are known to be over into ones that returned. @returns whether none is left open */
@@ -118,42 +120,49 @@ export class Floor {
   }
 
   #cover(trail: PrimaryTrail): boolean {
-    const lsn = trail.covering(this.#wroteAt, this.#wroteOn);
-    if (lsn === undefined || trail.clusterId === undefined) return false;
-    this.#raise({ clusterId: trail.clusterId, timeline: trail.history.timeline, lsn });
+    const position = trail.covering(this.#wroteAt, this.#wroteOn);
+    if (position === undefined) return false;
+    if (this.#wroteOn > 0 && this.#wroteOn < position.timeline) trail.refuse('uncertain');
+    this.#raise(position);
     this.#wroteAt = NEVER;
     return true;
   }
 
-  #judgeClaim(claim: Claim, trail: PrimaryTrail): 'pending' | 'unprovable' | undefined {
+  #judgeClaim(claim: Claim, trail: PrimaryTrail): 'pending' | undefined {
     const { position, arrivedAt } = claim;
-    if (claim.isRefused) return undefined;
     if (trail.clusterId === undefined) return 'pending';
     const isForeign = position.clusterId !== trail.clusterId;
     const fate = isForeign ? 'foreign' : trail.history.fateOf(position.timeline, position.lsn, trail.highest);
-    if (fate === 'unknown') return 'unprovable';
-    // Only an answer asked for after the claim arrived can call it forged: the primary may have moved on since the last one.
-    if (fate === 'ahead' && trail.sentAt <= arrivedAt) return 'pending';
-    if (fate === 'kept') {
-      this.#raise(position);
-    } else {
-      claim.isRefused = true;
-      trail.refused[fate]++;
-    }
+    // Only answers asked for after the claim arrived can call it forged: the primary may have moved on since the last one, and for a
+    // later timeline any node may be the primary by now.
+    const judgedAt = position.timeline > trail.history.timeline ? trail.surveyedAt : trail.sentAt;
+    if (fate === 'ahead' && judgedAt <= arrivedAt && !claim.isRefused) return 'pending';
+    if (fate === 'kept') this.#raise(position);
+    else if (fate !== 'foreign' && (fate !== 'ahead' || trail.hasRestarted)) this.#raiseToPresent(trail);
+    if (fate === 'kept' || fate === 'unknown' || claim.isRefused) return undefined;
+    claim.isRefused = true;
+    trail.refuse(fate);
     return undefined;
   }
 
   /** Judges the own position after a failover or restart of the primary. */
-  #judge(position: Position, trail: PrimaryTrail): 'unprovable' | undefined {
+  #judge(position: Position, trail: PrimaryTrail): void {
     const foreign = position.clusterId !== trail.clusterId;
-    const fate = foreign ? 'lost' : trail.history.fateOf(position.timeline, position.lsn, trail.highest);
-    if (fate === 'unknown') return 'unprovable';
+    const fate = foreign ? 'foreign' : trail.history.fateOf(position.timeline, position.lsn, trail.highest);
+    if (fate !== 'kept' && fate !== 'unknown') trail.refuse('lost');
     if (fate !== 'kept') {
-      trail.refused.lost++;
       this.#position = undefined;
+      if (!foreign) this.#raiseToPresent(trail);
     }
     this.#judgedIn = trail.epoch;
-    return undefined;
+  }
+
+  /**
+   * The primary has whatever was kept of its past, also where nobody saw at which place that was left. A position that is gone may cover a
+   * write that is not: it lies at or above its write's commit, not at it.
+   */
+  #raiseToPresent({ position }: PrimaryTrail): void {
+    if (position !== undefined) this.#raise(position);
   }
 
   #raise(position: Position): void {

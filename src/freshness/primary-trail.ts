@@ -8,6 +8,8 @@ import { StalenessClock } from './staleness-clock.js';
 
 /** One answer of the primary about itself. */
 export interface PrimarySample {
+  /** Which node it was. */
+  readonly node: string;
   /** Our monotonic clock before the question was sent, in milliseconds. */
   readonly sentAt: number;
   /** The server's start time: another one means that it was restarted in between. */
@@ -16,7 +18,7 @@ export interface PrimarySample {
   readonly timeline: number;
   /** The normalised insert LSN. */
   readonly lsn: Lsn;
-  /** Where a promoted server left the timeline before its own; `undefined` for a server that never was a replica since its start. */
+  /** Where a promoted server left the timeline before its own, and where one that crashed had to replay to; `undefined` after a clean start. */
   readonly forkLsn: Lsn | undefined;
 }
 
@@ -34,24 +36,44 @@ export interface RefusedPositions {
   ahead: number;
   /** Written on a timeline after it had been left: the write is gone. */
   lost: number;
+  /** Of a write that the primary had acknowledged when it was lost, and of which nobody knows whether the present one has it. */
+  uncertain: number;
 }
 
 export class PrimaryTrail {
   /** How long a write keeps reads on the primary where no LSN is tracked; `undefined` where they are. */
   readonly stickinessMillis: number | undefined;
-  readonly clock = new StalenessClock();
-  readonly refused: RefusedPositions = { malformed: 0, forged: 0, expired: 0, foreign: 0, ahead: 0, lost: 0 };
+  clock = new StalenessClock();
+  readonly refused: RefusedPositions = {
+    malformed: 0,
+    forged: 0,
+    expired: 0,
+    foreign: 0,
+    ahead: 0,
+    lost: 0,
+    uncertain: 0,
+  };
+  readonly #onRefused: ((why: keyof RefusedPositions) => void) | undefined;
   #clusterId: string | undefined;
+  #node: string | undefined;
   #startedAt: string | undefined;
   #history = new History(0);
+  #left: { readonly timeline: number; readonly clock: StalenessClock } | undefined;
+  #isAmbiguous = false;
+  #hasRestarted = false;
   #highest: Lsn = 0n;
   #sentAt = Number.NEGATIVE_INFINITY;
 
   /** Grows whenever positions must be judged anew: another cluster, timeline or start of the server. */
   epoch = 0;
 
-  constructor(stickinessMillis?: number) {
+  /** When the last complete survey was sent: every node has answered a question asked after that; −∞ while one does not. */
+  surveyedAt = Number.NEGATIVE_INFINITY;
+
+  /** @param onRefused told of every position that is given up */
+  constructor(stickinessMillis?: number, onRefused?: (why: keyof RefusedPositions) => void) {
     this.stickinessMillis = stickinessMillis;
+    this.#onRefused = onRefused;
   }
 
   get clusterId(): string | undefined {
@@ -78,18 +100,40 @@ export class PrimaryTrail {
     return this.#highest;
   }
 
+  /** Whether two servers were seen to write the current timeline: being on it says nothing about a replica then. */
+  get isAmbiguous(): boolean {
+    return this.#isAmbiguous;
+  }
+
+  /** Whether the primary was restarted on its timeline: a crash can have taken positions with it that were honestly handed out. */
+  get hasRestarted(): boolean {
+    return this.#hasRestarted;
+  }
+
+  /** Counts a position that is given up. */
+  refuse(why: keyof RefusedPositions): void {
+    this.refused[why]++;
+    this.#onRefused?.(why);
+  }
+
   add(sample: PrimarySample): void {
     if (sample.clusterId !== this.#clusterId) {
       this.#clusterId = sample.clusterId;
       this.#restart(new History(0).continuedOn(sample.timeline, sample.forkLsn));
     } else if (sample.timeline > this.#history.timeline) {
+      this.#left = { timeline: this.#history.timeline, clock: this.clock };
       this.#restart(this.#history.continuedOn(sample.timeline, sample.forkLsn));
     } else if (sample.timeline < this.#history.timeline) {
       return; // a server that has been left behind: its LSNs say nothing about this history
     } else if (sample.startedAt !== this.#startedAt) {
+      // Two standbys that never met can each be promoted to the same timeline.
+      const isOther = sample.node !== this.#node;
       // A crash can take unflushed log with it, so that the same LSN is written a second time with other content.
       this.#restart(this.#history);
+      this.#hasRestarted = true;
+      this.#isAmbiguous = isOther && this.stickinessMillis === undefined;
     }
+    this.#node = sample.node;
     this.#startedAt = sample.startedAt;
     this.#sentAt = sample.sentAt;
     if (sample.lsn > this.#highest) this.#highest = sample.lsn;
@@ -97,20 +141,26 @@ export class PrimaryTrail {
   }
 
   /**
-   * The LSN that covers every write which had returned by `endedAt`; `undefined` until a sample does.
+   * The position that covers every write which had returned by `endedAt`, as far as it survived; `undefined` until a sample does.
    * @param timeline the one the write ran on; 0 when it was not known
    */
-  covering(endedAt: number, timeline: number): Lsn | undefined {
-    // On a new timeline the write may be gone: only a fork that was seen says that what is kept lies below it.
-    const sameHistory =
-      timeline === 0 || timeline === this.#history.timeline || this.#history.leftAt(timeline) !== undefined;
-    return sameHistory ? this.clock.firstAfter(endedAt) : undefined;
+  covering(endedAt: number, timeline: number): Position | undefined {
+    if (this.#clusterId === undefined) return undefined;
+    const clusterId = this.#clusterId;
+    // The timeline's own samples tell whether the write was lost with it; a later primary has whatever was kept.
+    const before = timeline === this.#left?.timeline ? this.#left.clock.firstAfter(endedAt) : undefined;
+    if (before !== undefined) return { clusterId, timeline, lsn: before };
+    const lsn = this.clock.firstAfter(endedAt);
+    return lsn === undefined ? undefined : { clusterId, timeline: this.#history.timeline, lsn };
   }
 
   #restart(history: History): void {
+    const { version } = this.clock;
     this.#history = history;
     this.#highest = 0n;
-    this.clock.clear();
+    this.#isAmbiguous = false;
+    this.#hasRestarted = false;
+    this.clock = new StalenessClock(version + 1);
     this.epoch++;
   }
 }

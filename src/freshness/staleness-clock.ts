@@ -18,12 +18,11 @@ export class StalenessClock {
   #count = 0;
 
   /** Grows with every sample, so that what was computed from the clock can be kept until it changes. */
-  version = 0;
+  version: number;
 
-  /** Forgets everything: on a timeline change old LSNs say nothing about the new history. */
-  clear(): void {
-    this.#count = 0;
-    this.version++;
+  /** @param version to go on counting from: above that of the clock it replaces */
+  constructor(version = 0) {
+    this.version = version;
   }
 
   /**

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Floor } from '../../../src/freshness/floor.js';
 import { PrimaryTrail } from '../../../src/freshness/primary-trail.js';
 
-const server = { clusterId: '7', startedAt: '1', timeline: 1, forkLsn: undefined };
+const server = { node: 'p', clusterId: '7', startedAt: '1', timeline: 1, forkLsn: undefined };
 const at = (sentAt: number, lsn: bigint) => ({ ...server, sentAt, lsn });
 const position = (lsn: bigint, timeline = 1, clusterId = '7') => ({ clusterId, timeline, lsn });
 
@@ -90,15 +90,47 @@ describe('a session’s floor', () => {
     expect(trail.refused.foreign).toBe(1);
   });
 
-  it('gives up a lost write after a failover instead of waiting for it for ever', () => {
+  it('gives up a lost write’s position after a failover, and asks for what the new primary has instead', () => {
     const trail = new PrimaryTrail();
     const floor = new Floor();
     floor.wrote(5, 1);
     trail.add(at(10, 150n));
     expect(floor.resolve(trail)).toBe(150n);
     trail.add({ ...at(20, 120n), timeline: 2, startedAt: '2', forkLsn: 100n });
-    expect(floor.resolve(trail)).toBe(0n);
+    expect(floor.resolve(trail)).toBe(120n);
     expect(trail.refused.lost).toBe(1);
+  });
+
+  it('reports a lost write also when nobody asked for its position before the failover', () => {
+    const trail = new PrimaryTrail();
+    const floor = new Floor();
+    floor.wrote(5, 1);
+    trail.add(at(10, 150n));
+    trail.add({ ...at(20, 120n), timeline: 2, startedAt: '2', forkLsn: 100n });
+    expect(floor.resolve(trail)).toBe(120n);
+    expect(trail.refused.lost).toBe(1);
+  });
+
+  it('keeps asking for what the new primary has in every floor that shares a lost token', () => {
+    const trail = new PrimaryTrail();
+    trail.add({ ...at(10, 500n), timeline: 2, forkLsn: 100n });
+    const floor = new Floor();
+    floor.claim(position(150n), 11);
+    const copy = new Floor(undefined, floor);
+    expect([copy.resolve(trail), floor.resolve(trail)]).toEqual([500n, 500n]);
+    expect(trail.refused.lost).toBe(1);
+  });
+
+  it('keeps a token of a later timeline until every node has answered a question asked after it came', () => {
+    const trail = new PrimaryTrail();
+    trail.add(at(10, 100n));
+    const floor = new Floor();
+    floor.claim(position(50n, 2), 11);
+    trail.add(at(20, 110n));
+    expect([floor.resolve(trail), floor.outruns(trail)]).toEqual(['pending', true]);
+    trail.surveyedAt = 30;
+    expect(floor.resolve(trail)).toBe(0n);
+    expect(trail.refused.ahead).toBe(1);
   });
 
   it('keeps a surviving write’s position after a failover', () => {
@@ -111,21 +143,16 @@ describe('a session’s floor', () => {
     expect(floor.resolve(trail)).toBe(90n);
   });
 
-  it('lets only the primary answer for a position beyond a fork that nobody saw', () => {
+  it('asks for what the primary has now where nobody saw at which place an older timeline was left', () => {
     const trail = new PrimaryTrail();
     trail.add({ ...at(10, 500n), timeline: 3 });
     const floor = new Floor();
     floor.claim(position(1n, 1), 11);
-    expect(floor.resolve(trail)).toBe('unprovable');
-  });
-
-  it('is not covered by a position of another timeline than the write ran on, when the fork was not seen', () => {
-    const trail = new PrimaryTrail();
-    trail.add(at(1, 50n));
-    const floor = new Floor();
-    floor.wrote(5, 1);
-    trail.add({ ...at(10, 500n), timeline: 3, startedAt: '2' });
-    expect(floor.resolve(trail)).toBe('pending');
+    expect(floor.resolve(trail)).toBe(500n);
+    const writer = new Floor();
+    writer.wrote(5, 1);
+    expect(writer.resolve(trail)).toBe(500n);
+    expect(trail.refused).toMatchObject({ lost: 0, uncertain: 1 });
   });
 
   it('gives up what an unclean restart of the primary took with it', () => {
@@ -135,7 +162,18 @@ describe('a session’s floor', () => {
     trail.add(at(10, 150n));
     expect(floor.resolve(trail)).toBe(150n);
     trail.add({ ...at(20, 120n), startedAt: '2' });
-    expect(floor.resolve(trail)).toBe(0n);
+    expect(floor.resolve(trail)).toBe(120n);
     expect(trail.refused.lost).toBe(1);
+  });
+
+  it('believes no replica when two servers have written one timeline', () => {
+    const trail = new PrimaryTrail();
+    trail.add({ ...at(10, 100n), timeline: 2, forkLsn: 50n });
+    trail.add({ ...at(20, 120n), timeline: 2, startedAt: '2', forkLsn: 110n });
+    expect(trail.isAmbiguous).toBe(false); // the same node after a crash, which tells how far it had to replay
+    trail.add({ ...at(30, 90n), timeline: 2, node: 'q', startedAt: '3', forkLsn: 60n });
+    expect(trail.isAmbiguous).toBe(true);
+    trail.add({ ...at(40, 90n), timeline: 3, node: 'q', startedAt: '3', forkLsn: 90n });
+    expect(trail.isAmbiguous).toBe(false);
   });
 });
