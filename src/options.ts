@@ -18,11 +18,27 @@ export interface NodeLabels {
   weight?: number;
 }
 
-export interface ClusterOptions extends FreshnessOptions {
+/** The servers with a first guess at who is who; what they say of themselves decides. */
+export interface LabelledNodes {
   /** The server that takes writes. */
   primary: NodeOptions;
   /** Its streaming replicas; none is allowed, and sends everything to the primary. */
   replicas?: readonly NodeOptions[];
+  nodes?: undefined;
+}
+
+/** The servers without a guess: which one is the primary is found out by asking them. */
+export interface UnlabelledNodes {
+  /** At least one. Named `n1`, `n2`, … unless they have names. */
+  nodes: readonly NodeOptions[];
+  primary?: undefined;
+  replicas?: undefined;
+}
+
+export type ClusterOptions = (LabelledNodes | UnlabelledNodes) & ClusterBehaviour;
+
+/** What holds for the whole cluster. */
+export interface ClusterBehaviour extends FreshnessOptions {
   /**
    * How long a read waits for a replica to catch up before the primary answers it, in milliseconds, 0 and above. Default 50:
    * replay usually lags by a few milliseconds, and a reader does not notice 50.
@@ -33,6 +49,22 @@ export interface ClusterOptions extends FreshnessOptions {
    * primary cannot be reached it is not applied: nothing can be proved then, and a replica is the only rung left.
    */
   maxLagMillis?: number;
+  /**
+   * How many reads that no replica can serve may run on the primary at the same time, from this process, at least 1; the others queue. So a lag
+   * spike, or the loss of all replicas, is no stampede. Default: half of the primary pool's `max`, at least 8. Reads with `target: 'primary'`, those before
+   * the first replica has answered, and clusters without replicas are not limited.
+   */
+  primaryReadBudget?: number;
+  /**
+   * How long a statement that sets no `timeoutMillis` waits for the primary, in milliseconds, 0 and above: a read for its turn under `primaryReadBudget`, and
+   * every statement for a new primary when the one before is gone. Default 10,000.
+   */
+  primaryWaitMillis?: number;
+  /**
+   * What to do when two servers take writes. `highestTimeline` (default): the one on the later timeline is the primary; on the same timeline
+   * writes are refused with `LADDER_TWO_PRIMARIES` until one of them is gone. `refuse`: they are refused in either case.
+   */
+  onTwoPrimaries?: 'highestTimeline' | 'refuse';
   /** After how many milliseconds without an answer a node's position counts as unknown, above 0. Default 500. */
   hangMillis?: number;
   /** How often each node is asked for its position while the cluster is used, in milliseconds, above 0. Default 250. */
@@ -79,7 +111,7 @@ export interface AbortOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** @param node the node's name and the role it is configured with */
+/** @param node the node's name and its role at that time */
 export type OnConnect = (
   client: pg.PoolClient,
   node: { name: string; role: 'primary' | 'replica' },
@@ -88,8 +120,13 @@ export type OnConnect = (
 /** Options of `cluster.write`. */
 export type WriteOptions = AbortOptions;
 
+/** Who goes first when reads queue for the primary: within one priority, who came first. */
+export type Priority = 'high' | 'normal' | 'low';
+
 /** Options of `cluster.read`. */
 export interface ReadOptions extends FreshnessOptions, AbortOptions {
+  /** Its place in the queue for the primary, when no replica can serve it; see `primaryReadBudget`. Default: the session's, else `normal`. */
+  priority?: Priority | undefined;
   /** A token that the read must not fall below, beside its session's own floor. One that is malformed, foreign or forged counts as absent. */
   atLeast?: string;
   /**
@@ -129,6 +166,8 @@ export type Isolation = 'read committed' | 'repeatable read' | 'serializable';
 export interface SessionOptions extends FreshnessOptions {
   /** For all reads of the session that name no other, see `ReadOptions`. Nested sessions inherit it. */
   partitionKey?: string | undefined;
+  /** For all reads of the session that name no other, see `ReadOptions`. Nested sessions inherit it. */
+  priority?: Priority | undefined;
   /** A token from an earlier session, request or process: the session starts at that position. One that is malformed, foreign or forged counts as absent. */
   token?: string | undefined;
   /**
@@ -144,6 +183,8 @@ export interface SessionOptions extends FreshnessOptions {
 
 export interface NodeSettings {
   readonly name: string;
+  /** The first guess. */
+  readonly role: 'primary' | 'replica';
   readonly weight: number;
   readonly pool: pg.Pool;
   /** Whether the library made the pool and so ends it. */
@@ -151,8 +192,11 @@ export interface NodeSettings {
 }
 
 export interface Settings {
-  readonly primary: NodeSettings;
-  readonly replicas: readonly NodeSettings[];
+  /** One of them guessed to be the primary. */
+  readonly nodes: readonly NodeSettings[];
+  readonly primaryReadBudget: number | undefined;
+  readonly primaryWaitMillis: number;
+  readonly onTwoPrimaries: 'highestTimeline' | 'refuse';
   readonly consistency: Consistency;
   readonly maxStalenessMillis: number | undefined;
   readonly waitMillis: number;
@@ -169,7 +213,8 @@ export interface Settings {
   readonly onConnect: OnConnect | undefined;
 }
 
-const nodeName = z.string().min(1).max(63);
+// A host's name may serve as a node's.
+const nodeName = z.string().min(1).max(255);
 const millis = z
   .number()
   .min(0)
@@ -185,11 +230,16 @@ const freshness = {
   maxStalenessMillis: millis.optional(),
 };
 const partitionKey = z.string().max(1_024).optional();
+const priority = z.enum(['high', 'normal', 'low']).optional();
 const subject = z.string().max(1_024).optional();
 
 const clusterSchema = z.strictObject({
-  primary: node,
-  replicas: z.array(node).default([]),
+  primary: node.optional(),
+  replicas: z.array(node).optional(),
+  nodes: z.array(node).min(1).optional(),
+  primaryReadBudget: z.int().min(1).optional(),
+  primaryWaitMillis: millis.default(10_000),
+  onTwoPrimaries: z.enum(['highestTimeline', 'refuse']).default('highestTimeline'),
   ...freshness,
   waitMillis: millis.default(50),
   maxLagMillis: positiveMillis.default(10_000),
@@ -221,6 +271,7 @@ const readSchema = z.strictObject({
   ...freshness,
   atLeast: z.string().optional(),
   partitionKey,
+  priority,
   target: z.union([z.enum(['primary', 'replica']), z.strictObject({ node: nodeName })]).optional(),
 });
 
@@ -243,29 +294,44 @@ const sessionSchema = z.strictObject({
   ...freshness,
   token: z.string().optional(),
   partitionKey,
+  priority,
   inherit: z.enum(['process', 'none']).optional(),
   subject,
   monotonicAcrossRequests: z.boolean().optional(),
 });
 
-/** @throws LadderError `LADDER_INVALID_OPTIONS` */
-export function settingsFrom(options: ClusterOptions): Settings {
-  const { primary, replicas, consistency, maxStalenessMillis, onConnect, ...rest } = check(
-    clusterSchema,
-    options,
-    'createCluster',
-  );
+/**
+ * @param options a string names all hosts: `postgres://user@h1,h2:5433,h3/database`
+ * @throws LadderError `LADDER_INVALID_OPTIONS`
+ */
+export function settingsFrom(options: string | ClusterOptions): Settings {
+  const given = typeof options === 'string' ? { nodes: nodesFromUrl(options) } : options;
+  const checked = check(clusterSchema, given, 'createCluster');
+  // The checked copy told whether the labels are right; pg gets the caller's own objects.
+  const { primary, replicas, nodes, consistency, maxStalenessMillis, primaryReadBudget, onConnect, ...rest } = checked;
   const settings: Settings = {
     ...rest,
     onConnect,
+    primaryReadBudget,
     consistency: consistency ?? 'session',
     maxStalenessMillis,
-    // The checked copy told whether the labels are right; pg gets the caller's own object.
-    primary: nodeSettings(options.primary, 'primary', 'primary'),
-    replicas: replicas.map((_, i) => nodeSettings(options.replicas?.[i] as NodeOptions, `r${i + 1}`, `replicas[${i}]`)),
+    nodes: nodesOf(given),
   };
-  rejectTwins([settings.primary, ...settings.replicas]);
+  rejectTwins(settings.nodes);
   return Object.freeze(settings);
+}
+
+function nodesOf({ primary, replicas, nodes }: LabelledNodes | UnlabelledNodes): NodeSettings[] {
+  if (nodes !== undefined) {
+    if (primary === undefined && replicas === undefined) {
+      return nodes.map((node, i) => nodeSettings(node, `n${i + 1}`, `nodes[${i}]`, i === 0 ? 'primary' : 'replica'));
+    }
+    throw invalidOptions('createCluster: expected either nodes or primary and replicas, got both');
+  }
+  if (primary === undefined)
+    throw invalidOptions('createCluster: primary: expected a server, or all of them as nodes, got undefined');
+  const others = (replicas ?? []).map((node, i) => nodeSettings(node, `r${i + 1}`, `replicas[${i}]`, 'replica'));
+  return [nodeSettings(primary, 'primary', 'primary', 'primary'), ...others];
 }
 
 const callSchemas = {
@@ -290,10 +356,15 @@ function check<S extends z.ZodType>(schema: S, options: unknown, where: string):
   throw invalidOptions(`${where}: ${issues.join('; ')}`);
 }
 
-function nodeSettings(options: NodeOptions, defaultName: string, where: string): NodeSettings {
+function nodeSettings(
+  options: NodeOptions,
+  defaultName: string,
+  where: string,
+  role: NodeSettings['role'],
+): NodeSettings {
   if (typeof options === 'string') {
     const pool = new pg.Pool({ connectionString: checkedUrl(options, where) });
-    return { name: defaultName, weight: 1, pool, ownsPool: true };
+    return { name: defaultName, role, weight: 1, pool, ownsPool: true };
   }
   const { name = defaultName, weight = 1, ...config } = options;
   if ('pool' in config) {
@@ -302,10 +373,30 @@ function nodeSettings(options: NodeOptions, defaultName: string, where: string):
       throw invalidOptions(`${where}.pool: expected a pg.Pool`);
     }
     if (pool.ending) throw invalidOptions(`${where}.pool: expected an open pg.Pool, this one was ended`);
-    return { name, weight, pool, ownsPool: false };
+    return { name, role, weight, pool, ownsPool: false };
   }
   if ('connectionString' in config) checkedUrl(config.connectionString, `${where}.connectionString`);
-  return { name, weight, pool: new pg.Pool(config), ownsPool: true };
+  return { name, role, weight, pool: new pg.Pool(config), ownsPool: true };
+}
+
+/** A URL with several hosts, as libpq takes them: everything else in it holds for each. A node is named by its host, with the port where hosts repeat. */
+function nodesFromUrl(url: string): NodeOptions[] {
+  const [, scheme, login = '', hosts, rest = ''] =
+    /^(postgres(?:ql)?:\/\/)([^/?#]*@)?([^/?#@]*)([/?#].*)?$/.exec(url.trim()) ?? [];
+  if (scheme === undefined || hosts === undefined || hosts === '') {
+    throw invalidOptions(
+      'createCluster: expected postgres://user:password@host1:port1,host2:port2/database, got text that is none',
+    );
+  }
+  const places = hosts.split(',');
+  const names = places.map((place) => place.replace(/:\d*$/, ''));
+  return places.map((place, i) => {
+    const name = names[i] as string;
+    if (name === '')
+      throw invalidOptions('createCluster: expected a host before and after each comma of the URL, got an empty one');
+    const isUnique = names.indexOf(name) === names.lastIndexOf(name);
+    return { name: isUnique ? name : place, connectionString: `${scheme}${login}${place}${rest}` };
+  });
 }
 
 function checkedUrl(url: string | undefined, where: string): string {

@@ -18,6 +18,13 @@ interface Open {
   readonly identity: Identity;
 }
 
+interface Answer<Row> {
+  readonly rows: Row[];
+  readonly identity: Identity;
+  /** On the wire and on the server: waiting for one's turn is not counted. */
+  readonly tookMillis: number;
+}
+
 export class ControlConnection {
   readonly #pool: Pool;
   readonly #hangMillis: number;
@@ -36,12 +43,13 @@ export class ControlConnection {
   }
 
   /** Asks on the open connection, which it opens first where it must. Rejects when no answer comes within the hang bound. */
-  query<Row extends QueryResultRow>(text: string, values?: unknown[]): Promise<{ rows: Row[]; identity: Identity }> {
-    const ask = async (): Promise<{ rows: Row[]; identity: Identity }> => {
+  query<Row extends QueryResultRow>(text: string, values?: unknown[]): Promise<Answer<Row>> {
+    const ask = async (): Promise<Answer<Row>> => {
       const { client, identity } = await this.#connected();
+      const sentAt = performance.now();
       // pg gives one result for each statement of a text; the last one is the question.
       const results = [await this.#answered(client, client.query<Row>(text, values))].flat();
-      return { rows: results.at(-1)?.rows ?? [], identity };
+      return { rows: results.at(-1)?.rows ?? [], identity, tookMillis: performance.now() - sentAt };
     };
     // One at a time, so that the hang bound runs for the question that the server is busy with.
     const answer = this.#tail.then(ask, ask);

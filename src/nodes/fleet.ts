@@ -4,9 +4,11 @@ import type { Floor, FloorLsn } from '../freshness/floor.js';
 import { PrimaryTrail } from '../freshness/primary-trail.js';
 import type { ReadTrace } from '../freshness/read-trace.js';
 import type { Requirement, Target } from '../freshness/requirement.js';
-import type { Settings } from '../options.js';
-import { ranked } from '../routing/partition.js';
+import type { Priority, Settings } from '../options.js';
+import { keyFraction, ranked } from '../routing/partition.js';
 import { chooseReplica, type Shortfall } from '../routing/route.js';
+import { isFarSlower } from './ejection.js';
+import { Leadership } from './leadership.js';
 import { Monitor } from './monitor.js';
 import { Node, type NodeListener } from './node.js';
 import { type Observation, replayedLsn } from './observation.js';
@@ -20,6 +22,10 @@ export interface Need {
   readonly partitionKey: string | undefined;
   /** Where the session last read; `undefined` where monotonic reads are not asked for. */
   readonly trace: ReadTrace | undefined;
+  /** Its place in the queue for the primary. */
+  readonly priority: Priority;
+  /** Our monotonic clock when it stops waiting for the primary. */
+  readonly giveUpAt: number;
 }
 
 /** Why no replica answers: `pending` and `unprovable` stand for a floor that is not known. */
@@ -32,40 +38,37 @@ export class Fleet {
   readonly settings: Settings;
   readonly publisher: Publisher;
   readonly trail: PrimaryTrail;
-  readonly primary: Node;
-  readonly replicas: readonly Node[];
+  readonly nodes: readonly Node[];
   readonly monitor: Monitor;
   isClosed = false;
   readonly routeCounts = Object.fromEntries(reasons.map((reason) => [reason, 0])) as Record<Reason, number>;
+  readonly leadership: Leadership;
   #turn = 0;
 
   constructor(settings: Settings, publisher: Publisher) {
     this.settings = settings;
     this.publisher = publisher;
-    this.trail = new PrimaryTrail(settings.tracking === 'window' ? settings.stickinessMillis : undefined);
+    this.trail = new PrimaryTrail(
+      settings.tracking === 'window' ? settings.stickinessMillis : undefined,
+      (why) => (why === 'lost' || why === 'uncertain') && this.#tellLost(why),
+    );
     const listener: NodeListener = {
-      observed: (node) => {
-        // A replica is what it is by the primary's history.
-        if (node === this.primary) for (const replica of this.replicas) replica.judge('the primary answered');
-        this.monitor.observed();
-      },
-      lost: (node) => this.monitor.lost(node),
-      hung: (node) => {
-        // When nobody answers, the fault is more likely here, and ending what is under way helps no one.
-        const recently = performance.now() - settings.hangMillis - settings.idleProbeMillis;
-        const doOthersAnswer = this.nodes.some(
-          ({ observation }) => observation !== undefined && observation.sentAt > recently,
-        );
-        if (node.role === 'replica' && doOthersAnswer) node.abandon();
-      },
+      observed: (node) => this.#observed(node),
+      lost: (node) => this.#lost(node),
+      hung: (node) => this.#hung(node),
     };
-    this.primary = new Node(settings.primary, 'primary', this.trail, settings, publisher, listener);
-    this.replicas = settings.replicas.map((r) => new Node(r, 'replica', this.trail, settings, publisher, listener));
-    this.monitor = new Monitor([this.primary, ...this.replicas], settings);
+    this.nodes = settings.nodes.map((node) => new Node(node, node.role, this.trail, settings, publisher, listener));
+    this.leadership = new Leadership(this.nodes, this.trail, settings, publisher);
+    this.monitor = new Monitor(this.nodes, settings, () => this.#relieve());
   }
 
-  get nodes(): readonly Node[] {
-    return [this.primary, ...this.replicas];
+  /** See {@link Leadership.primary}. */
+  get primary(): Node {
+    return this.leadership.primary;
+  }
+
+  get replicas(): readonly Node[] {
+    return this.leadership.replicas;
   }
 
   /** The replicas that a read may go to. */
@@ -85,7 +88,14 @@ export class Fleet {
     const lsn = floor.resolve(this.trail);
     if (typeof lsn === 'string') return lsn;
     if (partitionKey !== undefined) {
-      const own = this.ranked(need).find((replica) => !except?.has(replica) && this.qualifies(replica, need, now));
+      const spread = keyFraction(partitionKey);
+      const own = this.ranked(need).find(
+        (replica) =>
+          !except?.has(replica) &&
+          replica.share > spread &&
+          this.isInRotation(replica) &&
+          this.qualifies(replica, need, now),
+      );
       if (own !== undefined) return own;
     }
     const chosen = chooseReplica(
@@ -98,6 +108,12 @@ export class Fleet {
     return chosen === 'no-candidate' ? this.absence() : chosen;
   }
 
+  /** Whether reads go there: to one that is ejected or stands still only when there is no other. */
+  isInRotation(replica: Node): boolean {
+    if (!replica.isEjected && !replica.isStalled) return true;
+    return !this.replicas.some((peer) => peer.lsn !== undefined && !peer.isEjected && !peer.isStalled);
+  }
+
   /** The word for it in events and stats. */
   reasonFor(refusal: Refusal): Reason {
     return refusal === 'pending' || refusal === 'unprovable' ? 'floor-unknown' : refusal;
@@ -105,15 +121,15 @@ export class Fleet {
 
   /** Resolves when every node answers in its role. @throws LadderError what is wrong with the first one that does not in time */
   async ready(timeoutMillis: number): Promise<void> {
-    const isReady = (): boolean => this.nodes.every((node) => node.problem === undefined);
-    if (await this.monitor.until(isReady, timeoutMillis)) return;
+    const isReady = (): boolean => this.leadership.isSettled && this.nodes.every((node) => node.problem === undefined);
+    if (await this.monitor.until(isReady, timeoutMillis, 'primary')) return;
     const problem = this.nodes.map((node) => node.problem).find((one) => one !== undefined);
-    if (problem !== undefined) throw problem;
+    throw problem ?? this.leadership.vacancy;
   }
 
   /** Why there is no replica to speak of: not yet, or not any more. */
   absence(): 'cold-start' | 'no-candidate' {
-    const isCold = this.trail.clusterId === undefined || this.replicas.some((replica) => !replica.hasAnswered);
+    const isCold = this.trail.clusterId === undefined || this.replicas.some((replica) => !replica.wasAsked);
     return isCold && this.replicas.length > 0 ? 'cold-start' : 'no-candidate';
   }
 
@@ -131,15 +147,6 @@ export class Fleet {
     return oldest === Number.NEGATIVE_INFINITY || this.trail.clock.freshAsOf(reached) >= oldest;
   }
 
-  /** The name of a replica that has been promoted past the primary; `undefined` while nobody has. */
-  rival(): string | undefined {
-    const { clusterId, history } = this.trail;
-    return this.replicas.find(({ observation }) => {
-      if (observation === undefined || observation.inRecovery) return false;
-      return observation.identity.clusterId === clusterId && observation.timeline > history.timeline;
-    })?.name;
-  }
-
   /** Whether the read insists on the primary. */
   isPrimary(target: Target | undefined): boolean {
     return target === 'primary' || (typeof target === 'object' && target.node === this.primary.name);
@@ -148,6 +155,7 @@ export class Fleet {
   /** Counts and tells where a statement goes. */
   placed(node: Node, reason: Reason, startedAt: number): void {
     this.routeCounts[reason]++;
+    if (reason !== 'write' && reason !== 'transaction') node.readCount++;
     if (!this.publisher.wants('route')) return;
     this.publisher.publish('route', {
       node: node.name,
@@ -166,10 +174,52 @@ export class Fleet {
   /** Nothing can be dated while the primary does not answer: without an explicit bound, the floor alone decides then. */
   #staleness({ maxStalenessMillis, consistency }: Requirement): number {
     const { maxLagMillis, tokenLifetimeMillis, tracking } = this.settings;
-    const isDated = this.primary.observation !== undefined && tracking === 'lsn';
+    const isDated = this.leadership.isSettled && tracking === 'lsn';
     const asked = maxStalenessMillis ?? (isDated ? maxLagMillis : Number.POSITIVE_INFINITY);
     if (consistency === 'eventual' || tracking === 'window') return asked;
     // A token that has expired no longer says what its session wrote: by then, every candidate must have it anyway.
     return Math.min(asked, tokenLifetimeMillis - CLOCK_TOLERANCE_MILLIS);
+  }
+
+  #observed(node: Node): void {
+    if (this.leadership.heard(node)) this.monitor.hastenAll();
+    if (node !== this.primary) this.#compare(node);
+    this.monitor.wake();
+  }
+
+  #lost(node: Node): void {
+    if (this.leadership.lost(node)) this.monitor.hastenAll();
+    this.monitor.lost(node);
+    this.monitor.wake();
+  }
+
+  /** Ejects a replica that answers far more slowly than its peers. */
+  #compare(replica: Node): void {
+    const own = replica.probeMillis;
+    if (own === undefined || replica.isEjected) return;
+    const peers = this.replicas.filter((peer) => peer !== replica && peer.observation !== undefined && !peer.isEjected);
+    const theirs = peers.map(({ probeMillis }) => probeMillis?.recent).filter((millis) => millis !== undefined);
+    if (isFarSlower(own, theirs)) replica.eject('it answers far more slowly than the others');
+  }
+
+  /** Those who wait for a pool that stands still are sent to one that does not. */
+  #relieve(): void {
+    for (const replica of this.replicas) {
+      if (replica.isStalled && !this.isInRotation(replica)) replica.relieve();
+    }
+  }
+
+  #hung(node: Node): void {
+    // When nobody answers, the fault is more likely here, and ending what is under way helps no one.
+    const recently = performance.now() - this.settings.hangMillis - this.settings.idleProbeMillis;
+    if (!this.nodes.some(({ observation }) => observation !== undefined && observation.sentAt > recently)) return;
+    if (node.role === 'replica') node.eject('it hangs');
+    // A write on a primary that hangs may still be answered; a read can be answered elsewhere.
+    node.abandon(node.role === 'primary');
+  }
+
+  #tellLost(why: 'lost' | 'uncertain'): void {
+    if (!this.publisher.wants('tokenLost')) return;
+    this.publisher.publish('tokenLost', { isCertain: why === 'lost', count: this.trail.refused[why] });
   }
 }

@@ -11,6 +11,11 @@ const AWAITED_PRIMARY_MILLIS = 50;
 /** After a write, so that its position is mostly known, and tight, by the time a read asks; shared by all writes in between. */
 const AFTER_WRITE_MILLIS = 25;
 const RETRY_MILLIS = 50;
+/** While somebody waits for a primary, every node is asked that often, also those that do not answer. */
+const SEEKING_MILLIS = 50;
+
+/** What somebody waits for: a replica's position, a server that takes writes, or whatever comes by itself. */
+export type Wanted = 'position' | 'primary' | 'anything';
 
 interface Plan {
   readonly node: Node;
@@ -22,14 +27,18 @@ interface Plan {
 export class Monitor {
   readonly #settings: Settings;
   readonly #plans: readonly Plan[];
+  readonly #ticked: () => void;
   readonly #waiting = new Set<() => void>();
+  readonly #wanted: Record<Wanted, number> = { position: 0, primary: 0, anything: 0 };
   #timer: NodeJS.Timeout | undefined;
   #timerAt = Number.POSITIVE_INFINITY;
   #usedAt = performance.now();
   #stopped = false;
 
-  constructor(nodes: readonly Node[], settings: Settings) {
+  /** @param ticked called now and then while nodes are asked */
+  constructor(nodes: readonly Node[], settings: Settings, ticked: () => void) {
     this.#settings = settings;
+    this.#ticked = ticked;
     this.#plans = nodes.map((node) => ({ node, dueAt: 0, asking: false, failures: 0 }));
   }
 
@@ -63,28 +72,44 @@ export class Monitor {
     this.#hasten(node, performance.now() + RETRY_MILLIS);
   }
 
-  /** A node has answered: whoever waits looks again. */
-  observed(): void {
+  /** Something has changed: whoever waits looks again. */
+  wake(): void {
     for (const wake of this.#waiting) wake();
   }
 
-  /** Asks the replicas in quick succession until `reached` holds. @returns whether it did in time */
-  async until(reached: () => boolean, timeoutMillis: number): Promise<boolean> {
-    if (reached() || this.#stopped) return reached();
+  /** Something is wrong with the primary: everybody is asked now. */
+  hastenAll(): void {
+    const now = performance.now();
+    for (const plan of this.#plans) if (plan.failures === 0) plan.dueAt = Math.min(plan.dueAt, now);
+    this.#arm();
+  }
+
+  /**
+   * Asks the nodes in quick succession until `reached` holds, `timeoutMillis` have passed or `signal` aborts; who wants just `anything`
+   * waits for what others ask. @returns whether it was reached
+   */
+  async until(reached: () => boolean, timeoutMillis: number, wanted: Wanted, signal?: AbortSignal): Promise<boolean> {
+    if (reached() || this.#stopped || signal?.aborted === true) return reached();
     let wake = (): void => undefined;
+    let giveUp = (): void => undefined;
     let timer: NodeJS.Timeout | undefined;
+    this.#wanted[wanted]++;
     await new Promise<void>((resolve) => {
+      giveUp = resolve;
       wake = () => {
         if (reached() || this.#stopped) resolve();
       };
-      timer = setTimeout(resolve, timeoutMillis);
+      timer = setTimeout(resolve, Math.max(0, timeoutMillis));
+      signal?.addEventListener('abort', giveUp, { once: true });
       this.#waiting.add(wake);
-      const soon = performance.now();
-      for (const plan of this.#plans) plan.dueAt = Math.min(plan.dueAt, soon + this.#pause(plan));
+      const now = performance.now();
+      for (const plan of this.#plans) plan.dueAt = Math.min(plan.dueAt, now + this.#pause(plan));
       this.#arm();
     });
     clearTimeout(timer);
+    signal?.removeEventListener('abort', giveUp);
     this.#waiting.delete(wake);
+    this.#wanted[wanted]--;
     return reached();
   }
 
@@ -101,6 +126,7 @@ export class Monitor {
     this.#timerAt = Number.POSITIVE_INFINITY;
     this.#askWhoIsDue(performance.now());
     for (const { node } of this.#plans) node.judge('time has passed');
+    this.#ticked();
     this.#arm();
   }
 
@@ -134,8 +160,9 @@ export class Monitor {
   /** How long to leave a node alone after an answer. */
   #pause({ node, failures }: Plan): number {
     const { idleProbeMillis, probeMillis } = this.#settings;
+    if (this.#wanted.primary > 0 && (failures > 0 || this.#wanted.position === 0)) return SEEKING_MILLIS;
     if (failures > 0) return Math.min(RETRY_MILLIS * 2 ** Math.min(failures, 10), idleProbeMillis);
-    if (this.#waiting.size > 0) return node.role === 'primary' ? AWAITED_PRIMARY_MILLIS : AWAITED_REPLICA_MILLIS;
+    if (this.#wanted.position > 0) return node.role === 'primary' ? AWAITED_PRIMARY_MILLIS : AWAITED_REPLICA_MILLIS;
     return this.#isIdle(performance.now()) ? idleProbeMillis : probeMillis;
   }
 

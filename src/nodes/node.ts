@@ -1,39 +1,23 @@
 /**
- * One server: its pool, its control connection and what it last said of itself. It knows what it was told and forgets it
- * when that may no longer hold; whether that is fresh enough for a read is not its business.
+ * One server: its pool, its control connection, what it last said of itself, and its health. It knows what it was told and forgets it
+ * when that may no longer hold; whether that is fresh enough for a read, and who is the primary, is not its business.
  */
-import type { Pool, PoolClient } from 'pg';
+import type { Pool } from 'pg';
 import { LadderError } from '../errors.js';
 import type { Publisher } from '../events.js';
-import { formatLsn, type Lsn } from '../freshness/lsn.js';
+import type { Lsn } from '../freshness/lsn.js';
 import type { PrimaryTrail } from '../freshness/primary-trail.js';
 import type { NodeSettings, Settings } from '../options.js';
 import type { Candidate } from '../routing/route.js';
-import { CheckoutQueue } from './checkout-queue.js';
-import { ControlConnection, dropSocket } from './control-connection.js';
-import type { DataConnection } from './data-connection.js';
-import {
-  type IdentityRow,
-  identityFrom,
-  type Observation,
-  observationFrom,
-  type ProbeRow,
-  replayedLsn,
-} from './observation.js';
-import {
-  BACKEND_ALIVE,
-  CANCEL_BACKEND,
-  COMMITTED_AMONG,
-  IDENTITY,
-  nudge,
-  PROBE,
-  PROBE_ROLE,
-  REPLICA_TIMELINE,
-  SNAPSHOT,
-} from './statements.js';
+import { ControlConnection } from './control-connection.js';
+import { type DataConnection, DataConnections, SentAway } from './data-connections.js';
+import { Ejection, type Health } from './ejection.js';
+import { Latency } from './latency.js';
+import { type Observation, observationFrom, type ProbeRow, replayedLsn } from './observation.js';
+import { Questions } from './questions.js';
+import { PROBE, PROBE_ROLE, REPLICA_TIMELINE } from './statements.js';
 
 export type Role = 'primary' | 'replica';
-export type NodeState = 'unknown' | 'live' | 'lagging';
 
 /** Who is told when what is known of a node changes. */
 export interface NodeListener {
@@ -45,48 +29,55 @@ export interface NodeListener {
   hung(node: Node): void;
 }
 
-/** Which transactions a server shows. */
-export interface TransactionSnapshot {
-  /** Above the newest transaction that has finished there. */
-  readonly next: bigint;
-  /** Those below it that have not; a replica lists none. */
-  readonly unfinished: readonly string[];
-}
+const TOO_MANY_CONNECTIONS = '53300';
+/** Probes whose median is a node's latency: enough to outvote a held-up event loop. */
+const PROBES = 5;
+/** The statements whose durations `stats()` shows: the latest of those that are timed. */
+const TIMED_STATEMENTS = 512;
 
 export class Node implements Candidate {
   readonly name: string;
-  readonly role: Role;
   readonly weight: number;
   readonly pool: Pool;
+  /** By what the servers say; a first guess before. */
+  role: Role;
   inFlight = 0;
   statementCount = 0;
+  /** Reads placed on it. */
+  readCount = 0;
+  /** Whether it has answered at least once. */
+  hasAnswered = false;
+  /** Whether its first question has been settled, with an answer or without. */
+  wasAsked = false;
+  isEjected = false;
+  share = 1;
+  /** Of the library's own small question, the same for every node. */
+  readonly probeLatency = new Latency(PROBES);
+  readonly statementLatency = new Latency(TIMED_STATEMENTS);
+  readonly questions: Questions;
 
   readonly #trail: PrimaryTrail;
   readonly #publisher: Publisher;
   readonly #settings: Settings;
   readonly #ownsPool: boolean;
   readonly #control: ControlConnection;
-  readonly #connections = new Map<PoolClient, DataConnection | undefined>();
-  readonly #queue = new CheckoutQueue();
+  readonly #connections: DataConnections;
+  readonly #ejection = new Ejection();
   readonly #listener: NodeListener;
   readonly #probeText: string;
-  readonly #onIdleError = (error: Error): void => this.void(error.message);
 
   #lastError: unknown;
   #observation: Observation | undefined;
+  #server: string | undefined;
   #freshAsOf = Number.NEGATIVE_INFINITY;
   #freshIn = -1;
   #shownTimeline = 0;
   /** The state that was told last. */
-  #told: NodeState = 'unknown';
+  #told: Health['state'] = 'unknown';
   #asking: Promise<void> | undefined;
   #next: Promise<void> | undefined;
   #voidedAt = Number.NEGATIVE_INFINITY;
-  #nudgedAt = Number.NEGATIVE_INFINITY;
-  /** Nudges that made this server write. */
-  nudgeCount = 0;
-  /** Whether it has answered at least once. */
-  hasAnswered = false;
+  #bestProbeMillis = Number.POSITIVE_INFINITY;
 
   constructor(
     { name, weight, pool, ownsPool }: NodeSettings,
@@ -110,8 +101,12 @@ export class Node implements Candidate {
       this.void(cause);
       if (isHung) listener.hung(this);
     });
-    // pg kills the process when an idle connection breaks and nobody listens.
-    pool.on('error', this.#onIdleError);
+    this.questions = new Questions(this.#control);
+    this.#connections = new DataConnections(pool, {
+      setUp: (client) => settings.onConnect?.(client, { name: this.name, role: this.role }),
+      broke: (error) => this.void(error.message),
+      changedRole: () => void this.observe().catch(() => undefined),
+    });
   }
 
   /** What the server last said; `undefined` when it has not answered, or may be another one by now. */
@@ -119,12 +114,31 @@ export class Node implements Candidate {
     return this.#observation;
   }
 
-  get state(): NodeState {
-    if (this.#observation === undefined) return 'unknown';
-    if (this.role === 'primary') return this.#observation.inRecovery ? 'unknown' : 'live';
-    if (this.lsn === undefined) return 'unknown';
-    if (this.#settings.tracking === 'window') return 'live';
-    return performance.now() - this.freshAsOf > this.#settings.maxLagMillis ? 'lagging' : 'live';
+  get health(): Health {
+    const { sentence } = this.#ejection;
+    // A replica out of rotation stays that until it answers, however long its time is over.
+    if (this.role === 'replica' && sentence !== undefined) return { state: 'ejected', ...sentence };
+    if (this.#observation === undefined || this.#observation.inRecovery === (this.role === 'primary')) {
+      return { state: 'unknown' };
+    }
+    if (this.role === 'primary') return { state: 'live' };
+    if (this.lsn === undefined) return { state: 'unknown' };
+    const isLate = performance.now() - this.freshAsOf > this.#settings.maxLagMillis;
+    if (isLate && this.#settings.tracking === 'lsn') return { state: 'lagging' };
+    return this.share < 1 ? { state: 'probation', share: this.share } : { state: 'live' };
+  }
+
+  get ejectionCount(): number {
+    return this.#ejection.count;
+  }
+
+  /** Whether its server takes no more connections: it is alive, and nothing more can be asked. */
+  get isCrowded(): boolean {
+    return (this.#lastError as { code?: unknown } | undefined)?.code === TOO_MANY_CONNECTIONS;
+  }
+
+  get isStalled(): boolean {
+    return this.#connections.isStalled;
   }
 
   /** Why no statement of its role goes there; `undefined` when nothing is wrong. */
@@ -134,21 +148,29 @@ export class Node implements Candidate {
     if (seen === undefined) {
       return new LadderError('LADDER_NODE_UNREACHABLE', `${is} does not answer; see cause`, { cause: this.#lastError });
     }
-    if (this.role === 'primary') {
-      if (!seen.inRecovery) return undefined;
-      return new LadderError('LADDER_NOT_PRIMARY', `${is} is configured as the primary and is a replica`);
-    }
-    const { clusterId } = this.#trail;
+    const { clusterId, history } = this.#trail;
     if (clusterId !== undefined && seen.identity.clusterId !== clusterId) {
       const ids = `expected system identifier ${clusterId}, got ${seen.identity.clusterId}`;
       return new LadderError('LADDER_FOREIGN_NODE', `${is} belongs to another cluster than the primary: ${ids}`);
     }
-    if (!seen.inRecovery)
-      return new LadderError('LADDER_WRONG_ROLE', `${is} is configured as a replica and is a primary`);
+    if (this.role === 'primary') {
+      if (!seen.inRecovery) return undefined;
+      return new LadderError('LADDER_NOT_PRIMARY', `${is} is a replica, and no node of the cluster takes writes`);
+    }
+    if (!seen.inRecovery) {
+      const where = `on timeline ${seen.timeline}, where the primary is on ${history.timeline}`;
+      return new LadderError(
+        'LADDER_WRONG_ROLE',
+        `${is} takes writes beside the primary (${where}): rebuild it as a replica`,
+      );
+    }
     if (this.lsn !== undefined) return undefined;
+    const why = this.#trail.isAmbiguous
+      ? `two servers have written timeline ${history.timeline}, and nothing tells whose it is`
+      : `wait, or grant pg_read_all_stats`;
     return new LadderError(
       'LADDER_NODE_UNREACHABLE',
-      `${is} is not shown to follow the primary's timeline ${this.#trail.history.timeline}: wait, or grant pg_read_all_stats`,
+      `${is} is not shown to follow the primary's timeline ${history.timeline}: ${why}`,
     );
   }
 
@@ -165,6 +187,14 @@ export class Node implements Candidate {
       this.#freshIn = clock.version;
     }
     return this.#freshAsOf;
+  }
+
+  /** How long it takes to answer lately and when at its best, in milliseconds; `undefined` until enough probes have told. */
+  get probeMillis(): { readonly recent: number; readonly best: number } | undefined {
+    if (!this.probeLatency.isFull) return undefined;
+    const recent = this.probeLatency.percentile(0.5) ?? 0;
+    this.#bestProbeMillis = Math.min(this.#bestProbeMillis, recent);
+    return { recent, best: this.#bestProbeMillis };
   }
 
   /**
@@ -193,10 +223,39 @@ export class Node implements Candidate {
     this.#listener.lost(this);
   }
 
-  /** Tells of a change of state since the last time. */
+  /** A connection was lost or could not be had: nothing is known any more, and too many such in a row take it out of rotation. */
+  failed(cause: string): void {
+    this.#ejection.failed(performance.now(), cause);
+    this.void(cause);
+  }
+
+  /** As `failed`, unless the error says nothing about the server: a full one is not a dead one. */
+  lostBy(error: unknown): void {
+    if (error instanceof SentAway || (error as { code?: unknown }).code === TOO_MANY_CONNECTIONS) return;
+    this.failed('it gave no connection');
+  }
+
+  /** A statement was answered, if only with an error. */
+  succeeded(): void {
+    this.#ejection.succeeded();
+  }
+
+  /** Takes it out of rotation for a while. */
+  eject(cause: string): void {
+    this.#ejection.eject(performance.now(), cause);
+    this.probeLatency.clear();
+    this.judge(cause);
+  }
+
+  /** Lets time pass, and tells of a change of state since the last time. */
   judge(cause: string): void {
+    const now = performance.now();
+    this.#ejection.pass(now, this.#observation?.sentAt ?? Number.NEGATIVE_INFINITY);
+    this.#connections.look(now);
+    this.isEjected = this.#ejection.isOut;
+    this.share = this.#ejection.share(now);
     const previous = this.#told;
-    const { state } = this;
+    const { state } = this.health;
     this.#told = state;
     if (state === previous || !this.#publisher.wants('node')) return;
     this.#publisher.publish('node', { node: this.name, role: this.role, state, previous, cause });
@@ -204,18 +263,21 @@ export class Node implements Candidate {
 
   /**
    * Takes a connection out of the pool, and knows who answers on it.
+   * @param mayWrite whether what will run on it may write
    * @throws pg's error when there is no connection
    */
-  checkout(): Promise<DataConnection> {
-    const connecting = this.pool.connect().then((client) => this.#connections.get(client) ?? this.#introduce(client));
-    return this.role === 'primary' ? connecting : this.#queue.wait(connecting);
+  checkout(mayWrite: boolean): Promise<DataConnection> {
+    return this.#connections.checkout(mayWrite);
   }
 
-  /** Ends every connection of a server that hangs, so that whoever waits for it finds another: nobody else would ever tell them. */
-  abandon(): void {
-    for (const client of this.#connections.keys()) dropSocket(client);
-    const error = new Error(`node "${this.name}" does not answer`);
-    this.#queue.sendAway(error);
+  /** Ends the connections of a server that hangs or was superseded. @param sparesWrites leaves those that may write: they may still be answered */
+  abandon(sparesWrites: boolean): void {
+    this.#connections.abandon(new SentAway(`node "${this.name}" does not answer`), sparesWrites);
+  }
+
+  /** Sends those who wait for a connection of a pool that stands still elsewhere. */
+  relieve(): void {
+    this.#connections.sendAway(new SentAway(`no connection of node "${this.name}" has become free`));
   }
 
   /** Asks on a data connection where the server behind that very connection stands; `undefined` when it tells no position. */
@@ -226,63 +288,12 @@ export class Node implements Candidate {
     return observationFrom(rows[0] as ProbeRow, identity, sentAt, this.#shownTimeline, assumeSynchronousCommit);
   }
 
-  /** Makes a primary flush its log up to `lsn` if it has not. At most one in 5 ms, whoever asks. */
-  async nudge(lsn: Lsn): Promise<void> {
-    const version = this.#observation?.identity.version;
-    const now = performance.now();
-    if (version === undefined || now - this.#nudgedAt < 5) return;
-    this.#nudgedAt = now;
-    const { rows } = await this.#control.query(nudge(formatLsn(lsn), version));
-    this.nudgeCount += rows.length;
-  }
-
-  /** Which transactions the server shows. Rejects when it does not say. */
-  async snapshot(): Promise<TransactionSnapshot> {
-    const { rows } = await this.#control.holding(this.#control.query<{ next: string; unfinished: string[] }>(SNAPSHOT));
-    const [{ next, unfinished } = { next: '0', unfinished: [] }] = rows;
-    return { next: BigInt(next), unfinished };
-  }
-
-  /** Those of the given transactions that this replica shows as committed. Rejects when it does not say. */
-  async committedAmong(xids: readonly string[]): Promise<string[]> {
-    const { rows } = await this.#control.holding(this.#control.query<{ xid: string }>(COMMITTED_AMONG, [xids]));
-    return rows.map(({ xid }) => xid);
-  }
-
-  /** Asks the server to stop what that backend is running; it may have ended by itself. */
-  cancel(pid: number): void {
-    this.#control.query(CANCEL_BACKEND, [pid]).catch(() => undefined);
-  }
-
-  /** Whether the backend with that process id still exists. Rejects when the server does not say. */
-  async hasBackend(pid: number): Promise<boolean> {
-    const { rows } = await this.#control.query(BACKEND_ALIVE, [pid]);
-    return rows.length > 0;
-  }
-
-  /** Ends what the library opened; a pool that was handed in stays open. */
+  /** Ends what the library opened; a pool that was handed in stays open. A server that hangs answers no goodbye and gets none. */
   async close(): Promise<void> {
+    const impatient = setTimeout(() => this.#ownsPool && this.abandon(false), this.#settings.hangMillis);
     await Promise.all([this.#control.close(), this.#ownsPool && !this.pool.ending ? this.pool.end() : undefined]);
-    this.pool.removeListener('error', this.#onIdleError);
-    this.#connections.clear();
-  }
-
-  async #introduce(client: PoolClient): Promise<DataConnection> {
-    // pg-pool stops listening while a client is checked out, and an error that nobody hears kills the process.
-    client.on('error', this.#onIdleError);
-    client.once('end', () => this.#connections.delete(client));
-    this.#connections.set(client, undefined);
-    try {
-      await this.#settings.onConnect?.(client, { name: this.name, role: this.role });
-      const { rows } = await client.query<IdentityRow>(IDENTITY);
-      const connection = { client, identity: identityFrom(rows[0] as IdentityRow) };
-      this.#connections.set(client, connection);
-
-      return connection;
-    } catch (error) {
-      client.release(true);
-      throw error;
-    }
+    clearTimeout(impatient);
+    this.#connections.close();
   }
 
   #ask(): Promise<void> {
@@ -297,14 +308,18 @@ export class Node implements Candidate {
   async #probe(): Promise<void> {
     try {
       const sentAt = performance.now();
-      const { rows, identity } = await this.#control.query<ProbeRow>(this.#probeText);
+      const { rows, identity, tookMillis } = await this.#control.query<ProbeRow>(this.#probeText);
+      this.probeLatency.add(tookMillis);
       const row = rows[0] as ProbeRow;
       if (row.in_recovery) await this.#learnTimeline();
       const { assumeSynchronousCommit } = this.#settings;
       this.#record(observationFrom(row, identity, sentAt, this.#shownTimeline, assumeSynchronousCommit));
     } catch (error) {
+      this.wasAsked = true;
       this.#lastError = error;
-      this.void(error instanceof Error ? error.message : 'no answer');
+      const cause = error instanceof Error ? error.message : 'no answer';
+      if (this.isCrowded) this.void(cause);
+      else this.failed(cause);
       throw error;
     }
   }
@@ -318,16 +333,20 @@ export class Node implements Candidate {
   }
 
   #record(observation: Observation | undefined): void {
+    this.wasAsked = true;
     // What was asked before a connection was lost may have been answered by the server's earlier life.
     if (observation !== undefined && observation.sentAt <= this.#voidedAt) return;
     this.#observation = observation;
+    this.#lastError = undefined;
     this.hasAnswered = true;
     this.#freshIn = -1;
-    if (this.role === 'primary' && observation !== undefined && !observation.inRecovery) {
-      const { sentAt, timeline, lsn, forkLsn, identity } = observation;
-      this.#trail.add({ sentAt, timeline, lsn, forkLsn, clusterId: identity.clusterId, startedAt: identity.startedAt });
-    }
-    this.judge('it answered');
+    if (observation !== undefined) this.#recognise(observation.identity.server);
     this.#listener.observed(this);
+    this.judge('it answered');
+  }
+
+  #recognise(server: string): void {
+    if (this.#server !== undefined && this.#server !== server) this.#ejection.restarted(performance.now());
+    this.#server = server;
   }
 }

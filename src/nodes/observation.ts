@@ -92,6 +92,7 @@ export function observationFrom(
 export function replayedLsn(observation: Observation | undefined, trail: PrimaryTrail): Lsn | undefined {
   if (observation === undefined || !observation.inRecovery || observation.identity.clusterId !== trail.clusterId)
     return undefined;
+  if (trail.isAmbiguous) return undefined;
   // After a failover a replica may have replayed past the fork on the old timeline. On the first one nothing can have diverged.
   const { timeline } = trail.history;
   return timeline === 1 || observation.timeline === timeline ? observation.lsn : undefined;

@@ -17,6 +17,11 @@ export function ranked<N extends Weighted>(nodes: readonly N[], key: string): N[
     .map(({ node }) => node);
 }
 
+/** A place of the key between 0 and 1 that says nothing about its nodes: which part of the keys a node takes that may not take all yet. */
+export function keyFraction(key: string): number {
+  return hash(key) / 2 ** 32;
+}
+
 /** Higher is better: −weight / ln(u) with u uniform in (0, 1) shares the keys in proportion to the weights. */
 function score({ name, weight }: Weighted, key: string): number {
   const uniform = (hash(`${key}\u0000${name}`) + 0.5) / 2 ** 32;

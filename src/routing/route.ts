@@ -9,6 +9,12 @@ import type { Lsn } from '../freshness/lsn.js';
 export interface Candidate {
   /** Its share of the work beside the others', above 0. */
   readonly weight: number;
+  /** The part of its weight that it may carry, above 0 and up to 1. */
+  readonly share: number;
+  /** Out of rotation: it answers only when no other replica is to be had. */
+  readonly isEjected: boolean;
+  /** Its pool stands still: it answers only when no other replica qualifies. */
+  readonly isStalled: boolean;
   /** Statements under way on it, from this process. */
   readonly inFlight: number;
   /** How far it has replayed the primary's history; `undefined` while that is not proven. */
@@ -35,23 +41,30 @@ export function chooseReplica<C extends Candidate>(
 ): C | Shortfall {
   let chosen: C | undefined;
   let load = Number.POSITIVE_INFINITY;
-  let shortfall: Shortfall = 'no-candidate';
+  let ejected: C | undefined;
+  let stalled: C | undefined;
+  let shortfall: Shortfall | undefined;
   const count = candidates.length;
   for (let i = 0; i < count; i++) {
     const candidate = candidates[(i + turn) % count] as C;
     const { lsn } = candidate;
     if (lsn === undefined || except?.has(candidate)) continue;
-    if (lsn < floor) {
-      if (shortfall === 'no-candidate') shortfall = 'behind-floor';
-    } else if (candidate.freshAsOf < freshSince) {
-      shortfall = 'too-stale';
+    const isFresh = lsn >= floor && candidate.freshAsOf >= freshSince;
+    if (candidate.isEjected) {
+      if (isFresh) ejected = candidate;
+    } else if (!isFresh) {
+      if (lsn >= floor) shortfall = 'too-stale';
+      else shortfall ??= 'behind-floor';
+    } else if (candidate.isStalled) {
+      stalled = candidate;
     } else {
-      const itsLoad = (candidate.inFlight + 1) / candidate.weight;
+      const itsLoad = (candidate.inFlight + 1) / (candidate.weight * candidate.share);
       if (itsLoad < load) {
         chosen = candidate;
         load = itsLoad;
       }
     }
   }
-  return chosen ?? shortfall;
+  // One that is ejected is better than none, and no better than one that has only to catch up.
+  return chosen ?? stalled ?? shortfall ?? ejected ?? 'no-candidate';
 }

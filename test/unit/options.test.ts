@@ -37,6 +37,13 @@ describe('the options of createCluster', () => {
       { primary: url, replicas: [{ name: 'primary', connectionString: url }] },
       /two nodes are named "primary"/,
     ],
+    ['labels beside nodes', { primary: url, nodes: [url] }, /either nodes or primary and replicas/],
+    ['no nodes at all', { nodes: [] }, /nodes/],
+    ['a URL without a host', 'postgres://app:s3cret@/shop', /expected postgres:.*got text that is none/],
+    ['a URL with an empty host', 'postgres://app:s3cret@h1,,h3/shop', /before and after each comma/],
+    ['another kind of URL', 'mysql://app:s3cret@h1/shop', /expected postgres:/],
+    ['a budget of nothing', { primary: url, primaryReadBudget: 0 }, /primaryReadBudget/],
+    ['a policy that does not exist', { primary: url, onTwoPrimaries: 'both' }, /onTwoPrimaries/],
     ['a pool that is none', { primary: { pool: {} } }, /primary\.pool/],
   ])('refuse %s, and name it', (_, options, message) => {
     const error = refusal(options);
@@ -55,14 +62,37 @@ describe('the options of createCluster', () => {
   it('give pg its own options untouched, functions and all', () => {
     const password = () => 'late';
     const ssl = { rejectUnauthorized: true };
-    const { primary } = settingsFrom({
+    const {
+      nodes: [primary],
+    } = settingsFrom({
       primary: { host: 'h', password, ssl, statement_timeout: 7, max: 3, name: 'main' },
     });
+    if (primary === undefined) throw new Error('no node');
     expect(primary.name).toBe('main');
     expect(primary.pool.options).toMatchObject({ host: 'h', statement_timeout: 7, max: 3 });
     expect(primary.pool.options.ssl).toBe(ssl);
     expect((primary.pool.options as { password?: unknown }).password).toBe(password);
     expect(primary.pool.options).not.toHaveProperty('name');
+  });
+
+  it('take a URL that names all servers, each with what else stands in it', () => {
+    const { nodes } = settingsFrom('postgres://app:s%2Cc@h1,h2:5433,[::1]:5434/shop?application_name=web');
+    expect(nodes.map(({ name, role }) => [name, role])).toEqual([
+      ['h1', 'primary'],
+      ['h2', 'replica'],
+      ['[::1]', 'replica'],
+    ]);
+    expect(
+      nodes
+        .map(({ pool }) => new pg.Client(pool.options))
+        .map(({ host, port, user, database }) => [host, port, user, database]),
+    ).toEqual([
+      ['h1', 5432, 'app', 'shop'],
+      ['h2', 5433, 'app', 'shop'],
+      ['::1', 5434, 'app', 'shop'],
+    ]);
+    const twins = settingsFrom('postgres://app@h:1,h:2/shop').nodes;
+    expect(twins.map(({ name }) => name)).toEqual(['h:1', 'h:2']);
   });
 
   it('come back frozen, with every default', () => {
@@ -74,7 +104,7 @@ describe('the options of createCluster', () => {
       probeMillis: 250,
       idleProbeMillis: 1_000,
     });
-    expect(settings.replicas[0]).toMatchObject({ name: 'r1', weight: 1, ownsPool: true });
+    expect(settings.nodes[1]).toMatchObject({ name: 'r1', weight: 1, ownsPool: true });
     expect(Object.isFrozen(settings)).toBe(true);
   });
 });

@@ -7,6 +7,9 @@ const replica = (lsn: bigint | undefined, over: Partial<Candidate> = {}): Candid
   inFlight: 0,
   lsn,
   freshAsOf: 100,
+  share: 1,
+  isEjected: false,
+  isStalled: false,
   ...over,
 });
 
@@ -15,6 +18,9 @@ const candidate = fc.record({
   inFlight: fc.nat(50),
   lsn: fc.option(fc.bigInt({ min: 0n, max: 20n }), { nil: undefined }),
   freshAsOf: fc.integer({ min: 0, max: 20 }),
+  share: fc.double({ min: 0.1, max: 1, noNaN: true }),
+  isEjected: fc.boolean(),
+  isStalled: fc.boolean(),
 });
 
 describe('choosing a replica', () => {
@@ -41,7 +47,26 @@ describe('choosing a replica', () => {
     expect(chooseReplica(nodes, 10n, 50, 0)).toBe(why);
   });
 
-  it('never takes one that is unproven, behind the floor, too old or excluded, and always one that qualifies', () => {
+  it('gives one on probation its share, and no more', () => {
+    const [back, other] = [replica(1n, { share: 0.25 }), replica(1n, { inFlight: 2 })];
+    expect(chooseReplica([back, other], 0n, 0, 0)).toBe(other);
+    expect(chooseReplica([back, replica(1n, { inFlight: 4 })], 0n, 0, 0)).toBe(back);
+  });
+
+  it('takes one that is ejected only when no other is to be had, not when another has only to catch up', () => {
+    const out = replica(9n, { isEjected: true });
+    expect(chooseReplica([out, replica(9n, { inFlight: 90 })], 9n, 0, 0)).not.toBe(out);
+    expect(chooseReplica([out, replica(1n)], 9n, 0, 0)).toBe('behind-floor');
+    expect(chooseReplica([out, replica(undefined)], 9n, 0, 0)).toBe(out);
+  });
+
+  it('takes one whose pool stands still when no other qualifies', () => {
+    const full = replica(9n, { isStalled: true });
+    expect(chooseReplica([full, replica(9n, { inFlight: 90 })], 9n, 0, 0)).not.toBe(full);
+    expect(chooseReplica([full, replica(1n)], 9n, 0, 0)).toBe(full);
+  });
+
+  it('never takes one that is unproven, behind the floor, too old or excluded, nor one that is ejected beside a live one', () => {
     fc.assert(
       fc.property(
         fc.array(candidate, { maxLength: 8 }),
@@ -54,9 +79,11 @@ describe('choosing a replica', () => {
           const qualifying = nodes.filter(
             (n) => n.lsn !== undefined && n.lsn >= floor && n.freshAsOf >= since && !except.has(n),
           );
+          const isLive = nodes.some((n) => n.lsn !== undefined && !n.isEjected && !except.has(n));
+          const allowed = qualifying.filter((n) => !n.isEjected || !isLive);
           const chosen = chooseReplica(nodes, floor, since, turn, except);
-          if (qualifying.length === 0) return typeof chosen === 'string';
-          return typeof chosen === 'object' && qualifying.includes(chosen);
+          if (allowed.length === 0) return typeof chosen === 'string';
+          return typeof chosen === 'object' && allowed.includes(chosen);
         },
       ),
     );

@@ -1,0 +1,163 @@
+/**
+ * A node's pool as the library uses it: who answers on each connection, who waits for one, and how both are let go when the server behind
+ * it hangs or its pool stands still: the pool itself would let them wait for ever.
+ */
+import type { Pool, PoolClient } from 'pg';
+import { dropSocket } from './control-connection.js';
+import { type Identity, type IdentityRow, identityFrom } from './observation.js';
+import { IDENTITY } from './statements.js';
+
+/** A connection checked out of a node's pool, and who answers on it. */
+export interface DataConnection {
+  readonly client: PoolClient;
+  readonly identity: Identity;
+  /** Whether what runs on it may write: such a statement is not cut off as long as its server may still answer. */
+  mayWrite: boolean;
+}
+
+interface Waiter {
+  readonly reject: (error: Error) => void;
+  /** Where it stands in the queue: every statement passes through, so nothing is searched or hashed. */
+  place: number;
+  isSentAway: boolean;
+}
+
+/** Why somebody who waited for a connection got none: nothing was sent, and nothing new is known of the server. */
+export class SentAway extends Error {}
+
+/** What the node that owns the connections adds. */
+export interface ConnectionHooks {
+  /** Before a new connection's first statement. */
+  readonly setUp: (client: PoolClient) => void | Promise<void>;
+  /** A connection broke while nobody was using it. */
+  readonly broke: (error: Error) => void;
+  /** The server pushed that it is no standby any more, or is one now. */
+  readonly changedRole: () => void;
+}
+
+/** A full pool that hands out nothing for so long stands still. */
+const STALL_MILLIS = 100;
+
+export class DataConnections {
+  readonly #pool: Pool;
+  readonly #hooks: ConnectionHooks;
+  readonly #known = new Map<PoolClient, DataConnection | undefined>();
+  readonly #waiters: Waiter[] = [];
+  #servedCount = 0;
+  #servedBefore = 0;
+  #movedAt = performance.now();
+  #isStalled = false;
+
+  constructor(pool: Pool, hooks: ConnectionHooks) {
+    this.#pool = pool;
+    this.#hooks = hooks;
+    // pg kills the process when an idle connection breaks and nobody listens.
+    pool.on('error', hooks.broke);
+  }
+
+  /** Whether every connection is busy, and has been for a while: whoever joins the queue will wait. */
+  get isStalled(): boolean {
+    return this.#isStalled;
+  }
+
+  /**
+   * Takes a connection out of the pool, and knows who answers on it.
+   * @throws pg's error when there is none to be had, or why the one who waited was sent away
+   */
+  checkout(mayWrite: boolean): Promise<DataConnection> {
+    return new Promise((resolve, reject) => {
+      const waiter: Waiter = { reject, place: this.#waiters.length, isSentAway: false };
+      this.#waiters.push(waiter);
+      const settle = (connection: DataConnection): void => {
+        if (waiter.isSentAway) {
+          connection.client.release();
+          return;
+        }
+        this.#leave(waiter);
+        connection.mayWrite = mayWrite;
+        resolve(connection);
+      };
+      const fail = (error: unknown): void => {
+        if (!waiter.isSentAway) this.#leave(waiter);
+        reject(error);
+      };
+      this.#pool.connect((error, client) => {
+        this.#servedCount++;
+        if (client === undefined) {
+          fail(error);
+          return;
+        }
+        const connection = this.#known.get(client);
+        if (connection === undefined) this.#introduce(client).then(settle, fail);
+        else settle(connection);
+      });
+    });
+  }
+
+  /** Looks whether the pool stands still; called now and then. */
+  look(now: number): void {
+    const { totalCount, idleCount, options } = this.#pool;
+    const isFull = idleCount === 0 && totalCount >= (options?.max ?? Number.POSITIVE_INFINITY);
+    if (!isFull || this.#servedCount !== this.#servedBefore) {
+      this.#servedBefore = this.#servedCount;
+      this.#movedAt = now;
+    }
+    this.#isStalled = now - this.#movedAt >= STALL_MILLIS;
+  }
+
+  /** Sends everybody who waits for a connection elsewhere. */
+  sendAway(error: SentAway): void {
+    for (const waiter of this.#waiters.splice(0)) {
+      waiter.isSentAway = true;
+      waiter.reject(error);
+    }
+  }
+
+  /** Ends the connections of a server that hangs, so that whoever waits for it finds another. @param sparesWrites leaves those that may write */
+  abandon(error: SentAway, sparesWrites: boolean): void {
+    // Those that are still being opened are known to the pool alone.
+    const { _clients: all = [...this.#known.keys()] } = this.#pool as Pool & { _clients?: readonly PoolClient[] };
+    for (const client of all) {
+      if (!sparesWrites || this.#known.get(client)?.mayWrite !== true) dropSocket(client);
+    }
+    this.sendAway(error);
+  }
+
+  close(): void {
+    this.#pool.removeListener('error', this.#hooks.broke);
+    this.#known.clear();
+  }
+
+  async #introduce(client: PoolClient): Promise<DataConnection> {
+    // pg-pool stops listening while a client is checked out, and an error that nobody hears kills the process.
+    client.on('error', this.#hooks.broke);
+    client.once('end', () => this.#known.delete(client));
+    this.#known.set(client, undefined);
+    listenForRole(client, this.#hooks.changedRole);
+    try {
+      await this.#hooks.setUp(client);
+      const { rows } = await client.query<IdentityRow>(IDENTITY);
+      const connection = { client, identity: identityFrom(rows[0] as IdentityRow), mayWrite: false };
+      this.#known.set(client, connection);
+      return connection;
+    } catch (error) {
+      client.release(true);
+      throw error;
+    }
+  }
+
+  #leave(waiter: Waiter): void {
+    const last = this.#waiters.pop();
+    if (last === undefined || last === waiter) return;
+    this.#waiters[waiter.place] = last;
+    last.place = waiter.place;
+  }
+}
+
+/** PostgreSQL reports `in_hot_standby` by itself when it changes; pg keeps it to itself, and its native client does not tell. */
+function listenForRole(client: object, changed: () => void): void {
+  const { connection } = client as { connection?: { on?(event: string, listener: (message: unknown) => void): void } };
+  connection?.on?.('parameterStatus', (message) => {
+    if ((message as { parameterName?: string }).parameterName === 'in_hot_standby') changed();
+  });
+}

@@ -1,0 +1,145 @@
+/**
+ * Who takes writes: holds the election whenever something was heard or lost, keeps the primary's trail, and tells of every change. It asks nobody
+ * by itself.
+ */
+import { LadderError } from '../errors.js';
+import type { Publisher, TopologyEvent } from '../events.js';
+import type { PrimaryTrail } from '../freshness/primary-trail.js';
+import type { Settings } from '../options.js';
+import type { Node } from './node.js';
+import { elect, type Verdict } from './topology.js';
+
+/** Changes that `stats()` tells of. */
+const CHANGES_KEPT = 100;
+
+export class Leadership {
+  /** The latest changes, the oldest first. */
+  readonly changes: TopologyEvent[] = [];
+  readonly #nodes: readonly Node[];
+  readonly #trail: PrimaryTrail;
+  readonly #settings: Settings;
+  readonly #publisher: Publisher;
+  readonly #startedAt = performance.now();
+  #primary: Node;
+  #replicas: readonly Node[];
+  #verdict: Verdict<Node> = { is: 'open' };
+
+  constructor(nodes: readonly Node[], trail: PrimaryTrail, settings: Settings, publisher: Publisher) {
+    this.#nodes = nodes;
+    this.#trail = trail;
+    this.#settings = settings;
+    this.#publisher = publisher;
+    this.#primary = nodes.find((node) => node.role === 'primary') as Node;
+    this.#replicas = nodes.filter((node) => node !== this.#primary);
+  }
+
+  /** The server that takes writes, or the last one that did; the first guess before anybody has answered. */
+  get primary(): Node {
+    return this.#primary;
+  }
+
+  get replicas(): readonly Node[] {
+    return this.#replicas;
+  }
+
+  /** Whether the primary answers, and no other server can claim to be it. */
+  get isSettled(): boolean {
+    return this.#verdict.is === 'settled';
+  }
+
+  /** Whether a statement may try the primary: it answers, or could not be asked, so that only a try tells what is wrong. */
+  get canTry(): boolean {
+    const { hasAnswered, isCrowded } = this.#primary;
+    return this.isSettled || (this.#verdict.is === 'vacant' && (!hasAnswered || isCrowded));
+  }
+
+  /** Why no statement may go to the primary; `undefined` while one may. */
+  get vacancy(): LadderError | undefined {
+    if (this.#verdict.is === 'settled') return undefined;
+    if (this.#verdict.is === 'contested') {
+      const names = this.#verdict.between.map(({ name }) => `"${name}"`).join(' and ');
+      return new LadderError(
+        'LADDER_TWO_PRIMARIES',
+        `nodes ${names} both take writes, and which one is right cannot be told: nothing was sent. Stop or rebuild one of them`,
+      );
+    }
+    return new LadderError(
+      'LADDER_NO_PRIMARY',
+      'no node takes writes: nothing was sent. See cause for the last one that did, and stats() for all',
+      { cause: this.#primary.problem },
+    );
+  }
+
+  /** A node has answered. @returns whether everybody should be asked now, since what they said before belongs to a history that was not known yet */
+  heard(node: Node): boolean {
+    const times = this.#nodes.map(({ observation }) => observation?.sentAt ?? Number.NEGATIVE_INFINITY);
+    this.#trail.surveyedAt = Math.min(...times);
+    const isNew = this.#review();
+    if (node === this.#primary) this.#sample();
+    return isNew;
+  }
+
+  /** Nothing is known of a node any more. @returns whether everybody should be asked now: it was the primary, or is not, but another one is */
+  lost(node: Node): boolean {
+    this.#trail.surveyedAt = Number.NEGATIVE_INFINITY;
+    return this.#review() || node === this.#primary;
+  }
+
+  /** Holds the election. @returns whether a primary was found that was not there before */
+  #review(): boolean {
+    const { clusterId, history } = this.#trail;
+    const isOverdue = performance.now() - this.#startedAt > this.#settings.hangMillis;
+    const known = { primary: this.#primary, clusterId, timeline: history.timeline, isOverdue };
+    const before = this.#verdict;
+    this.#verdict = elect(this.#nodes, known, this.#settings.onTwoPrimaries);
+    if (this.#verdict.is === 'settled') {
+      if (this.#verdict.primary !== this.#primary) this.#follow(this.#verdict.primary);
+      else if (before.is === 'settled') return false;
+      else this.#found(before.is === 'open' ? 'found' : 'returned');
+      return true;
+    }
+    if (this.#verdict.is !== before.is && this.#verdict.is !== 'open') this.#changed(this.#verdict.is, this.#primary);
+    return false;
+  }
+
+  /** Another server is the primary: what was under way on the one before has no say any more. */
+  #follow(primary: Node): void {
+    const before = this.#primary;
+    const isFirst = this.#trail.clusterId === undefined;
+    this.#primary = primary;
+    this.#replicas = this.#nodes.filter((node) => node !== primary);
+    before.role = 'replica';
+    primary.role = 'primary';
+    this.#found(isFirst ? 'found' : 'promotion', before);
+    if (!isFirst && before.observation?.inRecovery !== true) before.abandon(false);
+  }
+
+  #found(change: 'found' | 'promotion' | 'returned', previous?: Node): void {
+    this.#sample();
+    this.#changed(change, previous);
+  }
+
+  /** Takes down where the primary stands. */
+  #sample(): void {
+    const { observation, name } = this.#primary;
+    if (!this.isSettled || observation === undefined) return;
+    const { sentAt, timeline, lsn, forkLsn, identity } = observation;
+    const { clusterId, startedAt } = identity;
+    this.#trail.add({ node: name, sentAt, timeline, lsn, forkLsn, clusterId, startedAt });
+    // A replica is what it is by the primary's history.
+    for (const replica of this.#replicas) replica.judge('the primary answered');
+  }
+
+  #changed(change: TopologyEvent['change'], previous: Node | undefined): void {
+    const event: TopologyEvent = {
+      change,
+      primary: this.isSettled ? this.#primary.name : undefined,
+      previous: previous?.name,
+      timeline: this.#trail.history.timeline,
+      at: Date.now(),
+    };
+    this.changes.push(event);
+    if (this.changes.length > CHANGES_KEPT) this.changes.shift();
+    if (this.#publisher.wants('topology')) this.#publisher.publish('topology', event);
+  }
+}
