@@ -40,7 +40,15 @@ async function benchRoute({ primary, replicas }: TestCluster): Promise<void> {
   const floor = new Floor();
   floor.wrote(performance.now(), fleet.trail.history.timeline);
   for (const node of fleet.nodes) await node.refresh();
-  const need = { floor, requirement: settings, target: undefined, partitionKey: undefined, trace: undefined };
+  const need = {
+    floor,
+    requirement: settings,
+    target: undefined,
+    partitionKey: undefined,
+    trace: undefined,
+    priority: 'normal' as const,
+    giveUpAt: Number.POSITIVE_INFINITY,
+  };
   const calls = 200_000;
   const micros: number[] = [];
   for (let round = 0; round <= plan.rounds; round++) {

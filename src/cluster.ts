@@ -7,12 +7,14 @@ import { deadlineOf, withAbort } from './execute/abort.js';
 import { commitPosition } from './execute/commit-position.js';
 import { connection } from './execute/connection.js';
 import { read } from './execute/read.js';
+import type { Rungs } from './execute/rungs.js';
 import { stream } from './execute/stream.js';
 import { type Transaction, transaction } from './execute/transaction.js';
 import { write } from './execute/write.js';
 import { Floor } from './freshness/floor.js';
 import { requirementOf } from './freshness/requirement.js';
 import { TokenCodec } from './freshness/token.js';
+import { FallbackBudget } from './isolation/fallback-budget.js';
 import { Fleet, type Need } from './nodes/fleet.js';
 import { type Explanation, explain } from './observe/explain.js';
 import { type ClusterStats, statsOf } from './observe/stats.js';
@@ -41,11 +43,12 @@ interface Context {
 }
 
 /**
- * Opens a cluster: one primary and its streaming replicas. Returns at once and connects in the background; until the servers
- * have answered, the primary serves the reads.
+ * Opens a cluster: one primary and its streaming replicas. Returns at once and connects in the background. Who is the primary, now and after a failover, is
+ * found out by asking the servers; until they have answered, statements wait for it, and until then for half a second at most.
+ * @param options or a URL that names all servers: `postgres://user:password@host1,host2:5433,host3/database`
  * @throws LadderError `LADDER_INVALID_OPTIONS`
  */
-export function createCluster(options: ClusterOptions): Cluster {
+export function createCluster(options: string | ClusterOptions): Cluster {
   return new Cluster(options);
 }
 
@@ -53,6 +56,7 @@ export function createCluster(options: ClusterOptions): Cluster {
 export class Cluster implements AsyncDisposable {
   readonly #settings: Settings;
   readonly #fleet: Fleet;
+  readonly #rungs: Rungs;
   readonly #tokens: TokenCodec;
   readonly #publisher = new Publisher();
   readonly #contexts = new AsyncLocalStorage<Context>();
@@ -64,9 +68,10 @@ export class Cluster implements AsyncDisposable {
   #onIdle: (() => void) | undefined;
   #closing: Promise<void> | undefined;
 
-  constructor(options: ClusterOptions) {
+  constructor(options: string | ClusterOptions) {
     this.#settings = settingsFrom(options);
     this.#fleet = new Fleet(this.#settings, this.#publisher);
+    this.#rungs = { fleet: this.#fleet, budget: new FallbackBudget(() => primaryReadBudget(this.#fleet)) };
     this.#tokens = new TokenCodec(this.#settings.secrets, this.#settings.tokenLifetimeMillis);
     this.#runner = this.#makeRunner();
     const scope = new SessionScope(this.#runner, undefined, {}, this.#settings);
@@ -134,7 +139,7 @@ export class Cluster implements AsyncDisposable {
       checkOptions('connection', options);
       return withAbort(options, (signal) =>
         connection(
-          this.#fleet,
+          this.#rungs,
           fn,
           this.#need(scope, { target: 'primary', ...options }, startedAt),
           scope.floor,
@@ -185,7 +190,7 @@ export class Cluster implements AsyncDisposable {
 
   /** What is known now: every node's state and position, where statements went and why. A snapshot that never changes. */
   stats(): ClusterStats {
-    return statsOf(this.#fleet);
+    return statsOf(this.#fleet, this.#rungs.budget);
   }
 
   /**
@@ -242,17 +247,18 @@ export class Cluster implements AsyncDisposable {
     return this.#counted((startedAt) => {
       checkQuery(query);
       if (options === undefined && joined === undefined) {
-        const { floor, requirement, partitionKey, trace } = scope;
-        const need = { floor, requirement, target: undefined, partitionKey, trace };
+        const { floor, requirement, partitionKey, trace, priority } = scope;
+        const giveUpAt = startedAt + this.#settings.primaryWaitMillis;
+        const need = { floor, requirement, target: undefined, partitionKey, trace, priority, giveUpAt };
         const isPlain = requirement.consistency === 'session';
         const statement = { query, values: values as unknown[] | undefined, signal: undefined };
-        return read<Row>(this.#fleet, statement, isPlain ? need : this.#need(scope, {}, startedAt), startedAt);
+        return read<Row>(this.#rungs, statement, isPlain ? need : this.#need(scope, {}, startedAt), startedAt);
       }
       if (options !== undefined) checkOptions('read', options);
       return withAbort(options ?? {}, (signal) => {
         const statement = { query, values: values as unknown[] | undefined, signal };
         if (joined === undefined)
-          return read<Row>(this.#fleet, statement, this.#need(scope, options ?? {}, startedAt), startedAt);
+          return read<Row>(this.#rungs, statement, this.#need(scope, options ?? {}, startedAt), startedAt);
         // What a replica's snapshot shows was settled when the transaction began; the primary's satisfies every wish.
         const settled = joined.isReadOnly ? ['consistency', 'maxStalenessMillis'] : [];
         rejectWithin('read', options, ['target', 'atLeast', ...settled]);
@@ -273,12 +279,13 @@ export class Cluster implements AsyncDisposable {
         throw new LadderError('LADDER_READ_ONLY_TRANSACTION', 'write was called within a transaction that is readOnly');
       }
       const statement = { query, values: values as unknown[] | undefined, signal: undefined };
+      const giveUpAt = startedAt + (options?.timeoutMillis ?? this.#settings.primaryWaitMillis);
       if (options === undefined && joined === undefined)
-        return write<Row>(this.#fleet, statement, scope.floor, startedAt);
+        return write<Row>(this.#fleet, statement, scope.floor, startedAt, giveUpAt);
       if (options !== undefined) checkOptions('write', options);
       return withAbort(options ?? {}, (signal) =>
         joined === undefined
-          ? write<Row>(this.#fleet, { ...statement, signal }, scope.floor, startedAt)
+          ? write<Row>(this.#fleet, { ...statement, signal }, scope.floor, startedAt, giveUpAt)
           : joined.run<Row>({ ...statement, signal }),
       );
     });
@@ -297,10 +304,10 @@ export class Cluster implements AsyncDisposable {
         rejectWithin('transaction', options, Object.keys(options));
         return joined.nest((inner) => enter(inner, async () => fn(joined.placement.connection.client)));
       }
-      const { consistency, maxStalenessMillis } = options;
-      const need = this.#need(scope, { consistency, maxStalenessMillis }, startedAt);
+      const { consistency, maxStalenessMillis, timeoutMillis } = options;
+      const need = this.#need(scope, { consistency, maxStalenessMillis, timeoutMillis }, startedAt);
       const target = { ...need, floor: options.readOnly === true ? need.floor : scope.floor };
-      return withAbort(options, (signal) => transaction(this.#fleet, { fn, options, need: target, enter, signal }));
+      return withAbort(options, (signal) => transaction(this.#rungs, { fn, options, need: target, enter, signal }));
     });
   }
 
@@ -319,7 +326,7 @@ export class Cluster implements AsyncDisposable {
         const { batchRows = 100 } = options;
         const { signal } = deadline;
         const need = this.#need(scope, options, startedAt);
-        yield* stream<Row>(this.#fleet, { text, values: values as unknown[] | undefined, batchRows, need, signal });
+        yield* stream<Row>(this.#rungs, { text, values: values as unknown[] | undefined, batchRows, need, signal });
       } finally {
         deadline.close();
       }
@@ -337,13 +344,21 @@ export class Cluster implements AsyncDisposable {
     if (atLeast !== undefined) this.#claim(floor, atLeast, scope.subject);
     // All that had been committed when the read began: only an answer of the primary to a later question covers it.
     if (requirement.consistency === 'strong') floor.wrote(startedAt, 0);
-    return { floor, requirement, target, partitionKey: options.partitionKey ?? scope.partitionKey, trace: scope.trace };
+    return {
+      floor,
+      requirement,
+      target,
+      partitionKey: options.partitionKey ?? scope.partitionKey,
+      trace: scope.trace,
+      priority: options.priority ?? scope.priority,
+      giveUpAt: startedAt + (options.timeoutMillis ?? this.#settings.primaryWaitMillis),
+    };
   }
 
   /** Lays a stranger's token on a floor; one that is refused is counted and otherwise absent. */
   #claim(floor: Floor, token: string, subject: string | undefined): void {
     const position = this.#tokens.decode(token, Date.now(), subject);
-    if (typeof position === 'string') this.#fleet.trail.refused[position]++;
+    if (typeof position === 'string') this.#fleet.trail.refuse(position);
     else floor.claim(position, performance.now());
   }
 
@@ -383,6 +398,11 @@ export class Cluster implements AsyncDisposable {
     if (names.includes(target.node)) return;
     throw invalidOptions(`read: target.node: expected one of ${names.join(', ')}, got "${target.node}"`);
   }
+}
+
+/** Half of what the primary's pool holds, so that writes find connections, and no less than 8. */
+function primaryReadBudget({ settings, primary }: Fleet): number {
+  return settings.primaryReadBudget ?? Math.max(8, Math.floor((primary.pool.options?.max ?? 10) / 2));
 }
 
 function checkQuery(query: unknown): void {

@@ -34,7 +34,9 @@ export async function catchUp(
   let found = look();
   if (except === undefined && isSettled(found)) return routeTo(fleet, found, 'gated');
   if (found === 'pending' || found === 'too-stale') {
-    await abortable(settledWithin(fleet.primary.refresh(), hangMillis), signal);
+    // A position on a timeline that nobody has seen: any node may have been promoted.
+    const asked = need.floor.outruns(fleet.trail) ? fleet.nodes : fleet.leadership.canTry ? [fleet.primary] : [];
+    await abortable(settledWithin(Promise.allSettled(asked.map((node) => node.refresh())), hangMillis), signal);
     found = look();
     if (found === 'pending' || (except === undefined && isSettled(found))) return routeTo(fleet, found, 'gated');
   }
@@ -45,7 +47,8 @@ export async function catchUp(
 
   const nudging = setTimeout(() => void nudge(fleet, need), NUDGE_AFTER_MILLIS);
   try {
-    await abortable(fleet.monitor.until(open, fleet.settings.waitMillis), signal);
+    await fleet.monitor.until(open, fleet.settings.waitMillis, 'position', signal);
+    signal?.throwIfAborted();
   } finally {
     clearTimeout(nudging);
   }
@@ -68,7 +71,9 @@ async function nudge(fleet: Fleet, need: Need): Promise<void> {
   // A bound on staleness is met by the newest sample of the primary, a floor by itself.
   const stale = fleet.choose(need, performance.now()) === 'too-stale';
   const lsn = stale ? fleet.trail.highest : need.floor.resolve(fleet.trail);
-  if (typeof lsn !== 'string') await fleet.primary.nudge(lsn).catch(() => undefined);
+  const { observation, questions } = fleet.primary;
+  if (typeof lsn === 'string' || observation === undefined) return;
+  await questions.nudge(lsn, observation.identity.version).catch(() => undefined);
 }
 
 /** Whether looking or waiting longer changes nothing: found, or out of reach. */

@@ -26,17 +26,17 @@ async function shownByPrimary(
   replica: Node,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const asked = Promise.all([replica.snapshot(), primary.snapshot()]);
+  const asked = Promise.all([replica.questions.snapshot(), primary.questions.snapshot()]);
   const [shown, first] = await abortable(asked, signal);
   let latest = first;
   // Listed are only transactions below the newest finished one; whatever lies above that is told by the number alone.
   const ahead = new Set(
-    latest.unfinished.length === 0 ? [] : await abortable(replica.committedAmong(latest.unfinished), signal),
+    latest.unfinished.length === 0 ? [] : await abortable(replica.questions.committedAmong(latest.unfinished), signal),
   );
   const giveUpAt = performance.now() + settings.waitMillis;
   while (latest.next < shown.next || latest.unfinished.some((xid) => ahead.has(xid))) {
     if (performance.now() > giveUpAt) return;
     await new Promise((resolve) => setTimeout(resolve, POLL_MILLIS));
-    latest = await abortable(primary.snapshot(), signal);
+    latest = await abortable(primary.questions.snapshot(), signal);
   }
 }

@@ -1,40 +1,39 @@
 /**
- * A read: placed, run, and run once more elsewhere when its replica is lost under it; never answered with something too old.
+ * A read: placed, run, and run once more elsewhere when its node is lost under it; never answered with something too old.
  */
 import type { QueryResult, QueryResultRow } from 'pg';
-import type { Fleet, Need } from '../nodes/fleet.js';
-import { type Attempts, left, type Placement, place } from './placement.js';
-import { isConnectionLoss, isRecoveryConflict } from './retry.js';
+import type { Need } from '../nodes/fleet.js';
+import type { Node } from '../nodes/node.js';
+import { place } from './place.js';
+import { left } from './placement.js';
+import { lostAgain } from './rerun.js';
+import type { Rungs } from './rungs.js';
 import { giveBackAfter, run, type Statement } from './statement.js';
 
 /** @param startedAt our monotonic clock when the caller asked */
 export async function read<Row extends QueryResultRow>(
-  fleet: Fleet,
+  rungs: Rungs,
   statement: Statement,
   need: Need,
   startedAt: number,
 ): Promise<QueryResult<Row>> {
-  let attempts: Attempts | undefined;
+  const { fleet } = rungs;
+  const { signal } = statement;
+  let lostOn: ReadonlySet<Node> | undefined;
   for (;;) {
-    const placement = await place(fleet, need, startedAt, attempts, statement.signal);
+    const placement = await place(rungs, need, startedAt, lostOn, signal);
     try {
       const result = await run<Row>(placement, statement, fleet.publisher);
       placement.connection.client.release();
+      placement.node.succeeded();
       need.trace?.ended(placement.connection.identity.server, performance.now());
       return result;
     } catch (error) {
-      giveBackAfter(error, placement.connection, statement.signal);
-      if (attempts !== undefined || statement.signal?.aborted === true || !isLostUnder(placement, error)) throw error;
-      attempts = { tried: new Set([placement.node]), wasLost: true };
+      giveBackAfter(error, placement, signal);
+      lostOn = await lostAgain(fleet, placement, error, lostOn, signal);
+      if (lostOn === undefined) throw error;
     } finally {
       left(placement);
     }
   }
-}
-
-/** Whether a replica went away under a read, so that another node may answer it: once, lest a statement that brings servers down be carried on. */
-export function isLostUnder({ node }: Placement, error: unknown): boolean {
-  const isLoss = isConnectionLoss(error);
-  if (isLoss) node.void('a connection was lost under a read');
-  return node.role === 'replica' && (isLoss || isRecoveryConflict(error));
 }

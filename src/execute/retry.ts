@@ -1,4 +1,5 @@
 /** What an error says about the connection and the server it came from. Pure. */
+import { SentAway } from '../nodes/data-connections.js';
 
 /** SQLSTATEs with which a server takes its connection away: shutdowns, crashes, timeouts of the session, broken connections. */
 const LOST_STATES = new Set([
@@ -35,6 +36,11 @@ export function isConnectionLoss(error: unknown): boolean {
   const code = codeOf(error);
   if (code !== undefined) return LOST_STATES.has(code) || isSystemCode(code);
   return error instanceof Error && LOST_MESSAGES.test(error.message);
+}
+
+/** Whether a connection could not be had because the server is gone, or hangs: another one may take its place. */
+export function isGone(error: unknown): boolean {
+  return error instanceof SentAway || isConnectionLoss(error);
 }
 
 /** Whether replay had to cancel the statement: on a replica, 40001 means nothing else for a single read. */

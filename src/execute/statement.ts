@@ -1,7 +1,7 @@
 /** Runs one statement on one connection: counted, timed for whoever listens, and the connection given back or thrown away. */
 import type { QueryConfig, QueryResult, QueryResultRow } from 'pg';
 import type { Publisher } from '../events.js';
-import type { DataConnection } from '../nodes/data-connection.js';
+import type { DataConnection } from '../nodes/data-connections.js';
 import type { Node } from '../nodes/node.js';
 import { codeOf, isServerError } from './retry.js';
 
@@ -13,15 +13,22 @@ export interface Statement {
   readonly signal: AbortSignal | undefined;
 }
 
+/** The first statements are all timed, and later every eighth: enough for percentiles, and nothing beside the statement itself. */
+const TIMED_ALL = 64;
+const TIMED_MASK = 7;
+
 interface Place {
   readonly node: Node;
   readonly connection: DataConnection;
 }
 
 /** Gives a connection back after a statement that failed: for further use only when nothing can be left on it. */
-export function giveBackAfter(error: unknown, { client }: DataConnection, signal: AbortSignal | undefined): void {
+export function giveBackAfter(error: unknown, { node, connection }: Place, signal: AbortSignal | undefined): void {
+  const { client } = connection;
+  const isAnswered = isServerError(error);
+  if (isAnswered) node.succeeded();
   // A text of several statements can fail inside a transaction that it began.
-  client.release(signal?.aborted === true || !(isServerError(error) && isIdle(client)));
+  client.release(signal?.aborted === true || !(isAnswered && isIdle(client)));
 }
 
 /** Runs it; the connection stays the caller's. @throws pg's error, or the reason of `statement.signal` */
@@ -31,23 +38,27 @@ export function run<Row extends QueryResultRow>(
   publisher: Publisher,
 ): Promise<QueryResult<Row>> {
   const { client, identity } = connection;
-  node.statementCount++;
   const isHeard = publisher.wants('query');
-  const startedAt = isHeard ? performance.now() : 0;
+  const isTimed = isHeard || node.statementCount < TIMED_ALL || (node.statementCount & TIMED_MASK) === 0;
+  node.statementCount++;
+  const startedAt = isTimed ? performance.now() : 0;
   const running = client.query<Row>(query, values);
-  const settled = signal === undefined ? running : cancellable(running, signal, () => node.cancel(identity.pid));
-  return isHeard ? told(settled, node, startedAt, publisher) : settled;
+  const settled =
+    signal === undefined ? running : cancellable(running, signal, () => node.questions.cancel(identity.pid));
+  if (!isTimed) return settled;
+  return timed(settled, node, startedAt, isHeard ? publisher : undefined);
 }
 
-async function told<Row extends QueryResultRow>(
+async function timed<Row extends QueryResultRow>(
   running: Promise<QueryResult<Row>>,
   node: Node,
   startedAt: number,
-  publisher: Publisher,
+  publisher: Publisher | undefined,
 ): Promise<QueryResult<Row>> {
   const tell = (rowCount: number | null, errorCode: string | undefined): void => {
     const durationMillis = performance.now() - startedAt;
-    publisher.publish('query', { node: node.name, role: node.role, durationMillis, rowCount, errorCode });
+    node.statementLatency.add(durationMillis);
+    publisher?.publish('query', { node: node.name, role: node.role, durationMillis, rowCount, errorCode });
   };
   try {
     const result = await running;

@@ -1,9 +1,12 @@
 /** Rows one after the other, placed like a read. Run again elsewhere only while no row has been handed out. */
 
 import { invalidOptions } from '../errors.js';
-import type { Fleet, Need } from '../nodes/fleet.js';
-import { type Attempts, left, type Placement, place } from './placement.js';
-import { isLostUnder } from './read.js';
+import type { Need } from '../nodes/fleet.js';
+import type { Node } from '../nodes/node.js';
+import { place } from './place.js';
+import { left, type Placement } from './placement.js';
+import { lostAgain } from './rerun.js';
+import type { Rungs } from './rungs.js';
 
 /** What we need of pg-query-stream. */
 type QueryStreamClass = new (
@@ -22,15 +25,15 @@ export interface StreamRequest {
 }
 
 export async function* stream<Row>(
-  fleet: Fleet,
+  rungs: Rungs,
   { text, values, batchRows, need, signal }: StreamRequest,
 ): AsyncGenerator<Row, void, void> {
   const QueryStream = await load();
-  let attempts: Attempts | undefined;
+  let lostOn: ReadonlySet<Node> | undefined;
   for (;;) {
-    const placement = await place(fleet, need, performance.now(), attempts, signal);
+    const placement = await place(rungs, need, performance.now(), lostOn, signal);
     const { client, identity } = placement.connection;
-    const cancel = (): void => placement.node.cancel(identity.pid);
+    const cancel = (): void => placement.node.questions.cancel(identity.pid);
     signal?.addEventListener('abort', cancel, { once: true });
     let hasRows = false;
     let isWhole = false;
@@ -45,8 +48,9 @@ export async function* stream<Row>(
       return;
     } catch (error) {
       signal?.throwIfAborted();
-      if (hasRows || attempts !== undefined || !isLostUnder(placement, error)) throw error;
-      attempts = { tried: new Set([placement.node]), wasLost: true };
+      if (hasRows) throw error;
+      lostOn = await lostAgain(rungs.fleet, placement, error, lostOn, signal);
+      if (lostOn === undefined) throw error;
     } finally {
       signal?.removeEventListener('abort', cancel);
       // A stream that was left early has rows under way: its connection serves nobody else.

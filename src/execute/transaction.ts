@@ -5,13 +5,17 @@
 import type { PoolClient, QueryResult, QueryResultRow } from 'pg';
 import { LadderError } from '../errors.js';
 import type { Fleet, Need } from '../nodes/fleet.js';
+import type { Node } from '../nodes/node.js';
 import type { TransactionOptions } from '../options.js';
 import { abortable } from './abort.js';
-import { type Attempts, left, onPrimary, type Placement, place } from './placement.js';
-import { isLostUnder } from './read.js';
+import { place } from './place.js';
+import { left, type Placement } from './placement.js';
+import { onPrimary } from './primary.js';
+import { lostAgain } from './rerun.js';
 import { codeOf, isServerError } from './retry.js';
+import type { Rungs } from './rungs.js';
 import { run, type Statement } from './statement.js';
-import { placeWrite, writeError, wrote } from './write.js';
+import { writeError, wrote } from './write.js';
 
 /** SQLSTATEs after which the very same transaction may succeed. */
 const TRANSIENT_STATES = new Set(['40001', '40P01']);
@@ -107,11 +111,11 @@ export interface TransactionRequest<T> {
   readonly signal: AbortSignal | undefined;
 }
 
-export async function transaction<T>(fleet: Fleet, request: TransactionRequest<T>): Promise<T> {
+export async function transaction<T>(rungs: Rungs, request: TransactionRequest<T>): Promise<T> {
   const { options, signal } = request;
   for (let attempt = 0; ; attempt++) {
     try {
-      return await once(fleet, request);
+      return await once(rungs, request);
     } catch (error) {
       const isTransient = TRANSIENT_STATES.has(codeOf(error) ?? '');
       if (!isTransient || attempt >= (options.retries ?? 0) || signal?.aborted === true) throw error;
@@ -121,11 +125,12 @@ export async function transaction<T>(fleet: Fleet, request: TransactionRequest<T
   }
 }
 
-async function once<T>(fleet: Fleet, request: TransactionRequest<T>): Promise<T> {
+async function once<T>(rungs: Rungs, request: TransactionRequest<T>): Promise<T> {
   const { fn, options, need, enter, signal } = request;
+  const { fleet } = rungs;
   const isReadOnly = options.readOnly === true;
+  const placement = await begin(rungs, request);
   const { timeline } = fleet.trail.history;
-  const placement = await begin(fleet, request);
   const { client, identity } = placement.connection;
   const current = new Transaction(fleet, placement, isReadOnly);
   let isOver = false;
@@ -142,7 +147,7 @@ async function once<T>(fleet: Fleet, request: TransactionRequest<T>): Promise<T>
       result = await abortable(body(), signal);
     } catch (error) {
       // Given up, `fn` may still be at work: its connection must not serve anybody else.
-      if (signal?.aborted === true) placement.node.cancel(identity.pid);
+      if (signal?.aborted === true) placement.node.questions.cancel(identity.pid);
       else isOver = await rollback(client);
       throw error;
     }
@@ -159,41 +164,41 @@ async function once<T>(fleet: Fleet, request: TransactionRequest<T>): Promise<T>
     client.release(!isOver);
     left(placement);
     if (isReadOnly) need.trace?.ended(identity.server, performance.now());
-    else wrote(fleet, need.floor, timeline);
+    else wrote(fleet, placement, need.floor, timeline);
   }
 }
 
 /** A connection on which the transaction has begun. */
-async function begin<T>(fleet: Fleet, { options, need, signal }: TransactionRequest<T>): Promise<Placement> {
+async function begin<T>(rungs: Rungs, { options, need, signal }: TransactionRequest<T>): Promise<Placement> {
   const { isolation, readOnly } = options;
   const text = `begin${isolation === undefined ? '' : ` isolation level ${isolation}`}${readOnly === true ? ' read only' : ''}`;
-  let attempts: Attempts | undefined;
+  let lostOn: ReadonlySet<Node> | undefined;
   for (;;) {
-    const placement = await placeTransaction(fleet, options, need, attempts, signal);
+    const placement = await placeTransaction(rungs, options, need, lostOn, signal);
     try {
       await abortable(placement.connection.client.query(text), signal);
       return placement;
     } catch (error) {
       placement.connection.client.release(true);
       left(placement);
-      if (attempts !== undefined || !isLostUnder(placement, error)) throw error;
-      attempts = { tried: new Set([placement.node]), wasLost: true };
+      lostOn = await lostAgain(rungs.fleet, placement, error, lostOn, signal);
+      if (lostOn === undefined) throw error;
     }
   }
 }
 
 function placeTransaction(
-  fleet: Fleet,
+  rungs: Rungs,
   { readOnly, isolation }: TransactionOptions,
   need: Need,
-  attempts: Attempts | undefined,
+  lostOn: ReadonlySet<Node> | undefined,
   signal: AbortSignal | undefined,
 ): Promise<Placement> {
   const startedAt = performance.now();
-  if (readOnly !== true) return placeWrite(fleet, 'transaction', startedAt, signal);
-  // A standby refuses it: only the primary knows which transactions it must not contradict.
-  if (isolation === 'serializable') return onPrimary(fleet, 'transaction', startedAt, signal);
-  return place(fleet, need, startedAt, attempts, signal);
+  // A standby refuses serializable: only the primary knows which transactions it must not contradict.
+  if (readOnly === true && isolation !== 'serializable') return place(rungs, need, startedAt, lostOn, signal);
+  const mayWrite = readOnly !== true;
+  return onPrimary(rungs.fleet, { reason: 'transaction', mayWrite, startedAt, giveUpAt: need.giveUpAt, signal });
 }
 
 async function commit({ connection }: Placement, current: Transaction, signal: AbortSignal | undefined): Promise<void> {

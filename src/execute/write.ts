@@ -4,10 +4,11 @@
  */
 import type { QueryResult, QueryResultRow } from 'pg';
 import { LadderError } from '../errors.js';
-import type { Reason } from '../events.js';
 import type { Floor, UncertainWrite } from '../freshness/floor.js';
 import type { Fleet } from '../nodes/fleet.js';
-import { left, onPrimary, type Placement } from './placement.js';
+import type { Node } from '../nodes/node.js';
+import { left, type Placement } from './placement.js';
+import { onPrimary } from './primary.js';
 import { codeOf, isConnectionLoss } from './retry.js';
 import { giveBackAfter, run, type Statement } from './statement.js';
 
@@ -16,63 +17,66 @@ const SETTLE_POLL_CAP_MILLIS = 2_000;
 /** A replica's answer to a write; others come with "recovery" in the message, of whatever language. */
 const READ_ONLY_STATE = '25006';
 
+/** @param giveUpAt our monotonic clock when it stops waiting for a server that takes writes */
 export async function write<Row extends QueryResultRow>(
   fleet: Fleet,
   statement: Statement,
   floor: Floor,
   startedAt: number,
+  giveUpAt: number,
 ): Promise<QueryResult<Row>> {
-  const { timeline } = fleet.trail.history;
-  const placement = await placeWrite(fleet, 'write', startedAt, statement.signal);
-  try {
-    const result = await run<Row>(placement, statement, fleet.publisher);
-    placement.connection.client.release();
-    return result;
-  } catch (error) {
-    giveBackAfter(error, placement.connection, statement.signal);
-    throw writeError(fleet, placement, floor, error, statement.signal);
-  } finally {
-    left(placement);
-    wrote(fleet, floor, timeline);
+  const { signal } = statement;
+  for (;;) {
+    const placement = await onPrimary(fleet, { reason: 'write', mayWrite: true, startedAt, giveUpAt, signal });
+    const { timeline } = fleet.trail.history;
+    try {
+      const result = await run<Row>(placement, statement, fleet.publisher);
+      placement.connection.client.release();
+      return result;
+    } catch (error) {
+      giveBackAfter(error, placement, signal);
+      if (await wasRefused(placement, error, signal)) continue;
+      throw writeError(fleet, placement, floor, error, signal);
+    } finally {
+      left(placement);
+      wrote(fleet, placement, floor, timeline);
+    }
   }
 }
 
-/** @throws LadderError `LADDER_NOT_PRIMARY` when the server is known not to be the primary any more */
-export function placeWrite(
-  fleet: Fleet,
-  reason: Reason,
-  startedAt: number,
-  signal: AbortSignal | undefined,
-): Promise<Placement> {
-  const rival = fleet.rival();
-  if (rival !== undefined) return Promise.reject(notPrimary(fleet, `node "${rival}" has been promoted`));
-  return onPrimary(fleet, reason, startedAt, signal);
-}
-
 /** Something that may have committed has ended: also when it failed, since procedures and DO blocks commit on their way. */
-export function wrote(fleet: Fleet, floor: Floor, timeline: number): void {
+export function wrote(fleet: Fleet, { node }: Placement, floor: Floor, timeline: number): void {
   const now = performance.now();
   floor.wrote(now, timeline);
-  fleet.monitor.wrote(fleet.primary, now);
+  fleet.monitor.wrote(node, now);
+}
+
+/** Whether a server that has become a replica refused it: nothing can have happened there, and the primary is another one. */
+async function wasRefused({ node }: Placement, error: unknown, signal: AbortSignal | undefined): Promise<boolean> {
+  if (codeOf(error) !== READ_ONLY_STATE || signal?.aborted === true) return false;
+  await node.refresh().catch(() => undefined);
+  return node.observation?.inRecovery === true;
 }
 
 /** What to throw for a write that failed with `error`; keeps the session on the primary while it may still commit. */
 export function writeError(
   fleet: Fleet,
-  { connection }: Placement,
+  { node, connection }: Placement,
   floor: Floor,
   error: unknown,
   signal: AbortSignal | undefined,
 ): unknown {
-  if (codeOf(error) === READ_ONLY_STATE && fleet.primary.observation?.inRecovery === true) {
-    return notPrimary(fleet, 'it is a replica', error);
+  if (codeOf(error) === READ_ONLY_STATE && node.observation?.inRecovery === true) {
+    return new LadderError('LADDER_NOT_PRIMARY', `node "${node.name}" is a replica: nothing was written`, {
+      cause: error,
+    });
   }
   const wasAborted = signal?.aborted === true;
   if (!wasAborted && !isConnectionLoss(error)) return error;
-  if (!wasAborted) fleet.primary.void('a connection was lost under a write');
+  if (!wasAborted) node.failed('a connection was lost under a write');
   const uncertain: UncertainWrite = { settledAt: undefined };
   floor.hold(uncertain);
-  void settle(fleet, uncertain, connection.identity.pid);
+  void settle(fleet, node, connection.identity.server, uncertain, connection.identity.pid);
   return new LadderError(
     'LADDER_WRITE_OUTCOME_UNKNOWN',
     `${wasAborted ? 'it was given up' : 'the connection was lost'} before the primary answered: the write may have committed or not, ` +
@@ -81,20 +85,12 @@ export function writeError(
   );
 }
 
-function notPrimary(fleet: Fleet, why: string, cause?: unknown): LadderError {
-  return new LadderError(
-    'LADDER_NOT_PRIMARY',
-    `node "${fleet.primary.name}" is configured as the primary and is none: ${why}; nothing was written. ` +
-      'Point primary at the server that takes writes now',
-    { cause },
-  );
-}
-
-/** Waits until the backend of a write that was cut off is gone: until then it may still commit. */
-async function settle(fleet: Fleet, uncertain: UncertainWrite, pid: number): Promise<void> {
+/** Waits until the backend of a write that was cut off is gone, or has no say any more: until then it may still commit. */
+async function settle(fleet: Fleet, node: Node, server: string, uncertain: UncertainWrite, pid: number): Promise<void> {
   for (let pause = SETTLE_POLL_MILLIS; !fleet.isClosed; pause = Math.min(pause * 2, SETTLE_POLL_CAP_MILLIS)) {
-    const isAlive = await fleet.primary.hasBackend(pid).catch(() => true);
-    if (!isAlive) {
+    // What a deposed primary commits is in nobody's history.
+    const isDeposed = fleet.leadership.isSettled && fleet.primary !== node;
+    if (isDeposed || !(await node.questions.hasBackend(pid, server).catch(() => true))) {
       uncertain.settledAt = performance.now();
       return;
     }

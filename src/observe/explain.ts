@@ -1,8 +1,8 @@
 /** Where a read would go, and how each replica stands to it. Runs nothing and waits for nobody but the primary's position. */
-import type { Reason } from '../events.js';
+import type { NodeState, Reason } from '../events.js';
 import { formatLsn } from '../freshness/lsn.js';
 import type { Fleet, Need } from '../nodes/fleet.js';
-import { Node, type NodeState, type Role } from '../nodes/node.js';
+import { Node, type Role } from '../nodes/node.js';
 
 export interface Explanation {
   /** The node that would answer. */
@@ -45,7 +45,7 @@ function verdictOn(fleet: Fleet, replica: Node, need: Need, now: number): Replic
   const found = fleet.choose({ ...need, target: undefined }, now, others);
   return {
     name: replica.name,
-    state: replica.state,
+    state: replica.health.state,
     verdict: found instanceof Node ? 'fresh' : fleet.reasonFor(found),
     lsn: replica.lsn === undefined ? undefined : formatLsn(replica.lsn),
     stalenessMillis: Number.isFinite(replica.freshAsOf) ? now - replica.freshAsOf : undefined,

@@ -1,17 +1,22 @@
 /** A snapshot of a cluster for people and dashboards. */
-import type { Reason } from '../events.js';
+import type { NodeState, Reason, TopologyEvent } from '../events.js';
 import { formatLsn } from '../freshness/lsn.js';
 import type { RefusedPositions } from '../freshness/primary-trail.js';
+import type { FallbackBudget, FallbackStats } from '../isolation/fallback-budget.js';
 import type { Fleet } from '../nodes/fleet.js';
-import type { Node, NodeState, Role } from '../nodes/node.js';
+import type { Node, Role } from '../nodes/node.js';
 
 export interface NodeStats {
   readonly name: string;
   readonly role: Role;
-  /** `unknown`: it does not answer, or is not shown to follow the primary. `lagging`: staler than `maxLagMillis`. */
+  /** See {@link NodeEvent.state}. */
   readonly state: NodeState;
   /** What keeps statements of its role away from it, in a sentence; `undefined` when nothing does. */
   readonly problem: string | undefined;
+  /** Why it is out of rotation; `undefined` unless `state` is `ejected`. */
+  readonly ejectedFor: string | undefined;
+  /** How often it was taken out of rotation since the start. */
+  readonly ejectionCount: number;
   /** Where it was last seen, as PostgreSQL writes it (`16/B374D848`); `undefined` while unknown. */
   readonly lsn: string | undefined;
   /** A replica's proven bound on its age in milliseconds: it is at most that old. `undefined` while there is none, and on the primary. */
@@ -20,6 +25,10 @@ export interface NodeStats {
   readonly inFlight: number;
   /** Statements run on it since the start. */
   readonly statementCount: number;
+  /** Reads that were placed on it, as a share of all reads placed since the start, 0 to 1. */
+  readonly readShare: number;
+  /** How long its latest statements took, in milliseconds, from their sending to their answer; of a busy node every eighth is timed. `undefined` without one. */
+  readonly latencyMillis: { readonly p50: number; readonly p99: number } | undefined;
   readonly pool: { readonly totalCount: number; readonly idleCount: number; readonly waitingCount: number };
 }
 
@@ -33,34 +42,47 @@ export interface ClusterStats {
   readonly routes: Readonly<Record<Reason, number>>;
   /** Positions handed in and given up, by why. */
   readonly tokens: Readonly<RefusedPositions>;
+  /** Reads that no replica could serve, under the primary's budget. */
+  readonly fallback: Readonly<FallbackStats>;
+  /** The latest changes of who takes writes, at most 100, the oldest first. */
+  readonly topology: readonly TopologyEvent[];
   /** How often the primary was made to flush its log for a read that waited. */
   readonly nudgeCount: number;
 }
 
-export function statsOf({ trail, nodes, primary, routeCounts }: Fleet): ClusterStats {
+export function statsOf(fleet: Fleet, budget: FallbackBudget): ClusterStats {
+  const { trail, nodes, routeCounts, leadership } = fleet;
   const now = performance.now();
+  const readCount = nodes.reduce((sum, node) => sum + node.readCount, 0);
   return Object.freeze({
     clusterId: trail.clusterId,
     timeline: trail.history.timeline,
-    nodes: Object.freeze(nodes.map((node) => nodeStats(node, now))),
+    nodes: Object.freeze(nodes.map((node) => nodeStats(node, readCount, now))),
     routes: Object.freeze({ ...routeCounts }),
     tokens: Object.freeze({ ...trail.refused }),
-    nudgeCount: primary.nudgeCount,
+    fallback: Object.freeze(budget.stats),
+    topology: Object.freeze([...leadership.changes]),
+    nudgeCount: nodes.reduce((sum, node) => sum + node.questions.nudgeCount, 0),
   });
 }
 
-function nodeStats(node: Node, now: number): NodeStats {
-  const { name, role, state, observation, inFlight, statementCount, pool } = node;
+function nodeStats(node: Node, allReads: number, now: number): NodeStats {
+  const { name, role, health, observation, ejectionCount, inFlight, statementCount, statementLatency, pool } = node;
   const isDated = role === 'replica' && node.freshAsOf !== Number.NEGATIVE_INFINITY;
+  const [p50, p99] = [statementLatency.percentile(0.5), statementLatency.percentile(0.99)];
   return Object.freeze({
     name,
     role,
-    state,
+    state: health.state,
     problem: node.problem?.message,
+    ejectedFor: health.state === 'ejected' ? health.cause : undefined,
+    ejectionCount,
     lsn: observation === undefined ? undefined : formatLsn(observation.lsn),
     stalenessMillis: isDated ? now - node.freshAsOf : undefined,
     inFlight,
     statementCount,
+    readShare: allReads === 0 ? 0 : node.readCount / allReads,
+    latencyMillis: p50 === undefined || p99 === undefined ? undefined : Object.freeze({ p50, p99 }),
     pool: Object.freeze({ totalCount: pool.totalCount, idleCount: pool.idleCount, waitingCount: pool.waitingCount }),
   });
 }

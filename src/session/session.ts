@@ -3,7 +3,7 @@ import type { PoolClient, QueryConfig, QueryResult, QueryResultRow } from 'pg';
 import { Floor } from '../freshness/floor.js';
 import { ReadTrace } from '../freshness/read-trace.js';
 import { type Requirement, requirementOf } from '../freshness/requirement.js';
-import type { ReadOptions, SessionOptions, TransactionOptions, WriteOptions } from '../options.js';
+import type { Priority, ReadOptions, SessionOptions, TransactionOptions, WriteOptions } from '../options.js';
 
 /** A scope within which reads see the writes and reads that came before them. */
 export interface Session {
@@ -64,6 +64,7 @@ export class SessionScope implements Session {
   readonly requirement: Requirement;
   readonly subject: string | undefined;
   readonly partitionKey: string | undefined;
+  readonly priority: Priority;
   readonly #runner: SessionRunner;
   readonly #carriesReads: boolean;
 
@@ -77,6 +78,7 @@ export class SessionScope implements Session {
     this.requirement = requirementOf(options, base);
     this.subject = options.subject ?? outer?.subject;
     this.partitionKey = options.partitionKey ?? outer?.partitionKey;
+    this.priority = options.priority ?? outer?.priority ?? 'normal';
     this.#carriesReads = options.monotonicAcrossRequests ?? outer?.carriesReads ?? false;
     if (options.token !== undefined) this.observe(options.token);
   }

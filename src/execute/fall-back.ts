@@ -1,0 +1,104 @@
+/**
+ * A read that no replica can serve, on its way to the primary: within the primary's budget, and only as long as no replica has become fresh
+ * enough meanwhile.
+ */
+import { LadderError } from '../errors.js';
+import type { Reason } from '../events.js';
+import type { Need } from '../nodes/fleet.js';
+import { Node } from '../nodes/node.js';
+import type { Placement } from './placement.js';
+import { onPrimary } from './primary.js';
+import { codeOf, isGone } from './retry.js';
+import type { Rungs } from './rungs.js';
+
+/** Why a read falls back, and for how long it may wait. */
+export interface Fall {
+  /** Why no replica serves it. */
+  readonly reason: Reason;
+  /** The word for it in events and stats. */
+  readonly told: Reason;
+  readonly startedAt: number;
+  readonly tried: ReadonlySet<Node> | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** @returns `undefined` when replicas should be looked at once more */
+export async function fallBack(rungs: Rungs, need: Need, fall: Fall): Promise<Placement | undefined> {
+  const { fleet, budget } = rungs;
+  const { reason, told, startedAt, signal } = fall;
+  const request = { reason: told, mayWrite: false, startedAt, giveUpAt: need.giveUpAt, signal };
+  // At a cold start nothing is known of the replicas yet, and without any the primary is not the last rung but the only one.
+  if (reason === 'cold-start' || fleet.replicas.length === 0) return onPrimary(fleet, request);
+
+  if (!fleet.leadership.canTry && (await primaryOrReplica(rungs, need, fall)) === 'replica') return undefined;
+  if (!budget.tryEnter() && (await turnOrReplica(rungs, need, fall)) === 'replica') return undefined;
+  const takenAt = performance.now();
+  const endTurn = (): void => budget.leave(performance.now() - takenAt);
+  try {
+    // Waiting for another primary is done above, where it holds no turn.
+    return { ...(await onPrimary(fleet, { ...request, giveUpAt: takenAt })), endTurn };
+  } catch (error) {
+    endTurn();
+    const isLeft = isGone(error) || codeOf(error) === 'LADDER_NO_PRIMARY';
+    if (!isLeft || signal?.aborted === true || !fleet.primary.hasAnswered || performance.now() >= need.giveUpAt)
+      throw error;
+    if (fleet.leadership.isSettled) fleet.primary.lostBy(error);
+    return undefined;
+  }
+}
+
+/** Waits for a server that takes writes, or for a replica that is fresh enough without one. */
+async function primaryOrReplica(rungs: Rungs, need: Need, fall: Fall): Promise<'primary' | 'replica'> {
+  const { fleet } = rungs;
+  const isFresh = freshReplica(rungs, need, fall);
+  const isEither = (): boolean => fleet.leadership.canTry || isFresh();
+  await fleet.monitor.until(isEither, need.giveUpAt - performance.now(), 'primary', fall.signal);
+  fall.signal?.throwIfAborted();
+  if (fleet.leadership.canTry) return 'primary';
+  if (isFresh()) return 'replica';
+  throw (
+    fleet.leadership.vacancy ??
+    new LadderError('LADDER_CLOSED', 'the cluster was closed while a read waited for the primary')
+  );
+}
+
+/** Waits for a turn under the budget, or for a replica that is fresh enough by now. */
+async function turnOrReplica(rungs: Rungs, need: Need, fall: Fall): Promise<'turn' | 'replica'> {
+  const { fleet, budget } = rungs;
+  const { signal } = fall;
+  const waiting = new AbortController();
+  const stop = (): void => waiting.abort();
+  const millis = need.giveUpAt - performance.now();
+  const timer = setTimeout(stop, Math.max(0, millis));
+  signal?.addEventListener('abort', stop, { once: true });
+  try {
+    const turn = budget.enter(need.priority, waiting.signal);
+    const replica = fleet.monitor.until(freshReplica(rungs, need, fall), millis, 'anything', waiting.signal);
+    const isFresh = await Promise.race([turn.then(() => false), replica]);
+    waiting.abort();
+    // Both may have come at once: the turn is worth more, since it is there already.
+    if (await turn) return 'turn';
+    if (isFresh) return 'replica';
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', stop);
+  }
+  budget.refuse();
+  if (signal?.aborted === true && codeOf(signal.reason) !== 'LADDER_TIMEOUT') throw signal.reason;
+  throw overloaded(rungs, fall);
+}
+
+function freshReplica({ fleet }: Rungs, need: Need, { tried }: Fall): () => boolean {
+  return () => fleet.choose(need, performance.now(), tried) instanceof Node;
+}
+
+function overloaded({ budget }: Rungs, { reason, startedAt, signal }: Fall): LadderError {
+  const { estimateMillis: retryAfterMillis, stats } = budget;
+  const waited = Math.round(performance.now() - startedAt);
+  return new LadderError(
+    'LADDER_OVERLOADED',
+    `no replica could serve the read (${reason}), and the primary takes ${stats.limit} of these at a time (primaryReadBudget): no turn within ${waited} ms, ` +
+      `${stats.waiting} others wait; a turn is likely in about ${retryAfterMillis} ms`,
+    { retryAfterMillis, cause: signal?.reason },
+  );
+}

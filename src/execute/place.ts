@@ -1,0 +1,151 @@
+/**
+ * Finds the connection that answers a read: on a replica that is shown to be fresh enough, else on the primary, within its budget. It waits where waiting
+ * is allowed, sends no statement of the caller's, and hands every connection to exactly one caller.
+ */
+import { LadderError } from '../errors.js';
+import type { Reason } from '../events.js';
+import { Floor } from '../freshness/floor.js';
+import type { DataConnection } from '../nodes/data-connections.js';
+import type { Fleet, Need } from '../nodes/fleet.js';
+import { Node } from '../nodes/node.js';
+import { catchUp, type Route } from './catch-up.js';
+import { fallBack } from './fall-back.js';
+import { notOvertaken } from './overtaken.js';
+import type { Placement } from './placement.js';
+import { checkout, onPrimary } from './primary.js';
+import { isPoolTimeout } from './retry.js';
+import type { Rungs } from './rungs.js';
+
+/**
+ * @param startedAt our monotonic clock when the caller asked
+ * @param lostOn nodes that were lost under earlier runs of the same read
+ * @throws pg's error when the primary gives no connection; LadderError `LADDER_NO_CANDIDATE` where the read insists on a replica, `LADDER_OVERLOADED`,
+ * `LADDER_NO_PRIMARY`, `LADDER_TWO_PRIMARIES`
+ */
+export async function place(
+  rungs: Rungs,
+  asked: Need,
+  startedAt: number,
+  lostOn: ReadonlySet<Node> | undefined,
+  signal: AbortSignal | undefined,
+): Promise<Placement> {
+  const { fleet } = rungs;
+  const reasonOf = (reason: Reason): Reason =>
+    lostOn !== undefined ? 'retried' : asked.target !== undefined ? 'hint' : reason;
+  if (fleet.isPrimary(asked.target)) {
+    await unovertaken(fleet, asked, signal);
+    const { giveUpAt } = asked;
+    return onPrimary(fleet, { reason: reasonOf('hint'), mayWrite: false, startedAt, giveUpAt, signal });
+  }
+  let need = asked;
+  let tried = lostOn;
+  let route = lostOn === undefined ? fleetRoute(fleet, asked, startedAt) : undefined;
+  for (;;) {
+    if (route === undefined) {
+      need = switching(asked);
+      route = await catchUp(fleet, need, tried, signal);
+    }
+    const { replica, reason } = route;
+    if (replica === undefined) {
+      if (asked.target !== undefined) throw noCandidate(asked, reason);
+      await unovertaken(fleet, asked, signal);
+      const placement = await fallBack(rungs, need, { reason, told: reasonOf(reason), startedAt, tried, signal });
+      if (placement !== undefined) return placement;
+      // Time has passed: those that merely gave no connection may do so now.
+      tried = lostOn;
+    } else {
+      const isStaying = reason === 'affinity';
+      const connection = await connect(fleet, replica, isStaying ? asked : need, signal);
+      if (connection !== undefined && (!isStaying || connection.identity.server === asked.trace?.server)) {
+        const told = reasonOf(reason);
+        fleet.placed(replica, told, startedAt);
+        return { node: replica, connection, reason: told, endTurn: undefined };
+      }
+      // Nothing was sent: the next node is no second run.
+      connection?.client.release();
+      replica.inFlight--;
+      tried = new Set(tried).add(replica);
+    }
+    route = undefined;
+  }
+}
+
+/** Before a read goes to the primary: resolves once that shows what the session has seen. */
+async function unovertaken(fleet: Fleet, { trace, requirement }: Need, signal: AbortSignal | undefined): Promise<void> {
+  if (trace?.server === undefined || requirement.consistency === 'eventual') return;
+  await notOvertaken(fleet, trace.server, signal);
+}
+
+/** By what is known now; `undefined` when more must be found out. */
+function fleetRoute(fleet: Fleet, need: Need, now: number): Route | undefined {
+  const { trace, requirement } = need;
+  const isKeyed = need.partitionKey !== undefined;
+  if (trace?.server === undefined || requirement.consistency === 'eventual') {
+    const chosen = fleet.choose(need, now);
+    return chosen instanceof Node ? { replica: chosen, reason: isKeyed ? 'partition' : 'balanced' } : undefined;
+  }
+  // Staying on one replica is monotonic by itself; any other must be shown to have what this session has seen.
+  // A key's own replica comes first, also when that means a move.
+  const candidates = isKeyed ? fleet.ranked(need).slice(0, 1) : fleet.candidates(need.target);
+  const last = candidates.find((replica) => replica.observation?.identity.server === trace.server);
+  const isHome = last !== undefined && fleet.isInRotation(last) && fleet.qualifies(last, need, now);
+  return isHome ? { replica: last, reason: 'affinity' } : undefined;
+}
+
+/**
+ * The need of a read that changes its node: all that had been committed when the session's last read ended. A copy, since what
+ * the session writes from here on came after this read, which must not wait for it.
+ */
+function switching(need: Need): Need {
+  const floor = new Floor(undefined, need.floor);
+  const { trace, requirement } = need;
+  if (trace?.server !== undefined && requirement.consistency !== 'eventual') floor.wrote(trace.endedAt, 0);
+  return { ...need, floor };
+}
+
+/**
+ * A connection to a server that is shown to be fresh enough at this moment; `undefined` when there is none to be had. Counts the read in; it is the caller's
+ * to count it out, unless this throws.
+ */
+async function connect(
+  fleet: Fleet,
+  replica: Node,
+  need: Need,
+  signal: AbortSignal | undefined,
+): Promise<DataConnection | undefined> {
+  let connection: DataConnection;
+  replica.inFlight++;
+  try {
+    connection = await checkout(replica, false, signal);
+  } catch (error) {
+    if (signal?.aborted === true) replica.inFlight--;
+    signal?.throwIfAborted();
+    // A full pool says nothing about the server behind it.
+    if (!isPoolTimeout(error)) replica.lostBy(error);
+    return undefined;
+  }
+  const isSameServer = replica.observation?.identity.server === connection.identity.server;
+  // Found sick while the read waited for the connection.
+  const isOut = replica.isEjected && !fleet.isInRotation(replica);
+  if (isSameServer && !isOut && fleet.qualifies(replica, need, performance.now())) return connection;
+
+  // Another server, or another life of it, answers here than the one that was observed; or the proof ran out in the pool's queue.
+  if (!isSameServer) replica.void('its connections reach different servers, or it was restarted');
+  try {
+    const own = await replica.observeOn(connection);
+    if (own !== undefined && !isOut && fleet.isProvenBy(own, need, performance.now())) return connection;
+    connection.client.release();
+  } catch {
+    connection.client.release(true);
+  }
+  return undefined;
+}
+
+function noCandidate({ target }: Need, reason: Reason): LadderError {
+  const wanted = typeof target === 'object' ? `node "${target.node}"` : 'a replica';
+  return new LadderError(
+    'LADDER_NO_CANDIDATE',
+    `the read insists on ${wanted}, and none was fresh enough in time (${reason}); ` +
+      'leave out target to let the primary answer, or ask for less with consistency or maxStalenessMillis',
+  );
+}

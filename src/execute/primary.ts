@@ -1,0 +1,82 @@
+/**
+ * A connection to the primary, once there is one, for a statement that has not been sent yet. It waits for a promotion to be noticed, and never takes
+ * a server for the primary that does not say so on the very connection it hands out.
+ */
+import type { Reason } from '../events.js';
+import type { DataConnection } from '../nodes/data-connections.js';
+import type { Fleet } from '../nodes/fleet.js';
+import type { Node } from '../nodes/node.js';
+import { abortable } from './abort.js';
+import type { Placement } from './placement.js';
+import { isGone } from './retry.js';
+
+/** What a statement that goes to the primary says of itself. */
+export interface PrimaryRequest {
+  readonly reason: Reason;
+  readonly mayWrite: boolean;
+  /** Our monotonic clock when the caller asked. */
+  readonly startedAt: number;
+  /** Our monotonic clock when it stops waiting for a server that takes writes. */
+  readonly giveUpAt: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/**
+ * @throws LadderError `LADDER_NO_PRIMARY` and `LADDER_TWO_PRIMARIES` when none is found in time; pg's error when the primary gives no connection for another
+ * reason than being gone, or was never there
+ */
+export async function onPrimary(fleet: Fleet, request: PrimaryRequest): Promise<Placement> {
+  const { reason, mayWrite, startedAt, giveUpAt, signal } = request;
+  for (;;) {
+    if (!fleet.leadership.isSettled) await primaryFound(fleet, giveUpAt, signal);
+    const node = fleet.primary;
+    node.inFlight++;
+    try {
+      const connection = await checkout(node, mayWrite, signal);
+      const isKnown = connection.identity.server === node.observation?.identity.server;
+      if (fleet.primary === node && (isKnown || (await isPrimary(fleet, node, connection)))) {
+        fleet.placed(node, reason, startedAt);
+        return { node, connection, reason, endTurn: undefined };
+      }
+      connection.client.release(true);
+      node.void('its connections reach different servers, or it was restarted');
+    } catch (error) {
+      node.inFlight--;
+      signal?.throwIfAborted();
+      if (!isGone(error) || !node.hasAnswered || performance.now() >= giveUpAt) throw error;
+      node.lostBy(error);
+      continue;
+    }
+    node.inFlight--;
+  }
+}
+
+/** Resolves when a primary is known, or when only a try can tell what is wrong with it. */
+async function primaryFound(fleet: Fleet, giveUpAt: number, signal: AbortSignal | undefined): Promise<void> {
+  const isFound = (): boolean => fleet.leadership.canTry;
+  if (await fleet.monitor.until(isFound, giveUpAt - performance.now(), 'primary', signal)) return;
+  signal?.throwIfAborted();
+  const { vacancy } = fleet.leadership;
+  if (vacancy !== undefined) throw vacancy;
+}
+
+/** Whether the server behind that very connection is the primary, whatever was heard of the node before. */
+async function isPrimary(fleet: Fleet, node: Node, connection: DataConnection): Promise<boolean> {
+  const own = await node.observeOn(connection);
+  if (own === undefined || own.inRecovery) return false;
+  const { clusterId, history } = fleet.trail;
+  return clusterId === undefined || (own.identity.clusterId === clusterId && own.timeline >= history.timeline);
+}
+
+/** A connection from the node's pool; one that comes after the caller has given up goes straight back. */
+export function checkout(node: Node, mayWrite: boolean, signal: AbortSignal | undefined): Promise<DataConnection> {
+  const connecting = node.checkout(mayWrite);
+  if (signal === undefined) return connecting;
+  return abortable(connecting, signal).catch((error: unknown) => {
+    connecting.then(
+      ({ client }) => signal.aborted && client.release(),
+      () => undefined,
+    );
+    throw error;
+  });
+}

@@ -1,0 +1,56 @@
+/**
+ * Whether a read that was lost under way is run once more elsewhere. A node that goes away is no reason to fail; a statement that takes its server down with
+ * it must not be carried from one to the next.
+ */
+import type { Fleet } from '../nodes/fleet.js';
+import type { Node } from '../nodes/node.js';
+import { settledWithin } from './abort.js';
+import type { Placement } from './placement.js';
+import { codeOf, isConnectionLoss, isRecoveryConflict } from './retry.js';
+
+const POLL_MILLIS = 20;
+/** A server that is starting, stopping or recovering says so. */
+const NOT_NOW = '57P03';
+
+/**
+ * After the first loss always; after another one only when the server itself is gone, and not merely the connection: no statement stops a
+ * postmaster. On each node once.
+ * @param lostOn nodes lost under earlier runs @returns those and this one, or `undefined` when the error is final
+ */
+export async function lostAgain(
+  fleet: Fleet,
+  { node, connection }: Placement,
+  error: unknown,
+  lostOn: ReadonlySet<Node> | undefined,
+  signal: AbortSignal | undefined,
+): Promise<ReadonlySet<Node> | undefined> {
+  const isLoss = isConnectionLoss(error);
+  if (isLoss) node.failed('a connection was lost under a read');
+  const isConflict = node.role === 'replica' && isRecoveryConflict(error);
+  if (signal?.aborted === true || !(isLoss || isConflict) || lostOn?.has(node) === true) return undefined;
+  if (lostOn !== undefined && isLoss && !(await isServerGone(fleet, node, connection.identity.server)))
+    return undefined;
+  return new Set(lostOn).add(node);
+}
+
+async function isServerGone({ settings }: Fleet, node: Node, server: string): Promise<boolean> {
+  const giveUpAt = performance.now() + settings.hangMillis;
+  for (;;) {
+    let answer: unknown = 'none';
+    await settledWithin(
+      node.refresh().then(
+        () => {
+          answer = node.observation?.identity.server;
+        },
+        (error: unknown) => {
+          answer = error;
+        },
+      ),
+      giveUpAt - performance.now(),
+    );
+    if (typeof answer === 'string') return answer !== server;
+    if (answer !== undefined && codeOf(answer) !== NOT_NOW) return true;
+    if (performance.now() >= giveUpAt) return false;
+    await new Promise((resolve) => setTimeout(resolve, POLL_MILLIS));
+  }
+}

@@ -1,0 +1,9 @@
+/** All that can answer a statement, and what keeps the last rung from being overrun. */
+import type { FallbackBudget } from '../isolation/fallback-budget.js';
+import type { Fleet } from '../nodes/fleet.js';
+
+export interface Rungs {
+  readonly fleet: Fleet;
+  /** For reads that no replica can serve. */
+  readonly budget: FallbackBudget;
+}
