@@ -1,14 +1,14 @@
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig(({ mode }) => {
-  // `npm run test:soak`, or SOAK=1: the tests on real clusters with the full numbers, for as long as they like
+  // `npm run test:soak`, or SOAK=1: the tests on real clusters and the simulation with the full numbers, for as long as they like
   const soak = mode === 'soak' || process.env['SOAK'] === '1';
   // a path to also write a JSON report to (.ci/run counts it)
   const report = process.env['TEST_REPORT'];
 
   return {
     test: {
-      include: soak ? ['test/{cluster,faults}/**/*.test.ts'] : ['test/**/*.test.ts'],
+      include: soak ? ['test/{cluster,faults,simulation}/**/*.test.ts'] : ['test/**/*.test.ts'],
       env: soak ? { SOAK: '1' } : {},
       // each file may start a PostgreSQL cluster of its own: a process per file, and two at a time
       pool: 'forks',

@@ -1,5 +1,11 @@
 /** What the tests on a real cluster share: a cluster of ours over the test's servers, and its numbers, short or full. */
-import { type Cluster, type ClusterOptions, createCluster, type NodeStats } from '../../src/index.js';
+import {
+  type Cluster,
+  type ClusterBehaviour,
+  createCluster,
+  type LabelledNodes,
+  type NodeStats,
+} from '../../src/index.js';
 import type { TestCluster } from '../../src/testing/index.js';
 
 const isSoak = process.env['SOAK'] === '1';
@@ -36,7 +42,10 @@ export async function until(what: string, holds: () => boolean | Promise<boolean
 }
 
 /** Opens a cluster of ours over all servers of `servers`, once every node is known. */
-export async function open(servers: TestCluster, options: Partial<ClusterOptions> = {}): Promise<Cluster> {
+export async function open(
+  servers: TestCluster,
+  options: Partial<LabelledNodes> & ClusterBehaviour = {},
+): Promise<Cluster> {
   const cluster = createCluster({
     primary: servers.primary.connectionString,
     replicas: servers.replicas.map(({ name, connectionString }) => ({ name, connectionString })),

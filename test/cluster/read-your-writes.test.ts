@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Cluster, ClusterOptions } from '../../src/index.js';
+import type { Cluster, ClusterBehaviour, LabelledNodes } from '../../src/index.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
 import { open, percentile, replicaShare, report, size } from './fixture.js';
 
@@ -51,7 +51,7 @@ describe('a read after a write, while every replica’s replay is paused half of
 
   async function show(
     what: string,
-    options: Partial<ClusterOptions>,
+    options: Partial<LabelledNodes> & ClusterBehaviour,
     around: (cluster: Cluster) => (work: () => Promise<void>) => Promise<void>,
   ): Promise<{ stale: number; share: number }> {
     await using cluster = await open(servers, options);

@@ -151,7 +151,15 @@ describe('a session', () => {
       );
       expect(routes.slice(-1)).toMatchObject([{ role: 'replica' }]);
     }
-    expect(cluster.stats().tokens).toEqual({ malformed: 3, forged: 0, expired: 0, foreign: 1, ahead: 1, lost: 0 });
+    expect(cluster.stats().tokens).toEqual({
+      malformed: 3,
+      forged: 0,
+      expired: 0,
+      foreign: 1,
+      ahead: 1,
+      lost: 0,
+      uncertain: 0,
+    });
     expect(replicaShare(cluster)).toBe(1);
   });
 

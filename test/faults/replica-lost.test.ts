@@ -1,7 +1,7 @@
 import { createServer, connect as dial, type Server, type Socket } from 'node:net';
 import pg from 'pg';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Cluster } from '../../src/index.js';
+import { type Cluster, createCluster } from '../../src/index.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
 import { nodeOf, open, report, until } from '../cluster/fixture.js';
 
@@ -56,9 +56,9 @@ describe('when servers go away under 32 readers', () => {
     await until('many are under way on r1', () => nodeOf(cluster, 'r1').inFlight > 4);
     await servers.replicas[0]?.kill();
     await moreReads(300);
-    expect(nodeOf(cluster, 'r1').state).toBe('unknown');
+    expect(nodeOf(cluster, 'r1').state).toBe('ejected');
     await servers.replicas[0]?.restart();
-    await until('r1 is live again', () => nodeOf(cluster, 'r1').state === 'live');
+    await until('r1 is back', () => nodeOf(cluster, 'r1').state === 'probation');
     const before = nodeOf(cluster, 'r1').statementCount;
     await moreReads(300);
     expect(nodeOf(cluster, 'r1').statementCount).toBeGreaterThan(before);
@@ -75,7 +75,7 @@ describe('when servers go away under 32 readers', () => {
 
   it('loses no read when a replica freezes: what hangs there runs elsewhere, and it serves again when it thaws', async () => {
     await servers.replicas[0]?.freeze();
-    await until('r1 is found hung', () => nodeOf(cluster, 'r1').state === 'unknown');
+    await until('r1 is found hung', () => nodeOf(cluster, 'r1').state === 'ejected');
     slowestMillis = 0;
     await moreReads(300);
     report('a replica frozen', { reads: count, failures: failures.length, 'slowest ms': slowestMillis });
@@ -84,7 +84,7 @@ describe('when servers go away under 32 readers', () => {
     expect(nodeOf(cluster, 'r1').inFlight).toBe(0);
     expect(cluster.stats().routes.retried).toBeGreaterThan(0);
     await servers.replicas[0]?.thaw();
-    await until('r1 is live again', () => nodeOf(cluster, 'r1').state === 'live');
+    await until('r1 is back', () => nodeOf(cluster, 'r1').state === 'probation');
     const before = nodeOf(cluster, 'r1').statementCount;
     await until('r1 answers reads again', () => nodeOf(cluster, 'r1').statementCount > before);
     expect(failures).toEqual([]);
@@ -196,6 +196,27 @@ describe('a name behind which there are two replicas', () => {
       }),
     );
     expect(stale).toBe(0);
+    await cluster.close();
+    server.close();
+  });
+
+  it('is never taken for the primary: a replica that answers there instead gets nothing', async () => {
+    await using servers = await startTestCluster({ replicas: 1 });
+    const [r1] = servers.replicas;
+    const server = await balancer([servers.primary.port, r1?.port ?? 0]);
+    const { port } = server.address() as { port: number };
+    const url = servers.primary.connectionString.replace(String(servers.primary.port), String(port));
+    const cluster = createCluster({ primary: url });
+    await cluster.write('create table t (v int)');
+    await r1?.waitForReplay();
+    await r1?.pauseReplay();
+    const reads = async (v: number) => {
+      await cluster.write('update t set v = $1', [v]);
+      const all = await Promise.all(Array.from({ length: 8 }, () => cluster.read<{ v: number }>('select v from t')));
+      return all.map(({ rows }) => rows[0]?.v);
+    };
+    await cluster.write('insert into t values (0)');
+    for (let v = 1; v <= 10; v++) expect(await reads(v)).toEqual(Array(8).fill(v));
     await cluster.close();
     server.close();
   });

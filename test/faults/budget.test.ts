@@ -1,0 +1,125 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Cluster } from '../../src/index.js';
+import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
+import { open, until } from '../cluster/fixture.js';
+
+describe('reads that no replica can serve', () => {
+  let servers: TestCluster;
+  let cluster: Cluster;
+
+  beforeAll(async () => {
+    servers = await startTestCluster({ replicas: 1 });
+  });
+  afterAll(() => servers.stop());
+  beforeEach(async () => {
+    cluster = await open(servers, { primaryReadBudget: 2, waitMillis: 0 });
+    await servers.replicas[0]?.pauseReplay();
+    await cluster.write('create table if not exists t (v int)');
+    await cluster.write('insert into t values (0)');
+  });
+  afterEach(async () => {
+    await servers.replicas[0]?.resumeReplay();
+    await cluster.close();
+  });
+
+  const fallback = () => cluster.stats().fallback;
+
+  it('run on the primary as many at a time as its budget allows; the others wait for their turn', async () => {
+    const reads = Promise.all(Array.from({ length: 20 }, () => cluster.read('select pg_sleep(0.02)')));
+    let most = 0;
+    await until('all have run', () => {
+      most = Math.max(most, cluster.stats().nodes[0]?.inFlight ?? 0);
+      return fallback().admitted === 20 && fallback().inUse === 0;
+    });
+    await reads;
+    expect(most).toBe(2);
+    expect(fallback()).toEqual({ limit: 2, inUse: 0, waiting: 0, admitted: 20, queued: 18, refused: 0 });
+    expect(cluster.stats().routes['behind-floor']).toBe(20);
+  });
+
+  it('give up at their own deadline, with an estimate of when to come again', async () => {
+    const holders = Promise.all([1, 2].map(() => cluster.read('select pg_sleep(0.6)')));
+    await until('both turns are taken', () => fallback().inUse === 2);
+    const startedAt = performance.now();
+    const refused = await cluster.read('select 1', [], { timeoutMillis: 150 }).catch((error: unknown) => error);
+    expect(performance.now() - startedAt).toBeGreaterThan(140);
+    expect(performance.now() - startedAt).toBeLessThan(500);
+    expect(refused).toMatchObject({ code: 'LADDER_OVERLOADED', message: expect.stringContaining('primaryReadBudget') });
+    expect((refused as { retryAfterMillis: number }).retryAfterMillis).toBeGreaterThan(0);
+    expect(fallback()).toMatchObject({ inUse: 2, waiting: 0, refused: 1 });
+    // A signal is the caller's own word, not a deadline.
+    const mine = new Error('enough');
+    await expect(cluster.read('select 1', [], { signal: AbortSignal.abort(mine) })).rejects.toBe(mine);
+    const controller = new AbortController();
+    const waiting = cluster.read('select 1', [], { signal: controller.signal });
+    await until('it waits', () => fallback().waiting === 1);
+    controller.abort(mine);
+    await expect(waiting).rejects.toBe(mine);
+    await holders;
+    expect(fallback()).toMatchObject({ inUse: 0, waiting: 0 });
+  });
+
+  it('queue by priority', async () => {
+    const order: string[] = [];
+    const holders = [1, 2].map(() => cluster.read('select pg_sleep(0.2)'));
+    await until('both turns are taken', () => fallback().inUse === 2);
+    const read = (name: string, priority: 'high' | 'normal' | 'low') =>
+      cluster.session(() => cluster.read('select pg_sleep(0.02)').then(() => order.push(name)), { priority });
+    const reads = [read('low', 'low'), read('low too', 'low'), read('normal', 'normal'), read('high', 'high')];
+    await until('all wait', () => fallback().waiting === 4);
+    await Promise.all([...holders, ...reads]);
+    expect(order.slice(0, 2).sort()).toEqual(['high', 'normal']);
+    expect(order.slice(2).sort()).toEqual(['low', 'low too']);
+  });
+
+  it('leave the queue for a replica that has caught up meanwhile', async () => {
+    const holders = [1, 2].map(() => cluster.read('select pg_sleep(1.5)'));
+    await until('both turns are taken', () => fallback().inUse === 2);
+    const waiting = Array.from({ length: 10 }, () => cluster.read('select 1'));
+    await until('all wait', () => fallback().waiting === 10);
+    await servers.replicas[0]?.resumeReplay();
+    await Promise.all(waiting);
+    expect(fallback()).toMatchObject({ inUse: 2, waiting: 0, admitted: 2, refused: 0 });
+    await Promise.all(holders);
+  });
+
+  it('share the budget with streams and read-only transactions, which hold their turn until they end', async () => {
+    const rows = cluster.stream('select generate_series(1, 3) as i');
+    await rows.next();
+    await cluster.transaction(
+      async (client) => {
+        await client.query('select 1');
+        expect(fallback().inUse).toBe(2);
+        await expect(
+          cluster.outsideTransaction(() => cluster.read('select 1', [], { timeoutMillis: 50 })),
+        ).rejects.toMatchObject({
+          code: 'LADDER_OVERLOADED',
+        });
+      },
+      { readOnly: true },
+    );
+    expect(fallback().inUse).toBe(1);
+    await rows.return(undefined);
+    expect(fallback().inUse).toBe(0);
+  });
+
+  it('leave alone who asks for the primary by name, and who writes', async () => {
+    const holders = [1, 2].map(() => cluster.read('select pg_sleep(0.3)'));
+    await until('both turns are taken', () => fallback().inUse === 2);
+    const startedAt = performance.now();
+    await cluster.read('select 1', [], { target: 'primary' });
+    await cluster.write('insert into t values (1)');
+    await cluster.transaction(() => cluster.read('select 1'));
+    expect(performance.now() - startedAt).toBeLessThan(250);
+    await Promise.all(holders);
+  });
+});
+
+describe('a cluster without replicas', () => {
+  it('has no budget: the primary is not the last rung, but the only one', async () => {
+    await using servers = await startTestCluster({ replicas: 0 });
+    await using cluster = await open(servers, { primaryReadBudget: 1 });
+    await Promise.all(Array.from({ length: 10 }, () => cluster.read('select pg_sleep(0.01)')));
+    expect(cluster.stats().fallback).toMatchObject({ admitted: 0, refused: 0 });
+  });
+});

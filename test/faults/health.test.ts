@@ -1,0 +1,185 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Cluster, NodeEvent } from '../../src/index.js';
+import { startTestCluster, type TestCluster, type TestNode } from '../../src/testing/index.js';
+import { nodeOf, open, report, size, until } from '../cluster/fixture.js';
+import { Traffic } from './traffic.js';
+
+const pause = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis));
+
+describe('under 64 callers, with a primary and three replicas', () => {
+  let servers: TestCluster;
+  let cluster: Cluster;
+  let traffic: Traffic;
+  let r1: TestNode;
+  const events: NodeEvent[] = [];
+
+  beforeAll(async () => {
+    servers = await startTestCluster({ replicas: 3, links: true });
+    r1 = servers.replicas[0] as TestNode;
+    cluster = await open(servers);
+    cluster.events.on('node', (event) => events.push(event));
+    traffic = await Traffic.start(cluster, 0.1);
+  });
+  afterAll(async () => {
+    await traffic.stop();
+    await cluster.close();
+    await servers.stop();
+    expect(traffic.missed).toEqual([]);
+  });
+  beforeEach(() => {
+    events.length = 0;
+  });
+
+  /** Brings the fault about for a while, ends it, and waits until r1 answers reads again. */
+  async function suffer(what: string, begin: () => unknown, end: () => unknown, millis: number): Promise<void> {
+    traffic.reset();
+    await begin();
+    await pause(millis);
+    const { readCount } = traffic;
+    await end();
+    const endedAt = performance.now();
+    const before = nodeOf(cluster, 'r1').statementCount;
+    await until('r1 answers reads again', () => nodeOf(cluster, 'r1').statementCount > before + 20);
+    const back = performance.now() - endedAt;
+    report(what, { reads: readCount, 'over 1 s': traffic.slowCount, 'ms until traffic is back': back });
+    expect(readCount).toBeGreaterThan(millis / 10);
+    expect(traffic.readReports).toEqual({});
+    expect(traffic.writeReports).toEqual({});
+    expect(traffic.slowCount).toBeLessThanOrEqual(64);
+    expect(traffic.mostFallbacks).toBeLessThanOrEqual(cluster.stats().fallback.limit);
+  }
+
+  const causes = () => events.filter(({ node }) => node === 'r1').map(({ cause }) => cause);
+  const states = () => events.filter(({ node }) => node === 'r1').map(({ state }) => state);
+
+  it.each<[string, (node: TestNode) => unknown, (node: TestNode) => unknown, number]>([
+    ['killed', (node) => node.kill(), (node) => node.restart(), 1_000],
+    ['frozen', (node) => node.freeze(), (node) => node.thaw(), 1_500],
+    ['behind a link that has gone silent', (node) => node.link.halfOpen(), (node) => node.link.restore(), 1_500],
+    ['behind a link that resets', (node) => node.link.reset(), (node) => node.link.restore(), 1_000],
+    [
+      'behind a link that drips',
+      (node) => node.link.drip({ bytes: 3, everyMillis: 50 }),
+      (node) => node.link.restore(),
+      1_500,
+    ],
+    ['behind a link that is 2 s late', (node) => node.link.delay(2_000), (node) => node.link.restore(), 1_500],
+  ])('no read fails while a replica is %s, and it comes back by a slow start', async (what, begin, end, millis) => {
+    const { retried } = cluster.stats().routes;
+    await suffer(
+      what,
+      () => begin(r1),
+      () => end(r1),
+      size(1, 4) * millis,
+    );
+    expect(states()).toContain('ejected');
+    expect(states()).toContain('probation');
+    // What hung there ran elsewhere, and did not merely wait for the end of the fault.
+    if (causes().includes('it hangs')) expect(cluster.stats().routes.retried).toBeGreaterThan(retried);
+    else expect(what).toMatch(/killed|resets/);
+  });
+
+  it('a replica that answers far more slowly than the others is ejected, although it never fails', async () => {
+    await until('r1 has served for a while', () => nodeOf(cluster, 'r1').state === 'live', 20_000);
+    traffic.reset();
+    r1.link.delay(200);
+    await until('it is ejected', () => nodeOf(cluster, 'r1').state === 'ejected');
+    expect(nodeOf(cluster, 'r1').ejectedFor).toContain('far more slowly');
+    r1.link.restore();
+    await until('it is back', () => nodeOf(cluster, 'r1').state === 'probation');
+    expect(traffic.readReports).toEqual({});
+  }, 60_000);
+
+  it('no read fails while a replica is cut off from the primary: it answers whoever does not mind', async () => {
+    await suffer(
+      'cut off from the primary',
+      () => r1.cutReplication(),
+      () => r1.restoreReplication(),
+      size(1_000, 12_000),
+    );
+  });
+
+  it('reads that wait for a pool full of slow queries are sent elsewhere, and overload ejects nobody', async () => {
+    const { ejectionCount } = nodeOf(cluster, 'r1');
+    let slow: Promise<unknown> = Promise.resolve();
+    const fill = () => {
+      slow = Promise.all(
+        Array.from({ length: 10 }, () =>
+          cluster
+            .read('select pg_sleep(2)', [], { target: { node: 'r1' }, consistency: 'eventual' })
+            .catch(() => undefined),
+        ),
+      );
+    };
+    await suffer('full of slow queries', fill, () => slow, 1_500);
+    expect(traffic.slowCount).toBe(0);
+    expect(nodeOf(cluster, 'r1').ejectionCount).toBe(ejectionCount);
+  });
+
+  it('no read fails when the library’s own connections are cut', async () => {
+    const cut = (client: { query(text: string): Promise<unknown> }) =>
+      client.query(
+        "select pg_terminate_backend(pid) from pg_stat_activity where query like '%in_recovery%' and pid <> pg_backend_pid()",
+      );
+    await suffer(
+      'the monitor’s connections cut',
+      async () => {
+        for (const node of ['primary', 'r1', 'r2', 'r3'])
+          await cluster.connection(cut, { target: { node }, consistency: 'eventual' });
+      },
+      () => undefined,
+      500,
+    );
+  });
+
+  it('no read fails when all replicas are killed: the primary answers, and never more of them than its budget allows', async () => {
+    const { admitted } = cluster.stats().fallback;
+    await suffer(
+      'all replicas killed',
+      () => Promise.all(servers.replicas.map((replica) => replica.kill())),
+      () => Promise.all(servers.replicas.map((replica) => replica.restart())),
+      size(1_000, 5_000),
+    );
+    expect(cluster.stats().fallback.admitted).toBeGreaterThan(admitted);
+  });
+
+  it('no read fails when all replicas freeze', async () => {
+    await suffer(
+      'all replicas frozen',
+      () => Promise.all(servers.replicas.map((replica) => replica.freeze())),
+      () => Promise.all(servers.replicas.map((replica) => replica.thaw())),
+      size(1_500, 5_000),
+    );
+  });
+
+  it('stats() and events tell of every node what became of it', () => {
+    const { nodes } = cluster.stats();
+    expect(nodes.reduce((sum, { readShare }) => sum + readShare, 0)).toBeCloseTo(1);
+    expect(nodeOf(cluster, 'r1').ejectionCount).toBeGreaterThanOrEqual(6);
+    for (const { latencyMillis } of nodes)
+      expect(latencyMillis?.p99).toBeGreaterThanOrEqual(latencyMillis?.p50 ?? Number.NaN);
+  });
+});
+
+describe('a primary that freezes', () => {
+  it('does not hold up reads that a replica can answer, and keeps its writes waiting rather than in doubt', async () => {
+    await using servers = await startTestCluster({ replicas: 1 });
+    await using cluster = await open(servers);
+    await cluster.write('create table t (v int)');
+    await servers.replicas[0]?.waitForReplay();
+    await cluster.read('select 1');
+    await servers.primary.freeze();
+    const write = cluster.write('insert into t values (1)');
+    const stuck = cluster.session(() => cluster.read('select 1', [], { target: 'primary' }));
+    await until('it is found hung', () => nodeOf(cluster, 'primary').state === 'unknown');
+    const startedAt = performance.now();
+    for (let i = 0; i < 50; i++) await cluster.session(() => cluster.read('select 1'), { inherit: 'none' });
+    expect(performance.now() - startedAt).toBeLessThan(1_000);
+    expect(nodeOf(cluster, 'r1').statementCount).toBeGreaterThanOrEqual(50);
+    await servers.primary.thaw();
+    await write;
+    expect((await stuck).rowCount).toBe(1);
+    const { rows } = await cluster.read('select v from t');
+    expect(rows).toEqual([{ v: 1 }]);
+  });
+});
