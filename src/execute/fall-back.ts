@@ -42,7 +42,6 @@ export async function fallBack(rungs: Rungs, need: Need, fall: Fall): Promise<Pl
     const isLeft = isGone(error) || codeOf(error) === 'LADDER_NO_PRIMARY';
     if (!isLeft || signal?.aborted === true || !fleet.primary.hasAnswered || performance.now() >= need.giveUpAt)
       throw error;
-    if (fleet.leadership.isSettled) fleet.primary.lostBy(error);
     return undefined;
   }
 }

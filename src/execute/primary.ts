@@ -43,8 +43,9 @@ export async function onPrimary(fleet: Fleet, request: PrimaryRequest): Promise<
     } catch (error) {
       node.inFlight--;
       signal?.throwIfAborted();
-      if (!isGone(error) || !node.hasAnswered || performance.now() >= giveUpAt) throw error;
+      if (!isGone(error) || !node.hasAnswered) throw error;
       node.lostBy(error);
+      if (performance.now() >= giveUpAt) throw fleet.leadership.vacancy ?? error;
       continue;
     }
     node.inFlight--;

@@ -59,7 +59,7 @@ class Simulation {
     }
     this.#isOn = false;
     for (const server of this.#servers) server.thaw();
-    await this.#pass(6_000);
+    await this.#pass(20_000);
     await callers;
     const survived = new Set(this.#primary.log.map(({ id }) => id));
     for (const { commit, on } of this.#missed) {
