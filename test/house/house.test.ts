@@ -59,6 +59,8 @@ describe('the house', () => {
 
     const manifest = JSON.parse(read('package.json')) as Record<string, Record<string, string>>;
     const wanted = { ...manifest['dependencies'], ...manifest['devDependencies'] };
-    expect(Object.entries(wanted).filter(([, version]) => !/^\d+\.\d+\.\d+(-[\w.]+)?$/.test(version))).toEqual([]);
+    expect(
+      Object.entries(wanted).filter(([, version]) => !/^(npm:[\w-]+@)?\d+\.\d+\.\d+(-[\w.]+)?$/.test(version)),
+    ).toEqual([]);
   });
 });

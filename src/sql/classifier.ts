@@ -1,0 +1,176 @@
+/**
+ * What a text is: remembered by its exact text, found out by the grammar and the catalogue, and corrected by what replicas refuse. It loads both when it is
+ * first asked, and while the catalogue is not known whatever depends on it is a write.
+ */
+
+import { Catalog, type CatalogRows, type Judgement } from './catalog.js';
+import { type Facts, factsOf } from './facts.js';
+import { Grammar } from './grammar.js';
+import { type Hint, hintOf } from './hint.js';
+import { StatementCache } from './statement-cache.js';
+
+/** What a text is, and what its leading comment asks for. */
+export interface Classification extends Judgement {
+  readonly hint: Hint | undefined;
+  /** Whether it is one statement: only such a one is ever run a second time. */
+  readonly isSingle: boolean;
+  /** Whether it changes what the catalogue says. */
+  readonly isDefinition: boolean;
+}
+
+export interface ClassifierOptions {
+  /** Reads the catalogue of the primary. Rejects when it cannot be had now. */
+  readonly load: () => Promise<CatalogRows>;
+  readonly readOnlyFunctions: readonly string[];
+  readonly catalogRefreshMillis: number;
+  /** Whether a hint that makes no sense is an error. */
+  readonly rejectsInvalidHints: boolean;
+}
+
+/** However many names are unknown, and however often loading fails. */
+const RELOAD_SPACING_MILLIS = 1_000;
+const NOT_LOADED: Judgement = { class: 'write', because: 'the catalogue has not been read yet' };
+
+export class Classifier {
+  readonly #options: ClassifierOptions;
+  readonly #cache = new StatementCache<Classification>();
+  /** Fingerprints of statements that a replica refused. */
+  readonly #refused = new StatementCache<true>();
+  readonly #warned = new StatementCache<true>();
+  #loadingGrammar: Promise<Grammar> | undefined;
+  #grammar: Grammar | undefined;
+  #catalog: Catalog | undefined;
+  #loadedAt = Number.NEGATIVE_INFINITY;
+  #triedAt = Number.NEGATIVE_INFINITY;
+  #loading: Promise<void> | undefined;
+  #isOutdated = false;
+
+  constructor(options: ClassifierOptions) {
+    this.#options = options;
+  }
+
+  /** Whether anybody has asked yet. */
+  get isInUse(): boolean {
+    return this.#loadingGrammar !== undefined;
+  }
+
+  /** What was found out before. */
+  known(text: string, now: number): Classification | undefined {
+    if (now - this.#loadedAt > this.#options.catalogRefreshMillis) this.#reload(now);
+    return this.#cache.get(text);
+  }
+
+  /** @throws LadderError `LADDER_INVALID_OPTIONS` for a hint that makes no sense */
+  async classify(text: string): Promise<Classification> {
+    const hint = this.#hint(text);
+    this.#loadingGrammar ??= Grammar.load();
+    this.#grammar = await this.#loadingGrammar;
+    const now = performance.now();
+    if (this.#catalog === undefined) this.#reload(now);
+    const { facts, judgement } = this.judge(text, this.#grammar, this.#catalog);
+    const { statementCount = 0, isDefinition = false } = facts ?? {};
+    const found = { ...judgement, hint, isSingle: statementCount === 1, isDefinition };
+    if (judgement.unknown !== undefined) this.#reload(now);
+    // What is only not known yet, or no more, is asked for again.
+    if (judgement !== NOT_LOADED && judgement.unknown === undefined) this.#cache.set(text, found);
+    return found;
+  }
+
+  /** Resolves when the catalogue is known, or could not be had. */
+  async ready(): Promise<void> {
+    this.#loadingGrammar ??= Grammar.load();
+    this.#grammar = await this.#loadingGrammar;
+    if (this.#catalog === undefined) this.#reload(performance.now());
+    await this.#loading;
+  }
+
+  /** A replica refused the text, and the primary did not: it is a write, until the catalogue says something new. */
+  misrouted(text: string): void {
+    const fingerprint = this.#grammar?.fingerprint(text);
+    if (fingerprint !== undefined) this.#refused.set(fingerprint, true);
+    const known = this.#cache.get(text);
+    if (known !== undefined) this.#cache.set(text, { ...known, ...REFUSED });
+  }
+
+  /** Something has changed the catalogue: nothing it said is believed until it is read again. */
+  changed(): void {
+    if (!this.isInUse) return;
+    this.#catalog = undefined;
+    this.#cache.clear();
+    this.#isOutdated = this.#loading !== undefined;
+    this.#triedAt = Number.NEGATIVE_INFINITY;
+    this.#reload(performance.now());
+  }
+
+  /** Whether a statement like this one is met for the first time, for warnings that are given once. */
+  isFirst(text: string): boolean {
+    const fingerprint = this.#grammar?.fingerprint(text) ?? text;
+    if (this.#warned.get(fingerprint) !== undefined) return false;
+    this.#warned.set(fingerprint, true);
+    return true;
+  }
+
+  #hint(text: string): Hint | undefined {
+    try {
+      return hintOf(text);
+    } catch (error) {
+      if (this.#options.rejectsInvalidHints) throw error;
+      return undefined;
+    }
+  }
+
+  /** Finds out about a text as if it were met for the first time. @param catalog `undefined` while it is not known */
+  judge(
+    text: string,
+    grammar: Grammar,
+    catalog: Catalog | undefined,
+  ): { facts: Facts | undefined; judgement: Judgement } {
+    let facts: Facts;
+    try {
+      facts = factsOf(grammar.parse(text));
+    } catch {
+      return { facts: undefined, judgement: { class: 'write', because: 'the grammar does not know it' } };
+    }
+    const needsCatalog = facts.calls.length + facts.relations.length + facts.operators.length + facts.types.length > 0;
+    if (facts.class === 'write' || !needsCatalog) return { facts, judgement: facts };
+    if (catalog === undefined) return { facts, judgement: NOT_LOADED };
+    let judgement: Judgement;
+    try {
+      judgement = catalog.judge(facts);
+    } catch {
+      return { facts, judgement: { class: 'write', because: 'it is nested too deeply' } };
+    }
+    if (judgement.class !== 'read' || this.#refused.size === 0) return { facts, judgement };
+    const fingerprint = grammar.fingerprint(text);
+    const isRefused = fingerprint !== undefined && this.#refused.get(fingerprint) !== undefined;
+    return { facts, judgement: isRefused ? REFUSED : judgement };
+  }
+
+  #reload(now: number): void {
+    if (this.#grammar === undefined || this.#loading !== undefined || now - this.#triedAt < RELOAD_SPACING_MILLIS)
+      return;
+    const grammar = this.#grammar;
+    this.#triedAt = now;
+    this.#loading = this.#options
+      .load()
+      .then(
+        (rows) => {
+          if (this.#isOutdated) return;
+          this.#catalog = new Catalog(rows, grammar, this.#options.readOnlyFunctions);
+          this.#loadedAt = performance.now();
+          this.#cache.clear();
+          this.#refused.clear();
+        },
+        () => undefined,
+      )
+      .finally(() => {
+        this.#loading = undefined;
+        if (!this.#isOutdated) return;
+        this.#isOutdated = false;
+        this.#triedAt = Number.NEGATIVE_INFINITY;
+        this.#reload(performance.now());
+      });
+  }
+}
+
+const REFUSED: Judgement = { class: 'write', because: 'a replica refused one like it' };

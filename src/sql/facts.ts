@@ -1,0 +1,270 @@
+/**
+ * What a statement's text says of itself: its kind, and every function, relation, operator and type that it names. What those do is the catalogue's to
+ * say. Whatever is not known to be harmless is a write.
+ */
+import type { Tree } from './grammar.js';
+
+/** `session`: meaningless on a pool, whose connections belong to nobody; kept on the primary. */
+export type StatementClass = 'read' | 'write' | 'session';
+
+export interface Name {
+  /** `undefined` where the search path decides. */
+  readonly schema: string | undefined;
+  readonly name: string;
+}
+
+export interface Call extends Name {
+  /** `undefined` where that is not known. */
+  readonly argCount: number | undefined;
+}
+
+export interface Facts {
+  readonly class: StatementClass;
+  /** The node of the tree that decided; for a read that nothing stood against it. */
+  readonly because: string;
+  readonly statementCount: number;
+  /** Whether it changes what the catalogue says. */
+  readonly isDefinition: boolean;
+  readonly calls: readonly Call[];
+  /** What is taken out of something by name: a column, or a function of the row. */
+  readonly fields: readonly string[];
+  /** Every word by which a column may be meant. */
+  readonly columns: ReadonlySet<string>;
+  /** Whether columns are compared that are not named: of `*`, under DISTINCT, UNION or NATURAL. */
+  readonly comparesUnnamed: boolean;
+  readonly relations: readonly Name[];
+  readonly operators: readonly Name[];
+  readonly types: readonly Name[];
+}
+
+type Fields = Record<string, unknown>;
+
+interface WithClause {
+  readonly ctes?: readonly { readonly CommonTableExpr: { readonly ctename: string } }[];
+  readonly recursive?: boolean;
+}
+
+/** Nodes that only compute or read, whatever is in them. */
+const HARMLESS = new Set(
+  `SelectStmt ResTarget ColumnRef A_Const A_Expr A_Star A_ArrayExpr A_Indirection A_Indices FuncCall TypeCast TypeName SubLink CaseExpr CaseWhen
+  CoalesceExpr MinMaxExpr NullTest BooleanTest BoolExpr RowExpr ParamRef JoinExpr RangeVar RangeSubselect RangeFunction RangeTableSample RangeTableFunc
+  RangeTableFuncCol Alias SortBy WindowDef GroupingSet GroupingFunc List String Integer Float Boolean BitString CommonTableExpr CTESearchClause
+  CTECycleClause CollateClause SQLValueFunction XmlExpr XmlSerialize NamedArgExpr DefElem ColumnDef`.split(/\s+/),
+);
+const SESSION = new Set(
+  `VariableSetStmt TransactionStmt PrepareStmt ExecuteStmt DeallocateStmt DeclareCursorStmt FetchStmt ClosePortalStmt ListenStmt UnlistenStmt
+  DiscardStmt LoadStmt ConstraintsSetStmt`.split(/\s+/),
+);
+/** Statements that write and leave the catalogue as it is. */
+const PLAIN_WRITES = new Set(
+  `InsertStmt UpdateStmt DeleteStmt MergeStmt CopyStmt CallStmt DoStmt NotifyStmt LockStmt CheckPointStmt VacuumStmt TruncateStmt RefreshMatViewStmt
+  ReindexStmt ClusterStmt`.split(/\s+/),
+);
+const RANK: Record<StatementClass, number> = { read: 0, session: 1, write: 2 };
+const SAMPLING = new Set(['bernoulli', 'system']);
+
+export function factsOf(statements: readonly Tree[]): Facts {
+  const walk = new Walk();
+  if (statements.length === 0) walk.decide('write', 'no statement');
+  for (const statement of statements) walk.statement(statement);
+  const {
+    class: is,
+    because,
+    isDefinition,
+    calls,
+    fields,
+    columns,
+    comparesUnnamed,
+    relations,
+    operators,
+    types,
+  } = walk;
+  const statementCount = statements.length;
+  return {
+    class: is,
+    because,
+    statementCount,
+    isDefinition,
+    calls,
+    fields,
+    columns,
+    comparesUnnamed,
+    relations,
+    operators,
+    types,
+  };
+}
+
+class Walk {
+  class: StatementClass = 'read';
+  because = 'nothing in it writes';
+  isDefinition = false;
+  readonly calls: Call[] = [];
+  readonly fields: string[] = [];
+  readonly columns = new Set<string>();
+  #hasStar = false;
+  #comparesRows = false;
+  readonly relations: Name[] = [];
+  readonly operators: Name[] = [];
+  readonly types: Name[] = [];
+
+  get comparesUnnamed(): boolean {
+    return this.#hasStar && this.#comparesRows;
+  }
+
+  decide(to: StatementClass, because: string): void {
+    if (RANK[to] <= RANK[this.class]) return;
+    this.class = to;
+    this.because = because;
+  }
+
+  statement(tree: Tree): void {
+    const [type = '', node = {}] = (Object.entries(tree as Fields)[0] ?? []) as [string?, Fields?];
+    if (type === 'SelectStmt') this.#visit(tree, NO_NAMES);
+    else if (type === 'ExplainStmt') this.#explain(node);
+    else if (type === 'CopyStmt') this.#copy(node);
+    else if (type === 'VariableShowStmt') return;
+    else if (SESSION.has(type)) this.decide('session', type);
+    else {
+      this.isDefinition ||= !PLAIN_WRITES.has(type);
+      this.decide(isTemporary(node) ? 'session' : 'write', isTemporary(node) ? `temporary ${type}` : type);
+    }
+  }
+
+  /** Without ANALYZE nothing runs; of options given twice the last one counts. */
+  #explain({ query, options = [] }: Fields): void {
+    const analyze = (options as Fields[])
+      .map(({ DefElem }) => DefElem as Fields)
+      .findLast(({ defname }) => defname === 'analyze');
+    const isOn = analyze === undefined ? false : switchOf(analyze['arg']);
+    if (isOn === undefined) this.decide('write', 'EXPLAIN with an option that is none');
+    else if (isOn) this.statement(query);
+    else if ('ExecuteStmt' in (query as Fields)) this.decide('session', 'EXPLAIN of a prepared statement');
+  }
+
+  #copy({ is_from, filename, is_program, relation, query }: Fields): void {
+    const isToServer = filename !== undefined || is_program === true;
+    if (is_from === true) this.decide('write', 'COPY FROM');
+    else if (isToServer) this.decide('write', 'COPY to a file or program of the server');
+    else if (query !== undefined) this.statement(query);
+    else this.#relation(relation as Fields, NO_NAMES);
+  }
+
+  #visit(value: unknown, ctes: ReadonlySet<string>): void {
+    if (Array.isArray(value)) {
+      for (const item of value) this.#visit(item, ctes);
+    } else if (typeof value === 'object' && value !== null) {
+      this.#fields(value as Fields, ctes);
+    }
+  }
+
+  #fields(fields: Fields, outer: ReadonlySet<string>): void {
+    const { withClause, ...rest } = fields;
+    const ctes = withClause === undefined ? outer : this.#with(withClause as WithClause, outer);
+    for (const [key, value] of Object.entries(rest)) {
+      if (key === 'lockingClause') this.decide('write', 'a row lock');
+      else if (key === 'intoClause') this.#into(value as Fields);
+      else if (key === 'distinctClause' || key === 'isNatural' || (key === 'op' && value !== 'SETOP_NONE'))
+        this.#comparesRows = true;
+      else if (key === 'usingClause') this.#names(value);
+      else if (key === 'typeName') this.#type(value as Fields);
+      else if (/^[A-Z]/.test(key)) this.#node(key, value as Fields, ctes);
+      this.#visit(value, ctes);
+    }
+  }
+
+  /** @returns the names that are CTEs in the rest of the statement; without RECURSIVE each body sees only those before it */
+  #with({ ctes = [], recursive }: WithClause, outer: ReadonlySet<string>): ReadonlySet<string> {
+    const names = new Set(outer);
+    if (recursive === true) for (const { CommonTableExpr } of ctes) names.add(CommonTableExpr.ctename);
+    for (const cte of ctes) {
+      this.#visit(cte, new Set(names));
+      names.add(cte.CommonTableExpr.ctename);
+    }
+    return names;
+  }
+
+  #node(type: string, node: Fields, ctes: ReadonlySet<string>): void {
+    if (!HARMLESS.has(type) && !type.startsWith('Json')) this.decide('write', type);
+    if (type === 'FuncCall') this.#call(node);
+    else if (type === 'RangeVar') this.#relation(node, ctes);
+    else if (type === 'TypeName') this.#type(node);
+    else if (type === 'A_Expr') this.#operator(node['name']);
+    else if (type === 'SubLink' || type === 'SortBy') this.#operator(node['operName'] ?? node['useOp']);
+    else if (type === 'A_Star') this.#hasStar = true;
+    else if (type === 'ColumnRef') {
+      this.#names(node['fields']);
+      this.#path(node['fields'], 1);
+    } else if (type === 'A_Indirection') this.#path(node['indirection'], 0);
+    else if (type === 'RangeTableSample') this.#sampling(node);
+  }
+
+  #call({ funcname, args, agg_star, func_variadic, agg_within_group }: Fields): void {
+    const name = nameOf(funcname);
+    const isCounted = func_variadic !== true && agg_within_group !== true && agg_star !== true;
+    if (name !== undefined)
+      this.calls.push({ ...name, argCount: isCounted ? ((args as unknown[] | undefined)?.length ?? 0) : undefined });
+  }
+
+  #names(parts: unknown): void {
+    for (const part of parts as { String?: { sval: string } }[]) {
+      if (part.String !== undefined) this.columns.add(part.String.sval);
+    }
+  }
+
+  #path(parts: unknown, from: number): void {
+    for (const part of (parts as { String?: { sval: string } }[]).slice(from)) {
+      if (part.String !== undefined) this.fields.push(part.String.sval);
+    }
+  }
+
+  #relation({ schemaname, relname, relpersistence }: Fields, ctes: ReadonlySet<string>): void {
+    const [schema, name] = [schemaname as string | undefined, String(relname)];
+    if (relpersistence === 't') this.decide('session', 'a temporary table');
+    if (schema === undefined && ctes.has(name)) return;
+    this.relations.push({ schema, name });
+  }
+
+  #into({ rel }: Fields): void {
+    const isTemporary = (rel as Fields | undefined)?.['relpersistence'] === 't';
+    this.decide(isTemporary ? 'session' : 'write', isTemporary ? 'SELECT INTO a temporary table' : 'SELECT INTO');
+  }
+
+  #type({ names }: Fields): void {
+    const name = nameOf(names);
+    if (name !== undefined && name.schema !== 'pg_catalog') this.types.push(name);
+  }
+
+  #operator(names: unknown): void {
+    const name = nameOf(names);
+    if (name !== undefined) this.operators.push(name);
+  }
+
+  #sampling({ method }: Fields): void {
+    const name = nameOf(method);
+    if (name === undefined || !SAMPLING.has(name.name)) this.decide('write', 'a sampling method that is not built in');
+  }
+}
+
+const NO_NAMES: ReadonlySet<string> = new Set();
+
+function nameOf(parts: unknown): Name | undefined {
+  if (!Array.isArray(parts)) return undefined;
+  const texts = (parts as { String?: { sval?: string } }[]).map(({ String: part }) => part?.sval ?? '');
+  const name = texts.at(-1);
+  return name === undefined ? undefined : { schema: texts.at(-2), name };
+}
+
+function isTemporary({ relation, into, view, sequence }: Fields): boolean {
+  const made = (relation ?? (into as Fields | undefined)?.['rel'] ?? view ?? sequence) as Fields | undefined;
+  return made?.['relpersistence'] === 't' || made?.['schemaname'] === 'pg_temp';
+}
+
+/** An option's value as DefElem carries it: nothing at all means on. `undefined` for one that PostgreSQL would not take. */
+function switchOf(arg: unknown): boolean | undefined {
+  if (arg === undefined) return true;
+  const [node] = Object.values(arg as Record<string, { sval?: string; boolval?: boolean; ival?: number }>);
+  const value = String(node?.sval ?? node?.boolval ?? node?.ival ?? 0).toLowerCase();
+  if (['on', 'true', '1'].includes(value)) return true;
+  return ['off', 'false', '0'].includes(value) ? false : undefined;
+}
