@@ -6,8 +6,11 @@ import { type LadderEvents, Publisher } from './events.js';
 import { deadlineOf, withAbort } from './execute/abort.js';
 import { commitPosition } from './execute/commit-position.js';
 import { connection } from './execute/connection.js';
+import { loadCatalog } from './execute/load-catalog.js';
+import { query } from './execute/query.js';
 import { read } from './execute/read.js';
 import type { Rungs } from './execute/rungs.js';
+import type { Statement } from './execute/statement.js';
 import { stream } from './execute/stream.js';
 import { type Transaction, transaction } from './execute/transaction.js';
 import { write } from './execute/write.js';
@@ -19,6 +22,7 @@ import { Fleet, type Need } from './nodes/fleet.js';
 import { type Explanation, explain } from './observe/explain.js';
 import { type ClusterStats, statsOf } from './observe/stats.js';
 import {
+  type ClusterBehaviour,
   type ClusterOptions,
   type ConnectionOptions,
   checkOptions,
@@ -31,10 +35,14 @@ import {
   type WriteOptions,
 } from './options.js';
 import { type Session, type SessionRunner, SessionScope } from './session/session.js';
+import { type Classification, Classifier } from './sql/classifier.js';
 
 type Query = string | QueryConfig;
 type Values = readonly unknown[];
 type DefaultRow = Record<string, unknown>;
+
+/** How a statement begins that changes the catalogue. */
+const DEFINITION = /^\s*(create|alter|drop|grant|revoke|import)\b/i;
 
 /** What an async context carries. */
 interface Context {
@@ -46,10 +54,11 @@ interface Context {
  * Opens a cluster: one primary and its streaming replicas. Returns at once and connects in the background. Who is the primary, now and after a failover, is
  * found out by asking the servers; until they have answered, statements wait for it, and until then for half a second at most.
  * @param options or a URL that names all servers: `postgres://user:password@host1,host2:5433,host3/database`
+ * @param behaviour the other options, beside a URL
  * @throws LadderError `LADDER_INVALID_OPTIONS`
  */
-export function createCluster(options: string | ClusterOptions): Cluster {
-  return new Cluster(options);
+export function createCluster(options: string | ClusterOptions, behaviour?: ClusterBehaviour): Cluster {
+  return new Cluster(options, behaviour);
 }
 
 /** A primary and its replicas as one: made by {@link createCluster}. */
@@ -57,6 +66,7 @@ export class Cluster implements AsyncDisposable {
   readonly #settings: Settings;
   readonly #fleet: Fleet;
   readonly #rungs: Rungs;
+  readonly #classifier: Classifier;
   readonly #tokens: TokenCodec;
   readonly #publisher = new Publisher();
   readonly #contexts = new AsyncLocalStorage<Context>();
@@ -68,10 +78,18 @@ export class Cluster implements AsyncDisposable {
   #onIdle: (() => void) | undefined;
   #closing: Promise<void> | undefined;
 
-  constructor(options: string | ClusterOptions) {
-    this.#settings = settingsFrom(options);
+  constructor(options: string | ClusterOptions, behaviour?: ClusterBehaviour) {
+    this.#settings = settingsFrom(options, behaviour);
     this.#fleet = new Fleet(this.#settings, this.#publisher);
     this.#rungs = { fleet: this.#fleet, budget: new FallbackBudget(() => primaryReadBudget(this.#fleet)) };
+    const { readOnlyFunctions, catalogRefreshMillis, onInvalidHint } = this.#settings;
+    this.#classifier = new Classifier({
+      load: () => loadCatalog(this.#fleet),
+      readOnlyFunctions,
+      catalogRefreshMillis,
+      rejectsInvalidHints:
+        (onInvalidHint ?? (process.env['NODE_ENV'] === 'production' ? 'ignore' : 'throw')) === 'throw',
+    });
     this.#tokens = new TokenCodec(this.#settings.secrets, this.#settings.tokenLifetimeMillis);
     this.#runner = this.#makeRunner();
     const scope = new SessionScope(this.#runner, undefined, {}, this.#settings);
@@ -102,6 +120,16 @@ export class Cluster implements AsyncDisposable {
    */
   write<Row extends QueryResultRow = DefaultRow>(query: Query, values?: Values, options?: WriteOptions) {
     return this.#write<Row>(this.#context(), query, values, options);
+  }
+
+  /**
+   * Runs a statement where it belongs, as PostgreSQL's own grammar and the server's catalogue tell: one that provably only reads as `read` does, any other
+   * as `write` does. A single statement that a replica refuses all the same runs once more on the primary. A leading comment may say more, see the README on
+   * hints. Within a transaction it joins that.
+   * @throws as `read` and `write` do
+   */
+  query<Row extends QueryResultRow = DefaultRow>(text: Query, values?: Values, options?: ReadOptions) {
+    return this.#query<Row>(this.#context(), text, values, options);
   }
 
   /**
@@ -179,12 +207,15 @@ export class Cluster implements AsyncDisposable {
     return this.#contexts.run({ scope: this.#context().scope, transaction: undefined }, fn);
   }
 
-  /** Where a read would go now and why, without running it and without waiting for a replica. */
-  explain(_query: Query, _values?: Values, options: ReadOptions = {}): Promise<Explanation> {
+  /** What `query` would make of a text and why, and where it would go now: without running it, and without waiting for a replica. */
+  explain(text: Query, _values?: Values, options: ReadOptions = {}): Promise<Explanation> {
     const { scope } = this.#context();
     return this.#counted(async (startedAt) => {
+      checkQuery(text);
       checkOptions('read', options);
-      return explain(this.#fleet, this.#need(scope, options, startedAt), startedAt);
+      await this.#classifier.ready();
+      const found = await this.#classifier.classify(textOf(text));
+      return explain(this.#fleet, found, this.#need(scope, { ...found.hint, ...options }, startedAt), startedAt);
     });
   }
 
@@ -230,6 +261,7 @@ export class Cluster implements AsyncDisposable {
     return {
       read: (scope, query, values, options) => this.#read(this.#contextOf(scope), query, values, options),
       write: (scope, query, values, options) => this.#write(this.#contextOf(scope), query, values, options),
+      query: (scope, text, values, options) => this.#query(this.#contextOf(scope), text, values, options),
       transaction: (scope, fn, options) => this.#transaction(this.#contextOf(scope), fn, options),
       token: async (scope) =>
         this.#tokens.encode(await commitPosition(this.#fleet, scope.tokenFloor()), Date.now(), scope.subject),
@@ -281,14 +313,69 @@ export class Cluster implements AsyncDisposable {
       const statement = { query, values: values as unknown[] | undefined, signal: undefined };
       const giveUpAt = startedAt + (options?.timeoutMillis ?? this.#settings.primaryWaitMillis);
       if (options === undefined && joined === undefined)
-        return write<Row>(this.#fleet, statement, scope.floor, startedAt, giveUpAt);
+        return this.#noting(query, write<Row>(this.#fleet, statement, scope.floor, startedAt, giveUpAt));
       if (options !== undefined) checkOptions('write', options);
       return withAbort(options ?? {}, (signal) =>
         joined === undefined
-          ? write<Row>(this.#fleet, { ...statement, signal }, scope.floor, startedAt, giveUpAt)
+          ? this.#noting(query, write<Row>(this.#fleet, { ...statement, signal }, scope.floor, startedAt, giveUpAt))
           : joined.run<Row>({ ...statement, signal }),
       );
     });
+  }
+
+  /** What changes the catalogue changes what `query` goes by. */
+  #noting<T>(query: Query, running: Promise<T>): Promise<T> {
+    if (!this.#classifier.isInUse || !DEFINITION.test(textOf(query))) return running;
+    return running.finally(() => this.#classifier.changed());
+  }
+
+  #query<Row extends QueryResultRow>(
+    { scope, transaction: joined }: Context,
+    query: Query,
+    values: Values | undefined,
+    options: ReadOptions | undefined,
+  ): Promise<QueryResult<Row>> {
+    return this.#counted((startedAt) => {
+      checkQuery(query);
+      if (options !== undefined) checkOptions('read', options);
+      const text = textOf(query);
+      const found = joined === undefined ? this.#classifier.known(text, startedAt) : undefined;
+      if (found !== undefined && options === undefined) {
+        return this.#run<Row>(
+          scope,
+          found,
+          text,
+          { query, values: values as unknown[] | undefined, signal: undefined },
+          {},
+          startedAt,
+        );
+      }
+      return withAbort(options ?? {}, async (signal) => {
+        const statement = { query, values: values as unknown[] | undefined, signal };
+        if (joined !== undefined) {
+          rejectWithin('query', options, ['target', 'atLeast']);
+          return joined.run<Row>(statement);
+        }
+        const classified = found ?? (await this.#classifier.classify(text));
+        return this.#run<Row>(scope, classified, text, statement, options ?? {}, startedAt);
+      });
+    });
+  }
+
+  #run<Row extends QueryResultRow>(
+    scope: SessionScope,
+    found: Classification,
+    text: string,
+    statement: Statement,
+    options: ReadOptions,
+    startedAt: number,
+  ): Promise<QueryResult<Row>> {
+    if (found.class === 'session' && this.#publisher.wants('warning') && this.#classifier.isFirst(text)) {
+      const message = `${found.because}: it ran on a pool, whose connections belong to nobody; use transaction() or connection(), or onConnect for what holds for all`;
+      this.#publisher.publish('warning', { code: 'session-state', message });
+    }
+    const need = this.#need(scope, found.hint === undefined ? options : { ...found.hint, ...options }, startedAt);
+    return query<Row>(this.#rungs, this.#classifier, { text, statement, found, need, floor: scope.floor, startedAt });
   }
 
   #transaction<T>(
@@ -403,6 +490,10 @@ export class Cluster implements AsyncDisposable {
 /** Half of what the primary's pool holds, so that writes find connections, and no less than 8. */
 function primaryReadBudget({ settings, primary }: Fleet): number {
   return settings.primaryReadBudget ?? Math.max(8, Math.floor((primary.pool.options?.max ?? 10) / 2));
+}
+
+function textOf(query: Query): string {
+  return typeof query === 'string' ? query : query.text;
 }
 
 function checkQuery(query: unknown): void {

@@ -9,6 +9,8 @@ import { EventEmitter } from 'node:events';
 export const reasons = [
   'write',
   'transaction',
+  'session-state',
+  'misrouted',
   'hint',
   'affinity',
   'partition',
@@ -28,7 +30,8 @@ export const reasons = [
  * Why a statement went where it went.
  *
  * On a replica: `affinity` (the session's last one, still fresh enough), `partition` (the partition key's own), `balanced` (known to be fresh enough), `gated` (shown to be by one look at its position), `waited` (became so
- * within `waitMillis`), `retried` (the first node was lost under the read), `hint` (`target`). On the primary: `write`, `transaction`, `hint`,
+ * within `waitMillis`), `retried` (the first node was lost under the read), `hint` (`target`). On the primary: `write`, `transaction`, `session-state` (it
+ * belongs to a connection, and those of a pool belong to nobody), `misrouted` (a replica refused it), `hint`,
  * `retried`, `behind-floor` and `too-stale` (no replica was fresh enough in time), `sticky` (within the window after a write, with
  * `tracking: 'window'`), `floor-unknown` (the session's last write has
  * no position yet), `cold-start` (nothing is known of any replica yet), `no-candidate` (no replica, or none that answers).
@@ -105,6 +108,14 @@ export interface TokenLostEvent {
   readonly count: number;
 }
 
+/** Something that works and is likely not meant. */
+export interface WarningEvent {
+  /** `session-state`: a statement whose effect belongs to its connection ran on a pool. Told once for all texts that differ in their constants only. */
+  readonly code: 'session-state';
+  /** What was found, and what to use instead; never SQL. */
+  readonly message: string;
+}
+
 /** Event names and what they carry. Each is also the `diagnostics_channel` `pg-ladder:<name>`. */
 export interface LadderEventMap {
   route: [RouteEvent];
@@ -112,6 +123,7 @@ export interface LadderEventMap {
   node: [NodeEvent];
   topology: [TopologyEvent];
   tokenLost: [TokenLostEvent];
+  warning: [WarningEvent];
 }
 
 /** What `cluster.events` is: the usual EventEmitter, typed. */
@@ -127,6 +139,7 @@ export class Publisher {
     node: channel('pg-ladder:node'),
     topology: channel('pg-ladder:topology'),
     tokenLost: channel('pg-ladder:tokenLost'),
+    warning: channel('pg-ladder:warning'),
   };
 
   /** Whether anybody listens; ask before building a payload. */

@@ -11,6 +11,7 @@ export type {
   RouteEvent,
   TokenLostEvent,
   TopologyEvent,
+  WarningEvent,
 } from './events.js';
 export type { RefusedPositions } from './freshness/primary-trail.js';
 export type { Consistency, FreshnessOptions, Target } from './freshness/requirement.js';

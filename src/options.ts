@@ -65,6 +65,15 @@ export interface ClusterBehaviour extends FreshnessOptions {
    * writes are refused with `LADDER_TWO_PRIMARIES` until one of them is gone. `refuse`: they are refused in either case.
    */
   onTwoPrimaries?: 'highestTimeline' | 'refuse';
+  /**
+   * VOLATILE functions that only read, for `query`: `schema.name`, or `schema.name(types)` for one overload. What is wrong here costs a round trip: a replica
+   * refuses it, and the primary runs it. Default: none.
+   */
+  readOnlyFunctions?: readonly string[];
+  /** How old the catalogue may be that `query` goes by, in milliseconds, at least 1,000. Default 60,000. DDL that passes through `query` and `write` renews it at once. */
+  catalogRefreshMillis?: number;
+  /** What `query` does with a comment hint that makes no sense. Default: `throw` unless NODE_ENV is `production`. */
+  onInvalidHint?: 'throw' | 'ignore';
   /** After how many milliseconds without an answer a node's position counts as unknown, above 0. Default 500. */
   hangMillis?: number;
   /** How often each node is asked for its position while the cluster is used, in milliseconds, above 0. Default 250. */
@@ -195,6 +204,9 @@ export interface Settings {
   /** One of them guessed to be the primary. */
   readonly nodes: readonly NodeSettings[];
   readonly primaryReadBudget: number | undefined;
+  readonly readOnlyFunctions: readonly string[];
+  readonly catalogRefreshMillis: number;
+  readonly onInvalidHint: 'throw' | 'ignore' | undefined;
   readonly primaryWaitMillis: number;
   readonly onTwoPrimaries: 'highestTimeline' | 'refuse';
   readonly consistency: Consistency;
@@ -239,6 +251,11 @@ const clusterSchema = z.strictObject({
   nodes: z.array(node).min(1).optional(),
   primaryReadBudget: z.int().min(1).optional(),
   primaryWaitMillis: millis.default(10_000),
+  readOnlyFunctions: z
+    .array(z.string().regex(/^[^.()]+\.[^.()]+(\([^()]*\))?$/, 'expected schema.name or schema.name(types)'))
+    .default([]),
+  catalogRefreshMillis: millis.min(1_000).default(60_000),
+  onInvalidHint: z.enum(['throw', 'ignore']).optional(),
   onTwoPrimaries: z.enum(['highestTimeline', 'refuse']).default('highestTimeline'),
   ...freshness,
   waitMillis: millis.default(50),
@@ -304,15 +321,29 @@ const sessionSchema = z.strictObject({
  * @param options a string names all hosts: `postgres://user@h1,h2:5433,h3/database`
  * @throws LadderError `LADDER_INVALID_OPTIONS`
  */
-export function settingsFrom(options: string | ClusterOptions): Settings {
-  const given = typeof options === 'string' ? { nodes: nodesFromUrl(options) } : options;
+export function settingsFrom(options: string | ClusterOptions, behaviour: ClusterBehaviour = {}): Settings {
+  if (typeof options !== 'string' && Object.keys(behaviour).length > 0) {
+    throw invalidOptions('createCluster: expected a second argument only beside a URL; put all options into the first');
+  }
+  const given = typeof options === 'string' ? { ...behaviour, nodes: nodesFromUrl(options) } : options;
   const checked = check(clusterSchema, given, 'createCluster');
   // The checked copy told whether the labels are right; pg gets the caller's own objects.
-  const { primary, replicas, nodes, consistency, maxStalenessMillis, primaryReadBudget, onConnect, ...rest } = checked;
+  const {
+    primary,
+    replicas,
+    nodes,
+    consistency,
+    maxStalenessMillis,
+    primaryReadBudget,
+    onInvalidHint,
+    onConnect,
+    ...rest
+  } = checked;
   const settings: Settings = {
     ...rest,
     onConnect,
     primaryReadBudget,
+    onInvalidHint,
     consistency: consistency ?? 'session',
     maxStalenessMillis,
     nodes: nodesOf(given),

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { demoOptions } from './demo/options.js';
 import { demo } from './demo.js';
+import { explain, explainOptions } from './explain.js';
 import { UsageError, usage } from './usage.js';
 
 /** Exit codes; a signal's is 128 plus its number, as shells have it. */
@@ -17,6 +18,10 @@ async function main(args: readonly string[]): Promise<number> {
   if (args.includes('--help') || args.includes('-h')) return print(usage);
   if (command === '--version') return print(`${version()}\n`);
   if (command === 'demo') return interruptible((signal) => demo(demoOptions(rest), signal));
+  if (command === 'explain') {
+    const options = explainOptions(rest, process.env);
+    return interruptible((signal) => explain(options, signal));
+  }
   process.stderr.write(command === undefined ? usage : `pg-ladder: unknown command "${command}"\n\n${usage}`);
   return WRONG_USAGE;
 }

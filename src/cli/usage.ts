@@ -4,6 +4,8 @@ export const usage = `Usage: pg-ladder <command> [options]
 
 Commands:
   demo             four ways of reading from replicas, side by side on a real cluster
+  explain <sql>    what a statement is, which server it would go to, and why;
+                   it runs nothing
 
 Options of demo:
   --replicas <n>   replicas beside the primary, 1 to 8 (default 2)
@@ -12,6 +14,13 @@ Options of demo:
                    long at once, 0 to 5000; 0: never (default 300)
   --seed <n>       the users and the pauses are drawn from it (default 1)
   --json           the figures as JSON on stdout
+
+Options of explain:
+  --url <url>      the servers: postgres://user@host1,host2/database
+                   (default: $DATABASE_URL)
+  --read-only-function <schema.name>
+                   a VOLATILE function that only reads; may be given again
+  --json           the answer as JSON
 
   -h, --help       this text
   --version        the version

@@ -10,12 +10,18 @@ import { lostAgain } from './rerun.js';
 import type { Rungs } from './rungs.js';
 import { giveBackAfter, run, type Statement } from './statement.js';
 
+/** What a caller learns of a read that failed. */
+export interface Trial {
+  failedOnReplica: boolean;
+}
+
 /** @param startedAt our monotonic clock when the caller asked */
 export async function read<Row extends QueryResultRow>(
   rungs: Rungs,
   statement: Statement,
   need: Need,
   startedAt: number,
+  trial?: Trial,
 ): Promise<QueryResult<Row>> {
   const { fleet } = rungs;
   const { signal } = statement;
@@ -29,6 +35,7 @@ export async function read<Row extends QueryResultRow>(
       need.trace?.ended(placement.connection.identity.server, performance.now());
       return result;
     } catch (error) {
+      if (trial !== undefined) trial.failedOnReplica = placement.node.role === 'replica';
       giveBackAfter(error, placement, signal);
       lostOn = await lostAgain(fleet, placement, error, lostOn, signal);
       if (lostOn === undefined) throw error;

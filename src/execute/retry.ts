@@ -48,6 +48,14 @@ export function isRecoveryConflict(error: unknown): boolean {
   return codeOf(error) === '40001';
 }
 
+/** SQLSTATEs with which a replica refuses what it cannot do. Its messages may be in any language, so they do not count. */
+const REFUSAL_STATES = new Set(['25006', '55000', '0A000', 'XX000']);
+
+/** Whether a replica's error may mean that the primary could have done it: nothing has happened then, and the primary's answer is final. */
+export function isRefusal(error: unknown): boolean {
+  return REFUSAL_STATES.has(codeOf(error) ?? '');
+}
+
 /** Whether the pool had no free connection in time, whatever the server behind it is doing. */
 export function isPoolTimeout(error: unknown): boolean {
   return error instanceof Error && error.message === 'timeout exceeded when trying to connect';

@@ -4,6 +4,7 @@
  */
 import type { QueryResult, QueryResultRow } from 'pg';
 import { LadderError } from '../errors.js';
+import type { Reason } from '../events.js';
 import type { Floor, UncertainWrite } from '../freshness/floor.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
@@ -24,10 +25,11 @@ export async function write<Row extends QueryResultRow>(
   floor: Floor,
   startedAt: number,
   giveUpAt: number,
+  reason: Reason = 'write',
 ): Promise<QueryResult<Row>> {
   const { signal } = statement;
   for (;;) {
-    const placement = await onPrimary(fleet, { reason: 'write', mayWrite: true, startedAt, giveUpAt, signal });
+    const placement = await onPrimary(fleet, { reason, mayWrite: true, startedAt, giveUpAt, signal });
     const { timeline } = fleet.trail.history;
     try {
       const result = await run<Row>(placement, statement, fleet.publisher);

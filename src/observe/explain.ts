@@ -1,10 +1,16 @@
 /** Where a read would go, and how each replica stands to it. Runs nothing and waits for nobody but the primary's position. */
 import type { NodeState, Reason } from '../events.js';
 import { formatLsn } from '../freshness/lsn.js';
-import type { Fleet, Need } from '../nodes/fleet.js';
+import type { Fleet, Need, Refusal } from '../nodes/fleet.js';
 import { Node, type Role } from '../nodes/node.js';
+import type { Judgement } from '../sql/catalog.js';
+import type { StatementClass } from '../sql/facts.js';
 
 export interface Explanation {
+  /** `session`: it belongs to a connection, and runs on the primary. */
+  readonly class: StatementClass;
+  /** The node of the tree, or the name and what the catalogue says of it, that decided. */
+  readonly because: string;
   /** The node that would answer. */
   readonly node: string;
   readonly role: Role;
@@ -25,19 +31,26 @@ export interface ReplicaVerdict {
   readonly stalenessMillis: number | undefined;
 }
 
-export async function explain(fleet: Fleet, need: Need, now: number): Promise<Explanation> {
+export async function explain(fleet: Fleet, found: Judgement, need: Need, now: number): Promise<Explanation> {
   if (need.floor.resolve(fleet.trail) === 'pending') await fleet.primary.refresh().catch(() => undefined);
   const lsn = need.floor.resolve(fleet.trail);
-  const found = fleet.isPrimary(need.target) ? fleet.primary : fleet.choose(need, now);
-  const isNode = found instanceof Node;
-  const hinted = need.target !== undefined;
+  const isRead = found.class === 'read';
+  const rung = !isRead || fleet.isPrimary(need.target) ? fleet.primary : fleet.choose(need, now);
+  const isNode = rung instanceof Node;
   return {
-    node: isNode ? found.name : fleet.primary.name,
-    role: isNode ? found.role : 'primary',
-    reason: isNode ? (hinted ? 'hint' : 'balanced') : fleet.reasonFor(found),
+    class: found.class,
+    because: found.because,
+    node: isNode ? rung.name : fleet.primary.name,
+    role: isNode ? rung.role : 'primary',
+    reason: isRead ? reasonOf(fleet, need, rung) : found.class === 'session' ? 'session-state' : 'write',
     floor: typeof lsn === 'bigint' ? formatLsn(lsn) : undefined,
     replicas: fleet.replicas.map((replica) => verdictOn(fleet, replica, need, now)),
   };
+}
+
+function reasonOf(fleet: Fleet, { target, partitionKey }: Need, rung: Node | Refusal): Reason {
+  if (!(rung instanceof Node)) return fleet.reasonFor(rung);
+  return target !== undefined ? 'hint' : partitionKey !== undefined ? 'partition' : 'balanced';
 }
 
 function verdictOn(fleet: Fleet, replica: Node, need: Need, now: number): ReplicaVerdict {

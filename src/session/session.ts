@@ -19,6 +19,12 @@ export interface Session {
     values?: readonly unknown[],
     options?: WriteOptions,
   ): Promise<QueryResult<Row>>;
+  /** As `cluster.query`. */
+  query<Row extends QueryResultRow = Record<string, unknown>>(
+    query: string | QueryConfig,
+    values?: readonly unknown[],
+    options?: ReadOptions,
+  ): Promise<QueryResult<Row>>;
   /** As `cluster.transaction`. */
   transaction<T>(fn: (client: PoolClient) => Promise<T> | T, options?: TransactionOptions): Promise<T>;
   /**
@@ -45,6 +51,12 @@ export interface SessionRunner {
     query: string | QueryConfig,
     values?: readonly unknown[],
     options?: WriteOptions,
+  ): Promise<QueryResult<Row>>;
+  query<Row extends QueryResultRow>(
+    scope: SessionScope,
+    query: string | QueryConfig,
+    values?: readonly unknown[],
+    options?: ReadOptions,
   ): Promise<QueryResult<Row>>;
   transaction<T>(
     scope: SessionScope,
@@ -101,6 +113,10 @@ export class SessionScope implements Session {
 
   write<Row extends QueryResultRow>(query: string | QueryConfig, values?: readonly unknown[], options?: WriteOptions) {
     return this.#runner.write<Row>(this, query, values, options);
+  }
+
+  query<Row extends QueryResultRow>(query: string | QueryConfig, values?: readonly unknown[], options?: ReadOptions) {
+    return this.#runner.query<Row>(this, query, values, options);
   }
 
   transaction<T>(fn: (client: PoolClient) => Promise<T> | T, options?: TransactionOptions) {
