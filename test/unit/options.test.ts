@@ -91,6 +91,8 @@ describe('the options of createCluster', () => {
       ['h2', 5433, 'app', 'shop'],
       ['::1', 5434, 'app', 'shop'],
     ]);
+    expect(settingsFrom('postgres://h1,h2/shop', { waitMillis: 7 }).waitMillis).toBe(7);
+    expect(() => settingsFrom({ primary: url }, { waitMillis: 7 })).toThrow(/only beside a URL/);
     const twins = settingsFrom('postgres://app@h:1,h:2/shop').nodes;
     expect(twins.map(({ name }) => name)).toEqual(['h:1', 'h:2']);
   });
