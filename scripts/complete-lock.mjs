@@ -15,7 +15,7 @@ const cpus = ['arm', 'arm64', 'ia32', 'loong64', 'mips64el', 'ppc64', 'riscv64',
 /** `os`, `cpu` and `libc` of a platform package, read off its name: `@rollup/rollup-linux-arm64-musl`. */
 function platformOf(name) {
   const words = name.split(/[/@-]/);
-  const os = words.filter((word) => systems.includes(word));
+  const os = words.map((word) => (word === 'windows' ? 'win32' : word)).filter((word) => systems.includes(word));
   const cpu = words.filter((word) => cpus.includes(word));
   if (os.length !== 1 || cpu.length !== 1)
     throw new Error(`${name} does not name one platform: add it to the lock by hand`);
@@ -34,12 +34,18 @@ function lookUp(path, name) {
   }
 }
 
+/** As far as the ranges go that platform packages are asked for with: one version, or what is compatible with one. */
+function satisfies(version, range, exact) {
+  if (exact === undefined) return true;
+  return range === exact ? version === range : version.split('.')[0] === exact.split('.')[0];
+}
+
 const added = [];
 for (const [path, parent] of Object.entries(packages)) {
   for (const [name, range] of Object.entries(parent.optionalDependencies ?? {})) {
     const exact = /^[~^=]?(\d+\.\d+\.\d+(?:-[\w.-]+)?)$/.exec(range)?.[1];
     const found = lookUp(path, name);
-    if (found !== undefined && (range !== exact || packages[found].version === exact)) continue;
+    if (found !== undefined && satisfies(packages[found].version, range, exact)) continue;
     if (exact === undefined)
       throw new Error(`${name}@${range}, wanted by ${path}: no version to be read off the range`);
     const at = found === undefined ? `node_modules/${name}` : `${path}/node_modules/${name}`;

@@ -30,6 +30,9 @@ const program = `
     const doubled = await cluster.transaction(async (client) => (await client.query('select 2 as two')).rows[0].two, { readOnly: true });
     assert.strictEqual(doubled, 2);
     await assert.rejects(cluster.read('select', [], { target: { node: 'x' } }), (error) => error instanceof LadderError && error.code === 'LADDER_INVALID_OPTIONS');
+    const { class: found, because } = await cluster.explain("select nextval('s')");
+    assert.deepStrictEqual([found, because], ['write', 'nextval() needs the primary']);
+    assert.strictEqual((await cluster.query('select 3 as three')).rows[0].three, 3);
     assert.strictEqual(typeof startTestCluster, 'function');
     await cluster.close();
   }`;
