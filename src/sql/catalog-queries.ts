@@ -14,6 +14,7 @@ const FUNCTIONS = `select p.oid::text as oid, n.nspname as schema, p.proname as 
   p.provolatile as volatility, l.lanname as language,
   case when l.lanname in ('sql', 'plpgsql') then coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc) end as body,
   exists (select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid = p.oid and d.deptype = 'e') as "isOfExtension",
+  exists (select from pg_catalog.unnest(p.proconfig) as setting where setting like 'search_path=%') as "hasOwnPath",
   pg_catalog.pg_get_expr(p.proargdefaults, 0) as defaults,
   case when p.prokind = 'a' then array(select ${part('used.oid')} from pg_catalog.pg_aggregate a,
     lateral (values (a.aggtransfn), (a.aggfinalfn), (a.aggcombinefn), (a.aggserialfn), (a.aggdeserialfn), (a.aggmtransfn), (a.aggminvtransfn), (a.aggmfinalfn)) as used(oid)

@@ -19,6 +19,8 @@ export interface FunctionRow {
   readonly language: string;
   readonly body: string | null;
   readonly isOfExtension: boolean;
+  /** Whether it has a search path of its own, so that the names in it mean what they mean there. */
+  readonly hasOwnPath: boolean;
   /** Its default arguments, as a list. */
   readonly defaults: string | null;
   /** An aggregate's functions. */
@@ -114,7 +116,7 @@ export class Catalog {
 
   /** What a statement is, with all that its names stand for. */
   judge(facts: Facts): Judgement {
-    let worst: Judgement = { class: facts.class, because: facts.because };
+    let worst = facts.class === 'read' ? SAFE : { class: facts.class, because: facts.because };
     if (worst.class === 'write') return worst;
     for (const judgement of this.#judgements(facts)) {
       if (judgement.class === 'write') return judgement;
@@ -160,7 +162,10 @@ export class Catalog {
       // Who installs an extension trusts it; its overloads of common names must not keep everybody on the primary.
       if (row.isOfExtension && row.volatility !== 'v') return SAFE;
       if (row.parts !== null) return within(`aggregate ${name}`, worstOf(row.parts.map((part) => this.#part(part))));
-      if (row.language === 'sql' && row.body !== null) return within(`function ${name}`, this.#body(row.body));
+      if (row.language === 'sql' && row.body !== null) {
+        const anywhere = row.hasOwnPath ? this.#words(row.body) : SAFE;
+        return within(`function ${name}`, worstOf([anywhere, this.#body(row.body)]));
+      }
       if (row.language === 'plpgsql' && row.body !== null && row.volatility !== 'v') {
         return within(`function ${name}`, this.#words(row.body));
       }
@@ -321,7 +326,7 @@ export class Catalog {
     this.#leadsBackTo = Number.POSITIVE_INFINITY;
     try {
       const judgement = judge();
-      if (judgement !== SAFE || this.#leadsBackTo >= place) this.#judged.set(object, judgement);
+      if (judgement.class !== 'read' || this.#leadsBackTo >= place) this.#judged.set(object, judgement);
       return judgement;
     } finally {
       this.#open.length = place;

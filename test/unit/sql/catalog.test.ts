@@ -1,0 +1,89 @@
+import { beforeAll, describe, expect, it } from 'vitest';
+import { Catalog, type FunctionRow, type RelationRow } from '../../../src/sql/catalog.js';
+import { factsOf } from '../../../src/sql/facts.js';
+import { Grammar } from '../../../src/sql/grammar.js';
+
+let oid = 16_384;
+const sql = (name: string, body: string, over: Partial<FunctionRow> = {}): FunctionRow => ({
+  oid: String(oid++),
+  schema: 'public',
+  name,
+  argCount: 0,
+  defaultCount: 0,
+  isVariadic: false,
+  signature: '',
+  volatility: 'v',
+  language: 'sql',
+  body,
+  isOfExtension: false,
+  hasOwnPath: false,
+  defaults: null,
+  parts: null,
+  ...over,
+});
+const table: RelationRow = {
+  schema: 'public',
+  name: 't',
+  kind: 'r',
+  persistence: 'p',
+  definition: null,
+  policies: null,
+  hidden: null,
+};
+
+describe('the judgement of the catalogue', () => {
+  let grammar: Grammar;
+  beforeAll(async () => {
+    grammar = await Grammar.load();
+  });
+  const judge = (text: string, functions: FunctionRow[], declared: string[] = []) =>
+    new Catalog(
+      { searchPath: ['pg_catalog', 'public'], functions, relations: [table], operators: [], types: [] },
+      grammar,
+      declared,
+    ).judge(factsOf(grammar.parse(text)));
+
+  it('believes functions that lead back to each other when nothing in them writes, and none of them when something does', () => {
+    const honest = [sql('f', 'select g()'), sql('g', 'select f()')];
+    for (const name of ['f', 'g']) expect(judge(`select ${name}()`, honest).class).toBe('read');
+    const lying = [sql('f', 'select g(), h()'), sql('g', 'select f()'), sql('h', "select nextval('s')")];
+    const whole = 'select f(), g()';
+    expect(judge(whole, lying).class).toBe('write');
+    // Whichever is asked for first.
+    const catalog = new Catalog(
+      { searchPath: ['public'], functions: lying, relations: [], operators: [], types: [] },
+      grammar,
+      [],
+    );
+    expect(catalog.judge(factsOf(grammar.parse('select f()'))).class).toBe('write');
+    expect(catalog.judge(factsOf(grammar.parse('select g()'))).class).toBe('write');
+  });
+
+  it('takes the names in a function with a search path of its own for what they may mean anywhere', () => {
+    const functions = [
+      sql('f', 'select helper()', { hasOwnPath: true }),
+      sql('helper', 'select 1'),
+      sql('helper', "select nextval('s')", { schema: 'elsewhere' }),
+    ];
+    expect(judge('select f()', functions).class).toBe('write');
+    expect(judge('select helper()', functions).class).toBe('read');
+  });
+
+  it('believes what is declared, by name or for one overload', () => {
+    const functions = [
+      sql('f', "select nextval('s')", { argCount: 1, signature: 'integer' }),
+      sql('f', "select nextval('s')", { argCount: 2, signature: 'integer, text' }),
+    ];
+    expect(judge('select f(1)', functions, ['public.f']).class).toBe('read');
+    expect(judge("select f(1, 'a')", functions, ['public.f(integer,text)']).class).toBe('read');
+    expect(judge("select f(1, 'a')", functions, ['public.f( integer , text )']).class).toBe('read');
+    expect(judge('select f(1)', functions, ['public.f(integer, text)']).class).toBe('write');
+  });
+
+  it('knows no name outside the search path, and says which it does not know', () => {
+    const functions = [sql('f', 'select 1', { schema: 'elsewhere' })];
+    expect(judge('select f()', functions)).toMatchObject({ class: 'write', unknown: 'f' });
+    expect(judge('select elsewhere.f()', functions).class).toBe('read');
+    expect(judge('select * from nowhere', functions)).toMatchObject({ class: 'write', unknown: 'nowhere' });
+  });
+});
