@@ -49,6 +49,8 @@ export async function onPrimary(fleet: Fleet, request: PrimaryRequest): Promise<
       continue;
     }
     node.inFlight--;
+    const { vacancy } = fleet.leadership;
+    if (vacancy !== undefined && performance.now() >= giveUpAt) throw vacancy;
   }
 }
 
@@ -61,9 +63,9 @@ async function primaryFound(fleet: Fleet, giveUpAt: number, signal: AbortSignal 
   if (vacancy !== undefined) throw vacancy;
 }
 
-/** Whether the server behind that very connection is the primary, whatever was heard of the node before. */
+/** Whether the server behind that very connection is the primary, whatever was heard of the node before; not if it does not say. */
 async function isPrimary(fleet: Fleet, node: Node, connection: DataConnection): Promise<boolean> {
-  const own = await node.observeOn(connection);
+  const own = await node.observeOn(connection).catch(() => undefined);
   if (own === undefined || own.inRecovery) return false;
   const { clusterId, history } = fleet.trail;
   return clusterId === undefined || (own.identity.clusterId === clusterId && own.timeline >= history.timeline);

