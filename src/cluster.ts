@@ -1,12 +1,14 @@
 /** createCluster and Cluster: the life of a query, from the call to the rung. */
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { PoolClient, QueryConfig, QueryResult, QueryResultRow } from 'pg';
+import type { PoolClient, QueryResult, QueryResultRow } from 'pg';
 import { invalidOptions, LadderError } from './errors.js';
 import { type LadderEvents, Publisher } from './events.js';
 import { deadlineOf, withAbort } from './execute/abort.js';
+import { checkQuery, isDefinition, type Query, rejectWithin, textOf } from './execute/call.js';
 import { commitPosition } from './execute/commit-position.js';
 import { connection } from './execute/connection.js';
 import { loadCatalog } from './execute/load-catalog.js';
+import { OpenCalls } from './execute/open-calls.js';
 import { query } from './execute/query.js';
 import { read } from './execute/read.js';
 import type { Rungs } from './execute/rungs.js';
@@ -37,12 +39,8 @@ import {
 import { type Session, type SessionRunner, SessionScope } from './session/session.js';
 import { type Classification, Classifier } from './sql/classifier.js';
 
-type Query = string | QueryConfig;
 type Values = readonly unknown[];
 type DefaultRow = Record<string, unknown>;
-
-/** How a statement begins that changes the catalogue. */
-const DEFINITION = /^\s*(create|alter|drop|grant|revoke|import)\b/i;
 
 /** What an async context carries. */
 interface Context {
@@ -74,8 +72,7 @@ export class Cluster implements AsyncDisposable {
   readonly #process: Context;
   readonly #runner: SessionRunner;
   readonly #noFloor = new Floor();
-  #running = 0;
-  #onIdle: (() => void) | undefined;
+  readonly #open = new OpenCalls();
   #closing: Promise<void> | undefined;
 
   constructor(options: string | ClusterOptions, behaviour?: ClusterBehaviour) {
@@ -239,7 +236,7 @@ export class Cluster implements AsyncDisposable {
    * open. Later calls are refused with `LADDER_CLOSED`; closing again waits for the same end.
    */
   close(): Promise<void> {
-    this.#closing ??= this.#drain().then(() => this.#fleet.close());
+    this.#closing ??= this.#open.close().then(() => this.#fleet.close());
     return this.#closing;
   }
 
@@ -325,7 +322,7 @@ export class Cluster implements AsyncDisposable {
 
   /** What changes the catalogue changes what `query` goes by. */
   #noting<T>(query: Query, running: Promise<T>): Promise<T> {
-    if (!this.#classifier.isInUse || !DEFINITION.test(textOf(query))) return running;
+    if (!this.#classifier.isInUse || !isDefinition(query)) return running;
     return running.finally(() => this.#classifier.changed());
   }
 
@@ -418,7 +415,7 @@ export class Cluster implements AsyncDisposable {
         deadline.close();
       }
     } finally {
-      this.#leave();
+      this.#open.leave();
     }
   }
 
@@ -454,29 +451,15 @@ export class Cluster implements AsyncDisposable {
     try {
       return await work(startedAt);
     } finally {
-      this.#leave();
+      this.#open.leave();
     }
   }
 
   #enter(): number {
-    if (this.#closing !== undefined) {
-      throw new LadderError('LADDER_CLOSED', 'the cluster was closed; statements must come before close()');
-    }
-    this.#running++;
+    this.#open.enter();
     const now = performance.now();
     this.#fleet.monitor.used(now);
     return now;
-  }
-
-  #leave(): void {
-    if (--this.#running === 0) this.#onIdle?.();
-  }
-
-  #drain(): Promise<void> {
-    if (this.#running === 0) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#onIdle = resolve;
-    });
   }
 
   #checkTarget(target: ReadOptions['target']): void {
@@ -490,23 +473,4 @@ export class Cluster implements AsyncDisposable {
 /** Half of what the primary's pool holds, so that writes find connections, and no less than 8. */
 function primaryReadBudget({ settings, primary }: Fleet): number {
   return settings.primaryReadBudget ?? Math.max(8, Math.floor((primary.pool.options?.max ?? 10) / 2));
-}
-
-function textOf(query: Query): string {
-  return typeof query === 'string' ? query : query.text;
-}
-
-function checkQuery(query: unknown): void {
-  if (typeof query === 'string') return;
-  if (typeof query === 'object' && query !== null && 'text' in query && !('submit' in query)) return;
-  throw invalidOptions(
-    'expected a text or a query config with a text; for cursors and COPY use connection(), for rows one by one stream()',
-  );
-}
-
-/** What is settled when a transaction begins cannot be asked for within. */
-function rejectWithin(call: string, options: object | undefined, names: readonly string[]): void {
-  const asked = Object.entries(options ?? {}).find(([name, value]) => value !== undefined && names.includes(name))?.[0];
-  if (asked === undefined) return;
-  throw invalidOptions(`${call}: ${asked}: expected no such option within a transaction; use outsideTransaction()`);
 }

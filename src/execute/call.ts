@@ -1,0 +1,34 @@
+/** What a call hands over, looked at before anything is done with it. */
+import type { QueryConfig } from 'pg';
+import { invalidOptions } from '../errors.js';
+
+/** A statement as `read`, `write` and `query` take it. */
+export type Query = string | QueryConfig;
+
+/** How a statement begins that changes the catalogue. */
+const DEFINITION = /^\s*(create|alter|drop|grant|revoke|import)\b/i;
+
+export function textOf(query: Query): string {
+  return typeof query === 'string' ? query : query.text;
+}
+
+/** Whether a statement changes the catalogue, by a look at its first word. */
+export function isDefinition(query: Query): boolean {
+  return DEFINITION.test(textOf(query));
+}
+
+/** @throws LadderError `LADDER_INVALID_OPTIONS` */
+export function checkQuery(query: unknown): void {
+  if (typeof query === 'string') return;
+  if (typeof query === 'object' && query !== null && 'text' in query && !('submit' in query)) return;
+  throw invalidOptions(
+    'expected a text or a query config with a text; for cursors and COPY use connection(), for rows one by one stream()',
+  );
+}
+
+/** What is settled when a transaction begins cannot be asked for within. @throws LadderError `LADDER_INVALID_OPTIONS` */
+export function rejectWithin(call: string, options: object | undefined, names: readonly string[]): void {
+  const asked = Object.entries(options ?? {}).find(([name, value]) => value !== undefined && names.includes(name))?.[0];
+  if (asked === undefined) return;
+  throw invalidOptions(`${call}: ${asked}: expected no such option within a transaction; use outsideTransaction()`);
+}
