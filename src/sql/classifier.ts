@@ -81,7 +81,8 @@ export class Classifier {
     this.#loadingGrammar ??= Grammar.load();
     this.#grammar = await this.#loadingGrammar;
     if (this.#catalog === undefined) this.#reload(performance.now());
-    await this.#loading;
+    // A definition that has passed through meanwhile has it read once more.
+    while (this.#loading !== undefined) await this.#loading;
   }
 
   /** A replica refused the text, and the primary did not: it is a write, until the catalogue says something new. */

@@ -9,6 +9,9 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 
 /** What each example must print; one that is missing here fails. */
 const shown: Record<string, RegExp> = {
+  'any-sql.ts':
+    /read, since nothing in it writes\n {2}→ r1 [\s\S]*a row lock\n {2}→ primary \(write\)[\s\S]*DeleteStmt\n {2}→ primary[\s\S]*view public\.audited: nextval\(\) needs the primary\n {2}→ primary/,
+  'failover.ts': /promotion, primary r1, timeline 2[\s\S]*the session sees: 1, 2/,
   'quickstart.ts': /→ primary \(write\)[\s\S]*→ r1 [\s\S]*read back: Ada[\s\S]*next request: Ada/,
 };
 
