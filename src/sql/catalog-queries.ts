@@ -12,7 +12,7 @@ const SEARCH_PATH = 'select pg_catalog.current_schemas(true)::text[] as path';
 const FUNCTIONS = `select p.oid::text as oid, n.nspname as schema, p.proname as name, p.pronargs::int as "argCount",
   p.pronargdefaults::int as "defaultCount", p.provariadic <> 0 as "isVariadic", pg_catalog.oidvectortypes(p.proargtypes) as signature,
   p.provolatile as volatility, l.lanname as language,
-  case when l.lanname in ('sql', 'plpgsql') then coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc) end as body,
+  case when l.lanname in ('sql', 'plpgsql', 'internal') then coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc) end as body,
   exists (select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid = p.oid and d.deptype = 'e') as "isOfExtension",
   exists (select from pg_catalog.unnest(p.proconfig) as setting where setting like 'search_path=%') as "hasOwnPath",
   pg_catalog.pg_get_expr(p.proargdefaults, 0) as defaults,

@@ -17,6 +17,7 @@ export interface FunctionRow {
   readonly signature: string;
   readonly volatility: 'i' | 's' | 'v';
   readonly language: string;
+  /** In SQL and plpgsql what was written; of an internal one the name of the built-in behind it. */
   readonly body: string | null;
   readonly isOfExtension: boolean;
   /** Whether it has a search path of its own, so that the names in it mean what they mean there. */
@@ -85,6 +86,11 @@ const WRITING_WORDS = new Set(
 /** Relations whose rows tell of the server that is asked, and of no other. */
 const SERVER_VIEWS =
   /^pg_(stat_(?!ext)|statio_|locks$|cursors$|prepared_|replication_|backend_memory|shmem_|listening|aios$|dsm_|sequences$)/;
+/** Those that one casts to by their name, although no function is called that. */
+const BUILT_IN_TYPES = new Set(
+  `json jsonb uuid xml tsquery tsvector regproc regprocedure regoper regoperator regclass regcollation regtype regrole regnamespace regconfig regdictionary
+  oid xid xid8 cid tid pg_lsn bytea name`.split(/\s+/),
+);
 const SYSTEM_SCHEMAS = new Set(['pg_catalog', 'information_schema', 'pg_toast']);
 
 export class Catalog {
@@ -143,9 +149,16 @@ export class Catalog {
     const isSystem = call.schema !== undefined && SYSTEM_SCHEMAS.has(call.schema);
     const canBeBuiltIn = (call.schema === undefined || isSystem) && builtIns.has(call.name);
     if (call.schema === 'information_schema') return SAFE;
-    if (own.length === 0 && !canBeBuiltIn) return unknown('function', call);
+    if (own.length === 0 && !canBeBuiltIn)
+      return call.argCount === 1 ? this.#castByName(call) : unknown('function', call);
     const all = own.flatMap((row) => [this.#function(row), this.#defaults(row, call.argCount)]);
     return worstOf(canBeBuiltIn ? [builtIn(call.name), ...all] : all);
+  }
+
+  /** `type(value)` is a cast. */
+  #castByName(call: Call): Judgement {
+    if (call.schema === undefined && BUILT_IN_TYPES.has(call.name)) return SAFE;
+    return this.#visible(this.#types, call).length > 0 ? this.#type(call) : unknown('function', call);
   }
 
   /** The default arguments that a call leaves to the function. */
@@ -168,6 +181,10 @@ export class Catalog {
       }
       if (row.language === 'plpgsql' && row.body !== null && row.volatility !== 'v') {
         return within(`function ${name}`, this.#words(row.body));
+      }
+      // Its source names C code, which a superuser alone can bind; some of it goes by another name than its function.
+      if (row.language === 'internal' && row.body !== null && row.volatility !== 'v') {
+        return within(`function ${name}`, builtIn(row.body.replace(/_oid$/, '')));
       }
       const what = row.volatility === 'v' ? 'is VOLATILE' : `is written in ${row.language}`;
       return { class: 'write', because: `function ${name} ${what}: declare it in readOnlyFunctions if it only reads` };
@@ -231,7 +248,13 @@ export class Catalog {
 
   #operator({ schema, name }: Name): Judgement {
     const rows = this.#visible(this.#operators, { schema, name });
-    return worstOf(rows.map((row) => within(`operator ${name}`, this.#part(row.call))));
+    return worstOf(rows.map((row) => within(`operator ${name}`, this.#behindOperator(row.call))));
+  }
+
+  /** An operator is told from its namesakes by types, which are not worked out: one in C must not keep every `=` on the primary. */
+  #behindOperator(part: string): Judgement {
+    const row = this.#functionsByOid.get(part);
+    return row?.language === 'c' && row.volatility !== 'v' ? SAFE : this.#part(part);
   }
 
   #type({ schema, name }: Name): Judgement {

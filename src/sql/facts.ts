@@ -227,6 +227,7 @@ class Walk {
 
   #into({ rel }: Fields): void {
     const isTemporary = (rel as Fields | undefined)?.['relpersistence'] === 't';
+    this.isDefinition ||= !isTemporary;
     this.decide(isTemporary ? 'session' : 'write', isTemporary ? 'SELECT INTO a temporary table' : 'SELECT INTO');
   }
 

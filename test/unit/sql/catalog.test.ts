@@ -80,6 +80,20 @@ describe('the judgement of the catalogue', () => {
     expect(judge('select f(1)', functions, ['public.f(integer, text)']).class).toBe('write');
   });
 
+  it('judges an internal function by the built-in behind it, and takes a type’s name for a cast', () => {
+    const internal = { language: 'internal', volatility: 'i' as const, argCount: 1 };
+    const functions = [
+      sql('same', 'int8eq', internal),
+      sql('hidden', 'nextval_oid', internal),
+      sql('next', 'nextval', internal),
+    ];
+    expect(judge('select same(1)', functions).class).toBe('read');
+    expect(judge('select next(1)', functions).class).toBe('write');
+    expect(judge('select hidden(1)', functions).class).toBe('write');
+    expect(judge("select tsquery('a'), regclass('t')", functions).class).toBe('read');
+    expect(judge("select tsquery('a', 'b')", functions)).toMatchObject({ unknown: 'tsquery' });
+  });
+
   it('knows no name outside the search path, and says which it does not know', () => {
     const functions = [sql('f', 'select 1', { schema: 'elsewhere' })];
     expect(judge('select f()', functions)).toMatchObject({ class: 'write', unknown: 'f' });
