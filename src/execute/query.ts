@@ -5,7 +5,7 @@ import type { Floor } from '../freshness/floor.js';
 import type { Need } from '../nodes/fleet.js';
 import type { Classification, Classifier } from '../sql/classifier.js';
 import { read, type Trial } from './read.js';
-import { isRefusal } from './retry.js';
+import { isMissingName, isRefusal } from './retry.js';
 import type { Rungs } from './rungs.js';
 import type { Statement } from './statement.js';
 import { write } from './write.js';
@@ -35,12 +35,14 @@ export async function query<Row extends QueryResultRow>(
     }
   }
   const trial: Trial = { failedOnReplica: false };
+  let isWrite = false;
   try {
     return await read<Row>(rungs, statement, need, startedAt, trial);
   } catch (error) {
-    if (!trial.failedOnReplica || !found.isSingle || !isRefusal(error)) throw error;
+    isWrite = isRefusal(error);
+    if (!trial.failedOnReplica || !found.isSingle || !(isWrite || isMissingName(error))) throw error;
   }
   const result = await onPrimary('misrouted');
-  classifier.misrouted(text);
+  if (isWrite) classifier.misrouted(text);
   return result;
 }

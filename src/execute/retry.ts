@@ -56,6 +56,14 @@ export function isRefusal(error: unknown): boolean {
   return REFUSAL_STATES.has(codeOf(error) ?? '');
 }
 
+/** SQLSTATEs of a name that does not exist: table, function, column, type, schema. */
+const MISSING_STATES = new Set(['42P01', '42883', '42703', '42704', '3F000']);
+
+/** Whether a replica's error may mean that somebody's definition has not come there yet. */
+export function isMissingName(error: unknown): boolean {
+  return MISSING_STATES.has(codeOf(error) ?? '');
+}
+
 /** Whether the pool had no free connection in time, whatever the server behind it is doing. */
 export function isPoolTimeout(error: unknown): boolean {
   return error instanceof Error && error.message === 'timeout exceeded when trying to connect';

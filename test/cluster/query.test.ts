@@ -104,6 +104,24 @@ describe('cluster.query', () => {
     });
   });
 
+  it('asks the primary for what somebody else has just made, when a replica does not have it yet', async () => {
+    await using elsewhere = await open(servers);
+    for (const replica of servers.replicas) await replica.pauseReplay();
+    await elsewhere.write('create table just_made (v int)');
+    const before = cluster.stats().routes.misrouted;
+    await until('the catalogue knows it and a replica does not', async () => {
+      const { rows } = await cluster.session(() => cluster.query('select * from just_made'), { inherit: 'none' });
+      expect(rows).toEqual([]);
+      return cluster.stats().routes.misrouted > before;
+    });
+    for (const replica of servers.replicas) await replica.resumeReplay();
+    await until('replicas have it', async () => {
+      await cluster.session(() => cluster.query('select * from just_made'), { inherit: 'none' });
+      return last()?.role === 'replica';
+    });
+    await expect(cluster.query('select nothing_of_that_name from t')).rejects.toMatchObject({ code: '42703' });
+  });
+
   it('joins the transaction of its context', async () => {
     await cluster.transaction(async () => {
       await cluster.query('insert into t values (2000, 1)');
