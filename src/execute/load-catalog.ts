@@ -11,6 +11,7 @@ export async function loadCatalog({ leadership, monitor, settings }: Fleet): Pro
   try {
     // pg gives one result for each statement of a text, which its types do not say.
     const results = (await client.query(CATALOG)) as unknown as [
+      QueryResult,
       QueryResult<{ path: string[] }>,
       QueryResult<FunctionRow>,
       QueryResult<RelationRow>,
@@ -18,7 +19,7 @@ export async function loadCatalog({ leadership, monitor, settings }: Fleet): Pro
       QueryResult<TypeRow>,
     ];
     client.release();
-    const [path, functions, relations, operators, types] = results;
+    const [, path, functions, relations, operators, types] = results;
     return {
       searchPath: path.rows[0]?.path ?? [],
       functions: functions.rows,

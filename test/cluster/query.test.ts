@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Cluster, createCluster, type QueryEvent, type RouteEvent, type WarningEvent } from '../../src/index.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
-import { open, report, size, until } from './fixture.js';
+import { nodeOf, open, report, size, until } from './fixture.js';
 
 describe('cluster.query', () => {
   let servers: TestCluster;
@@ -120,6 +120,27 @@ describe('cluster.query', () => {
       return last()?.role === 'replica';
     });
     await expect(cluster.query('select nothing_of_that_name from t')).rejects.toMatchObject({ code: '42703' });
+  });
+
+  it('does not wait for a table that somebody has locked, to read the catalogue', async () => {
+    await using other = await open(servers);
+    await other.connection(async (client) => {
+      await client.query('begin');
+      await client.query('lock table t in access exclusive mode');
+      const startedAt = performance.now();
+      await cluster.explain('select 1 as one_more');
+      await cluster.query('create table made_meanwhile (v int)');
+      // Nothing is known of it until the lock is gone: the primary answers.
+      await cluster.query('select * from made_meanwhile');
+      expect(performance.now() - startedAt).toBeLessThan(1_500);
+      expect(last()?.role).toBe('primary');
+      await until('the pool has its connection back', () => nodeOf(cluster, 'primary').pool.waitingCount === 0);
+      await client.query('rollback');
+    });
+    await until('it is known', async () => {
+      await cluster.session(() => cluster.query('select * from made_meanwhile'), { inherit: 'none' });
+      return last()?.role === 'replica';
+    });
   });
 
   it('joins the transaction of its context', async () => {
