@@ -13,6 +13,7 @@ cluster.events.on('route', ({ node, reason }) => console.log(`  → ${node} (${r
 await cluster.query('create table orders (id serial primary key, total int)');
 await cluster.query('create view audited as select id, total, nextval($$orders_id_seq$$) as seen from orders');
 await cluster.query('insert into orders (total) select generate_series(1, 10)');
+for (const replica of servers.replicas) await replica.waitForReplay();
 for (const text of [
   'select sum(total) from orders',
   'select * from orders where id = 1 for update',

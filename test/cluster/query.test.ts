@@ -132,7 +132,7 @@ describe('cluster.query', () => {
       await cluster.query('create table made_meanwhile (v int)');
       // Nothing is known of it until the lock is gone: the primary answers.
       await cluster.query('select * from made_meanwhile');
-      expect(performance.now() - startedAt).toBeLessThan(1_500);
+      expect(performance.now() - startedAt).toBeLessThan(1_900);
       expect(last()?.role).toBe('primary');
       await until('the pool has its connection back', () => nodeOf(cluster, 'primary').pool.waitingCount === 0);
       await client.query('rollback');
@@ -260,7 +260,7 @@ describe('cluster.query', () => {
       failed: failures.length,
       rows: rows[0]?.n ?? 0,
     });
-    expect(refusedCount).toBeGreaterThanOrEqual(calls * size(0.75, 0.9));
+    expect(refusedCount).toBeGreaterThanOrEqual(calls * size(0.4, 0.9));
     expect(rows[0]?.twice).toBe(0);
     expect(rows[0]?.n).toBeGreaterThanOrEqual(acknowledged);
     expect(rows[0]?.n).toBeLessThanOrEqual(acknowledged + unknown);

@@ -104,13 +104,13 @@ describe('reads that no replica can serve', () => {
   });
 
   it('leave alone who asks for the primary by name, and who writes', async () => {
-    const holders = [1, 2].map(() => cluster.read('select pg_sleep(0.3)'));
+    const holders = [1, 2].map(() => cluster.read('select pg_sleep(1)'));
     await until('both turns are taken', () => fallback().inUse === 2);
     const startedAt = performance.now();
     await cluster.read('select 1', [], { target: 'primary' });
     await cluster.write('insert into t values (1)');
     await cluster.transaction(() => cluster.read('select 1'));
-    expect(performance.now() - startedAt).toBeLessThan(250);
+    expect(performance.now() - startedAt).toBeLessThan(800);
     await Promise.all(holders);
   });
 });

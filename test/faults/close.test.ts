@@ -14,6 +14,6 @@ describe('a cluster that is closed while servers hang', () => {
     await until('it opens new ones', () => nodeOf(cluster, 'r1').pool.totalCount > 0);
     const startedAt = performance.now();
     await cluster.close();
-    expect(performance.now() - startedAt).toBeLessThan(2_000);
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
   });
 });

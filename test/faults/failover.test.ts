@@ -211,7 +211,7 @@ describe('who is the primary is asked, not assumed', () => {
     await using cluster = createCluster({ nodes: servers.nodes.map(named) });
     const startedAt = performance.now();
     await Promise.all([cluster.write('create table t (v int)'), cluster.read('select 1')]);
-    expect(performance.now() - startedAt).toBeLessThan(1_000);
+    expect(performance.now() - startedAt).toBeLessThan(3_000);
     await servers.replicas[0]?.thaw();
   });
 
