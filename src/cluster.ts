@@ -50,7 +50,7 @@ interface Context {
 
 /**
  * Opens a cluster: one primary and its streaming replicas. Returns at once and connects in the background. Who is the primary, now and after a failover, is
- * found out by asking the servers; until they have answered, statements wait for it, and until then for half a second at most.
+ * found out by asking the servers; the first statements wait until all have answered, at most `hangMillis`.
  * @param options or a URL that names all servers: `postgres://user:password@host1,host2:5433,host3/database`
  * @param behaviour the other options, beside a URL
  * @throws LadderError `LADDER_INVALID_OPTIONS`
@@ -222,10 +222,10 @@ export class Cluster implements AsyncDisposable {
   }
 
   /**
-   * Resolves when every node has answered in the role it is configured with. An application need not wait for it.
+   * Resolves when one node takes writes and every other follows it. An application need not wait for it.
    * @param timeoutMillis above 0, default 10,000
    * @throws LadderError what is wrong with the first node that is not ready then: `LADDER_NODE_UNREACHABLE`, `LADDER_WRONG_ROLE`,
-   * `LADDER_NOT_PRIMARY`, `LADDER_FOREIGN_NODE`
+   * `LADDER_NOT_PRIMARY`, `LADDER_FOREIGN_NODE`, `LADDER_TWO_PRIMARIES`
    */
   ready({ timeoutMillis = 10_000 }: { timeoutMillis?: number } = {}): Promise<void> {
     return this.#counted(() => this.#fleet.ready(timeoutMillis));
@@ -288,9 +288,7 @@ export class Cluster implements AsyncDisposable {
         const statement = { query, values: values as unknown[] | undefined, signal };
         if (joined === undefined)
           return read<Row>(this.#rungs, statement, this.#need(scope, options ?? {}, startedAt), startedAt);
-        // What a replica's snapshot shows was settled when the transaction began; the primary's satisfies every wish.
-        const settled = joined.isReadOnly ? ['consistency', 'maxStalenessMillis'] : [];
-        rejectWithin('read', options, ['target', 'atLeast', ...settled]);
+        rejectWithin('read', options, settledIn(joined));
         return joined.run<Row>(statement);
       });
     });
@@ -350,7 +348,7 @@ export class Cluster implements AsyncDisposable {
       return withAbort(options ?? {}, async (signal) => {
         const statement = { query, values: values as unknown[] | undefined, signal };
         if (joined !== undefined) {
-          rejectWithin('query', options, ['target', 'atLeast']);
+          rejectWithin('query', options, settledIn(joined));
           return joined.run<Row>(statement);
         }
         const classified = found ?? (await this.#classifier.classify(text));
@@ -468,6 +466,11 @@ export class Cluster implements AsyncDisposable {
     if (names.includes(target.node)) return;
     throw invalidOptions(`read: target.node: expected one of ${names.join(', ')}, got "${target.node}"`);
   }
+}
+
+/** What a joined read cannot ask for: a replica's snapshot was settled when the transaction began, the primary's satisfies every wish. */
+function settledIn({ isReadOnly }: Transaction): string[] {
+  return isReadOnly ? ['target', 'atLeast', 'consistency', 'maxStalenessMillis'] : ['target', 'atLeast'];
 }
 
 /** Half of what the primary's pool holds, so that writes find connections, and no less than 8. */

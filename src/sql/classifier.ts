@@ -69,7 +69,9 @@ export class Classifier {
     if (this.#catalog === undefined) this.#reload(now);
     const { facts, judgement } = this.judge(text, this.#grammar, this.#catalog);
     const { statementCount = 0, isDefinition = false } = facts ?? {};
-    const found = { ...judgement, hint, isSingle: statementCount === 1, isDefinition };
+    // Only what is needed again: the facts may be far larger than the text.
+    const { class: is, because } = judgement;
+    const found = { class: is, because, hint, isSingle: statementCount === 1, isDefinition };
     if (judgement.unknown !== undefined) this.#reload(now);
     // What is only not known yet, or no more, is asked for again.
     if (judgement !== NOT_LOADED && judgement.unknown === undefined) this.#cache.set(text, found);

@@ -64,38 +64,14 @@ const RANK: Record<StatementClass, number> = { read: 0, session: 1, write: 2 };
 const SAMPLING = new Set(['bernoulli', 'system']);
 
 export function factsOf(statements: readonly Tree[]): Facts {
-  const walk = new Walk();
+  const walk = new Walk(statements.length);
   if (statements.length === 0) walk.decide('write', 'no statement');
   for (const statement of statements) walk.statement(statement);
-  const {
-    class: is,
-    because,
-    isDefinition,
-    calls,
-    fields,
-    columns,
-    comparesUnnamed,
-    relations,
-    operators,
-    types,
-  } = walk;
-  const statementCount = statements.length;
-  return {
-    class: is,
-    because,
-    statementCount,
-    isDefinition,
-    calls,
-    fields,
-    columns,
-    comparesUnnamed,
-    relations,
-    operators,
-    types,
-  };
+  return walk;
 }
 
-class Walk {
+class Walk implements Facts {
+  readonly statementCount: number;
   class: StatementClass = 'read';
   because = 'nothing in it writes';
   isDefinition = false;
@@ -107,6 +83,10 @@ class Walk {
   readonly relations: Name[] = [];
   readonly operators: Name[] = [];
   readonly types: Name[] = [];
+
+  constructor(statementCount: number) {
+    this.statementCount = statementCount;
+  }
 
   get comparesUnnamed(): boolean {
     return this.#hasStar && this.#comparesRows;
@@ -126,8 +106,9 @@ class Walk {
     else if (type === 'VariableShowStmt') return;
     else if (SESSION.has(type)) this.decide('session', type);
     else {
-      this.isDefinition ||= !PLAIN_WRITES.has(type);
-      this.decide(isTemporary(node) ? 'session' : 'write', isTemporary(node) ? `temporary ${type}` : type);
+      const isOwn = isTemporary(node);
+      this.isDefinition ||= !isOwn && !PLAIN_WRITES.has(type);
+      this.decide(isOwn ? 'session' : 'write', isOwn ? `temporary ${type}` : type);
     }
   }
 
