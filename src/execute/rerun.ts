@@ -11,6 +11,8 @@ import { codeOf, isConnectionLoss, isRecoveryConflict } from './retry.js';
 const POLL_MILLIS = 20;
 /** A server that is starting, stopping or recovering says so. */
 const NOT_NOW = '57P03';
+/** What a server that hangs answers: it is no life of any server, and so counts as gone. */
+const SILENT = 'silent';
 
 /**
  * After the first loss always; after another one only when the server itself is gone, and not merely the connection: no statement stops a
@@ -36,7 +38,7 @@ export async function lostAgain(
 async function isServerGone({ settings }: Fleet, node: Node, server: string): Promise<boolean> {
   const giveUpAt = performance.now() + settings.hangMillis;
   for (;;) {
-    let answer: unknown = 'none';
+    let answer: unknown = SILENT;
     await settledWithin(
       node.refresh().then(
         () => {
