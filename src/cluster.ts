@@ -11,6 +11,7 @@ import { loadCatalog } from './execute/load-catalog.js';
 import { OpenCalls } from './execute/open-calls.js';
 import { query } from './execute/query.js';
 import { read } from './execute/read.js';
+import { isConnectionLoss, isServerError } from './execute/retry.js';
 import type { Rungs } from './execute/rungs.js';
 import type { Statement } from './execute/statement.js';
 import { stream } from './execute/stream.js';
@@ -19,6 +20,7 @@ import { write } from './execute/write.js';
 import { Floor } from './freshness/floor.js';
 import { requirementOf } from './freshness/requirement.js';
 import { TokenCodec } from './freshness/token.js';
+import { Admission } from './isolation/admission.js';
 import { FallbackBudget } from './isolation/fallback-budget.js';
 import { Fleet, type Need } from './nodes/fleet.js';
 import { type Explanation, explain } from './observe/explain.js';
@@ -73,12 +75,24 @@ export class Cluster implements AsyncDisposable {
   readonly #runner: SessionRunner;
   readonly #noFloor = new Floor();
   readonly #open = new OpenCalls();
+  readonly #leave = <T>(result: T): T => {
+    this.#open.leave();
+    return result;
+  };
+  readonly #fail = (error: unknown): never => {
+    this.#open.leave();
+    throw error;
+  };
+  /** What pg hands to a callback tells the way to a socket: whoever awaits the statement wants to know of his own. */
+  readonly #failRetraced = (error: unknown): never => {
+    if (error instanceof Error && (isServerError(error) || isConnectionLoss(error))) Error.captureStackTrace(error);
+    return this.#fail(error);
+  };
   #closing: Promise<void> | undefined;
 
   constructor(options: string | ClusterOptions, behaviour?: ClusterBehaviour) {
     this.#settings = settingsFrom(options, behaviour);
     this.#fleet = new Fleet(this.#settings, this.#publisher);
-    this.#rungs = { fleet: this.#fleet, budget: new FallbackBudget(() => primaryReadBudget(this.#fleet)) };
     const { readOnlyFunctions, catalogRefreshMillis, onInvalidHint } = this.#settings;
     this.#classifier = new Classifier({
       load: () => loadCatalog(this.#fleet),
@@ -87,6 +101,14 @@ export class Cluster implements AsyncDisposable {
       rejectsInvalidHints:
         (onInvalidHint ?? (process.env['NODE_ENV'] === 'production' ? 'ignore' : 'throw')) === 'throw',
     });
+    this.#rungs = {
+      fleet: this.#fleet,
+      budget: new FallbackBudget(() => primaryReadBudget(this.#fleet)),
+      admission: new Admission(
+        this.#classifier,
+        this.#settings.nodes.some(({ lane }) => lane !== false),
+      ),
+    };
     this.#tokens = new TokenCodec(this.#settings.secrets, this.#settings.tokenLifetimeMillis);
     this.#runner = this.#makeRunner();
     const scope = new SessionScope(this.#runner, undefined, {}, this.#settings);
@@ -276,22 +298,19 @@ export class Cluster implements AsyncDisposable {
     return this.#counted((startedAt) => {
       checkQuery(query);
       if (options === undefined && joined === undefined) {
-        const { floor, requirement, partitionKey, trace, priority } = scope;
-        const giveUpAt = startedAt + this.#settings.primaryWaitMillis;
-        const need = { floor, requirement, target: undefined, partitionKey, trace, priority, giveUpAt };
-        const isPlain = requirement.consistency === 'session';
-        const statement = { query, values: values as unknown[] | undefined, signal: undefined };
-        return read<Row>(this.#rungs, statement, isPlain ? need : this.#need(scope, {}, startedAt), startedAt);
+        const need = this.#plainNeed(scope, startedAt);
+        return read<Row>(this.#rungs, this.#statement(query, values, undefined), need, startedAt);
       }
       if (options !== undefined) checkOptions('read', options);
       return withAbort(options ?? {}, (signal) => {
-        const statement = { query, values: values as unknown[] | undefined, signal };
-        if (joined === undefined)
-          return read<Row>(this.#rungs, statement, this.#need(scope, options ?? {}, startedAt), startedAt);
+        if (joined === undefined) {
+          const need = this.#need(scope, options ?? {}, startedAt);
+          return read<Row>(this.#rungs, this.#statement(query, values, signal), need, startedAt);
+        }
         rejectWithin('read', options, settledIn(joined));
-        return joined.run<Row>(statement);
+        return joined.run<Row>(joinedStatement(query, values, signal));
       });
-    });
+    }, this.#failRetraced);
   }
 
   #write<Row extends QueryResultRow>(
@@ -305,17 +324,18 @@ export class Cluster implements AsyncDisposable {
       if (joined?.isReadOnly === true) {
         throw new LadderError('LADDER_READ_ONLY_TRANSACTION', 'write was called within a transaction that is readOnly');
       }
-      const statement = { query, values: values as unknown[] | undefined, signal: undefined };
       const giveUpAt = startedAt + (options?.timeoutMillis ?? this.#settings.primaryWaitMillis);
-      if (options === undefined && joined === undefined)
-        return this.#noting(query, write<Row>(this.#fleet, statement, scope.floor, startedAt, giveUpAt));
-      if (options !== undefined) checkOptions('write', options);
-      return withAbort(options ?? {}, (signal) =>
+      const run = (signal: AbortSignal | undefined): Promise<QueryResult<Row>> =>
         joined === undefined
-          ? this.#noting(query, write<Row>(this.#fleet, { ...statement, signal }, scope.floor, startedAt, giveUpAt))
-          : joined.run<Row>({ ...statement, signal }),
-      );
-    });
+          ? this.#noting(
+              query,
+              write<Row>(this.#fleet, this.#statement(query, values, signal), scope.floor, startedAt, giveUpAt),
+            )
+          : joined.run<Row>(joinedStatement(query, values, signal));
+      if (options === undefined) return run(undefined);
+      checkOptions('write', options);
+      return withAbort(options, run);
+    }, this.#failRetraced);
   }
 
   /** What changes the catalogue changes what `query` goes by. */
@@ -336,25 +356,17 @@ export class Cluster implements AsyncDisposable {
       const text = textOf(query);
       const found = joined === undefined ? this.#classifier.known(text, startedAt) : undefined;
       if (found !== undefined && options === undefined) {
-        return this.#run<Row>(
-          scope,
-          found,
-          text,
-          { query, values: values as unknown[] | undefined, signal: undefined },
-          {},
-          startedAt,
-        );
+        return this.#run<Row>(scope, found, text, this.#statement(query, values, undefined), undefined, startedAt);
       }
       return withAbort(options ?? {}, async (signal) => {
-        const statement = { query, values: values as unknown[] | undefined, signal };
         if (joined !== undefined) {
           rejectWithin('query', options, settledIn(joined));
-          return joined.run<Row>(statement);
+          return joined.run<Row>(joinedStatement(query, values, signal));
         }
         const classified = found ?? (await this.#classifier.classify(text));
-        return this.#run<Row>(scope, classified, text, statement, options ?? {}, startedAt);
+        return this.#run<Row>(scope, classified, text, this.#statement(query, values, signal), options, startedAt);
       });
-    });
+    }, this.#failRetraced);
   }
 
   #run<Row extends QueryResultRow>(
@@ -362,14 +374,17 @@ export class Cluster implements AsyncDisposable {
     found: Classification,
     text: string,
     statement: Statement,
-    options: ReadOptions,
+    options: ReadOptions | undefined,
     startedAt: number,
   ): Promise<QueryResult<Row>> {
     if (found.class === 'session' && this.#publisher.wants('warning') && this.#classifier.isFirst(text)) {
       const message = `${found.because}: it ran on a pool, whose connections belong to nobody; use transaction() or connection(), or onConnect for what holds for all`;
       this.#publisher.publish('warning', { code: 'session-state', message });
     }
-    const need = this.#need(scope, found.hint === undefined ? options : { ...found.hint, ...options }, startedAt);
+    const isPlain = options === undefined && found.hint === undefined;
+    const need = isPlain
+      ? this.#plainNeed(scope, startedAt)
+      : this.#need(scope, { ...found.hint, ...options }, startedAt);
     return query<Row>(this.#rungs, this.#classifier, { text, statement, found, need, floor: scope.floor, startedAt });
   }
 
@@ -417,6 +432,19 @@ export class Cluster implements AsyncDisposable {
     }
   }
 
+  #statement(query: Query, values: Values | undefined, signal: AbortSignal | undefined): Statement {
+    const profile = this.#rungs.admission.sighted(textOf(query));
+    return { query, values: values as unknown[] | undefined, signal, profile };
+  }
+
+  /** The need of a read without options. */
+  #plainNeed(scope: SessionScope, startedAt: number): Need {
+    const { floor, requirement, partitionKey, trace, priority } = scope;
+    if (requirement.consistency !== 'session') return this.#need(scope, {}, startedAt);
+    const giveUpAt = startedAt + this.#settings.primaryWaitMillis;
+    return { floor, requirement, target: undefined, partitionKey, trace, priority, giveUpAt };
+  }
+
   #need(scope: SessionScope, options: ReadOptions, startedAt: number): Need {
     const { atLeast, target } = options;
     this.#checkTarget(target);
@@ -444,12 +472,18 @@ export class Cluster implements AsyncDisposable {
     else floor.claim(position, performance.now());
   }
 
-  async #counted<T>(work: (startedAt: number) => Promise<T>): Promise<T> {
-    const startedAt = this.#enter();
+  /** Not an async function, since those cost a promise more for each statement. */
+  #counted<T>(work: (startedAt: number) => Promise<T>, fail = this.#fail): Promise<T> {
+    let startedAt: number;
     try {
-      return await work(startedAt);
-    } finally {
-      this.#open.leave();
+      startedAt = this.#enter();
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    try {
+      return work(startedAt).then(this.#leave as (result: T) => T, fail);
+    } catch (error) {
+      return Promise.reject(error).catch(fail);
     }
   }
 
@@ -466,6 +500,11 @@ export class Cluster implements AsyncDisposable {
     if (names.includes(target.node)) return;
     throw invalidOptions(`read: target.node: expected one of ${names.join(', ')}, got "${target.node}"`);
   }
+}
+
+/** A transaction's statement has a connection already, and prepares nothing there: what fails in a transaction cannot be tried again. */
+function joinedStatement(query: Query, values: Values | undefined, signal: AbortSignal | undefined): Statement {
+  return { query, values: values as unknown[] | undefined, signal, profile: undefined };
 }
 
 /** What a joined read cannot ask for: a replica's snapshot was settled when the transaction began, the primary's satisfies every wish. */

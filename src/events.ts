@@ -30,7 +30,7 @@ export const reasons = [
  * Why a statement went where it went.
  *
  * On a replica: `affinity` (the session's last one, still fresh enough), `partition` (the partition key's own), `balanced` (known to be fresh enough), `gated` (shown to be by one look at its position), `waited` (became so
- * within `waitMillis`), `retried` (the first node was lost under the read), `hint` (`target`). On the primary: `write`, `transaction`, `session-state` (it
+ * within `waitMillis`), `retried` (the first node was lost under the read, or held it up), `hint` (`target`). On the primary: `write`, `transaction`, `session-state` (it
  * belongs to a connection, and those of a pool belong to nobody), `misrouted` (a replica refused it), `hint`,
  * `retried`, `behind-floor` and `too-stale` (no replica was fresh enough in time), `sticky` (within the window after a write, with
  * `tracking: 'window'`), `floor-unknown` (the session's last write has

@@ -26,6 +26,7 @@ export type {
   ConnectionOptions,
   Isolation,
   LabelledNodes,
+  LaneOptions,
   NodeLabels,
   NodeOptions,
   OnConnect,

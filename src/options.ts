@@ -2,6 +2,7 @@
  * The door: what `createCluster` and each call accept, documented by hand, checked once. Behind it are only frozen
  * settings with defaults; nothing else in the library reads an option.
  */
+import { availableParallelism } from 'node:os';
 import pg from 'pg';
 import { z } from 'zod';
 import { invalidOptions } from './errors.js';
@@ -16,6 +17,16 @@ export interface NodeLabels {
   name?: string;
   /** A replica's share of the reads beside the others', above 0. Default 1. */
   weight?: number;
+  /** Whether short reads share connections of this node's own; see {@link ClusterBehaviour.lane}. Default: the cluster's. */
+  lane?: boolean;
+}
+
+/** The shared connections of one node; see {@link ClusterBehaviour.lane}. */
+export interface LaneOptions {
+  /** How many a node has, 1 to 64. Default 1, from four cores on 2: one keeps a core of the server busy, and each more halves what goes in one piece. */
+  connections?: number | undefined;
+  /** Statements under way on one connection, 1 to 10,000; what comes beyond takes the pool. Default 128. */
+  maxInFlight?: number | undefined;
 }
 
 /** The servers with a first guess at who is who; what they say of themselves decides. */
@@ -74,6 +85,17 @@ export interface ClusterBehaviour extends FreshnessOptions {
   catalogRefreshMillis?: number;
   /** What `query` does with a comment hint that makes no sense. Default: `throw` unless NODE_ENV is `production`. */
   onInvalidHint?: 'throw' | 'ignore';
+  /**
+   * Short reads share few connections with many statements under way on each, next to the pools. Only what is proven to read and to leave no state behind,
+   * and has been fast before, goes there. Default: on, but for nodes behind a pooler, and for pools with set-up of their own that were handed in (a `connect`
+   * listener, `onConnect`, `verify`). `true`: for these, too. `false`: for none. Needs pg 8.23.
+   */
+  lane?: boolean | LaneOptions | undefined;
+  /**
+   * Whether texts that come again are prepared once on each connection, which saves the server parsing and planning them. Default: on, but for
+   * connections through a pooler, which may hand each statement to another server connection. `true`: on these, too (PgBouncer from 1.21 on can do it).
+   */
+  namedStatements?: boolean | undefined;
   /** After how many milliseconds without an answer a node's position counts as unknown, above 0. Default 500. */
   hangMillis?: number;
   /** How often each node is asked for its position while the cluster is used, in milliseconds, above 0. Default 250. */
@@ -198,6 +220,13 @@ export interface NodeSettings {
   readonly pool: pg.Pool;
   /** Whether the library made the pool and so ends it. */
   readonly ownsPool: boolean;
+  /** `undefined`: unless something speaks against it. */
+  readonly lane: boolean | undefined;
+}
+
+export interface LaneSettings {
+  readonly connections: number;
+  readonly maxInFlight: number;
 }
 
 export interface Settings {
@@ -213,6 +242,9 @@ export interface Settings {
   readonly maxStalenessMillis: number | undefined;
   readonly waitMillis: number;
   readonly maxLagMillis: number;
+  readonly lane: LaneSettings;
+  /** `undefined`: unless a pooler stands between. */
+  readonly namedStatements: boolean | undefined;
   readonly hangMillis: number;
   readonly probeMillis: number;
   readonly idleProbeMillis: number;
@@ -235,7 +267,11 @@ const positiveMillis = millis.gt(0);
 // pg's own options are its own: they pass through untouched, and pg judges them.
 const node = z.union([
   z.string().min(1),
-  z.looseObject({ name: nodeName.optional(), weight: z.number().positive().finite().optional() }),
+  z.looseObject({
+    name: nodeName.optional(),
+    weight: z.number().positive().finite().optional(),
+    lane: z.boolean().optional(),
+  }),
 ]);
 const freshness = {
   consistency: z.enum(['session', 'eventual', 'strong']).optional(),
@@ -244,6 +280,11 @@ const freshness = {
 const partitionKey = z.string().max(1_024).optional();
 const priority = z.enum(['high', 'normal', 'low']).optional();
 const subject = z.string().max(1_024).optional();
+
+const lane = z.strictObject({
+  connections: z.int().min(1).max(64).optional(),
+  maxInFlight: z.int().min(1).max(10_000).optional(),
+});
 
 const clusterSchema = z.strictObject({
   primary: node.optional(),
@@ -260,6 +301,8 @@ const clusterSchema = z.strictObject({
   ...freshness,
   waitMillis: millis.default(50),
   maxLagMillis: positiveMillis.default(10_000),
+  lane: z.union([z.boolean(), lane]).optional(),
+  namedStatements: z.boolean().optional(),
   hangMillis: positiveMillis.default(500),
   probeMillis: positiveMillis.default(250),
   idleProbeMillis: positiveMillis.default(1_000),
@@ -337,6 +380,8 @@ export function settingsFrom(options: string | ClusterOptions, behaviour: Cluste
     primaryReadBudget,
     onInvalidHint,
     onConnect,
+    lane,
+    namedStatements,
     ...rest
   } = checked;
   const settings: Settings = {
@@ -346,23 +391,36 @@ export function settingsFrom(options: string | ClusterOptions, behaviour: Cluste
     onInvalidHint,
     consistency: consistency ?? 'session',
     maxStalenessMillis,
-    nodes: nodesOf(given),
+    lane: laneSettings(typeof lane === 'object' ? lane : {}),
+    namedStatements,
+    nodes: nodesOf(given, typeof lane === 'object' ? undefined : lane),
   };
   rejectTwins(settings.nodes);
   return Object.freeze(settings);
 }
 
-function nodesOf({ primary, replicas, nodes }: LabelledNodes | UnlabelledNodes): NodeSettings[] {
+function laneSettings({ connections, maxInFlight = 128 }: LaneOptions): LaneSettings {
+  return { connections: connections ?? (availableParallelism() < 4 ? 1 : 2), maxInFlight };
+}
+
+function nodesOf(
+  { primary, replicas, nodes }: LabelledNodes | UnlabelledNodes,
+  lane: boolean | undefined,
+): NodeSettings[] {
+  const settings = (options: NodeOptions, name: string, where: string, role: NodeSettings['role']): NodeSettings => {
+    const own = nodeSettings(options, name, where, role);
+    return { ...own, lane: own.lane ?? lane };
+  };
   if (nodes !== undefined) {
     if (primary === undefined && replicas === undefined) {
-      return nodes.map((node, i) => nodeSettings(node, `n${i + 1}`, `nodes[${i}]`, i === 0 ? 'primary' : 'replica'));
+      return nodes.map((node, i) => settings(node, `n${i + 1}`, `nodes[${i}]`, i === 0 ? 'primary' : 'replica'));
     }
     throw invalidOptions('createCluster: expected either nodes or primary and replicas, got both');
   }
   if (primary === undefined)
     throw invalidOptions('createCluster: primary: expected a server, or all of them as nodes, got undefined');
-  const others = (replicas ?? []).map((node, i) => nodeSettings(node, `r${i + 1}`, `replicas[${i}]`, 'replica'));
-  return [nodeSettings(primary, 'primary', 'primary', 'primary'), ...others];
+  const others = (replicas ?? []).map((node, i) => settings(node, `r${i + 1}`, `replicas[${i}]`, 'replica'));
+  return [settings(primary, 'primary', 'primary', 'primary'), ...others];
 }
 
 const callSchemas = {
@@ -395,19 +453,19 @@ function nodeSettings(
 ): NodeSettings {
   if (typeof options === 'string') {
     const pool = new pg.Pool({ connectionString: checkedUrl(options, where) });
-    return { name: defaultName, role, weight: 1, pool, ownsPool: true };
+    return { name: defaultName, role, weight: 1, pool, ownsPool: true, lane: undefined };
   }
-  const { name = defaultName, weight = 1, ...config } = options;
+  const { name = defaultName, weight = 1, lane, ...config } = options;
   if ('pool' in config) {
     const { pool } = config;
     if (typeof pool?.connect !== 'function' || typeof pool.on !== 'function') {
       throw invalidOptions(`${where}.pool: expected a pg.Pool`);
     }
     if (pool.ending) throw invalidOptions(`${where}.pool: expected an open pg.Pool, this one was ended`);
-    return { name, role, weight, pool, ownsPool: false };
+    return { name, role, weight, pool, ownsPool: false, lane };
   }
   if ('connectionString' in config) checkedUrl(config.connectionString, `${where}.connectionString`);
-  return { name, role, weight, pool: new pg.Pool(config), ownsPool: true };
+  return { name, role, weight, pool: new pg.Pool(config), ownsPool: true, lane };
 }
 
 /** A URL with several hosts, as libpq takes them: everything else in it holds for each. A node is named by its host, with the port where hosts repeat. */

@@ -3,11 +3,12 @@ import type { QueryResult } from 'pg';
 import type { Fleet } from '../nodes/fleet.js';
 import type { CatalogRows, FunctionRow, OperatorRow, RelationRow, TypeRow } from '../sql/catalog.js';
 import { CATALOG } from '../sql/catalog-queries.js';
+import { checkout } from './primary.js';
 
 export async function loadCatalog({ leadership, monitor, settings }: Fleet): Promise<CatalogRows> {
   const isFound = await monitor.until(() => leadership.isSettled, settings.primaryWaitMillis, 'primary');
   if (!isFound) throw new Error('no primary to read the catalogue from');
-  const { client } = await leadership.primary.checkout(false);
+  const { client } = await checkout(leadership.primary, false, undefined);
   try {
     // pg gives one result for each statement of a text, which its types do not say.
     const results = (await client.query(CATALOG)) as unknown as [

@@ -7,9 +7,10 @@ import type { Reason } from '../events.js';
 import { Floor } from '../freshness/floor.js';
 import type { DataConnection } from '../nodes/data-connections.js';
 import type { Fleet, Need } from '../nodes/fleet.js';
-import { Node } from '../nodes/node.js';
+import type { Node } from '../nodes/node.js';
 import { catchUp, type Route } from './catch-up.js';
 import { fallBack } from './fall-back.js';
+import { knownRoute } from './known-route.js';
 import { notOvertaken } from './overtaken.js';
 import type { Placement } from './placement.js';
 import { checkout, onPrimary } from './primary.js';
@@ -39,7 +40,7 @@ export async function place(
   }
   let need = asked;
   let tried = lostOn;
-  let route = lostOn === undefined ? fleetRoute(fleet, asked, startedAt) : undefined;
+  let route: Route | undefined = lostOn === undefined ? knownRoute(fleet, asked, startedAt) : undefined;
   for (;;) {
     if (route === undefined) {
       need = switching(asked);
@@ -74,22 +75,6 @@ export async function place(
 async function unovertaken(fleet: Fleet, { trace, requirement }: Need, signal: AbortSignal | undefined): Promise<void> {
   if (trace?.server === undefined || requirement.consistency === 'eventual') return;
   await notOvertaken(fleet, trace.server, signal);
-}
-
-/** By what is known now; `undefined` when more must be found out. */
-function fleetRoute(fleet: Fleet, need: Need, now: number): Route | undefined {
-  const { trace, requirement } = need;
-  const isKeyed = need.partitionKey !== undefined;
-  if (trace?.server === undefined || requirement.consistency === 'eventual') {
-    const chosen = fleet.choose(need, now);
-    return chosen instanceof Node ? { replica: chosen, reason: isKeyed ? 'partition' : 'balanced' } : undefined;
-  }
-  // Staying on one replica is monotonic by itself; any other must be shown to have what this session has seen.
-  // A key's own replica comes first, also when that means a move.
-  const candidates = isKeyed ? fleet.ranked(need).slice(0, 1) : fleet.candidates(need.target);
-  const last = candidates.find((replica) => replica.observation?.identity.server === trace.server);
-  const isHome = last !== undefined && fleet.isInRotation(last) && fleet.qualifies(last, need, now);
-  return isHome ? { replica: last, reason: 'affinity' } : undefined;
 }
 
 /**

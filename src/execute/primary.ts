@@ -43,15 +43,20 @@ export async function onPrimary(fleet: Fleet, request: PrimaryRequest): Promise<
     } catch (error) {
       node.inFlight--;
       signal?.throwIfAborted();
-      if (!isGone(error) || !node.hasAnswered) throw error;
-      node.lostBy(error);
-      if (performance.now() >= giveUpAt) throw fleet.leadership.vacancy ?? error;
+      throwUnlessGone(fleet, node, error, giveUpAt);
       continue;
     }
     node.inFlight--;
     const { vacancy } = fleet.leadership;
     if (vacancy !== undefined && performance.now() >= giveUpAt) throw vacancy;
   }
+}
+
+/** There is no connection to it: another server may take its place, unless time is over, or the error says something else. */
+export function throwUnlessGone(fleet: Fleet, node: Node, error: unknown, giveUpAt: number): void {
+  if (!isGone(error) || !node.hasAnswered) throw error;
+  node.lostBy(error);
+  if (performance.now() >= giveUpAt) throw fleet.leadership.vacancy ?? error;
 }
 
 /** Resolves when a primary is known, or when only a try can tell what is wrong with it. */
@@ -73,7 +78,9 @@ async function isPrimary(fleet: Fleet, node: Node, connection: DataConnection): 
 
 /** A connection from the node's pool; one that comes after the caller has given up goes straight back. */
 export function checkout(node: Node, mayWrite: boolean, signal: AbortSignal | undefined): Promise<DataConnection> {
-  const connecting = node.checkout(mayWrite);
+  const connecting = new Promise<DataConnection>((resolve, reject) => {
+    node.checkout(mayWrite, (error, connection) => (connection === undefined ? reject(error) : resolve(connection)));
+  });
   if (signal === undefined) return connecting;
   return abortable(connecting, signal).catch((error: unknown) => {
     connecting.then(

@@ -1,8 +1,11 @@
-/** Runs one statement on one connection: counted, timed for whoever listens, and the connection given back or thrown away. */
+/** Runs one statement on one connection of its own: named where its text comes again, counted, timed, and the connection given back or thrown away. */
 import type { QueryConfig, QueryResult, QueryResultRow } from 'pg';
 import type { Publisher } from '../events.js';
 import type { DataConnection } from '../nodes/data-connections.js';
 import type { Node } from '../nodes/node.js';
+import type { StatementName } from '../nodes/statement-names.js';
+import { writable } from '../nodes/values.js';
+import type { Profile } from '../sql/profile.js';
 import { codeOf, isServerError } from './retry.js';
 
 /** A statement as pg takes it. */
@@ -11,6 +14,8 @@ export interface Statement {
   readonly values: unknown[] | undefined;
   /** Gives up on it: the server is asked to cancel it, and its connection is thrown away. */
   readonly signal: AbortSignal | undefined;
+  /** What is known of its text; `undefined` for one that is neither named nor shares a connection. */
+  readonly profile: Profile | undefined;
 }
 
 /** The first statements are all timed, and later every eighth: enough for percentiles, and nothing beside the statement itself. */
@@ -33,41 +38,95 @@ export function giveBackAfter(error: unknown, { node, connection }: Place, signa
 
 /** Runs it; the connection stays the caller's. @throws pg's error, or the reason of `statement.signal` */
 export function run<Row extends QueryResultRow>(
-  { node, connection }: Place,
-  { query, values, signal }: Statement,
+  place: Place,
+  statement: Statement,
   publisher: Publisher,
 ): Promise<QueryResult<Row>> {
-  const { client, identity } = connection;
-  const isHeard = publisher.wants('query');
-  const isTimed = isHeard || node.statementCount < TIMED_ALL || (node.statementCount & TIMED_MASK) === 0;
-  node.statementCount++;
-  const startedAt = isTimed ? performance.now() : 0;
-  const running = client.query<Row>(query, values);
-  const settled =
-    signal === undefined ? running : cancellable(running, signal, () => node.questions.cancel(identity.pid));
-  if (!isTimed) return settled;
-  return timed(settled, node, startedAt, isHeard ? publisher : undefined);
+  const { node, connection } = place;
+  const { signal } = statement;
+  const running = new Promise<QueryResult<Row>>((resolve, reject) => {
+    send<Row>(place, statement, publisher, (error, result) => (error === null ? resolve(result) : reject(error)));
+  });
+  if (signal === undefined) return running;
+  return cancellable(running, signal, () => node.questions.cancel(connection.identity.pid));
 }
 
-async function timed<Row extends QueryResultRow>(
-  running: Promise<QueryResult<Row>>,
-  node: Node,
-  startedAt: number,
-  publisher: Publisher | undefined,
-): Promise<QueryResult<Row>> {
-  const tell = (rowCount: number | null, errorCode: string | undefined): void => {
-    const durationMillis = performance.now() - startedAt;
-    node.statementLatency.add(durationMillis);
-    publisher?.publish('query', { node: node.name, role: node.role, durationMillis, rowCount, errorCode });
+export type Answer<Row extends QueryResultRow> = (error: Error | null, result: QueryResult<Row>) => void;
+
+/** As `run`, without a promise and without giving up. */
+export function send<Row extends QueryResultRow>(
+  { node, connection }: Place,
+  statement: Statement,
+  publisher: Publisher,
+  answer: Answer<Row>,
+): void {
+  const { client, names } = connection;
+  const { query, values, profile } = statement;
+  const isHeard = publisher.wants('query');
+  const timesIt = isHeard || isTimed(node);
+  node.statementCount++;
+  const startedAt = profile !== undefined || timesIt ? performance.now() : 0;
+  const answered: Answer<Row> = (error, result) => {
+    if (startedAt > 0) {
+      const durationMillis = performance.now() - startedAt;
+      if (error === null) profile?.took(durationMillis);
+      if (timesIt) node.statementLatency.add(durationMillis);
+      if (isHeard) tell(publisher, node, durationMillis, error === null ? result.rowCount : null, error);
+    }
+    answer(error, result);
   };
-  try {
-    const result = await running;
-    tell(result.rowCount, undefined);
-    return result;
-  } catch (error) {
-    tell(null, codeOf(error) ?? 'unknown');
-    throw error;
+  // A copy, since pg writes the callback into it. Its types know no config with a callback behind its values.
+  const plain = (typeof query === 'string' ? query : { ...query }) as string;
+  const prepared = named(connection, statement);
+  if (prepared === undefined || profile === undefined) {
+    client.query<Row>(plain, values as unknown[], answered);
+    return;
   }
+  const { name, config } = prepared;
+  client.query<Row>(config as unknown as string, undefined as never, (error, result) => {
+    const isInUse = error === null && name.isReady;
+    // Where the name was refused nothing has happened: without it, it is no second run.
+    if (isInUse || names?.settle(profile, name, error) !== true) answered(error, result);
+    else client.query<Row>(plain, values as unknown[], answered);
+  });
+}
+
+/** Under a name its values must not fail while they are written. Without values it may be several statements, of which no name can stand. */
+function named(
+  { names }: DataConnection,
+  { query, values, profile }: Statement,
+): { readonly name: StatementName; readonly config: QueryConfig } | undefined {
+  if (profile === undefined || names === undefined) return undefined;
+  const given = values ?? (typeof query === 'string' ? undefined : query.values);
+  if (!Array.isArray(given) || given.length === 0) return undefined;
+  if (typeof query !== 'string' && query.name !== undefined) return undefined;
+  let plain: unknown[] | undefined;
+  try {
+    plain = writable(given);
+  } catch {
+    // pg reports it, as of any other statement.
+  }
+  const name = plain === undefined ? undefined : names.use(profile);
+  if (name === undefined) return undefined;
+  const own = { name: name.text, values: plain as unknown[] };
+  return { name, config: typeof query === 'string' ? { text: query, ...own } : { ...query, ...own } };
+}
+
+/** Whether a node's next statement is one of those that are timed. */
+export function isTimed({ statementCount }: Node): boolean {
+  return statementCount < TIMED_ALL || (statementCount & TIMED_MASK) === 0;
+}
+
+/** Tells of a statement that has ended; for when somebody listens. */
+export function tell(
+  publisher: Publisher,
+  { name, role }: Node,
+  durationMillis: number,
+  rowCount: number | null,
+  error: Error | null,
+): void {
+  const errorCode = error === null ? undefined : (codeOf(error) ?? 'unknown');
+  publisher.publish('query', { node: name, role, durationMillis, rowCount, errorCode });
 }
 
 function cancellable<T>(running: Promise<T>, signal: AbortSignal, cancel: () => void): Promise<T> {

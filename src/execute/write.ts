@@ -6,20 +6,31 @@ import type { QueryResult, QueryResultRow } from 'pg';
 import { LadderError } from '../errors.js';
 import type { Reason } from '../events.js';
 import type { Floor, UncertainWrite } from '../freshness/floor.js';
+import type { DataConnection } from '../nodes/data-connections.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import { left, type Placement } from './placement.js';
-import { onPrimary } from './primary.js';
+import { onPrimary, throwUnlessGone } from './primary.js';
 import { codeOf, isConnectionLoss } from './retry.js';
-import { giveBackAfter, run, type Statement } from './statement.js';
+import { giveBackAfter, run, type Statement, send } from './statement.js';
 
 const SETTLE_POLL_MILLIS = 50;
 const SETTLE_POLL_CAP_MILLIS = 2_000;
 /** A replica's answer to a write; others come with "recovery" in the message, of whatever language. */
 const READ_ONLY_STATE = '25006';
 
-/** @param giveUpAt our monotonic clock when it stops waiting for a server that takes writes */
-export async function write<Row extends QueryResultRow>(
+interface Writing {
+  readonly fleet: Fleet;
+  readonly statement: Statement;
+  readonly floor: Floor;
+  /** Our monotonic clock when the caller asked. */
+  readonly startedAt: number;
+  /** Our monotonic clock when it stops waiting for a server that takes writes. */
+  readonly giveUpAt: number;
+  readonly reason: Reason;
+}
+
+export function write<Row extends QueryResultRow>(
   fleet: Fleet,
   statement: Statement,
   floor: Floor,
@@ -27,23 +38,84 @@ export async function write<Row extends QueryResultRow>(
   giveUpAt: number,
   reason: Reason = 'write',
 ): Promise<QueryResult<Row>> {
+  const writing = { fleet, statement, floor, startedAt, giveUpAt, reason };
+  const isPlain = statement.signal === undefined && fleet.leadership.isSettled;
+  return isPlain ? writeAtOnce(writing) : writeWhenFound(writing);
+}
+
+/** On the primary that is known: no promise but the caller's, as long as nothing is out of the ordinary. */
+function writeAtOnce<Row extends QueryResultRow>(writing: Writing): Promise<QueryResult<Row>> {
+  const { fleet, statement, reason, startedAt, giveUpAt } = writing;
+  const node = fleet.primary;
+  node.inFlight++;
+  return new Promise((resolve, reject) => {
+    node.checkout(true, (error, connection) => {
+      if (connection === undefined || !isKnown(fleet, node, connection)) {
+        node.inFlight--;
+        connection?.client.release();
+        try {
+          if (connection === undefined) throwUnlessGone(fleet, node, error, giveUpAt);
+          resolve(writeWhenFound(writing));
+        } catch (final) {
+          reject(final);
+        }
+        return;
+      }
+      const placement: Placement = { node, connection, reason, endTurn: undefined };
+      const { timeline } = fleet.trail.history;
+      fleet.placed(node, reason, startedAt);
+      send<Row>(placement, statement, fleet.publisher, (failure, result) => {
+        if (failure === null) {
+          connection.client.release();
+          over(writing, placement, timeline);
+          resolve(result);
+        } else resolve(failed<Row>(writing, placement, timeline, failure));
+      });
+    });
+  });
+}
+
+/** Whether the server behind that connection is the one that was found to be the primary. */
+function isKnown({ primary }: Fleet, node: Node, { identity }: DataConnection): boolean {
+  return primary === node && identity.server === node.observation?.identity.server;
+}
+
+async function writeWhenFound<Row extends QueryResultRow>(writing: Writing): Promise<QueryResult<Row>> {
+  const { fleet, statement, reason, startedAt, giveUpAt } = writing;
   const { signal } = statement;
-  for (;;) {
-    const placement = await onPrimary(fleet, { reason, mayWrite: true, startedAt, giveUpAt, signal });
-    const { timeline } = fleet.trail.history;
-    try {
-      const result = await run<Row>(placement, statement, fleet.publisher);
-      placement.connection.client.release();
-      return result;
-    } catch (error) {
-      giveBackAfter(error, placement, signal);
-      if (await wasRefused(placement, error, signal)) continue;
-      throw writeError(fleet, placement, floor, error, signal);
-    } finally {
-      left(placement);
-      wrote(fleet, placement, floor, timeline);
-    }
+  const placement = await onPrimary(fleet, { reason, mayWrite: true, startedAt, giveUpAt, signal });
+  const { timeline } = fleet.trail.history;
+  try {
+    const result = await run<Row>(placement, statement, fleet.publisher);
+    placement.connection.client.release();
+    over(writing, placement, timeline);
+    return result;
+  } catch (error) {
+    return failed(writing, placement, timeline, error);
   }
+}
+
+/** Sends it once more only where nothing can have happened. */
+async function failed<Row extends QueryResultRow>(
+  writing: Writing,
+  placement: Placement,
+  timeline: number,
+  error: unknown,
+): Promise<QueryResult<Row>> {
+  const { fleet, statement, floor } = writing;
+  const { signal } = statement;
+  giveBackAfter(error, placement, signal);
+  try {
+    if (!(await wasRefused(placement, error, signal))) throw writeError(fleet, placement, floor, error, signal);
+  } finally {
+    over(writing, placement, timeline);
+  }
+  return writeWhenFound(writing);
+}
+
+function over({ fleet, floor }: Writing, placement: Placement, timeline: number): void {
+  left(placement);
+  wrote(fleet, placement, floor, timeline);
 }
 
 /** Something that may have committed has ended: also when it failed, since procedures and DO blocks commit on their way. */

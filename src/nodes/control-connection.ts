@@ -4,7 +4,7 @@
  * process alive except while somebody waits for its answer.
  */
 import pg, { type Client, type Pool, type QueryResultRow } from 'pg';
-import { type Identity, type IdentityRow, identityFrom } from './observation.js';
+import { type Identity, type IdentityRow, identityFrom, isDirect } from './observation.js';
 import { IDENTITY } from './statements.js';
 
 /** Opening takes several round trips, a key exchange and a password hash: its bound is that many times the hang bound. */
@@ -42,13 +42,17 @@ export class ControlConnection {
     this.#onLost = onLost;
   }
 
-  /** Asks on the open connection, which it opens first where it must. Rejects when no answer comes within the hang bound. */
-  query<Row extends QueryResultRow>(text: string, values?: unknown[]): Promise<Answer<Row>> {
+  /**
+   * Asks on the open connection, which it opens first where it must. Rejects when no answer comes within the hang bound.
+   * @param name for a question that is asked time and again
+   */
+  query<Row extends QueryResultRow>(text: string, values?: unknown[], name?: string): Promise<Answer<Row>> {
     const ask = async (): Promise<Answer<Row>> => {
       const { client, identity } = await this.#connected();
       const sentAt = performance.now();
+      const query = name === undefined || !isDirect(client, identity) ? text : { name, text };
       // pg gives one result for each statement of a text; the last one is the question.
-      const results = [await this.#answered(client, client.query<Row>(text, values))].flat();
+      const results = [await this.#answered(client, client.query<Row>(query, values))].flat();
       return { rows: results.at(-1)?.rows ?? [], identity, tookMillis: performance.now() - sentAt };
     };
     // One at a time, so that the hang bound runs for the question that the server is busy with.

@@ -5,6 +5,7 @@
 import type { Pool, PoolClient } from 'pg';
 import { dropSocket } from './control-connection.js';
 import { type Identity, type IdentityRow, identityFrom } from './observation.js';
+import { StatementNames } from './statement-names.js';
 import { IDENTITY } from './statements.js';
 
 /** A connection checked out of a node's pool, and who answers on it. */
@@ -13,13 +14,18 @@ export interface DataConnection {
   readonly identity: Identity;
   /** Whether what runs on it may write: such a statement is not cut off as long as its server may still answer. */
   mayWrite: boolean;
+  /** The statements it has prepared; `undefined` where it shall prepare none. */
+  readonly names: StatementNames | undefined;
 }
 
+/** Called once, with pg's error when there is no connection to be had, or with why the one who waited was sent away. */
+export type CheckedOut = (error: unknown, connection: DataConnection | undefined) => void;
+
 interface Waiter {
-  readonly reject: (error: Error) => void;
+  /** Unset when it was sent away. */
+  done: CheckedOut | undefined;
   /** Where it stands in the queue: every statement passes through, so nothing is searched or hashed. */
   place: number;
-  isSentAway: boolean;
 }
 
 /** Why somebody who waited for a connection got none: nothing was sent, and nothing new is known of the server. */
@@ -33,6 +39,8 @@ export interface ConnectionHooks {
   readonly broke: (error: Error) => void;
   /** The server pushed that it is no standby any more, or is one now. */
   readonly changedRole: () => void;
+  /** Whether statements may be prepared on it. */
+  readonly mayName: (client: PoolClient, identity: Identity) => boolean;
 }
 
 /** A full pool that hands out nothing for so long stands still. */
@@ -60,37 +68,33 @@ export class DataConnections {
     return this.#isStalled;
   }
 
-  /**
-   * Takes a connection out of the pool, and knows who answers on it.
-   * @throws pg's error when there is none to be had, or why the one who waited was sent away
-   */
-  checkout(mayWrite: boolean): Promise<DataConnection> {
-    return new Promise((resolve, reject) => {
-      const waiter: Waiter = { reject, place: this.#waiters.length, isSentAway: false };
-      this.#waiters.push(waiter);
-      const settle = (connection: DataConnection): void => {
-        if (waiter.isSentAway) {
-          connection.client.release();
-          return;
-        }
-        this.#leave(waiter);
-        connection.mayWrite = mayWrite;
-        resolve(connection);
-      };
-      const fail = (error: unknown): void => {
-        if (!waiter.isSentAway) this.#leave(waiter);
-        reject(error);
-      };
-      this.#pool.connect((error, client) => {
-        this.#servedCount++;
-        if (client === undefined) {
-          fail(error);
-          return;
-        }
-        const connection = this.#known.get(client);
-        if (connection === undefined) this.#introduce(client).then(settle, fail);
-        else settle(connection);
-      });
+  /** Takes a connection out of the pool, and knows who answers on it. No promise: it runs for every write. */
+  checkout(mayWrite: boolean, done: CheckedOut): void {
+    const waiter: Waiter = { done, place: this.#waiters.length };
+    this.#waiters.push(waiter);
+    const settle = (connection: DataConnection): void => {
+      if (waiter.done === undefined) {
+        connection.client.release();
+        return;
+      }
+      this.#leave(waiter);
+      connection.mayWrite = mayWrite;
+      done(undefined, connection);
+    };
+    const fail = (error: unknown): void => {
+      if (waiter.done === undefined) return;
+      this.#leave(waiter);
+      done(error, undefined);
+    };
+    this.#pool.connect((error, client) => {
+      this.#servedCount++;
+      if (client === undefined) {
+        fail(error);
+        return;
+      }
+      const connection = this.#known.get(client);
+      if (connection === undefined) this.#introduce(client).then(settle, fail);
+      else settle(connection);
     });
   }
 
@@ -108,8 +112,9 @@ export class DataConnections {
   /** Sends everybody who waits for a connection elsewhere. */
   sendAway(error: SentAway): void {
     for (const waiter of this.#waiters.splice(0)) {
-      waiter.isSentAway = true;
-      waiter.reject(error);
+      const { done } = waiter;
+      waiter.done = undefined;
+      done?.(error, undefined);
     }
   }
 
@@ -137,7 +142,9 @@ export class DataConnections {
     try {
       await this.#hooks.setUp(client);
       const { rows } = await client.query<IdentityRow>(IDENTITY);
-      const connection = { client, identity: identityFrom(rows[0] as IdentityRow), mayWrite: false };
+      const identity = identityFrom(rows[0] as IdentityRow);
+      const names = this.#hooks.mayName(client, identity) ? StatementNames.of(client) : undefined;
+      const connection = { client, identity, mayWrite: false, names };
       this.#known.set(client, connection);
       return connection;
     } catch (error) {
@@ -155,7 +162,7 @@ export class DataConnections {
 }
 
 /** PostgreSQL reports `in_hot_standby` by itself when it changes; pg keeps it to itself, and its native client does not tell. */
-function listenForRole(client: object, changed: () => void): void {
+export function listenForRole(client: object, changed: () => void): void {
   const { connection } = client as { connection?: { on?(event: string, listener: (message: unknown) => void): void } };
   connection?.on?.('parameterStatus', (message) => {
     if ((message as { parameterName?: string }).parameterName === 'in_hot_standby') changed();

@@ -2,18 +2,28 @@
  * One server: its pool, its control connection, what it last said of itself, and its health. It knows what it was told and forgets it
  * when that may no longer hold; whether that is fresh enough for a read, and who is the primary, is not its business.
  */
-import type { Pool } from 'pg';
+import type { Pool, PoolClient } from 'pg';
 import { LadderError } from '../errors.js';
 import type { Publisher } from '../events.js';
 import type { Lsn } from '../freshness/lsn.js';
 import type { PrimaryTrail } from '../freshness/primary-trail.js';
 import type { NodeSettings, Settings } from '../options.js';
 import type { Candidate } from '../routing/route.js';
+import { Profile } from '../sql/profile.js';
 import { ControlConnection } from './control-connection.js';
-import { type DataConnection, DataConnections, SentAway } from './data-connections.js';
+import { type CheckedOut, type DataConnection, DataConnections, SentAway } from './data-connections.js';
 import { Ejection, type Health } from './ejection.js';
+import { Lane } from './lane.js';
+import type { LaneConnection } from './lane-connection.js';
 import { Latency } from './latency.js';
-import { type Observation, observationFrom, type ProbeRow, replayedLsn } from './observation.js';
+import {
+  type Identity,
+  isDirect,
+  type Observation,
+  observationFrom,
+  type ProbeRow,
+  replayedLsn,
+} from './observation.js';
 import { Questions } from './questions.js';
 import { PROBE, PROBE_ROLE, REPLICA_TIMELINE } from './statements.js';
 
@@ -34,6 +44,10 @@ const TOO_MANY_CONNECTIONS = '53300';
 const PROBES = 5;
 /** The statements whose durations `stats()` shows: the latest of those that are timed. */
 const TIMED_STATEMENTS = 512;
+/** Before that it stands where it stood. */
+const MOVING_MILLIS = 1;
+/** Under load a position is no older than that: the next read on a shared connection brings one along. */
+const FRESHEN_MILLIS = 10;
 
 export class Node implements Candidate {
   readonly name: string;
@@ -55,6 +69,7 @@ export class Node implements Candidate {
   readonly probeLatency = new Latency(PROBES);
   readonly statementLatency = new Latency(TIMED_STATEMENTS);
   readonly questions: Questions;
+  readonly lane: Lane;
 
   readonly #trail: PrimaryTrail;
   readonly #publisher: Publisher;
@@ -77,10 +92,14 @@ export class Node implements Candidate {
   #asking: Promise<void> | undefined;
   #next: Promise<void> | undefined;
   #voidedAt = Number.NEGATIVE_INFINITY;
+  readonly #probeProfile: Profile;
+  #isLocating = false;
+  /** Where it stood when it had not caught up, although there was hope. */
+  #stoodAt: Lsn | undefined;
   #bestProbeMillis = Number.POSITIVE_INFINITY;
 
   constructor(
-    { name, weight, pool, ownsPool }: NodeSettings,
+    { name, weight, pool, ownsPool, lane }: NodeSettings,
     role: Role,
     trail: PrimaryTrail,
     settings: Settings,
@@ -97,16 +116,28 @@ export class Node implements Candidate {
     this.#publisher = publisher;
     this.#listener = listener;
     this.#probeText = settings.tracking === 'window' ? PROBE_ROLE : PROBE;
+    this.#probeProfile = new Profile(this.#probeText.length);
+    this.#probeProfile.sightings = Number.POSITIVE_INFINITY;
     this.#control = new ControlConnection(pool, settings.hangMillis, (cause, isHung) => {
       this.void(cause);
       if (isHung) listener.hung(this);
     });
     this.questions = new Questions(this.#control);
+    const setUp = (client: PoolClient): void | Promise<void> =>
+      settings.onConnect?.(client, { name: this.name, role: this.role });
+    const changedRole = (): void => void this.observe().catch(() => undefined);
     this.#connections = new DataConnections(pool, {
-      setUp: (client) => settings.onConnect?.(client, { name: this.name, role: this.role }),
+      setUp,
       broke: (error) => this.void(error.message),
-      changedRole: () => void this.observe().catch(() => undefined),
+      changedRole,
+      mayName: (client, identity) => settings.namedStatements ?? isDirect(client, identity),
     });
+    const { namedStatements } = settings;
+    this.lane = new Lane(
+      pool,
+      { ...settings.lane, isWanted: lane, namedStatements },
+      { setUp, lost: () => this.failed('a shared connection was lost'), changedRole },
+    );
   }
 
   /** What the server last said; `undefined` when it has not answered, or may be another one by now. */
@@ -261,17 +292,56 @@ export class Node implements Candidate {
     this.#publisher.publish('node', { node: this.name, role: this.role, state, previous, cause });
   }
 
+  /** Takes a connection out of the pool, and knows who answers on it. @param mayWrite whether what will run on it may write */
+  checkout(mayWrite: boolean, done: CheckedOut): void {
+    this.#connections.checkout(mayWrite, done);
+  }
+
+  /** A shared connection to the server that was observed; `undefined` when none takes one more statement now. */
+  board(now: number): LaneConnection | undefined {
+    const connection = this.lane.take();
+    const seen = this.#observation;
+    if (connection === undefined || seen === undefined) return undefined;
+    if (connection.identity.server !== seen.identity.server) {
+      this.lane.dismiss(connection);
+      return undefined;
+    }
+    const isOld = now - seen.sentAt > FRESHEN_MILLIS;
+    if (isOld && !this.#isLocating && this.#settings.tracking === 'lsn') this.locateOn(connection);
+    return connection;
+  }
+
   /**
-   * Takes a connection out of the pool, and knows who answers on it.
-   * @param mayWrite whether what will run on it may write
-   * @throws pg's error when there is no connection
+   * Sends the question where the server stands ahead of what is sent next on a shared connection: no more than that is seen by what follows. The answer
+   * counts for the node, and for whoever asks. @param told `undefined` when it was not answered
    */
-  checkout(mayWrite: boolean): Promise<DataConnection> {
-    return this.#connections.checkout(mayWrite);
+  locateOn(connection: LaneConnection, told?: (observation: Observation | undefined) => void): void {
+    const sentAt = performance.now();
+    this.#isLocating = true;
+    const statement = { text: this.#probeText, values: [], rowMode: undefined, types: undefined };
+    connection.send(statement, this.#probeProfile, (error, result) => {
+      this.#isLocating = false;
+      const row = error === null ? (result?.rows[0] as ProbeRow | undefined) : undefined;
+      const observation = row === undefined ? undefined : this.#read(row, connection.identity, sentAt);
+      if (observation !== undefined && sentAt > (this.#observation?.sentAt ?? sentAt)) this.#record(observation);
+      told?.(observation);
+    });
+  }
+
+  /** Whether it may stand elsewhere by now than when it was last asked, as far as trying has shown. */
+  mayHaveMoved(now: number): boolean {
+    const seen = this.#observation;
+    return seen !== undefined && now - seen.sentAt >= MOVING_MILLIS && seen.lsn !== this.#stoodAt;
+  }
+
+  /** A read was sent along with the question where it stands, in the hope that it has caught up. */
+  judgeGate(seen: Observation | undefined, wasOpen: boolean): void {
+    this.#stoodAt = wasOpen ? undefined : seen?.lsn;
   }
 
   /** Ends the connections of a server that hangs or was superseded. @param sparesWrites leaves those that may write: they may still be answered */
   abandon(sparesWrites: boolean): void {
+    this.lane.abandon();
     this.#connections.abandon(new SentAway(`node "${this.name}" does not answer`), sparesWrites);
   }
 
@@ -284,14 +354,20 @@ export class Node implements Candidate {
   async observeOn({ client, identity }: DataConnection): Promise<Observation | undefined> {
     const sentAt = performance.now();
     const { rows } = await client.query<ProbeRow>(this.#probeText);
-    const { assumeSynchronousCommit } = this.#settings;
-    return observationFrom(rows[0] as ProbeRow, identity, sentAt, this.#shownTimeline, assumeSynchronousCommit);
+    return this.#read(rows[0] as ProbeRow, identity, sentAt);
   }
 
   /** Ends what the library opened; a pool that was handed in stays open. A server that hangs answers no goodbye and gets none. */
   async close(): Promise<void> {
-    const impatient = setTimeout(() => this.#ownsPool && this.abandon(false), this.#settings.hangMillis);
-    await Promise.all([this.#control.close(), this.#ownsPool && !this.pool.ending ? this.pool.end() : undefined]);
+    const impatient = setTimeout(
+      () => (this.#ownsPool ? this.abandon(false) : this.lane.abandon()),
+      this.#settings.hangMillis,
+    );
+    await Promise.all([
+      this.#control.close(),
+      this.lane.close(),
+      this.#ownsPool && !this.pool.ending ? this.pool.end() : undefined,
+    ]);
     clearTimeout(impatient);
     this.#connections.close();
   }
@@ -308,12 +384,15 @@ export class Node implements Candidate {
   async #probe(): Promise<void> {
     try {
       const sentAt = performance.now();
-      const { rows, identity, tookMillis } = await this.#control.query<ProbeRow>(this.#probeText);
+      const { rows, identity, tookMillis } = await this.#control.query<ProbeRow>(
+        this.#probeText,
+        undefined,
+        'ladder_probe',
+      );
       this.probeLatency.add(tookMillis);
       const row = rows[0] as ProbeRow;
       if (row.in_recovery) await this.#learnTimeline();
-      const { assumeSynchronousCommit } = this.#settings;
-      this.#record(observationFrom(row, identity, sentAt, this.#shownTimeline, assumeSynchronousCommit));
+      this.#record(this.#read(row, identity, sentAt));
     } catch (error) {
       this.wasAsked = true;
       this.#lastError = error;
@@ -322,6 +401,11 @@ export class Node implements Candidate {
       else this.failed(cause);
       throw error;
     }
+  }
+
+  #read(row: ProbeRow, identity: Identity, sentAt: number): Observation | undefined {
+    const { assumeSynchronousCommit } = this.#settings;
+    return observationFrom(row, identity, sentAt, this.#shownTimeline, assumeSynchronousCommit);
   }
 
   /** A replica that was shown to be on the primary's timeline stays on it until the primary leaves it. */

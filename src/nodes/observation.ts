@@ -48,6 +48,11 @@ export interface ProbeRow {
   wal_file: string | null;
 }
 
+/** Whether no pooler stands between: one does not tell which backend will answer. */
+export function isDirect(client: object, { pid }: Identity): boolean {
+  return (client as { processID?: unknown }).processID === pid;
+}
+
 export function identityFrom(row: IdentityRow): Identity {
   return {
     clusterId: row.cluster_id,

@@ -58,3 +58,8 @@ export const CANCEL_BACKEND = 'select pg_catalog.pg_cancel_backend($1)';
 
 /** One row while the backend with that process id exists. */
 export const BACKEND_ALIVE = 'select 1 from pg_catalog.pg_stat_activity where pid = $1';
+
+/** Lowers the bound on a statement's duration to so many milliseconds, unless it is lower already; tells whether it was lowered. */
+export const CAP_STATEMENTS = `select setting::int not between 1 and $1::int as is_capped,
+  pg_catalog.set_config(name, case when setting::int between 1 and $1::int then setting else $1::int::text end, false)
+  from pg_catalog.pg_settings where name = 'statement_timeout'`;

@@ -29,6 +29,8 @@ export interface NodeStats {
   readonly readShare: number;
   /** How long its latest statements took, in milliseconds, from their sending to their answer; of a busy node every eighth is timed. `undefined` without one. */
   readonly latencyMillis: { readonly p50: number; readonly p99: number } | undefined;
+  /** Its shared connections, what is under way on them, and how many statements went there since the start. */
+  readonly lane: { readonly connectionCount: number; readonly inFlight: number; readonly statementCount: number };
   readonly pool: { readonly totalCount: number; readonly idleCount: number; readonly waitingCount: number };
 }
 
@@ -68,6 +70,7 @@ export function statsOf(fleet: Fleet, budget: FallbackBudget): ClusterStats {
 
 function nodeStats(node: Node, allReads: number, now: number): NodeStats {
   const { name, role, health, observation, ejectionCount, inFlight, statementCount, statementLatency, pool } = node;
+  const { lane } = node;
   const isDated = role === 'replica' && node.freshAsOf !== Number.NEGATIVE_INFINITY;
   const [p50, p99] = [statementLatency.percentile(0.5), statementLatency.percentile(0.99)];
   return Object.freeze({
@@ -83,6 +86,11 @@ function nodeStats(node: Node, allReads: number, now: number): NodeStats {
     statementCount,
     readShare: allReads === 0 ? 0 : node.readCount / allReads,
     latencyMillis: p50 === undefined || p99 === undefined ? undefined : Object.freeze({ p50, p99 }),
+    lane: Object.freeze({
+      connectionCount: lane.connectionCount,
+      inFlight: lane.inFlight,
+      statementCount: lane.statementCount,
+    }),
     pool: Object.freeze({ totalCount: pool.totalCount, idleCount: pool.idleCount, waitingCount: pool.waitingCount }),
   });
 }

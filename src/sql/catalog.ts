@@ -76,9 +76,12 @@ export interface Judgement {
   readonly because: string;
   /** A name that nobody knows, so that the catalogue may be out of date. */
   readonly unknown?: string;
+  /** Whether that it only reads is somebody's word, and no proof. */
+  readonly isDeclared?: true;
 }
 
 const SAFE: Judgement = { class: 'read', because: 'nothing in it writes' };
+const DECLARED: Judgement = { ...SAFE, isDeclared: true };
 /** Words that a plpgsql body of a function which only reads does not have. */
 const WRITING_WORDS = new Set(
   'insert update delete merge truncate execute copy lock notify listen create alter drop grant revoke call'.split(' '),
@@ -126,7 +129,7 @@ export class Catalog {
     if (worst.class === 'write') return worst;
     for (const judgement of this.#judgements(facts)) {
       if (judgement.class === 'write') return judgement;
-      if (judgement.class === 'session' && worst.class === 'read') worst = judgement;
+      if (worst.class === 'read' && (judgement.class === 'session' || judgement.isDeclared === true)) worst = judgement;
     }
     return worst;
   }
@@ -171,7 +174,7 @@ export class Catalog {
     return this.#once(row, () => {
       const name = `${row.schema}.${row.name}`;
       if (this.#declared.has(name) || this.#declared.has(`${name}(${row.signature.replaceAll(', ', ',')})`))
-        return SAFE;
+        return DECLARED;
       // Who installs an extension trusts it; its overloads of common names must not keep everybody on the primary.
       if (row.isOfExtension && row.volatility !== 'v') return SAFE;
       if (row.parts !== null) return within(`aggregate ${name}`, worstOf(row.parts.map((part) => this.#part(part))));
@@ -303,12 +306,14 @@ export class Catalog {
     } catch {
       return { class: 'write', because: 'its body could not be read' };
     }
+    let found = SAFE;
     for (const [i, { text, isQuoted }] of tokens.entries()) {
       if (!isQuoted && WRITING_WORDS.has(text)) return { class: 'write', because: `it says ${text.toUpperCase()}` };
       const judgement = tokens[i + 1]?.text === '(' ? this.#named(text) : this.#mentioned(text);
       if (judgement.class !== 'read') return judgement;
+      if (judgement.isDeclared === true) found = judgement;
     }
-    return SAFE;
+    return found;
   }
 
   /** A function by its name alone, whatever schema and arguments it has. */
@@ -387,6 +392,7 @@ function worstOf(judgements: readonly Judgement[]): Judgement {
   return (
     judgements.find((judgement) => judgement.class === 'write') ??
     judgements.find((judgement) => judgement.class === 'session') ??
+    judgements.find((judgement) => judgement.isDeclared) ??
     SAFE
   );
 }

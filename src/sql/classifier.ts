@@ -16,6 +16,8 @@ export interface Classification extends Judgement {
   readonly isSingle: boolean;
   /** Whether it changes what the catalogue says. */
   readonly isDefinition: boolean;
+  /** Whether its connection is the same afterwards, and does not matter to it. */
+  readonly isDetached: boolean;
 }
 
 export interface ClassifierOptions {
@@ -71,11 +73,19 @@ export class Classifier {
     const { statementCount = 0, isDefinition = false } = facts ?? {};
     // Only what is needed again: the facts may be far larger than the text.
     const { class: is, because } = judgement;
-    const found = { class: is, because, hint, isSingle: statementCount === 1, isDefinition };
+    const isDetached =
+      is === 'read' && judgement.isDeclared !== true && facts?.isDetached === true && !text.includes('\0');
+    const found = { class: is, because, hint, isSingle: statementCount === 1, isDefinition, isDetached };
     if (judgement.unknown !== undefined) this.#reload(now);
     // What is only not known yet, or no more, is asked for again.
     if (judgement !== NOT_LOADED && judgement.unknown === undefined) this.#cache.set(text, found);
     return found;
+  }
+
+  /** Finds out about a text for the next time. A hint that makes no sense is no matter here. */
+  learn(text: string): void {
+    const finding = this.#catalog === undefined ? this.ready() : this.classify(text);
+    finding.catch(() => undefined);
   }
 
   /** Resolves when the catalogue is known, or could not be had. */

@@ -25,6 +25,8 @@ export interface Facts {
   readonly statementCount: number;
   /** Whether it changes what the catalogue says. */
   readonly isDefinition: boolean;
+  /** Whether its connection does not matter to it: one query that asks for nothing that belongs to a session. */
+  readonly isDetached: boolean;
   readonly calls: readonly Call[];
   /** What is taken out of something by name: a column, or a function of the row. */
   readonly fields: readonly string[];
@@ -61,6 +63,12 @@ const PLAIN_WRITES = new Set(
   ReindexStmt ClusterStmt`.split(/\s+/),
 );
 const RANK: Record<StatementClass, number> = { read: 0, session: 1, write: 2 };
+/** Functions that read and tell something of the connection they run on, or that keep it busy on purpose. */
+const ATTACHED = new Set(
+  `current_setting pg_backend_pid pg_show_all_settings inet_client_addr inet_client_port pg_sleep pg_sleep_for pg_sleep_until`.split(
+    ' ',
+  ),
+);
 const SAMPLING = new Set(['bernoulli', 'system']);
 
 export function factsOf(statements: readonly Tree[]): Facts {
@@ -78,6 +86,7 @@ class Walk implements Facts {
   readonly calls: Call[] = [];
   readonly fields: string[] = [];
   readonly columns = new Set<string>();
+  #isQuery = false;
   #hasStar = false;
   #comparesRows = false;
   readonly relations: Name[] = [];
@@ -86,6 +95,10 @@ class Walk implements Facts {
 
   constructor(statementCount: number) {
     this.statementCount = statementCount;
+  }
+
+  get isDetached(): boolean {
+    return this.#isQuery && this.statementCount === 1 && !this.calls.some(({ name }) => ATTACHED.has(name));
   }
 
   get comparesUnnamed(): boolean {
@@ -100,6 +113,7 @@ class Walk implements Facts {
 
   statement(tree: Tree): void {
     const [type = '', node = {}] = (Object.entries(tree as Fields)[0] ?? []) as [string?, Fields?];
+    this.#isQuery = type === 'SelectStmt';
     if (type === 'SelectStmt') this.#visit(tree, NO_NAMES);
     else if (type === 'ExplainStmt') this.#explain(node);
     else if (type === 'CopyStmt') this.#copy(node);

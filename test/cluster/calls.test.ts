@@ -280,6 +280,7 @@ describe('everything that a cluster can do, with an ordinary login role', () => 
     await using quiet = await open(servers, {
       primary: { connectionString: primary, Client: CountingClient } as { connectionString: string },
       replicas: [],
+      lane: false,
     });
     const during = async (millis: number, work = async () => {}) => {
       const before = questions;

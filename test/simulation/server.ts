@@ -216,7 +216,21 @@ export class FakeClient extends EventEmitter {
     return undefined;
   }
 
-  query(text: string | { text: string }, values: readonly unknown[] = []): Promise<unknown> {
+  query(
+    text: string | { text: string },
+    values?: readonly unknown[],
+    callback?: (error: Error | null, result: unknown) => void,
+  ): Promise<unknown> {
+    const answer = this.#answer(text, values ?? []);
+    if (callback !== undefined)
+      answer.then(
+        (result) => callback(null, result),
+        (error: Error) => callback(error, undefined),
+      );
+    return answer;
+  }
+
+  #answer(text: string | { text: string }, values: readonly unknown[]): Promise<unknown> {
     if (!this._queryable) return Promise.reject(new Error('Client was closed and is not queryable'));
     return promised((settle) => {
       this.#questions.push({

@@ -1,0 +1,82 @@
+/**
+ * A read on a connection that it shares with others: sent at once, and answered with no promise in between but the caller's own. What cannot be answered
+ * there is told apart from what failed: it is run elsewhere.
+ */
+import type { QueryResult, QueryResultRow } from 'pg';
+import type { Fleet, Need } from '../nodes/fleet.js';
+import { LetGo } from '../nodes/lane-connection.js';
+import { Node } from '../nodes/node.js';
+import type { Observation } from '../nodes/observation.js';
+import type { Trial } from './read.js';
+import { isConnectionLoss, isRecoveryConflict, isServerError } from './retry.js';
+import type { Seat, Shareable } from './seat.js';
+import { isTimed, tell } from './statement.js';
+
+/** Runs it elsewhere, and on none of these nodes. */
+export type Rerun<Row extends QueryResultRow> = (lostOn: ReadonlySet<Node> | undefined) => Promise<QueryResult<Row>>;
+
+/** @param startedAt our monotonic clock when the caller asked */
+export function readOnLane<Row extends QueryResultRow>(
+  fleet: Fleet,
+  seat: Seat,
+  { statement, profile }: Shareable,
+  need: Need,
+  startedAt: number,
+  trial: Trial | undefined,
+  elsewhere: Rerun<Row>,
+): Promise<QueryResult<Row>> {
+  const { node, connection, reason, isGated } = seat;
+  const { publisher } = fleet;
+  const isHeard = publisher.wants('query');
+  const timesIt = isHeard || isTimed(node);
+  const sentAt = timesIt ? performance.now() : 0;
+  let seen: Observation | undefined;
+  node.inFlight++;
+  node.statementCount++;
+  if (isGated) {
+    node.locateOn(connection, (observation) => {
+      seen = observation;
+    });
+  } else fleet.placed(node, reason, startedAt);
+  return new Promise((resolve) => {
+    connection.send(statement, profile, (error, result, now) => {
+      node.inFlight--;
+      if (timesIt) node.statementLatency.add(now - sentAt);
+      if (isHeard) tell(publisher, node, now - sentAt, result?.rowCount ?? null, error);
+      if (isGated) {
+        const isProven = seen !== undefined && fleet.isProvenBy(seen, need, now);
+        node.judgeGate(seen, isProven);
+        // Also an error may be that of a time before the floor.
+        if (!isProven && !isConnectionLoss(error)) {
+          resolve(elsewhere(undefined));
+          return;
+        }
+        fleet.placed(node, reason, startedAt);
+      }
+      if (error === null) {
+        node.succeeded();
+        need.trace?.ended(connection.identity.server, now);
+        resolve(result as QueryResult<Row>);
+      } else resolve(recover(fleet, seat, need, error as Error, trial, elsewhere));
+    });
+  });
+}
+
+async function recover<Row extends QueryResultRow>(
+  fleet: Fleet,
+  { node }: Seat,
+  need: Need,
+  error: Error,
+  trial: Trial | undefined,
+  elsewhere: Rerun<Row>,
+): Promise<QueryResult<Row>> {
+  if (error instanceof LetGo) {
+    const others = fleet.choose(need, performance.now(), new Set([node]));
+    return elsewhere(others instanceof Node ? new Set([node]) : undefined);
+  }
+  const isConflict = node.role === 'replica' && isRecoveryConflict(error);
+  if (isConflict || isConnectionLoss(error)) return elsewhere(new Set([node]));
+  if (isServerError(error)) node.succeeded();
+  if (trial !== undefined) trial.failedOnReplica = node.role === 'replica';
+  throw error;
+}

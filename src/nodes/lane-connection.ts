@@ -1,0 +1,181 @@
+/**
+ * One connection with many statements under way: they are answered in the order in which they were sent. It measures how long each keeps the server
+ * busy, and when one takes too long it lets go of those behind it. What may go there is decided elsewhere.
+ */
+import type { Writable } from 'node:stream';
+import type { Client, QueryArrayConfig, QueryResult } from 'pg';
+import type { Profile } from '../sql/profile.js';
+import { dropSocket } from './control-connection.js';
+import type { Identity } from './observation.js';
+import { StatementNames } from './statement-names.js';
+
+/** Why a statement got no answer there: it is to be run elsewhere, and nothing is wrong with it, nor with the server. */
+export class LetGo extends Error {}
+
+/** @param now our monotonic clock */
+export type Settle = (error: Error | null, result: QueryResult | undefined, now: number) => void;
+
+/** A statement whose values are plain; see `writable`. */
+export interface LaneStatement {
+  readonly text: string;
+  readonly values: unknown[];
+  readonly rowMode: 'array' | undefined;
+  readonly types: unknown;
+}
+
+interface Sent {
+  readonly profile: Profile;
+  readonly expectedMillis: number;
+  readonly sentAt: number;
+  /** Unset when nobody waits for the answer any more. */
+  settle: Settle | undefined;
+}
+
+/** pg's Client with what its types leave out. */
+type PipelinedClient = Client & {
+  ref(): void;
+  unref(): void;
+  readonly connection: { readonly stream: Writable };
+};
+
+/** How often it looks whether the foremost statement takes too long. */
+const LOOK_MILLIS = 20;
+/** A statement that was fast before and is not over by then may take any time. */
+const HELD_UP_MILLIS = 40;
+/** What is expected to be under way: beyond that the pool, with a connection for each statement, is faster. */
+const MAX_BACKLOG_MILLIS = 10;
+const CANCELLED = '57014';
+
+export class LaneConnection {
+  readonly identity: Identity;
+  /** Whether it has a shorter `statement_timeout` than the user's connections have. */
+  readonly isCapped: boolean;
+  readonly #client: PipelinedClient;
+  readonly #names: StatementNames | undefined;
+  readonly #maxInFlight: number;
+  readonly #sent: Sent[] = [];
+  #backlogMillis = 0;
+  #answeredAt = Number.NEGATIVE_INFINITY;
+  #isHeldUp = false;
+  #isCorked = false;
+  #isEnding = false;
+  #looking: NodeJS.Timeout | undefined;
+
+  constructor(client: PipelinedClient, identity: Identity, isCapped: boolean, isNaming: boolean, maxInFlight: number) {
+    this.#client = client;
+    this.identity = identity;
+    this.isCapped = isCapped;
+    this.#names = isNaming ? StatementNames.of(client) : undefined;
+    this.#maxInFlight = maxInFlight;
+  }
+
+  get inFlight(): number {
+    return this.#sent.length;
+  }
+
+  get hasRoom(): boolean {
+    return (
+      this.#sent.length < this.#maxInFlight &&
+      this.#backlogMillis < MAX_BACKLOG_MILLIS &&
+      !this.#isHeldUp &&
+      !this.#isEnding
+    );
+  }
+
+  /** Sends it behind whatever is under way. @param settle told once: what the server answers, or `LetGo` */
+  send({ text, values, rowMode, types }: LaneStatement, profile: Profile, settle: Settle): void {
+    const name = this.#names?.use(profile);
+    const { expectedMillis } = profile;
+    const sent: Sent = { profile, expectedMillis, sentAt: performance.now(), settle };
+    if (this.#sent.push(sent) === 1) this.#look();
+    else this.#cork();
+    this.#backlogMillis += expectedMillis;
+    const query = { name: name?.text, text, values, rowMode, types } as unknown as QueryArrayConfig;
+    this.#client.query(query, (error: Error | null, result: QueryResult) => {
+      // A name that is in use and was not refused needs no second look.
+      if (name === undefined || (error === null && name.isReady)) this.#answered(sent, error, result);
+      else if (this.#names?.settle(profile, name, error) === true)
+        this.#answered(sent, new LetGo('its plan is outdated'), undefined);
+      else this.#answered(sent, error, result);
+    });
+  }
+
+  /** Takes nothing more, and ends when what is under way has been answered. */
+  async end(): Promise<void> {
+    this.#isEnding = true;
+    await this.#client.end();
+  }
+
+  /** Closes the socket: whatever is under way fails at once. */
+  drop(): void {
+    this.#isEnding = true;
+    dropSocket(this.#client);
+  }
+
+  #answered(sent: Sent, error: Error | null, result: QueryResult | undefined): void {
+    const now = performance.now();
+    if (this.#sent[0] === sent) this.#sent.shift();
+    else this.#sent.splice(this.#sent.indexOf(sent), 1);
+    this.#backlogMillis = this.#sent.length === 0 ? 0 : this.#backlogMillis - sent.expectedMillis;
+    if (error === null) sent.profile.took(now - Math.max(sent.sentAt, this.#answeredAt));
+    this.#answeredAt = now;
+    this.#isHeldUp = false;
+    sent.settle?.(this.#isTimeout(error) ? letGo(sent.profile, now) : error, result, now);
+  }
+
+  #isTimeout(error: Error | null): boolean {
+    return this.isCapped && (error as { code?: unknown } | null)?.code === CANCELLED;
+  }
+
+  /** What is sent within one turn of the event loop goes out in one piece. */
+  #cork(): void {
+    if (this.#isCorked) return;
+    this.#isCorked = true;
+    const { stream } = this.#client.connection;
+    stream.cork();
+    process.nextTick(() => {
+      this.#isCorked = false;
+      stream.uncork();
+    });
+  }
+
+  /** Looks now and then, as long as something is under way; only then it holds the process alive. */
+  #look(): void {
+    if (this.#looking !== undefined) return;
+    this.#client.ref();
+    this.#looking = setTimeout(() => {
+      this.#looking = undefined;
+      const [foremost] = this.#sent;
+      if (foremost === undefined) {
+        this.#client.unref();
+        return;
+      }
+      // The answer may already lie in the socket while our own event loop was held up: let it be read first.
+      if (performance.now() - Math.max(foremost.sentAt, this.#answeredAt) >= HELD_UP_MILLIS) {
+        setImmediate(() => this.#sent[0] === foremost && this.#letGoBehind(foremost));
+      }
+      this.#look();
+    }, LOOK_MILLIS).unref();
+  }
+
+  /** The foremost may take any time: those behind it are run elsewhere, and what the server still answers them goes nowhere. */
+  #letGoBehind(foremost: Sent): void {
+    if (this.#isHeldUp) return;
+    this.#isHeldUp = true;
+    const now = performance.now();
+    foremost.profile.heldUp(now);
+    const error = new LetGo('the statement before it takes too long');
+    for (const sent of this.#sent) {
+      if (sent === foremost) continue;
+      const { settle } = sent;
+      sent.settle = undefined;
+      settle?.(error, undefined, now);
+    }
+  }
+}
+
+/** It took longer than a statement may that shares its connection. */
+function letGo(profile: Profile, now: number): LetGo {
+  profile.heldUp(now);
+  return new LetGo('it takes too long for a shared connection');
+}

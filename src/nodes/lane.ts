@@ -1,0 +1,178 @@
+/**
+ * A node's shared connections: opened when the first statement asks, and anew after a loss, each time later. Where they cannot be had, or would bypass what the
+ * user sets up on connections, there are none, and the pool serves everything.
+ */
+import type { Client, Pool, PoolClient } from 'pg';
+import type { LaneSettings } from '../options.js';
+import { dropSocket } from './control-connection.js';
+import { listenForRole } from './data-connections.js';
+import { LaneConnection } from './lane-connection.js';
+import { type IdentityRow, identityFrom, isDirect } from './observation.js';
+import { CAP_STATEMENTS, IDENTITY } from './statements.js';
+
+/** What a statement may take there, on the server: it is then run again elsewhere. */
+const STATEMENT_MILLIS = 250;
+const RETRY_MILLIS = 100;
+const RETRY_CAP_MILLIS = 30_000;
+
+type PipelinedClient = ConstructorParameters<typeof LaneConnection>[0];
+
+export interface LaneOptions extends LaneSettings {
+  /** `undefined`: unless something speaks against it. */
+  readonly isWanted: boolean | undefined;
+  readonly namedStatements: boolean | undefined;
+}
+
+/** What the node that owns the lane adds. */
+export interface LaneHooks {
+  /** Before a new connection's first statement. */
+  readonly setUp: (client: PoolClient) => void | Promise<void>;
+  /** A connection was lost, and with it what was under way. */
+  readonly lost: (error: Error) => void;
+  /** The server pushed that it is no standby any more, or is one now. */
+  readonly changedRole: () => void;
+}
+
+export class Lane {
+  readonly #pool: Pool;
+  readonly #options: LaneOptions;
+  readonly #hooks: LaneHooks;
+  readonly #connections: LaneConnection[] = [];
+  readonly #opening = new Set<Client>();
+  #failures = 0;
+  #takenCount = 0;
+  #retryAt = Number.NEGATIVE_INFINITY;
+  #isClosed: boolean;
+
+  constructor(pool: Pool, options: LaneOptions, hooks: LaneHooks) {
+    this.#pool = pool;
+    this.#options = options;
+    this.#hooks = hooks;
+    this.#isClosed = options.isWanted === false;
+  }
+
+  get connectionCount(): number {
+    return this.#connections.length;
+  }
+
+  get inFlight(): number {
+    return this.#connections.reduce((sum, { inFlight }) => sum + inFlight, 0);
+  }
+
+  /** Statements that went there since the start. */
+  get statementCount(): number {
+    return this.#takenCount;
+  }
+
+  /** The one that has least to do, of those that take one more statement now. */
+  take(): LaneConnection | undefined {
+    const { length } = this.#connections;
+    if (length + this.#opening.size < this.#options.connections && !this.#isClosed) this.#open();
+    let best: LaneConnection | undefined;
+    for (let i = 0; i < length; i++) {
+      const connection = this.#connections[i] as LaneConnection;
+      if (connection.hasRoom && (best === undefined || connection.inFlight < best.inFlight)) best = connection;
+    }
+    if (best !== undefined) this.#takenCount++;
+    return best;
+  }
+
+  /** One that reaches another server than it should: the next one may do better. */
+  dismiss(connection: LaneConnection): void {
+    this.#remove(connection);
+    this.#postpone();
+    connection.end().catch(() => undefined);
+  }
+
+  abandon(): void {
+    for (const client of this.#opening) dropSocket(client);
+    for (const connection of this.#connections) connection.drop();
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    for (const client of this.#opening) dropSocket(client);
+    await Promise.all(this.#connections.map((connection) => connection.end()));
+  }
+
+  #open(): void {
+    if (performance.now() < this.#retryAt) return;
+    this.#connect().then(
+      () => {
+        this.#failures = 0;
+      },
+      () => this.#postpone(),
+    );
+  }
+
+  #postpone(): void {
+    this.#retryAt = performance.now() + Math.min(RETRY_MILLIS * 2 ** this.#failures++, RETRY_CAP_MILLIS);
+  }
+
+  async #connect(): Promise<void> {
+    const client = this.#newClient();
+    if (client === undefined) {
+      this.#isClosed = true;
+      return;
+    }
+    const { namedStatements, isWanted, maxInFlight } = this.#options;
+    let connection: LaneConnection | undefined;
+    const lost = (error: Error): void => {
+      if (connection !== undefined && this.#remove(connection) && !this.#isClosed) this.#hooks.lost(error);
+    };
+    client.on('error', lost);
+    client.on('end', () => lost(new Error('a shared connection ended')));
+    listenForRole(client, this.#hooks.changedRole);
+    this.#opening.add(client);
+    try {
+      client.unref();
+      await client.connect();
+      client.unref();
+      await this.#hooks.setUp(client as unknown as PoolClient);
+      const { rows } = await client.query<{ is_capped: boolean }>(CAP_STATEMENTS, [STATEMENT_MILLIS]);
+      const identified = await client.query<IdentityRow>(IDENTITY);
+      const identity = identityFrom(identified.rows[0] as IdentityRow);
+      // Behind a pooler each statement may meet another connection: what was set up and capped here holds for none of them.
+      if (!isDirect(client, identity) && isWanted !== true) this.#isClosed = true;
+      if (this.#isClosed) throw new Error('no shared connection is wanted');
+      connection = new LaneConnection(
+        client,
+        identity,
+        rows[0]?.is_capped === true,
+        namedStatements ?? isDirect(client, identity),
+        maxInFlight,
+      );
+      this.#connections.push(connection);
+    } catch (error) {
+      dropSocket(client);
+      throw error;
+    } finally {
+      this.#opening.delete(client);
+    }
+  }
+
+  /** As the pool makes its own clients, and with statements in flight; `undefined` where that cannot or should not be. */
+  #newClient(): PipelinedClient | undefined {
+    const { Client: PoolClient, options } = this.#pool as unknown as {
+      Client: new (config: unknown) => PipelinedClient & { pipeline?: boolean };
+      options: { onConnect?: unknown; verify?: unknown };
+    };
+    const hasSetUp =
+      this.#pool.listenerCount('connect') > 0 || options.onConnect !== undefined || options.verify !== undefined;
+    if (hasSetUp && this.#options.isWanted !== true) return undefined;
+    // Also what the pool hides from enumeration, such as the password. A read timeout would take all that is under way with it.
+    const config = Object.defineProperties({}, Object.getOwnPropertyDescriptors(options));
+    Object.defineProperties(config, {
+      pipeline: { value: true, enumerable: true },
+      query_timeout: { value: undefined, enumerable: true },
+    });
+    const client = new PoolClient(config);
+    return client.pipeline === true ? client : undefined;
+  }
+
+  #remove(connection: LaneConnection): boolean {
+    const at = this.#connections.indexOf(connection);
+    if (at >= 0) this.#connections.splice(at, 1);
+    return at >= 0;
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * What running a text has taught: that it comes again, and how long it keeps a server busy. By its exact text, for as long as it is in use.
+ * Nothing here looks into the text.
+ */
+import { StatementCache } from './statement-cache.js';
+
+/** Above it a statement holds up whoever shares its connection, and gains nothing by sharing. */
+const SLOW_MILLIS = 5;
+/** One that was slow shares again well below that. */
+const FAST_MILLIS = SLOW_MILLIS / 2;
+/** What a single outlier counts at most: the event loop may have been busy elsewhere when the answer came. */
+const CLIP_MILLIS = 8;
+const SMOOTHING = 1 / 8;
+const LEARNING_SPACING_MILLIS = 100;
+/** After it has held others up, doubling each time. */
+const COOLING_MILLIS = 1_000;
+const COOLING_CAP_MILLIS = 60_000;
+
+export class Profile {
+  /** Of the text, in characters. */
+  readonly length: number;
+  sightings = 0;
+  #millis: number | undefined;
+  #isFast = false;
+  #hold = 0;
+  #learnAt = Number.NEGATIVE_INFINITY;
+  #coolUntil = Number.NEGATIVE_INFINITY;
+
+  constructor(length: number) {
+    this.length = length;
+  }
+
+  /** Of a server's time, in milliseconds; 0 as long as nobody knows. */
+  get expectedMillis(): number {
+    return this.#millis ?? 0;
+  }
+
+  /** It has run before, and was over at once. */
+  isFast(now: number): boolean {
+    return this.#isFast && now >= this.#coolUntil;
+  }
+
+  /** Whether to look into the text: not each time, where that leads to nothing. */
+  mayBeLearnt(now: number): boolean {
+    if (now < this.#learnAt) return false;
+    this.#learnAt = now + LEARNING_SPACING_MILLIS;
+    return true;
+  }
+
+  /** It has run, and kept a server busy for so long. */
+  took(millis: number): void {
+    const clipped = Math.min(millis, CLIP_MILLIS);
+    this.#millis = this.#millis === undefined ? clipped : this.#millis + (clipped - this.#millis) * SMOOTHING;
+    this.#isFast = this.#millis <= (this.#isFast || this.#hold === 0 ? SLOW_MILLIS : FAST_MILLIS);
+  }
+
+  /** Others had to wait for it. */
+  heldUp(now: number): void {
+    this.#coolUntil = now + Math.min(COOLING_MILLIS * 2 ** this.#hold++, COOLING_CAP_MILLIS);
+  }
+}
+
+export class Profiles {
+  readonly #cache = new StatementCache<Profile>();
+
+  /** A text has come. */
+  sighted(text: string): Profile {
+    let profile = this.#cache.get(text);
+    if (profile === undefined) {
+      profile = new Profile(text.length);
+      this.#cache.set(text, profile);
+    }
+    profile.sightings++;
+    return profile;
+  }
+}
