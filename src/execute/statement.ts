@@ -66,10 +66,14 @@ export function send<Row extends QueryResultRow>(
   const timesIt = isHeard || isTimed(node);
   node.statementCount++;
   const startedAt = profile !== undefined || timesIt ? performance.now() : 0;
+  let isOver = false;
   const answered: Answer<Row> = (error, result) => {
+    // pg calls back twice when it could not write a value: at once, and when the server has answered what was written.
+    if (isOver) return;
+    isOver = true;
     if (startedAt > 0) {
       const durationMillis = performance.now() - startedAt;
-      if (error === null) profile?.took(durationMillis);
+      if (error === null) profile?.took(durationMillis - node.roundTripMillis);
       if (timesIt) node.statementLatency.add(durationMillis);
       if (isHeard) tell(publisher, node, durationMillis, error === null ? result.rowCount : null, error);
     }

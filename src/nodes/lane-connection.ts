@@ -46,13 +46,22 @@ const HELD_UP_MILLIS = 40;
 const MAX_BACKLOG_MILLIS = 10;
 const CANCELLED = '57014';
 
-export class LaneConnection {
-  readonly identity: Identity;
+/** How a connection is used. */
+export interface LaneManner {
+  readonly maxInFlight: number;
+  /** Whether statements are prepared on it. */
+  readonly isNaming: boolean;
   /** Whether it has a shorter `statement_timeout` than the user's connections have. */
   readonly isCapped: boolean;
+  /** The way to the server and back. */
+  readonly roundTripMillis: () => number;
+}
+
+export class LaneConnection {
+  readonly identity: Identity;
   readonly #client: PipelinedClient;
   readonly #names: StatementNames | undefined;
-  readonly #maxInFlight: number;
+  readonly #manner: LaneManner;
   readonly #sent: Sent[] = [];
   #backlogMillis = 0;
   #answeredAt = Number.NEGATIVE_INFINITY;
@@ -61,12 +70,11 @@ export class LaneConnection {
   #isEnding = false;
   #looking: NodeJS.Timeout | undefined;
 
-  constructor(client: PipelinedClient, identity: Identity, isCapped: boolean, isNaming: boolean, maxInFlight: number) {
+  constructor(client: PipelinedClient, identity: Identity, manner: LaneManner) {
     this.#client = client;
     this.identity = identity;
-    this.isCapped = isCapped;
-    this.#names = isNaming ? StatementNames.of(client) : undefined;
-    this.#maxInFlight = maxInFlight;
+    this.#manner = manner;
+    this.#names = manner.isNaming ? StatementNames.of(client) : undefined;
   }
 
   get inFlight(): number {
@@ -75,7 +83,7 @@ export class LaneConnection {
 
   get hasRoom(): boolean {
     return (
-      this.#sent.length < this.#maxInFlight &&
+      this.#sent.length < this.#manner.maxInFlight &&
       this.#backlogMillis < MAX_BACKLOG_MILLIS &&
       !this.#isHeldUp &&
       !this.#isEnding
@@ -114,17 +122,24 @@ export class LaneConnection {
 
   #answered(sent: Sent, error: Error | null, result: QueryResult | undefined): void {
     const now = performance.now();
-    if (this.#sent[0] === sent) this.#sent.shift();
-    else this.#sent.splice(this.#sent.indexOf(sent), 1);
+    const at = this.#sent[0] === sent ? 0 : this.#sent.indexOf(sent);
+    if (at < 0) return;
+    if (at === 0) this.#sent.shift();
+    else this.#sent.splice(at, 1);
     this.#backlogMillis = this.#sent.length === 0 ? 0 : this.#backlogMillis - sent.expectedMillis;
-    if (error === null) sent.profile.took(now - Math.max(sent.sentAt, this.#answeredAt));
+    if (error === null) sent.profile.took(now - this.#begunAt(sent));
     this.#answeredAt = now;
     this.#isHeldUp = false;
     sent.settle?.(this.#isTimeout(error) ? letGo(sent.profile, now) : error, result, now);
   }
 
+  /** When the server got to the foremost statement, give or take half the way. */
+  #begunAt({ sentAt }: Sent): number {
+    return Math.max(sentAt + this.#manner.roundTripMillis(), this.#answeredAt);
+  }
+
   #isTimeout(error: Error | null): boolean {
-    return this.isCapped && (error as { code?: unknown } | null)?.code === CANCELLED;
+    return this.#manner.isCapped && (error as { code?: unknown } | null)?.code === CANCELLED;
   }
 
   /** What is sent within one turn of the event loop goes out in one piece. */
@@ -151,7 +166,7 @@ export class LaneConnection {
         return;
       }
       // The answer may already lie in the socket while our own event loop was held up: let it be read first.
-      if (performance.now() - Math.max(foremost.sentAt, this.#answeredAt) >= HELD_UP_MILLIS) {
+      if (performance.now() - this.#begunAt(foremost) >= HELD_UP_MILLIS) {
         setImmediate(() => this.#sent[0] === foremost && this.#letGoBehind(foremost));
       }
       this.#look();

@@ -27,6 +27,8 @@ export interface LaneOptions extends LaneSettings {
 export interface LaneHooks {
   /** Before a new connection's first statement. */
   readonly setUp: (client: PoolClient) => void | Promise<void>;
+  /** The way to the server and back. */
+  readonly roundTripMillis: () => number;
   /** A connection was lost, and with it what was under way. */
   readonly lost: (error: Error) => void;
   /** The server pushed that it is no standby any more, or is one now. */
@@ -135,13 +137,12 @@ export class Lane {
       // Behind a pooler each statement may meet another connection: what was set up and capped here holds for none of them.
       if (!isDirect(client, identity) && isWanted !== true) this.#isClosed = true;
       if (this.#isClosed) throw new Error('no shared connection is wanted');
-      connection = new LaneConnection(
-        client,
-        identity,
-        rows[0]?.is_capped === true,
-        namedStatements ?? isDirect(client, identity),
+      connection = new LaneConnection(client, identity, {
         maxInFlight,
-      );
+        isNaming: namedStatements ?? isDirect(client, identity),
+        isCapped: rows[0]?.is_capped === true,
+        roundTripMillis: this.#hooks.roundTripMillis,
+      });
       this.#connections.push(connection);
     } catch (error) {
       dropSocket(client);

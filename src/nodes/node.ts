@@ -65,6 +65,8 @@ export class Node implements Candidate {
   wasAsked = false;
   isEjected = false;
   share = 1;
+  /** The shortest that an answer has taken, in milliseconds: the way there and back, and next to nothing on the server. */
+  roundTripMillis = Number.POSITIVE_INFINITY;
   /** Of the library's own small question, the same for every node. */
   readonly probeLatency = new Latency(PROBES);
   readonly statementLatency = new Latency(TIMED_STATEMENTS);
@@ -136,7 +138,12 @@ export class Node implements Candidate {
     this.lane = new Lane(
       pool,
       { ...settings.lane, isWanted: lane, namedStatements },
-      { setUp, lost: () => this.failed('a shared connection was lost'), changedRole },
+      {
+        setUp,
+        roundTripMillis: () => this.roundTripMillis,
+        lost: () => this.failed('a shared connection was lost'),
+        changedRole,
+      },
     );
   }
 
@@ -390,6 +397,7 @@ export class Node implements Candidate {
         'ladder_probe',
       );
       this.probeLatency.add(tookMillis);
+      this.roundTripMillis = Math.min(this.roundTripMillis, tookMillis);
       const row = rows[0] as ProbeRow;
       if (row.in_recovery) await this.#learnTimeline();
       this.#record(this.#read(row, identity, sentAt));

@@ -11,6 +11,8 @@ const FAST_MILLIS = SLOW_MILLIS / 2;
 /** What a single outlier counts at most: the event loop may have been busy elsewhere when the answer came. */
 const CLIP_MILLIS = 8;
 const SMOOTHING = 1 / 8;
+/** The first ones also fill the server's caches: of these the shortest counts. */
+const WARMING_SAMPLES = 4;
 const LEARNING_SPACING_MILLIS = 100;
 /** After it has held others up, doubling each time. */
 const COOLING_MILLIS = 1_000;
@@ -21,6 +23,7 @@ export class Profile {
   readonly length: number;
   sightings = 0;
   #millis: number | undefined;
+  #samples = 0;
   #isFast = false;
   #hold = 0;
   #learnAt = Number.NEGATIVE_INFINITY;
@@ -47,10 +50,13 @@ export class Profile {
     return true;
   }
 
-  /** It has run, and kept a server busy for so long. */
+  /** It has run, and kept a server busy for so long, the way there and back not counted. */
   took(millis: number): void {
-    const clipped = Math.min(millis, CLIP_MILLIS);
-    this.#millis = this.#millis === undefined ? clipped : this.#millis + (clipped - this.#millis) * SMOOTHING;
+    const clipped = Math.max(0, Math.min(millis, CLIP_MILLIS));
+    if (this.#millis === undefined) this.#millis = clipped;
+    else if (this.#samples < WARMING_SAMPLES) this.#millis = Math.min(this.#millis, clipped);
+    else this.#millis += (clipped - this.#millis) * SMOOTHING;
+    this.#samples++;
     this.#isFast = this.#millis <= (this.#isFast || this.#hold === 0 ? SLOW_MILLIS : FAST_MILLIS);
   }
 
