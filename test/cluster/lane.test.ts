@@ -355,7 +355,7 @@ describe('statements that come again', () => {
   });
 });
 
-it('a process ends by itself with a shared connection open, and the pool’s idle time over', async () => {
+it('close() leaves no shared connection behind', async () => {
   const [{ n } = { n: 0 }] = await onReplica<{ n: number }>(
     "select count(*)::int as n from pg_stat_activity where backend_type = 'client backend'",
   );

@@ -52,6 +52,16 @@ describe('a process that uses the library', () => {
     await inProcess('await live();');
   });
 
+  it('ends by itself with shared connections open, and not before their answers have come', async () => {
+    const out = await inProcess(`
+      await live();
+      const lane = () => cluster.stats().nodes.find(({ name }) => name === 'r1').lane.statementCount;
+      while (lane() < 50) await cluster.read('select v from t');
+      const answers = await Promise.all(Array.from({ length: 20 }, () => cluster.read('select v from t')));
+      process.stdout.write(String(answers.length));`);
+    expect(out).toBe('20');
+  });
+
   it('stays alive for the answer that it awaits', async () => {
     const out = await inProcess(`
       await live();
