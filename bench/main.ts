@@ -1,138 +1,107 @@
 /**
- * `npm run bench`: the library beside what it wraps and its peers, on a real primary and replica, in one run. Figures of one
- * machine mean little; their ratios within one run are what is claimed. Exits 1 when a bound is missed with its whole interval.
+ * `npm run bench`: the library beside what it wraps and its peers, on a real primary and replicas, in one run. Figures of one machine mean
+ * little; their ratios within one run are what is claimed. Exits 1 when a bound is missed with its whole interval.
  */
-import { parseArgs } from 'node:util';
-import pg from 'pg';
-import postgres from 'postgres';
-import { Publisher } from '../src/events.js';
-import { Floor } from '../src/freshness/floor.js';
-import { type Cluster, createCluster } from '../src/index.js';
-import { Fleet } from '../src/nodes/fleet.js';
-import { settingsFrom } from '../src/options.js';
-import { startTestCluster, type TestCluster } from '../src/testing/index.js';
-import { type Contender, compare, intervalOfMedian, median, type Plan, type Standing } from './rounds.js';
+import { Progress } from '../src/cli/demo/progress.js';
+import { findBinary } from './binaries.js';
+import { callersOf, type Result, routeVerdict, type Verdict, verdictsOf } from './bounds.js';
+import { chartOf } from './chart.js';
+import { interruptible } from './interruption.js';
+import { describe, type Machine, machineOf } from './machine.js';
+import { type BenchOptions, benchOptions, usage } from './options.js';
+import { installPeers } from './peers.js';
+import { type Trial, trialsOf } from './plan.js';
+import { recordText, writeFile } from './record.js';
+import { compare } from './rounds.js';
+import { routeDecisionMicros } from './route-decision.js';
+import { Stage } from './stage.js';
+import { boundsTable, tableOf } from './tables.js';
+import { titles } from './works.js';
 
-const { values: flags } = parseArgs({
-  options: { rounds: { type: 'string', default: '15' }, millis: { type: 'string', default: '400' } },
-});
-const plan: Plan = { rounds: Number(flags.rounds), callers: 16, roundMillis: Number(flags.millis) };
-const ROWS = 10_000;
-let missed = 0;
+const progress = new Progress(process.stderr);
+/** A contender's way into a comparison: its process, its connections, its warm-up. */
+const OPEN_MILLIS = 1_200;
 
-const servers = await startTestCluster({ replicas: 1 });
-try {
-  await benchRoute(servers);
-  await benchStatements(servers);
-} finally {
-  await servers.stop();
-}
-process.exitCode = missed > 0 ? 1 : 0;
-
-async function benchRoute({ primary, replicas }: TestCluster): Promise<void> {
-  const replicaUrl = replicas[0]?.connectionString ?? '';
-  const settings = settingsFrom({
-    primary: primary.connectionString,
-    replicas: ['r1', 'r2', 'r3'].map((name) => ({ name, connectionString: replicaUrl })),
-  });
-  const fleet = new Fleet(settings, new Publisher());
-  for (const node of fleet.nodes) await node.refresh();
-  const floor = new Floor();
-  floor.wrote(performance.now(), fleet.trail.history.timeline);
-  for (const node of fleet.nodes) await node.refresh();
-  const need = {
-    floor,
-    requirement: settings,
-    target: undefined,
-    partitionKey: undefined,
-    trace: undefined,
-    priority: 'normal' as const,
-    giveUpAt: Number.POSITIVE_INFINITY,
-  };
-  const calls = 200_000;
-  const micros: number[] = [];
-  for (let round = 0; round <= plan.rounds; round++) {
-    const startedAt = performance.now();
-    for (let i = 0; i < calls; i++) {
-      if (typeof fleet.choose(need, performance.now()) === 'string') throw new Error('the decision must be a replica');
-    }
-    if (round > 0) micros.push(((performance.now() - startedAt) * 1000) / calls);
+process.exitCode = await interruptible(async (signal) => {
+  const options = benchOptions(process.argv.slice(2));
+  if (options === 'help') {
+    process.stdout.write(usage);
+    return 0;
   }
-  await fleet.close();
-  const [low, high] = intervalOfMedian(micros);
-  console.log('\na cached route decision, a floor and three replicas');
-  console.log(
-    `  ${median(micros).toFixed(3)} µs  [${low.toFixed(3)}, ${high.toFixed(3)}]  bound 2 µs: ${verdict(low <= 2)}`,
+  try {
+    return await bench(options, signal);
+  } finally {
+    progress.end();
+  }
+});
+
+async function bench(options: BenchOptions, signal: AbortSignal): Promise<number> {
+  if (options.withPeers) await installPeers((text) => progress.say(text), signal);
+  const pgbench = findBinary('pgbench');
+  if (pgbench === undefined) {
+    console.log(
+      'pgbench is left out: it is not on the PATH (Debian has it in the package postgresql-15 and the like).',
+    );
+  }
+  const trials = trialsOf({ ...options, withPgbench: pgbench !== undefined });
+  if (trials.length === 0 && !options.only.test('route')) throw new Error(`--only: no work matches ${options.only}`);
+  const results: Result[] = [];
+  const verdicts: Verdict[] = [];
+  let machine: Machine | undefined;
+  for (const replicas of new Set(trials.map((trial) => trial.replicas))) {
+    await using stage = await Stage.start(replicas, pgbench);
+    if (machine === undefined) {
+      machine = machineOf(stage.cluster.version, options.withPeers);
+      console.log(describe(machine));
+    }
+    for (const trial of trials.filter((one) => one.replicas === replicas)) {
+      const result = await run(trial, stage, options, signal);
+      progress.end();
+      console.log(tableOf(result, options));
+      results.push(result);
+    }
+  }
+  if (options.only.test('route')) verdicts.push(await routeDecision(options.rounds, signal));
+  verdicts.push(...verdictsOf(results));
+  if (verdicts.length > 0) console.log(boundsTable(verdicts));
+  if (machine !== undefined) write({ options, machine, results, verdicts });
+  return verdicts.every(({ isMet }) => isMet) ? 0 : 1;
+}
+
+async function run(trial: Trial, stage: Stage, options: BenchOptions, signal: AbortSignal): Promise<Result> {
+  const { work, callers, replicas, lineUp } = trial;
+  signal.throwIfAborted();
+  await stage.tidy();
+  const roundsMillis = lineUp.map(
+    ({ driver }) =>
+      options.rounds * (driver === 'pgbench' ? Math.max(1_000, options.roundMillis) : options.roundMillis),
   );
+  const millis = roundsMillis.reduce((sum, one) => sum + one + OPEN_MILLIS, 0);
+  progress.begin(`${titles[work]}, ${callersOf(callers)}, replicas ${replicas}`, millis);
+  const contenders = lineUp.map((spec) => stage.contender(spec));
+  return { work, callers, replicas, standings: await compare(contenders, { work, callers }, options, signal) };
 }
 
-async function benchStatements({ primary, replicas }: TestCluster): Promise<void> {
-  const replicaUrl = replicas[0]?.connectionString ?? '';
-  const cluster = createCluster({ primary: primary.connectionString, replicas: [replicaUrl] });
-  const primaryPool = new pg.Pool({ connectionString: primary.connectionString });
-  const replicaPool = new pg.Pool({ connectionString: replicaUrl });
-  const sql = postgres(replicaUrl, { max: 10, prepare: false, onnotice: () => undefined });
-  await primaryPool.query('create table items (id int primary key, value int not null)');
-  await primaryPool.query('insert into items select i, 0 from generate_series(0, $1) i', [ROWS - 1]);
-  await replicas[0]?.waitForReplay();
-  while (cluster.stats().nodes.some((node) => node.state !== 'live')) await new Promise((r) => setTimeout(r, 5));
-
-  const read = 'select value from items where id = $1';
-  const write = 'update items set value = value + 1 where id = $1';
-  const id = (): number => Math.floor(Math.random() * ROWS);
-  const inSession = sessionOf(cluster);
-  await show('a read by primary key', 'pg-ladder', 0.9, [
-    { name: 'pg.Pool', run: () => replicaPool.query(read, [id()]) },
-    { name: 'pg-ladder', run: () => cluster.read(read, [id()]) },
-    { name: 'postgres.js', run: () => sql.unsafe(read, [id()]) },
-  ]);
-  await show('an update in a session', 'pg-ladder', 0.9, [
-    { name: 'pg.Pool', run: () => primaryPool.query(write, [id()]) },
-    { name: 'pg-ladder', run: (caller) => inSession(caller, () => cluster.write(write, [id()])) },
-  ]);
-  await show('an update, then a read that must see it', undefined, 0, [
-    {
-      name: 'pg.Pool, both on the primary',
-      run: async (caller) => {
-        await primaryPool.query(write, [caller]);
-        await primaryPool.query(read, [caller]);
-      },
-    },
-    {
-      name: 'pg-ladder',
-      run: (caller) =>
-        inSession(caller, async () => {
-          await cluster.write(write, [caller]);
-          await cluster.read(read, [caller]);
-        }),
-    },
-  ]);
-  await Promise.all([cluster.close(), primaryPool.end(), replicaPool.end(), sql.end()]);
+async function routeDecision(rounds: number, signal: AbortSignal): Promise<Verdict> {
+  await using stage = await Stage.start(1);
+  signal.throwIfAborted();
+  progress.begin('a cached route decision', rounds * 100);
+  const verdict = routeVerdict(await routeDecisionMicros(stage.servers, rounds));
+  progress.end();
+  return verdict;
 }
 
-/** Each caller in a session of its own, opened anew for each operation as a request handler does. */
-function sessionOf(cluster: Cluster): (caller: number, fn: () => Promise<unknown>) => Promise<unknown> {
-  return (_caller, fn) => cluster.session(fn, { inherit: 'none' });
+interface Findings {
+  readonly options: BenchOptions;
+  readonly machine: Machine;
+  readonly results: readonly Result[];
+  readonly verdicts: readonly Verdict[];
 }
 
-async function show(
-  what: string,
-  judged: string | undefined,
-  bound: number,
-  contenders: readonly Contender[],
-): Promise<void> {
-  process.stderr.write(`  … ${what}\r`);
-  const standings = await compare(contenders, plan);
-  console.log(`\n${what}: ${plan.callers} callers, ${plan.rounds} rounds, ratio to ${contenders[0]?.name}`);
-  for (const standing of standings) console.log(line(standing, standing.name === judged ? bound : undefined));
-}
-
-function line({ name, perSecond, ratio, interval: [low, high] }: Standing, bound: number | undefined): string {
-  const figures = `  ${name.padEnd(30)}${Math.round(perSecond).toString().padStart(8)}/s  ${ratio.toFixed(2)}  [${low.toFixed(2)}, ${high.toFixed(2)}]`;
-  return bound === undefined ? figures : `${figures}  bound ${bound}: ${verdict(high >= bound)}`;
-}
-
-function verdict(isMet: boolean): string {
-  if (!isMet) missed++;
-  return isMet ? 'met' : 'MISSED';
+function write({ options, machine, results, verdicts }: Findings): void {
+  const { rounds, roundMillis, jsonFile, svgFile } = options;
+  const plan = { rounds, roundMillis };
+  if (jsonFile !== undefined) writeFile(jsonFile, recordText({ machine, plan, bounds: verdicts, results }));
+  if (svgFile !== undefined) writeFile(svgFile, chartOf({ machine, plan, results }));
+  for (const file of [jsonFile, svgFile]) if (file !== undefined) progress.say(`wrote ${file}`);
 }

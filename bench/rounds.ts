@@ -1,10 +1,8 @@
-/** Interleaved rounds: every contender runs in each, in turning order, and is judged by its ratio to the first within the round. */
-
-export interface Contender {
-  readonly name: string;
-  /** One operation. */
-  readonly run: (caller: number) => Promise<unknown>;
-}
+/**
+ * Interleaved rounds: every contender runs in each, in turning order, and is judged by its ratio to the first within the round, so that whatever
+ * the machine does meanwhile happens to all. A contender that fails drops out, and says why.
+ */
+import type { Contender, Heap, Sample, Task } from './contenders/contender.js';
 
 export interface Standing {
   readonly name: string;
@@ -13,50 +11,106 @@ export interface Standing {
   /** Median ratio to the first contender. */
   readonly ratio: number;
   /** Where that median lies with 95 % confidence. */
-  readonly interval: readonly [number, number];
+  readonly interval: Interval;
+  readonly cpuMicros: number | undefined;
+  readonly heap: Heap | undefined;
+  readonly checkedCount: number;
+  readonly staleCount: number;
+  readonly errorCount: number;
+  readonly firstError: string | undefined;
+  /** Operations per second of each round, in order. */
+  readonly speeds: readonly number[];
 }
 
-export interface Plan {
+export type Interval = readonly [low: number, high: number];
+
+export interface Pace {
   readonly rounds: number;
-  readonly callers: number;
   readonly roundMillis: number;
 }
 
-export async function compare(contenders: readonly Contender[], plan: Plan): Promise<Standing[]> {
-  for (const contender of contenders) await throughput(contender, plan);
-  const speeds = contenders.map((): number[] => []);
-  for (let round = 0; round < plan.rounds; round++) {
-    for (let i = 0; i < contenders.length; i++) {
-      const index = (i + round) % contenders.length;
-      speeds[index]?.push(await throughput(contenders[index] as Contender, plan));
+/** @throws the signal's reason, between two rounds */
+export async function compare(
+  contenders: readonly Contender[],
+  task: Task,
+  { rounds, roundMillis }: Pace,
+  signal: AbortSignal,
+): Promise<Standing[]> {
+  const lanes: Lane[] = [];
+  for (const contender of contenders) {
+    signal.throwIfAborted();
+    const lane = new Lane(contender);
+    await lane.try(() => contender.open(task));
+    lanes.push(lane);
+  }
+  for (let round = 0; round < rounds; round++) {
+    for (let i = 0; i < lanes.length; i++) {
+      signal.throwIfAborted();
+      const lane = lanes[(i + round) % lanes.length] as Lane;
+      await lane.try(async () => void lane.samples.push(await lane.contender.round(roundMillis)));
     }
   }
-  const [base = []] = speeds;
-  return contenders.map(({ name }, i) => {
-    const own = speeds[i] ?? [];
-    const ratios = own.map((speed, round) => speed / (base[round] as number));
-    return { name, perSecond: median(own), ratio: median(ratios), interval: intervalOfMedian(ratios) };
-  });
+  for (const lane of lanes) {
+    await lane.try(async () => {
+      lane.heap = await lane.contender.close();
+    });
+  }
+  const base = (lanes[0]?.samples ?? []).map(({ perSecond }) => perSecond);
+  return lanes.map((lane) => lane.standing(base));
 }
 
-async function throughput({ run }: Contender, { callers, roundMillis }: Plan): Promise<number> {
-  let count = 0;
-  const startedAt = performance.now();
-  const until = startedAt + roundMillis;
-  await Promise.all(
-    Array.from({ length: callers }, async (_, caller) => {
-      while (performance.now() < until) {
-        await run(caller);
-        count++;
-      }
-    }),
-  );
-  return (count * 1000) / (performance.now() - startedAt);
+/** One contender's way through the rounds. */
+class Lane {
+  readonly samples: Sample[] = [];
+  heap: Heap | undefined;
+  #failure: string | undefined;
+
+  constructor(readonly contender: Contender) {}
+
+  async try(step: () => Promise<void>): Promise<void> {
+    if (this.#failure !== undefined) return;
+    try {
+      await step();
+    } catch (error) {
+      this.#failure = error instanceof Error ? error.message : String(error);
+      this.contender.stop();
+    }
+  }
+
+  standing(base: readonly number[]): Standing {
+    const { samples, heap } = this;
+    const speeds = samples.map(({ perSecond }) => perSecond);
+    const total = (count: (sample: Sample) => number) => samples.reduce((sum, sample) => sum + count(sample), 0);
+    const cpu = samples.flatMap(({ cpuMicros }) => cpuMicros ?? []);
+    return {
+      name: this.contender.name,
+      perSecond: median(speeds),
+      ...ratioOf(speeds, base),
+      cpuMicros: cpu.length > 0 ? median(cpu) : undefined,
+      heap,
+      checkedCount: total(({ checkedCount }) => checkedCount),
+      staleCount: total(({ staleCount }) => staleCount),
+      errorCount: total(({ errorCount }) => errorCount) + (this.#failure === undefined ? 0 : 1),
+      firstError: this.#failure ?? samples.find(({ firstError }) => firstError !== undefined)?.firstError,
+      speeds,
+    };
+  }
 }
 
+/** Both run in the same rounds: the ratio is taken in each. */
+export function ratioOf(
+  speeds: readonly number[],
+  base: readonly number[],
+): { readonly ratio: number; readonly interval: Interval } {
+  const ratios = speeds.slice(0, base.length).map((speed, round) => speed / (base[round] as number));
+  return { ratio: median(ratios), interval: intervalOfMedian(ratios) };
+}
+
+/** Not a number when there are none. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
+  if (sorted.length === 0) return Number.NaN;
   return sorted.length % 2 === 1
     ? (sorted[middle] as number)
     : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
@@ -68,5 +122,5 @@ export function intervalOfMedian(values: readonly number[]): [number, number] {
   const half = (1.96 * Math.sqrt(sorted.length)) / 2;
   const low = Math.max(0, Math.floor(sorted.length / 2 - half));
   const high = Math.min(sorted.length - 1, Math.ceil(sorted.length / 2 + half) - 1);
-  return [sorted[low] as number, sorted[high] as number];
+  return [sorted[low] ?? Number.NaN, sorted[high] ?? Number.NaN];
 }

@@ -9,27 +9,28 @@ export async function loadCatalog({ leadership, monitor, settings }: Fleet): Pro
   const isFound = await monitor.until(() => leadership.isSettled, settings.primaryWaitMillis, 'primary');
   if (!isFound) throw new Error('no primary to read the catalogue from');
   const { client } = await checkout(leadership.primary, false, undefined);
+  let results: unknown;
   try {
-    // pg gives one result for each statement of a text, which its types do not say.
-    const results = (await client.query(CATALOG)) as unknown as [
-      QueryResult,
-      QueryResult<{ path: string[] }>,
-      QueryResult<FunctionRow>,
-      QueryResult<RelationRow>,
-      QueryResult<OperatorRow>,
-      QueryResult<TypeRow>,
-    ];
-    client.release();
-    const [, path, functions, relations, operators, types] = results;
-    return {
-      searchPath: path.rows[0]?.path ?? [],
-      functions: functions.rows,
-      relations: relations.rows,
-      operators: operators.rows,
-      types: types.rows,
-    };
+    results = await client.query(CATALOG);
   } catch (error) {
     client.release(true);
     throw error;
   }
+  client.release();
+  // pg gives one result for each statement of a text, which its types do not say.
+  const [, path, functions, relations, operators, types] = results as [
+    QueryResult,
+    QueryResult<{ path: string[] }>,
+    QueryResult<FunctionRow>,
+    QueryResult<RelationRow>,
+    QueryResult<OperatorRow>,
+    QueryResult<TypeRow>,
+  ];
+  return {
+    searchPath: path.rows[0]?.path ?? [],
+    functions: functions.rows,
+    relations: relations.rows,
+    operators: operators.rows,
+    types: types.rows,
+  };
 }

@@ -10,6 +10,7 @@ describe('behind a pooler that exchanges the server under an open connection', (
       nodes: [a, b].map((server) => ({ name: server.name, Client: clientOf(server) as never })),
       probeMillis: 60_000,
       idleProbeMillis: 60_000,
+      lane: false,
     });
     await cluster.write('write', [1]);
     b.replicate();

@@ -42,6 +42,8 @@ class Simulation {
       nodes: this.#servers.map((server) => ({ name: server.name, Client: clientOf(server) as never, max: 4 })),
       primaryReadBudget: BUDGET,
       primaryWaitMillis: 4_000,
+      // Played servers have no catalogue, so that nothing would ever share a connection.
+      lane: false,
     });
     this.#cluster.events.on('topology', () => {
       this.#knownSince = performance.now();
