@@ -18,8 +18,14 @@ export function writable(values: unknown[] | undefined): unknown[] | undefined {
   if (values === undefined) return [];
   if (!Array.isArray(values) || values.length > MAX_COUNT) return undefined;
   if (values.every(isPlain)) return values;
-  const converted = values.map((value) => (isPlain(value) ? value : prepareValue(value)));
-  return converted.every((value) => isPlain(value) || Buffer.isBuffer(value)) ? converted : undefined;
+  const converted: unknown[] = [];
+  for (const value of values) {
+    const isWritten = isPlain(value);
+    const text = isWritten ? value : prepareValue(value);
+    if (!isWritten && typeof text !== 'string' && text !== null && !Buffer.isBuffer(text)) return undefined;
+    converted.push(text);
+  }
+  return converted;
 }
 
 function isPlain(value: unknown): boolean {

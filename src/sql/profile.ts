@@ -57,7 +57,8 @@ export class Profile {
     else if (this.#samples < WARMING_SAMPLES) this.#millis = Math.min(this.#millis, clipped);
     else this.#millis += (clipped - this.#millis) * SMOOTHING;
     this.#samples++;
-    this.#isFast = this.#millis <= (this.#isFast || this.#hold === 0 ? SLOW_MILLIS : FAST_MILLIS);
+    const isNew = this.#samples <= WARMING_SAMPLES;
+    this.#isFast = this.#millis <= (this.#isFast || isNew ? SLOW_MILLIS : FAST_MILLIS);
   }
 
   /** Others had to wait for it. */

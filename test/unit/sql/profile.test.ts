@@ -1,0 +1,52 @@
+import { describe, expect, it } from 'vitest';
+import { Profile, Profiles } from '../../../src/sql/profile.js';
+
+describe('what running a text has taught', () => {
+  it('one that never ran is not known to be fast', () => {
+    expect(new Profile(8).isFast(0)).toBe(false);
+  });
+
+  it('one that was over at once is fast, and one outlier does not change that', () => {
+    const profile = new Profile(8);
+    for (let i = 0; i < 10; i++) profile.took(0.1);
+    profile.took(10_000);
+    expect(profile.isFast(0)).toBe(true);
+    expect(profile.expectedMillis).toBeLessThan(2);
+  });
+
+  it('of the first runs, which also fill caches, the shortest counts', () => {
+    const profile = new Profile(8);
+    for (const millis of [400, 3, 0.2, 1]) profile.took(millis);
+    expect(profile.expectedMillis).toBe(0.2);
+  });
+
+  it('one that becomes slow is fast again only well below the bound', () => {
+    const profile = new Profile(8);
+    for (let i = 0; i < 50; i++) profile.took(20);
+    expect(profile.isFast(0)).toBe(false);
+    for (let i = 0; i < 50; i++) profile.took(4);
+    expect(profile.isFast(0)).toBe(false);
+    for (let i = 0; i < 50; i++) profile.took(1);
+    expect(profile.isFast(0)).toBe(true);
+  });
+
+  it('one that held others up stays away for a while, twice as long each time, up to a minute', () => {
+    const profile = new Profile(8);
+    profile.took(1);
+    const pauses: number[] = [];
+    for (let i = 0; i < 9; i++) {
+      profile.heldUp(0);
+      let now = 0;
+      while (!profile.isFast(now)) now += 500;
+      pauses.push(now);
+    }
+    expect(pauses).toEqual([1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000]);
+  });
+
+  it('is kept by the exact text', () => {
+    const profiles = new Profiles();
+    profiles.sighted('select 1');
+    expect(profiles.sighted('select 1').sightings).toBe(2);
+    expect(profiles.sighted('select 2').sightings).toBe(1);
+  });
+});
