@@ -148,7 +148,7 @@ export class LaneConnection {
     this.#isCorked = true;
     const { stream } = this.#client.connection;
     stream.cork();
-    process.nextTick(() => {
+    setImmediate(() => {
       this.#isCorked = false;
       stream.uncork();
     });
