@@ -1,0 +1,67 @@
+/**
+ * This library. Every caller has a session of its own that has written, so that each of its reads is held to a real position;
+ * no read is let off because there is nothing to be stale against.
+ */
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { PoolClient } from 'pg';
+import { createCluster } from '../../src/index.js';
+import { POINT, RANGE, UPDATE } from '../statements.js';
+import { type LadderSpec, type Open, POOL } from './access.js';
+
+interface Item {
+  readonly value: number;
+}
+
+type Enter = <T>(fn: () => T) => T;
+
+export const open: Open<LadderSpec> = async (servers, { lane, namedStatements, tokens = false }) => {
+  const node = (connectionString: string) => ({ connectionString, ...POOL });
+  const cluster = createCluster({
+    primary: node(servers.primary),
+    replicas: servers.replicas.map(node),
+    lane,
+    namedStatements,
+  });
+  await cluster.ready();
+
+  const sessions = new Map<number, Enter>();
+  /** A session that lives as long as the caller: what runs in it later runs where it was opened. */
+  const openSession = (caller: number) =>
+    cluster.session(
+      async () => {
+        const enter: Enter = AsyncLocalStorage.snapshot();
+        await cluster.write('update items set value = value where id = $1', [caller]);
+        return enter;
+      },
+      { inherit: 'none' },
+    );
+
+  return {
+    async as(caller, fn) {
+      const enter = sessions.get(caller) ?? (await openSession(caller));
+      sessions.set(caller, enter);
+      return enter(fn);
+    },
+    async point(id) {
+      const { rows } = await cluster.read<Item & Record<string, unknown>>(POINT, [id]);
+      return rows[0]?.value;
+    },
+    range: async (first, count) => (await cluster.read(RANGE, [first, first + count])).rows.length,
+    update: tokens
+      ? (id, value) =>
+          cluster.session(
+            async (session) => {
+              await cluster.write(UPDATE, [id, value]);
+              return session.token();
+            },
+            { inherit: 'none' },
+          )
+      : (id, value) => cluster.write(UPDATE, [id, value]),
+    transaction: (id, value) =>
+      cluster.transaction(async (client: PoolClient) => {
+        await client.query(POINT, [id]);
+        await client.query(UPDATE, [id, value]);
+      }),
+    close: () => cluster.close(),
+  };
+};

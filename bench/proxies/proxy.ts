@@ -1,0 +1,126 @@
+/**
+ * A proxy in front of the servers, as a process of this machine: its files in a directory of its own, as nobody where this process is root, ready when it
+ * answers a query, and gone with all its children when it is stopped.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { chownSync, closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import { within } from '../../src/cli/demo/deadline.js';
+import { serverAccount } from '../../src/testing/data-directory.js';
+import type { Servers } from '../contenders/access.js';
+
+/** What kind of proxy it is. */
+export interface Kind {
+  readonly binary: string;
+  /** Debian's package that brings it. */
+  readonly debianPackage: string;
+  /** Asks it to end at once, and to clean up. */
+  readonly stopSignal: NodeJS.Signals;
+  plan(servers: Servers, folder: string): Promise<ProxyPlan>;
+}
+
+export interface ProxyPlan {
+  /** By their names in the proxy's folder. */
+  readonly files: Readonly<Record<string, string>>;
+  readonly args: readonly string[];
+  /** Where applications connect to. */
+  readonly entries: Servers;
+}
+
+const START_MILLIS = 15_000;
+const STOP_MILLIS = 3_000;
+
+export class RunningProxy implements AsyncDisposable {
+  readonly entries: Servers;
+  readonly #child: ChildProcess;
+  readonly #folder: string;
+  readonly #stopSignal: NodeJS.Signals;
+
+  private constructor(child: ChildProcess, folder: string, entries: Servers, stopSignal: NodeJS.Signals) {
+    this.#child = child;
+    this.#folder = folder;
+    this.entries = entries;
+    this.#stopSignal = stopSignal;
+  }
+
+  /** @throws Error with the end of its log, when it does not answer */
+  static async start(kind: Kind, binary: string, servers: Servers): Promise<RunningProxy> {
+    const account = serverAccount();
+    const folder = mkdtempSync(join(tmpdir(), `pg-ladder-${kind.binary}-`));
+    const { files, args, entries } = await kind.plan(servers, folder);
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
+    mkdirSync(join(folder, 'run'));
+    if (account !== undefined) {
+      for (const name of ['.', 'run', ...Object.keys(files)]) chownSync(join(folder, name), account.uid, account.gid);
+    }
+    const log = openSync(join(folder, 'log'), 'a');
+    // A group of its own: Ctrl-C is for this process, which then stops the proxy in good order.
+    const child = spawn(binary, args, { ...account, cwd: '/', detached: true, stdio: ['ignore', log, log] });
+    closeSync(log);
+    const proxy = new RunningProxy(child, folder, entries, kind.stopSignal);
+    try {
+      await Promise.all([entries.primary, ...entries.replicas].map((url) => proxy.#answers(url)));
+      return proxy;
+    } catch (error) {
+      const said = readFileSync(join(folder, 'log'), 'utf8').trimEnd().split('\n').slice(-10).join('\n  ');
+      await proxy.stop();
+      throw new Error(`${kind.binary} does not answer. Its log ends with:\n  ${said}`, { cause: error });
+    }
+  }
+
+  async stop(): Promise<void> {
+    const child = this.#child;
+    if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
+      const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+      child.kill(this.#stopSignal);
+      await within(STOP_MILLIS, 'stopping', gone).catch(() => {});
+      try {
+        process.kill(-child.pid, 'SIGKILL'); // whoever is left of its group
+      } catch {} // nobody is
+    }
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  async #answers(url: string): Promise<void> {
+    const giveUpAt = performance.now() + START_MILLIS;
+    for (;;) {
+      const client = new pg.Client({ connectionString: url });
+      client.on('error', () => {}); // told by the query
+      try {
+        await client.connect();
+        await client.query('select 1');
+        await client.end();
+        return;
+      } catch (error) {
+        if (performance.now() > giveUpAt || this.#child.exitCode !== null) throw error;
+        await sleep(50);
+      }
+    }
+  }
+}
+
+/** Free now; somebody else may be faster, and then the proxy says so. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+export function addressOf(url: string): { readonly host: string; readonly port: string } {
+  const { hostname, port } = new URL(url);
+  return { host: hostname, port };
+}
+
+export function entry(port: number, database = 'postgres'): string {
+  return `postgres://postgres@127.0.0.1:${port}/${database}`;
+}

@@ -1,0 +1,78 @@
+/** The works: what one operation of one caller is. Pure but for chance; what is right to see is judged here, where is the contender's affair. */
+import type { Access } from './contenders/access.js';
+import { CALLERS, ROWS } from './statements.js';
+
+export const workNames = ['point', 'ten', 'thousand', 'mixed', 'write', 'transaction'] as const;
+export type WorkName = (typeof workNames)[number];
+
+export const titles: Readonly<Record<WorkName, string>> = {
+  point: 'a read by primary key',
+  ten: '10 rows',
+  thousand: '1,000 rows',
+  mixed: '95 % reads and 5 % writes, read again by their writers',
+  write: 'an update by primary key',
+  transaction: 'a transaction: a read and an update',
+};
+
+/** One operation. Resolves to whether its caller was shown what it had written, where there was anything to be shown. */
+export type Operation = (caller: number) => Promise<boolean | undefined>;
+
+/** Of twenty operations one is a write, and the next one reads what it wrote. */
+const WRITES_ONE_IN = 20;
+
+/** Made anew for each round: between two of them, others write to the same rows. */
+export function operationOf(work: WorkName, access: Access): Operation {
+  switch (work) {
+    case 'point':
+      return async () => {
+        if ((await access.point(below(ROWS))) === undefined) throw new Error('a row is missing');
+        return undefined;
+      };
+    case 'ten':
+      return rangeOf(access, 10);
+    case 'thousand':
+      return rangeOf(access, 1_000);
+    case 'mixed':
+      return mixed(access);
+    case 'write':
+      return async () => {
+        await access.update(below(ROWS), below(ROWS));
+        return undefined;
+      };
+    case 'transaction':
+      return async () => {
+        await access.transaction(below(ROWS), below(ROWS));
+        return undefined;
+      };
+  }
+}
+
+function rangeOf(access: Access, count: number): Operation {
+  return async () => {
+    if ((await access.range(below(ROWS - count), count)) !== count) throw new Error('rows are missing');
+    return undefined;
+  };
+}
+
+function mixed(access: Access): Operation {
+  // Not all callers write at the same moment.
+  const steps = Array.from({ length: CALLERS }, (_, caller) => caller % WRITES_ONE_IN);
+  const written: number[] = [];
+  return async (caller) => {
+    const step = (steps[caller] as number) % WRITES_ONE_IN;
+    steps[caller] = step + 1;
+    if (step === 0) {
+      const value = below(2 ** 31);
+      await access.update(caller, value);
+      written[caller] = value;
+      return undefined;
+    }
+    if (step === 1 && written[caller] !== undefined) return (await access.point(caller)) === written[caller];
+    await access.point(below(ROWS));
+    return undefined;
+  };
+}
+
+function below(count: number): number {
+  return Math.floor(Math.random() * count);
+}
