@@ -3,9 +3,10 @@
  * busy, and when one takes too long it lets go of those behind it. What may go there is decided elsewhere.
  */
 import type { Writable } from 'node:stream';
-import type { Client, QueryArrayConfig, QueryResult } from 'pg';
+import type { Client, QueryArrayConfig, QueryResult, Submittable } from 'pg';
 import type { Profile } from '../sql/profile.js';
 import { dropSocket } from './control-connection.js';
+import { LaneQuery, type LaneQueryConfig } from './lane-query.js';
 import type { Identity } from './observation.js';
 import { StatementNames } from './statement-names.js';
 
@@ -16,12 +17,7 @@ export class LetGo extends Error {}
 export type Settle = (error: Error | null, result: QueryResult | undefined, now: number) => void;
 
 /** A statement whose values are plain; see `writable`. */
-export interface LaneStatement {
-  readonly text: string;
-  readonly values: unknown[];
-  readonly rowMode: 'array' | undefined;
-  readonly types: unknown;
-}
+export type LaneStatement = LaneQueryConfig;
 
 interface Sent {
   readonly profile: Profile;
@@ -62,6 +58,7 @@ export class LaneConnection {
   readonly #client: PipelinedClient;
   readonly #names: StatementNames | undefined;
   readonly #manner: LaneManner;
+  readonly #isOfOurPg: boolean;
   readonly #sent: Sent[] = [];
   #backlogMillis = 0;
   #answeredAt = Number.NEGATIVE_INFINITY;
@@ -74,6 +71,7 @@ export class LaneConnection {
     this.#client = client;
     this.identity = identity;
     this.#manner = manner;
+    this.#isOfOurPg = LaneQuery.suits(client);
     this.#names = manner.isNaming ? StatementNames.of(client) : undefined;
   }
 
@@ -91,21 +89,27 @@ export class LaneConnection {
   }
 
   /** Sends it behind whatever is under way. @param settle told once: what the server answers, or `LetGo` */
-  send({ text, values, rowMode, types }: LaneStatement, profile: Profile, settle: Settle): void {
+  send(statement: LaneStatement, profile: Profile, settle: Settle): void {
+    const { text, values, rowMode, types } = statement;
     const name = this.#names?.use(profile);
     const { expectedMillis } = profile;
     const sent: Sent = { profile, expectedMillis, sentAt: performance.now(), settle };
     if (this.#sent.push(sent) === 1) this.#look();
     else this.#cork();
     this.#backlogMillis += expectedMillis;
-    const query = { name: name?.text, text, values, rowMode, types } as unknown as QueryArrayConfig;
-    this.#client.query(query, (error: Error | null, result: QueryResult) => {
+    const answer = (error: Error | null, result: QueryResult): void => {
       // A name that is in use and was not refused needs no second look.
       if (name === undefined || (error === null && name.isReady)) this.#answered(sent, error, result);
       else if (this.#names?.settle(profile, name, error) === true)
         this.#answered(sent, new LetGo('its plan is outdated'), undefined);
       else this.#answered(sent, error, result);
-    });
+    };
+    if (name !== undefined && this.#isOfOurPg) {
+      this.#client.query(new LaneQuery(statement, name, answer) as unknown as Submittable);
+      return;
+    }
+    const query = { name: name?.text, text, values, rowMode, types } as unknown as QueryArrayConfig;
+    this.#client.query(query, answer);
   }
 
   /** Takes nothing more, and ends when what is under way has been answered. */

@@ -21,6 +21,8 @@ export interface StatementName {
   readonly text: string;
   /** Whether the server has taken it. */
   isReady: boolean;
+  /** Its columns as pg describes them; `undefined` where nobody has looked. */
+  fields: unknown[] | undefined;
 }
 
 export class StatementNames {
@@ -44,7 +46,7 @@ export class StatementNames {
     const known = this.#names.get(profile);
     if (known !== undefined) return known.isReady ? known : undefined;
     if (profile.sightings < SIGHTINGS || profile.length > MAX_CHARACTERS) return undefined;
-    const name = { text: `ladder_${this.#count++}`, isReady: false };
+    const name = { text: `ladder_${this.#count++}`, isReady: false, fields: undefined };
     this.#characters += profile.length;
     this.#makeRoom();
     this.#names.set(profile, name);
