@@ -3,13 +3,19 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig(({ mode }) => {
   // `npm run test:soak`, or SOAK=1: the tests on real clusters and the simulation with the full numbers, for as long as they like
   const soak = mode === 'soak' || process.env['SOAK'] === '1';
+  // `npm run test:lane-off`: the same promises without shared connections and named statements
+  const laneOff = mode === 'lane-off';
   // a path to also write a JSON report to (.ci/run counts it)
   const report = process.env['TEST_REPORT'];
 
   return {
     test: {
-      include: soak ? ['test/{cluster,faults,simulation}/**/*.test.ts'] : ['test/**/*.test.ts'],
-      env: soak ? { SOAK: '1' } : {},
+      include: soak
+        ? ['test/{cluster,faults,simulation}/**/*.test.ts']
+        : laneOff
+          ? ['test/{cluster,faults}/**/!(lane).test.ts']
+          : ['test/**/*.test.ts'],
+      env: { ...(soak ? { SOAK: '1' } : {}), ...(laneOff ? { LANE: 'off' } : {}) },
       // each file may start a PostgreSQL cluster of its own: a process per file, and two at a time
       pool: 'forks',
       maxWorkers: soak ? 1 : 2,

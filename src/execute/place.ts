@@ -20,6 +20,7 @@ import type { Rungs } from './rungs.js';
 /**
  * @param startedAt our monotonic clock when the caller asked
  * @param lostOn nodes that were lost under earlier runs of the same read
+ * @param passedOver those, and others that gave no connection just now
  * @throws pg's error when the primary gives no connection; LadderError `LADDER_NO_CANDIDATE` where the read insists on a replica, `LADDER_OVERLOADED`,
  * `LADDER_NO_PRIMARY`, `LADDER_TWO_PRIMARIES`
  */
@@ -29,6 +30,7 @@ export async function place(
   startedAt: number,
   lostOn: ReadonlySet<Node> | undefined,
   signal: AbortSignal | undefined,
+  passedOver: ReadonlySet<Node> | undefined = lostOn,
 ): Promise<Placement> {
   const { fleet } = rungs;
   const reasonOf = (reason: Reason): Reason =>
@@ -39,8 +41,8 @@ export async function place(
     return onPrimary(fleet, { reason: reasonOf('hint'), mayWrite: false, startedAt, giveUpAt, signal });
   }
   let need = asked;
-  let tried = lostOn;
-  let route: Route | undefined = lostOn === undefined ? knownRoute(fleet, asked, startedAt) : undefined;
+  let tried = passedOver;
+  let route: Route | undefined = passedOver === undefined ? knownRoute(fleet, asked, startedAt) : undefined;
   for (;;) {
     if (route === undefined) {
       need = switching(asked);

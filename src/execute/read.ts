@@ -3,16 +3,19 @@
  * something too old.
  */
 import type { QueryResult, QueryResultRow } from 'pg';
-import type { Need } from '../nodes/fleet.js';
+import type { DataConnection } from '../nodes/data-connections.js';
+import type { Fleet, Need } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import { abortable, settledWithin } from './abort.js';
+import { type KnownRoute, knownRoute } from './known-route.js';
 import { place } from './place.js';
-import { left } from './placement.js';
+import { left, type Placement } from './placement.js';
 import { readOnLane } from './read-on-lane.js';
 import { lostAgain } from './rerun.js';
+import { isPoolTimeout } from './retry.js';
 import type { Rungs } from './rungs.js';
 import { type Seat, type Shareable, seatFor } from './seat.js';
-import { giveBackAfter, run, type Statement } from './statement.js';
+import { giveBackAfter, run, type Statement, send } from './statement.js';
 
 /** What a caller learns of a read that failed. */
 export interface Trial {
@@ -37,15 +40,18 @@ export function read<Row extends QueryResultRow>(
   trial?: Trial,
 ): Promise<QueryResult<Row>> {
   const reading = { rungs, statement, need, startedAt, trial };
+  const { fleet, admission } = rungs;
   const { profile } = statement;
-  const shared = profile === undefined ? undefined : rungs.admission.admit(statement, profile, startedAt);
-  if (profile === undefined || shared === undefined) return readOnPool(reading, undefined);
-  const shareable = { statement: shared, profile };
-  const seat = seatFor(rungs.fleet, need, startedAt);
-  if (seat !== undefined) return readIn<Row>(seat, shareable, reading);
-  return need.floor.resolve(rungs.fleet.trail) === 'pending'
-    ? readBehindWrite(shareable, reading)
-    : readOnPool(reading, undefined);
+  const shared = profile === undefined ? undefined : admission.admit(statement, profile, startedAt);
+  if (profile !== undefined && shared !== undefined) {
+    const shareable = { statement: shared, profile };
+    const seat = seatFor(fleet, need, startedAt);
+    if (seat !== undefined) return readIn<Row>(seat, shareable, reading);
+    if (need.floor.resolve(fleet.trail) === 'pending') return readBehindWrite(shareable, reading);
+  }
+  const isPlain = statement.signal === undefined && !fleet.isPrimary(need.target);
+  const route = isPlain ? knownRoute(fleet, need, startedAt) : undefined;
+  return route === undefined ? readOnPool(reading, undefined) : readAtOnce(route, reading);
 }
 
 function readIn<Row extends QueryResultRow>(
@@ -75,30 +81,86 @@ async function readBehindWrite<Row extends QueryResultRow>(
   return seat === undefined ? readOnPool(reading, undefined) : readIn<Row>(seat, shareable, reading);
 }
 
-/** @param lost nodes that were lost under an earlier run */
-async function readOnPool<Row extends QueryResultRow>(
-  { rungs, statement, need, startedAt, trial }: Reading,
-  lost: ReadonlySet<Node> | undefined,
-): Promise<QueryResult<Row>> {
+/** On a connection of its own to the replica that is known to be right: no promise but the caller's, as long as nothing is out of the ordinary. */
+function readAtOnce<Row extends QueryResultRow>(route: KnownRoute, reading: Reading): Promise<QueryResult<Row>> {
+  const { rungs, statement, need, startedAt } = reading;
   const { fleet } = rungs;
+  const { replica: node } = route;
+  const reason = need.target === undefined ? route.reason : 'hint';
+  node.inFlight++;
+  return new Promise((resolve) => {
+    node.checkout(false, (error, connection) => {
+      if (connection === undefined || !isStillRight(fleet, route, connection, need)) {
+        node.inFlight--;
+        connection?.client.release();
+        // A full pool says nothing about the server behind it.
+        if (connection === undefined && !isPoolTimeout(error)) node.lostBy(error);
+        resolve(readOnPool(reading, undefined, connection === undefined ? new Set([node]) : undefined));
+        return;
+      }
+      const placement = { node, connection, reason, endTurn: undefined };
+      fleet.placed(node, reason, startedAt);
+      send<Row>(placement, statement, fleet.publisher, (failure, result) => {
+        if (failure === null) {
+          over(placement, need);
+          resolve(result);
+        } else resolve(failed(reading, placement, failure, undefined));
+      });
+    });
+  });
+}
+
+/** Whether the server behind that connection is the one that was chosen, and still is fresh enough and well. */
+function isStillRight(fleet: Fleet, { replica, reason }: KnownRoute, connection: DataConnection, need: Need): boolean {
+  const { server } = connection.identity;
+  if (server !== replica.observation?.identity.server) return false;
+  if (reason === 'affinity' && server !== need.trace?.server) return false;
+  return !(replica.isEjected && !fleet.isInRotation(replica)) && fleet.qualifies(replica, need, performance.now());
+}
+
+/**
+ * @param lostOn nodes that were lost under earlier runs
+ * @param passedOver those, and others that gave no connection just now
+ */
+async function readOnPool<Row extends QueryResultRow>(
+  reading: Reading,
+  lostOn: ReadonlySet<Node> | undefined,
+  passedOver = lostOn,
+): Promise<QueryResult<Row>> {
+  const { rungs, statement, need, startedAt } = reading;
   const { signal } = statement;
-  let lostOn = lost;
   signal?.throwIfAborted();
-  for (;;) {
-    const placement = await place(rungs, need, startedAt, lostOn, signal);
-    try {
-      const result = await run<Row>(placement, statement, fleet.publisher);
-      placement.connection.client.release();
-      placement.node.succeeded();
-      need.trace?.ended(placement.connection.identity.server, performance.now());
-      return result;
-    } catch (error) {
-      if (trial !== undefined) trial.failedOnReplica = placement.node.role === 'replica';
-      giveBackAfter(error, placement, signal);
-      lostOn = await lostAgain(fleet, placement, error, lostOn, signal);
-      if (lostOn === undefined) throw error;
-    } finally {
-      left(placement);
-    }
+  const placement = await place(rungs, need, startedAt, lostOn, signal, passedOver);
+  let result: QueryResult<Row>;
+  try {
+    result = await run<Row>(placement, statement, rungs.fleet.publisher);
+  } catch (error) {
+    return failed(reading, placement, error, lostOn);
   }
+  over(placement, need);
+  return result;
+}
+
+function over(placement: Placement, { trace }: Need): void {
+  const { node, connection } = placement;
+  connection.client.release();
+  node.succeeded();
+  trace?.ended(connection.identity.server, performance.now());
+  left(placement);
+}
+
+async function failed<Row extends QueryResultRow>(
+  reading: Reading,
+  placement: Placement,
+  error: unknown,
+  lostOn: ReadonlySet<Node> | undefined,
+): Promise<QueryResult<Row>> {
+  const { rungs, statement, trial } = reading;
+  const { signal } = statement;
+  if (trial !== undefined) trial.failedOnReplica = placement.node.role === 'replica';
+  giveBackAfter(error, placement, signal);
+  left(placement);
+  const lost = await lostAgain(rungs.fleet, placement, error, lostOn, signal);
+  if (lost === undefined) throw error;
+  return readOnPool(reading, lost);
 }

@@ -31,6 +31,8 @@ export interface Need {
 /** Why no replica answers: `pending` and `unprovable` stand for a floor that is not known. */
 export type Refusal = Shortfall | Extract<FloorLsn, string> | 'cold-start';
 
+/** Of equally busy replicas each is chosen for so many reads before the next one's turn, as a power of two. */
+const TURN_SHIFT = 3;
 /** How far the clocks of processes that hand tokens to each other may differ. */
 const CLOCK_TOLERANCE_MILLIS = 5_000;
 
@@ -102,7 +104,8 @@ export class Fleet {
       this.candidates(target),
       lsn,
       now - this.#staleness(requirement),
-      this.#turn++,
+      // A few in a row to the same one go out in one piece.
+      this.#turn++ >>> TURN_SHIFT,
       except,
     );
     return chosen === 'no-candidate' ? this.absence() : chosen;

@@ -88,12 +88,14 @@ export class StatementNames {
 
 const UNKNOWN_NAME = '26000';
 const NOT_SUPPORTED = '0A000';
+/** Behind a pooler: somebody else has been on that server connection. */
+const TAKEN_NAME = '42P05';
 
-/** Its plan's columns have changed, or the server does not know it: found out before anything is run. */
+/** Its plan's columns have changed, or the server does not know it, or knows another one: found out before anything is run. */
 function isRefusalOf(name: StatementName, error: unknown): boolean {
   const { routine, message } = error as { routine?: unknown; message?: unknown };
   if (codeOf(error) === NOT_SUPPORTED) return routine === 'RevalidateCachedQuery';
-  return codeOf(error) === UNKNOWN_NAME && String(message).includes(`"${name.text}"`);
+  return (codeOf(error) === UNKNOWN_NAME || codeOf(error) === TAKEN_NAME) && String(message).includes(`"${name.text}"`);
 }
 
 function codeOf(error: unknown): unknown {

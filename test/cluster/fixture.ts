@@ -49,6 +49,7 @@ export async function open(
   const cluster = createCluster({
     primary: servers.primary.connectionString,
     replicas: servers.replicas.map(({ name, connectionString }) => ({ name, connectionString })),
+    ...(process.env['LANE'] === 'off' ? { lane: false, namedStatements: false } : {}),
     ...options,
   });
   await until('all nodes are live', () => cluster.stats().nodes.every((node) => node.state === 'live'));

@@ -61,6 +61,7 @@ describe('the names of prepared statements', () => {
     [{ code: '0A000', routine: 'RevalidateCachedQuery' }, true],
     [{ code: '0A000', routine: 'ExecInitNode' }, false],
     [{ code: '26000', message: 'prepared statement "ladder_0" does not exist' }, true],
+    [{ code: '42P05', message: 'prepared statement "ladder_0" already exists' }, true],
     [{ code: '26000', message: 'prepared statement "theirs" does not exist' }, false],
   ])('%o: the name was refused: %s', (error, isRefused) => {
     const profile = text();
