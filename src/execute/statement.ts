@@ -100,7 +100,7 @@ function named(
   { names }: DataConnection,
   { query, values, profile }: Statement,
 ): { readonly name: StatementName; readonly config: QueryConfig } | undefined {
-  if (profile === undefined || names === undefined) return undefined;
+  if (profile?.isUndivided !== true || names === undefined) return undefined;
   const given = values ?? (typeof query === 'string' ? undefined : query.values);
   if (!Array.isArray(given) || given.length === 0) return undefined;
   if (typeof query !== 'string' && query.name !== undefined) return undefined;

@@ -5,6 +5,7 @@
 import pg, { type QueryResult } from 'pg';
 import { serialize } from 'pg-protocol';
 import type { StatementName } from './statement-names.js';
+import { prepareValue } from './values.js';
 
 /** What pg's types do not tell of its Query. */
 interface QueryInternals {
@@ -15,7 +16,7 @@ interface QueryInternals {
 }
 
 interface Connection {
-  readonly stream: { write(data: Buffer): unknown };
+  readonly stream: { readonly writable: boolean; write(data: Buffer): unknown };
 }
 
 export interface LaneQueryConfig {
@@ -54,8 +55,9 @@ export class LaneQuery extends BaseQuery {
     if (fields === undefined || !isReady) return super.submit(connection);
     super.handleRowDescription({ fields });
     const { values, binary = false } = this;
-    const bind = serialize.bind({ statement: this.#name.text, values, binary, valueMapper: travelling });
-    connection.stream.write(Buffer.concat([bind, RUN_AND_SYNC]));
+    const bind = serialize.bind({ statement: this.#name.text, values, binary, valueMapper: prepareValue });
+    // What is lost with the socket is told of when that ends.
+    if (connection.stream.writable) connection.stream.write(Buffer.concat([bind, RUN_AND_SYNC]));
     return null;
   }
 
@@ -63,10 +65,4 @@ export class LaneQuery extends BaseQuery {
     this.#name.fields = message.fields;
     super.handleRowDescription(message);
   }
-}
-
-/** As pg does it with plain values. */
-function travelling(value: unknown): unknown {
-  if (value === null || value === undefined) return null;
-  return Buffer.isBuffer(value) ? value : String(value);
 }

@@ -66,8 +66,8 @@ export class Lane {
     return this.#takenCount;
   }
 
-  /** The one that has least to do, of those that take one more statement now. */
-  take(): LaneConnection | undefined {
+  /** The one that has least to do, of those that take one more statement now. @param server which it must reach; one that reaches another is given up */
+  take(server: string): LaneConnection | undefined {
     const { length } = this.#connections;
     if (length + this.#opening.size < this.#options.connections && !this.#isClosed) this.#open();
     let best: LaneConnection | undefined;
@@ -75,20 +75,20 @@ export class Lane {
       const connection = this.#connections[i] as LaneConnection;
       if (connection.hasRoom && (best === undefined || connection.inFlight < best.inFlight)) best = connection;
     }
-    if (best !== undefined) this.#takenCount++;
+    if (best === undefined) return undefined;
+    if (best.identity.server !== server) {
+      this.#dismiss(best);
+      return undefined;
+    }
+    this.#failures = 0;
+    this.#takenCount++;
     return best;
-  }
-
-  /** One that reaches another server than it should: the next one may do better. */
-  dismiss(connection: LaneConnection): void {
-    this.#remove(connection);
-    this.#postpone();
-    connection.end().catch(() => undefined);
   }
 
   abandon(): void {
     for (const client of this.#opening) dropSocket(client);
-    for (const connection of this.#connections) connection.drop();
+    // Out of the list first: it is no loss that would have to be told.
+    for (const connection of this.#connections.splice(0)) connection.drop();
   }
 
   async close(): Promise<void> {
@@ -99,12 +99,14 @@ export class Lane {
 
   #open(): void {
     if (performance.now() < this.#retryAt) return;
-    this.#connect().then(
-      () => {
-        this.#failures = 0;
-      },
-      () => this.#postpone(),
-    );
+    this.#connect().catch(() => this.#postpone());
+  }
+
+  /** The next one may do better. */
+  #dismiss(connection: LaneConnection): void {
+    this.#remove(connection);
+    this.#postpone();
+    connection.end().catch(() => undefined);
   }
 
   #postpone(): void {

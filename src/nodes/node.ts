@@ -118,7 +118,7 @@ export class Node implements Candidate {
     this.#publisher = publisher;
     this.#listener = listener;
     this.#probeText = settings.tracking === 'window' ? PROBE_ROLE : PROBE;
-    this.#probeProfile = new Profile(this.#probeText.length);
+    this.#probeProfile = new Profile(this.#probeText);
     this.#probeProfile.sightings = Number.POSITIVE_INFINITY;
     this.#control = new ControlConnection(pool, settings.hangMillis, (cause, isHung) => {
       this.void(cause);
@@ -306,13 +306,9 @@ export class Node implements Candidate {
 
   /** A shared connection to the server that was observed; `undefined` when none takes one more statement now. */
   board(now: number): LaneConnection | undefined {
-    const connection = this.lane.take();
     const seen = this.#observation;
+    const connection = seen === undefined ? undefined : this.lane.take(seen.identity.server);
     if (connection === undefined || seen === undefined) return undefined;
-    if (connection.identity.server !== seen.identity.server) {
-      this.lane.dismiss(connection);
-      return undefined;
-    }
     const isOld = now - seen.sentAt > FRESHEN_MILLIS;
     if (isOld && !this.#isLocating && this.#settings.tracking === 'lsn') this.locateOn(connection);
     return connection;

@@ -4,7 +4,9 @@
  */
 import pg from 'pg';
 
-const { prepareValue } = (pg as unknown as { utils: { prepareValue(value: unknown): unknown } }).utils;
+/** pg's own way to turn a value into text. */
+export const { prepareValue } = (pg as unknown as { utils: { prepareValue(this: void, value: unknown): unknown } })
+  .utils;
 
 /** The protocol counts them in 16 bits. */
 const MAX_COUNT = 65_535;

@@ -3,7 +3,7 @@ import type { NodeState, Reason } from '../events.js';
 import { formatLsn } from '../freshness/lsn.js';
 import type { Fleet, Need, Refusal } from '../nodes/fleet.js';
 import { Node, type Role } from '../nodes/node.js';
-import type { Judgement } from '../sql/catalog.js';
+import type { Classification } from '../sql/classifier.js';
 import type { StatementClass } from '../sql/facts.js';
 
 export interface Explanation {
@@ -11,6 +11,8 @@ export interface Explanation {
   readonly class: StatementClass;
   /** The node of the tree, or the name and what the catalogue says of it, that decided. */
   readonly because: string;
+  /** Whether it may share a connection with others, once it has been fast; see `lane`. */
+  readonly mayShare: boolean;
   /** The node that would answer. */
   readonly node: string;
   readonly role: Role;
@@ -31,7 +33,7 @@ export interface ReplicaVerdict {
   readonly stalenessMillis: number | undefined;
 }
 
-export async function explain(fleet: Fleet, found: Judgement, need: Need, now: number): Promise<Explanation> {
+export async function explain(fleet: Fleet, found: Classification, need: Need, now: number): Promise<Explanation> {
   if (need.floor.resolve(fleet.trail) === 'pending') await fleet.primary.refresh().catch(() => undefined);
   const lsn = need.floor.resolve(fleet.trail);
   const isRead = found.class === 'read';
@@ -40,6 +42,7 @@ export async function explain(fleet: Fleet, found: Judgement, need: Need, now: n
   return {
     class: found.class,
     because: found.because,
+    mayShare: found.isDetached,
     node: isNode ? rung.name : fleet.primary.name,
     role: isNode ? rung.role : 'primary',
     reason: isRead ? reasonOf(fleet, need, rung) : found.class === 'session' ? 'session-state' : 'write',

@@ -1,6 +1,5 @@
 /**
  * What running a text has taught: that it comes again, and how long it keeps a server busy. By its exact text, for as long as it is in use.
- * Nothing here looks into the text.
  */
 import { StatementCache } from './statement-cache.js';
 
@@ -10,7 +9,9 @@ const SLOW_MILLIS = 5;
 const FAST_MILLIS = SLOW_MILLIS / 2;
 /** What a single outlier counts at most: the event loop may have been busy elsewhere when the answer came. */
 const CLIP_MILLIS = 8;
-const SMOOTHING = 1 / 8;
+/** What makes one seem slow is mostly something else: another process, or our own event loop. What makes it seem fast is seldom wrong. */
+const RISING = 1 / 16;
+const FALLING = 1 / 2;
 /** The first ones also fill the server's caches: of these the shortest counts. */
 const WARMING_SAMPLES = 4;
 const LEARNING_SPACING_MILLIS = 100;
@@ -18,9 +19,14 @@ const LEARNING_SPACING_MILLIS = 100;
 const COOLING_MILLIS = 1_000;
 const COOLING_CAP_MILLIS = 60_000;
 
+/** Statements that a failure undoes as a whole. Of others, such as CALL, some may have been committed. */
+const UNDIVIDED = /^(?:\s|\/\*[^*]*\*\/|--[^\n]*\n)*\(*(?:select|insert|update|delete|merge|with|values|table)\b/i;
+
 export class Profile {
   /** Of the text, in characters. */
   readonly length: number;
+  /** Whether it may be sent again when the server has refused its plan. */
+  readonly isUndivided: boolean;
   sightings = 0;
   #millis: number | undefined;
   #samples = 0;
@@ -29,8 +35,9 @@ export class Profile {
   #learnAt = Number.NEGATIVE_INFINITY;
   #coolUntil = Number.NEGATIVE_INFINITY;
 
-  constructor(length: number) {
-    this.length = length;
+  constructor(text: string) {
+    this.length = text.length;
+    this.isUndivided = UNDIVIDED.test(text);
   }
 
   /** Of a server's time, in milliseconds; 0 as long as nobody knows. */
@@ -55,7 +62,7 @@ export class Profile {
     const clipped = Math.max(0, Math.min(millis, CLIP_MILLIS));
     if (this.#millis === undefined) this.#millis = clipped;
     else if (this.#samples < WARMING_SAMPLES) this.#millis = Math.min(this.#millis, clipped);
-    else this.#millis += (clipped - this.#millis) * SMOOTHING;
+    else this.#millis += (clipped - this.#millis) * (clipped > this.#millis ? RISING : FALLING);
     this.#samples++;
     const isNew = this.#samples <= WARMING_SAMPLES;
     this.#isFast = this.#millis <= (this.#isFast || isNew ? SLOW_MILLIS : FAST_MILLIS);
@@ -74,7 +81,7 @@ export class Profiles {
   sighted(text: string): Profile {
     let profile = this.#cache.get(text);
     if (profile === undefined) {
-      profile = new Profile(text.length);
+      profile = new Profile(text);
       this.#cache.set(text, profile);
     }
     profile.sightings++;

@@ -29,7 +29,7 @@ describe('shared connections, when things go wrong', () => {
 
   /** Sends all reads at once, lets `harm` be done while they are under way, and looks at what has come of them. */
   async function underWay(harm: () => Promise<unknown>): Promise<{ slowestMillis: number }> {
-    const deliveries = new Array<number>(ROWS).fill(0);
+    const deliveries = Array.from({ length: ROWS }, () => 0);
     const wrong: unknown[] = [];
     let slowestMillis = 0;
     const startedAt = performance.now();
@@ -42,7 +42,7 @@ describe('shared connections, when things go wrong', () => {
     await harm();
     await Promise.all(reads);
     expect(wrong).toEqual([]);
-    expect(deliveries).toEqual(new Array<number>(ROWS).fill(1));
+    expect(deliveries).toEqual(Array.from({ length: ROWS }, () => 1));
     return { slowestMillis };
   }
 

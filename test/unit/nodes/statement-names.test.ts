@@ -13,7 +13,7 @@ describe('the names of prepared statements', () => {
     names = StatementNames.of({ connection }) as StatementNames;
   });
 
-  const text = (length = 10, sightings = 2): Profile => Object.assign(new Profile(length), { sightings });
+  const text = (length = 10, sightings = 2): Profile => Object.assign(new Profile('x'.repeat(length)), { sightings });
   /** As pg does when the server has taken it. */
   const prepare = (profile: Profile): string => {
     const name = names.use(profile);

@@ -3,11 +3,11 @@ import { Profile, Profiles } from '../../../src/sql/profile.js';
 
 describe('what running a text has taught', () => {
   it('one that never ran is not known to be fast', () => {
-    expect(new Profile(8).isFast(0)).toBe(false);
+    expect(new Profile('select 1').isFast(0)).toBe(false);
   });
 
   it('one that was over at once is fast, and one outlier does not change that', () => {
-    const profile = new Profile(8);
+    const profile = new Profile('select 1');
     for (let i = 0; i < 10; i++) profile.took(0.1);
     profile.took(10_000);
     expect(profile.isFast(0)).toBe(true);
@@ -15,13 +15,13 @@ describe('what running a text has taught', () => {
   });
 
   it('of the first runs, which also fill caches, the shortest counts', () => {
-    const profile = new Profile(8);
+    const profile = new Profile('select 1');
     for (const millis of [400, 3, 0.2, 1]) profile.took(millis);
     expect(profile.expectedMillis).toBe(0.2);
   });
 
   it('one that becomes slow is fast again only well below the bound', () => {
-    const profile = new Profile(8);
+    const profile = new Profile('select 1');
     for (let i = 0; i < 50; i++) profile.took(20);
     expect(profile.isFast(0)).toBe(false);
     for (let i = 0; i < 50; i++) profile.took(4);
@@ -31,7 +31,7 @@ describe('what running a text has taught', () => {
   });
 
   it('one that held others up stays away for a while, twice as long each time, up to a minute', () => {
-    const profile = new Profile(8);
+    const profile = new Profile('select 1');
     profile.took(1);
     const pauses: number[] = [];
     for (let i = 0; i < 9; i++) {
@@ -41,6 +41,17 @@ describe('what running a text has taught', () => {
       pauses.push(now);
     }
     expect(pauses).toEqual([1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000]);
+  });
+
+  it.each([
+    ['select 1', true],
+    ['  /* a comment */ -- and another\n (select 1) union (select 2)', true],
+    ['with n as (select 1) insert into t select * from n', true],
+    ['call pays($1)', false],
+    ['/* a comment */ call pays($1)', false],
+    ['do $$ begin commit; end $$', false],
+  ])('%s: a failure undoes it as a whole: %s', (text, isUndivided) => {
+    expect(new Profile(text).isUndivided).toBe(isUndivided);
   });
 
   it('is kept by the exact text', () => {
