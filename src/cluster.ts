@@ -393,9 +393,9 @@ export class Cluster implements AsyncDisposable {
     fn: (client: PoolClient) => Promise<T> | T,
     options: TransactionOptions = {},
   ): Promise<T> {
-    const enter = <R>(current: Transaction, run: () => Promise<R>): Promise<R> =>
+    const enter = <R>(current: Transaction, run: () => R): R =>
       this.#contexts.run({ scope, transaction: current }, run);
-    return this.#counted(async (startedAt) => {
+    return this.#counted((startedAt) => {
       checkOptions('transaction', options);
       if (joined !== undefined) {
         rejectWithin('transaction', options, Object.keys(options));

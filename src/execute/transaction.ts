@@ -29,7 +29,7 @@ export class Transaction {
   readonly placement: Placement;
   readonly isReadOnly: boolean;
   readonly #fleet: Fleet;
-  #tail: Promise<unknown> = Promise.resolve();
+  #tail: Promise<unknown> | undefined;
   #hasEnded = false;
   /** The last error of a joined statement: the likely reason of a transaction that cannot commit. */
   #failure: unknown;
@@ -78,10 +78,10 @@ export class Transaction {
     });
   }
 
-  /** Lets nothing join any more, and waits for what has. */
-  async end(): Promise<void> {
+  /** Lets nothing join any more. @returns what resolves when all that has joined is over; `undefined` when nothing has */
+  end(): Promise<unknown> | undefined {
     this.#hasEnded = true;
-    await this.#tail;
+    return this.#tail;
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -93,14 +93,14 @@ export class Transaction {
         ),
       );
     }
-    const result = this.#tail.then(work);
+    const result = this.#tail === undefined ? work() : this.#tail.then(work);
     this.#tail = result.catch(() => undefined);
     return result;
   }
 }
 
 /** Runs `fn` in an async context that carries the transaction. */
-export type Enter = <T>(transaction: Transaction, fn: () => Promise<T>) => Promise<T>;
+export type Enter = <T>(transaction: Transaction, fn: () => T) => T;
 
 /** What a caller asks for. */
 export interface TransactionRequest<T> {
@@ -111,14 +111,20 @@ export interface TransactionRequest<T> {
   readonly signal: AbortSignal | undefined;
 }
 
-export async function transaction<T>(rungs: Rungs, request: TransactionRequest<T>): Promise<T> {
-  const { options, signal } = request;
+export function transaction<T>(rungs: Rungs, request: TransactionRequest<T>): Promise<T> {
+  const { retries = 0 } = request.options;
+  // Few promises, here and below: many of them cost as much as a statement.
+  return retries === 0 ? once(rungs, request) : repeatedly(rungs, request, retries);
+}
+
+async function repeatedly<T>(rungs: Rungs, request: TransactionRequest<T>, retries: number): Promise<T> {
+  const { signal } = request;
   for (let attempt = 0; ; attempt++) {
     try {
       return await once(rungs, request);
     } catch (error) {
       const isTransient = TRANSIENT_STATES.has(codeOf(error) ?? '');
-      if (!isTransient || attempt >= (options.retries ?? 0) || signal?.aborted === true) throw error;
+      if (!isTransient || attempt >= retries || signal?.aborted === true) throw error;
       const longest = Math.min(BACKOFF_MILLIS * 2 ** attempt, BACKOFF_CAP_MILLIS);
       await abortable(new Promise((resolve) => setTimeout(resolve, Math.random() * longest)), signal);
     }
@@ -136,9 +142,10 @@ async function once<T>(rungs: Rungs, request: TransactionRequest<T>): Promise<T>
   let isOver = false;
   const body = async (): Promise<T> => {
     try {
-      return await enter(current, async () => fn(client));
+      return await enter(current, () => fn(client));
     } finally {
-      await current.end();
+      const joined = current.end();
+      if (joined !== undefined) await joined;
     }
   };
   try {
@@ -160,7 +167,7 @@ async function once<T>(rungs: Rungs, request: TransactionRequest<T>): Promise<T>
     }
     return result;
   } finally {
-    void current.end();
+    current.end();
     client.release(!isOver);
     left(placement);
     if (isReadOnly) need.trace?.ended(identity.server, performance.now());
@@ -176,7 +183,7 @@ async function begin<T>(rungs: Rungs, { options, need, signal }: TransactionRequ
   for (;;) {
     const placement = await placeTransaction(rungs, options, need, lostOn, signal);
     try {
-      await abortable(placement.connection.client.query(text), signal);
+      await abortable(answer(placement.connection.client, text), signal);
       return placement;
     } catch (error) {
       placement.connection.client.release(true);
@@ -202,9 +209,16 @@ function placeTransaction(
 }
 
 async function commit({ connection }: Placement, current: Transaction, signal: AbortSignal | undefined): Promise<void> {
-  const { command } = await abortable(connection.client.query('commit'), signal);
+  const { command } = await abortable(answer(connection.client, 'commit'), signal);
   // PostgreSQL answers COMMIT of a failed transaction with ROLLBACK, and no error.
   if (command === 'ROLLBACK') throw aborted(current.failure);
+}
+
+/** One promise, where pg makes two. */
+function answer(client: PoolClient, text: string): Promise<QueryResult> {
+  return new Promise((resolve, reject) => {
+    client.query(text, (error, result) => (error === null ? resolve(result) : reject(error)));
+  });
 }
 
 /** @returns whether the connection is outside any transaction now */
