@@ -167,7 +167,7 @@ async function once<T>(rungs: Rungs, request: TransactionRequest<T>): Promise<T>
     }
     return result;
   } finally {
-    current.end();
+    void current.end();
     client.release(!isOver);
     left(placement);
     if (isReadOnly) need.trace?.ended(identity.server, performance.now());
