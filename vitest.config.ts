@@ -5,6 +5,8 @@ export default defineConfig(({ mode }) => {
   const soak = mode === 'soak' || process.env['SOAK'] === '1';
   // `npm run test:lane-off`: the same promises without shared connections and named statements
   const laneOff = mode === 'lane-off';
+  // `npm run test:compat`: other projects' tools, each with its own packages, through our pool
+  const compat = mode === 'compat';
   // a path to also write a JSON report to (.ci/run counts it)
   const report = process.env['TEST_REPORT'];
 
@@ -14,12 +16,15 @@ export default defineConfig(({ mode }) => {
         ? ['test/{cluster,faults,simulation}/**/*.test.ts']
         : laneOff
           ? ['test/{cluster,faults}/**/!(lane).test.ts']
-          : ['test/**/*.test.ts'],
+          : compat
+            ? ['test/compat/**/*.test.ts']
+            : ['test/**/*.test.ts'],
+      exclude: ['**/node_modules/**', ...(compat ? [] : ['test/compat/**'])],
       env: { ...(soak ? { SOAK: '1' } : {}), ...(laneOff ? { LANE: 'off' } : {}) },
       // each file may start a PostgreSQL cluster of its own: a process per file, and two at a time
       pool: 'forks',
       maxWorkers: soak ? 1 : 2,
-      testTimeout: soak ? 0 : 30_000,
+      testTimeout: soak ? 0 : compat ? 60_000 : 30_000,
       hookTimeout: soak ? 0 : 60_000,
       teardownTimeout: 20_000,
       reporters: report ? ['default', ['json', { outputFile: report }]] : ['default'],

@@ -1,6 +1,6 @@
 /** createCluster and Cluster: the life of a query, from the call to the rung. */
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { PoolClient, QueryResult, QueryResultRow } from 'pg';
+import type { Pool, PoolClient, QueryResult, QueryResultRow } from 'pg';
 import { invalidOptions, LadderError } from './errors.js';
 import { type LadderEvents, Publisher } from './events.js';
 import { deadlineOf, withAbort } from './execute/abort.js';
@@ -30,6 +30,7 @@ import {
   type ClusterOptions,
   type ConnectionOptions,
   checkOptions,
+  type PoolOptions,
   type ReadOptions,
   type SessionOptions,
   type Settings,
@@ -38,6 +39,8 @@ import {
   type TransactionOptions,
   type WriteOptions,
 } from './options.js';
+import type { ClusterAccess } from './pool/access.js';
+import { RoutingPool } from './pool/pool.js';
 import { type Session, type SessionRunner, SessionScope } from './session/session.js';
 import { type Classification, Classifier } from './sql/classifier.js';
 
@@ -75,6 +78,8 @@ export class Cluster implements AsyncDisposable {
   readonly #runner: SessionRunner;
   readonly #noFloor = new Floor();
   readonly #open = new OpenCalls();
+  readonly #access: ClusterAccess;
+  readonly #pools = new Set<Pool>();
   readonly #leave = <T>(result: T): T => {
     this.#open.leave();
     return result;
@@ -113,6 +118,7 @@ export class Cluster implements AsyncDisposable {
     this.#runner = this.#makeRunner();
     const scope = new SessionScope(this.#runner, undefined, {}, this.#settings);
     this.#process = { scope, transaction: undefined };
+    this.#access = this.#makeAccess();
     this.#fleet.monitor.start();
   }
 
@@ -238,6 +244,21 @@ export class Cluster implements AsyncDisposable {
     });
   }
 
+  /**
+   * A `pg.Pool` for whatever takes one: ORMs, query builders, job queues. Reads run on replicas that are fresh enough for the calling code's session, everything
+   * else, transactions and their reads included, on the primary; it never joins a `transaction()`. It opens connections of its own to the primary, with the
+   * primary's options, and ends them with `end()`, or with the cluster.
+   * @throws LadderError `LADDER_INVALID_OPTIONS`, `LADDER_CLOSED`
+   */
+  pool(options: PoolOptions = {}): Pool {
+    checkOptions('pool', options);
+    this.#open.check();
+    for (const pool of this.#pools) if (pool.ended) this.#pools.delete(pool);
+    const pool = new RoutingPool(this.#access, options.intent ?? 'auto');
+    this.#pools.add(pool);
+    return pool;
+  }
+
   /** What is known now: every node's state and position, where statements went and why. A snapshot that never changes. */
   stats(): ClusterStats {
     return statsOf(this.#fleet, this.#rungs.budget);
@@ -258,12 +279,18 @@ export class Cluster implements AsyncDisposable {
    * open. Later calls are refused with `LADDER_CLOSED`; closing again waits for the same end.
    */
   close(): Promise<void> {
-    this.#closing ??= this.#open.close().then(() => this.#fleet.close());
+    this.#closing ??= this.#close();
     return this.#closing;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  async #close(): Promise<void> {
+    const pools = [...this.#pools].filter(({ ending }) => !ending);
+    await Promise.all([this.#open.close(), ...pools.map((pool) => pool.end())]);
+    await this.#fleet.close();
   }
 
   #context(): Context {
@@ -286,6 +313,21 @@ export class Cluster implements AsyncDisposable {
         this.#tokens.encode(await commitPosition(this.#fleet, scope.tokenFloor()), Date.now(), scope.subject),
       claim: (floor, token, subject) => this.#claim(floor, token, subject),
       tracesReads: this.#settings.tracking === 'lsn',
+    };
+  }
+
+  #makeAccess(): ClusterAccess {
+    return {
+      rungs: this.#rungs,
+      classifier: this.#classifier,
+      used: () => this.#fleet.monitor.used(performance.now()),
+      scope: () => this.#context().scope,
+      need: (scope, hint, startedAt) =>
+        hint === undefined ? this.#plainNeed(scope, startedAt) : this.#need(scope, hint, startedAt),
+      statement: (query, values, introduce) =>
+        introduce === undefined
+          ? this.#statement(query, values, undefined)
+          : { query, values, signal: undefined, profile: undefined, introduce },
     };
   }
 

@@ -110,8 +110,11 @@ export interface TokenLostEvent {
 
 /** Something that works and is likely not meant. */
 export interface WarningEvent {
-  /** `session-state`: a statement whose effect belongs to its connection ran on a pool. Told once for all texts that differ in their constants only. */
-  readonly code: 'session-state';
+  /**
+   * `session-state`: a statement whose effect belongs to its connection ran on a pool. Told once for all texts that differ in their constants only.
+   * `released-in-transaction`: a client of `cluster.pool()` was released before COMMIT or ROLLBACK.
+   */
+  readonly code: 'session-state' | 'released-in-transaction';
   /** What was found, and what to use instead; never SQL. */
   readonly message: string;
 }

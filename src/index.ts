@@ -30,6 +30,7 @@ export type {
   NodeLabels,
   NodeOptions,
   OnConnect,
+  PoolOptions,
   Priority,
   ReadOptions,
   SessionOptions,

@@ -175,6 +175,15 @@ export interface StreamOptions extends ReadOptions {
   batchRows?: number | undefined;
 }
 
+/** How {@link Cluster.pool} finds out where statements go. */
+export interface PoolOptions {
+  /**
+   * `auto` (default): by what they are, as `query` does. `read`: the user vouches that they only read, as with `read`; transactions run on a replica, READ ONLY.
+   * `write`: all of them on the primary; their sessions' reads elsewhere see them.
+   */
+  intent?: 'auto' | 'read' | 'write';
+}
+
 /** Options of `cluster.connection`: `target` is `primary` unless it says otherwise. */
 export type ConnectionOptions = ReadOptions;
 
@@ -423,6 +432,8 @@ function nodesOf(
   return [settings(primary, 'primary', 'primary', 'primary'), ...others];
 }
 
+const poolSchema = z.strictObject({ intent: z.enum(['auto', 'read', 'write']).optional() });
+
 const callSchemas = {
   read: readSchema,
   write: writeSchema,
@@ -430,6 +441,7 @@ const callSchemas = {
   stream: streamSchema,
   connection: connectionSchema,
   session: sessionSchema,
+  pool: poolSchema,
 };
 
 /** @throws LadderError `LADDER_INVALID_OPTIONS` */

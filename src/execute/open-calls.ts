@@ -8,9 +8,14 @@ export class OpenCalls {
 
   /** @throws LadderError `LADDER_CLOSED` */
   enter(): void {
+    this.check();
+    this.#count++;
+  }
+
+  /** @throws LadderError `LADDER_CLOSED` */
+  check(): void {
     if (this.#isClosed)
       throw new LadderError('LADDER_CLOSED', 'the cluster was closed; statements must come before close()');
-    this.#count++;
   }
 
   leave(): void {

@@ -60,7 +60,7 @@ export function throwUnlessGone(fleet: Fleet, node: Node, error: unknown, giveUp
 }
 
 /** Resolves when a primary is known, or when only a try can tell what is wrong with it. */
-async function primaryFound(fleet: Fleet, giveUpAt: number, signal: AbortSignal | undefined): Promise<void> {
+export async function primaryFound(fleet: Fleet, giveUpAt: number, signal: AbortSignal | undefined): Promise<void> {
   const isFound = (): boolean => fleet.leadership.canTry;
   if (await fleet.monitor.until(isFound, giveUpAt - performance.now(), 'primary', signal)) return;
   signal?.throwIfAborted();
@@ -69,7 +69,7 @@ async function primaryFound(fleet: Fleet, giveUpAt: number, signal: AbortSignal 
 }
 
 /** Whether the server behind that very connection is the primary, whatever was heard of the node before; not if it does not say. */
-async function isPrimary(fleet: Fleet, node: Node, connection: DataConnection): Promise<boolean> {
+export async function isPrimary(fleet: Fleet, node: Node, connection: DataConnection): Promise<boolean> {
   const own = await node.observeOn(connection).catch(() => undefined);
   if (own === undefined || own.inRecovery) return false;
   const { clusterId, history } = fleet.trail;

@@ -20,29 +20,45 @@ export interface QueryRequest {
   readonly startedAt: number;
 }
 
-export async function query<Row extends QueryResultRow>(
+export interface Reading {
+  readonly text: string;
+  readonly statement: Statement;
+  readonly isSingle: boolean;
+  readonly need: Need;
+  readonly startedAt: number;
+}
+
+export function query<Row extends QueryResultRow>(
   rungs: Rungs,
   classifier: Classifier,
   { text, statement, found, need, floor, startedAt }: QueryRequest,
 ): Promise<QueryResult<Row>> {
   const onPrimary = (reason: Reason): Promise<QueryResult<Row>> =>
     write<Row>(rungs.fleet, statement, floor, startedAt, need.giveUpAt, reason);
-  if (found.class !== 'read') {
-    try {
-      return await onPrimary(found.class === 'session' ? 'session-state' : 'write');
-    } finally {
-      if (found.isDefinition) classifier.changed();
-    }
+  if (found.class === 'read') {
+    const reading = { text, statement, isSingle: found.isSingle, need, startedAt };
+    return readUnlessRefused(rungs, classifier, reading, () => onPrimary('misrouted'));
   }
+  const writing = onPrimary(found.class === 'session' ? 'session-state' : 'write');
+  return found.isDefinition ? writing.finally(() => classifier.changed()) : writing;
+}
+
+/** What was found to be a read; a single one that a replica refuses all the same runs on the primary, whose answer is final. */
+export async function readUnlessRefused<Row extends QueryResultRow>(
+  rungs: Rungs,
+  classifier: Classifier,
+  { text, statement, isSingle, need, startedAt }: Reading,
+  onPrimary: () => Promise<QueryResult<Row>>,
+): Promise<QueryResult<Row>> {
   const trial: Trial = { failedOnReplica: false };
   let isWrite = false;
   try {
     return await read<Row>(rungs, statement, need, startedAt, trial);
   } catch (error) {
     isWrite = isRefusal(error);
-    if (!trial.failedOnReplica || !found.isSingle || !(isWrite || isMissingName(error))) throw error;
+    if (!trial.failedOnReplica || !isSingle || !(isWrite || isMissingName(error))) throw error;
   }
-  const result = await onPrimary('misrouted');
+  const result = await onPrimary();
   if (isWrite) classifier.misrouted(text);
   return result;
 }

@@ -1,5 +1,5 @@
 /** Runs one statement on one connection of its own: named where its text comes again, counted, timed, and the connection given back or thrown away. */
-import type { QueryConfig, QueryResult, QueryResultRow } from 'pg';
+import type { PoolClient, QueryConfig, QueryResult, QueryResultRow } from 'pg';
 import type { Publisher } from '../events.js';
 import type { DataConnection } from '../nodes/data-connections.js';
 import type { Node } from '../nodes/node.js';
@@ -16,6 +16,13 @@ export interface Statement {
   readonly signal: AbortSignal | undefined;
   /** What is known of its text; `undefined` for one that is neither named nor shares a connection. */
   readonly profile: Profile | undefined;
+  /** What the caller does with a connection before it runs there. */
+  readonly introduce?: ((client: PoolClient) => void) | undefined;
+}
+
+/** A copy, since older versions of pg write into what they are given. Its text may be a getter of its class. */
+export function copyOf<Q extends string | QueryConfig>(query: Q): Q {
+  return typeof query === 'string' ? query : (Object.create(query) as Q);
 }
 
 /** The first statements are all timed, and later every eighth: enough for percentiles, and nothing beside the statement itself. */
@@ -79,8 +86,9 @@ export function send<Row extends QueryResultRow>(
     }
     answer(error, result);
   };
-  // A copy, since pg writes the callback into it. Its types know no config with a callback behind its values.
-  const plain = (typeof query === 'string' ? query : { ...query }) as string;
+  // pg's types know no config with a callback behind its values.
+  const plain = copyOf(query) as string;
+  statement.introduce?.(client);
   const prepared = named(connection, statement);
   if (prepared === undefined || profile === undefined) {
     client.query<Row>(plain, values as unknown[], answered);
@@ -113,7 +121,7 @@ function named(
   const name = plain === undefined ? undefined : names.use(profile);
   if (name === undefined) return undefined;
   const own = { name: name.text, values: plain as unknown[] };
-  return { name, config: typeof query === 'string' ? { text: query, ...own } : { ...query, ...own } };
+  return { name, config: typeof query === 'string' ? { text: query, ...own } : Object.assign(copyOf(query), own) };
 }
 
 /** Whether a node's next statement is one of those that are timed. */

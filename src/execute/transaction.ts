@@ -8,10 +8,10 @@ import type { Fleet, Need } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import type { TransactionOptions } from '../options.js';
 import { abortable } from './abort.js';
+import { opened } from './opened.js';
 import { place } from './place.js';
 import { left, type Placement } from './placement.js';
 import { onPrimary } from './primary.js';
-import { lostAgain } from './rerun.js';
 import { codeOf, isServerError } from './retry.js';
 import type { Rungs } from './rungs.js';
 import { run, type Statement } from './statement.js';
@@ -179,19 +179,9 @@ async function once<T>(rungs: Rungs, request: TransactionRequest<T>): Promise<T>
 async function begin<T>(rungs: Rungs, { options, need, signal }: TransactionRequest<T>): Promise<Placement> {
   const { isolation, readOnly } = options;
   const text = `begin${isolation === undefined ? '' : ` isolation level ${isolation}`}${readOnly === true ? ' read only' : ''}`;
-  let lostOn: ReadonlySet<Node> | undefined;
-  for (;;) {
-    const placement = await placeTransaction(rungs, options, need, lostOn, signal);
-    try {
-      await abortable(answer(placement.connection.client, text), signal);
-      return placement;
-    } catch (error) {
-      placement.connection.client.release(true);
-      left(placement);
-      lostOn = await lostAgain(rungs.fleet, placement, error, lostOn, signal);
-      if (lostOn === undefined) throw error;
-    }
-  }
+  const find = (lostOn: ReadonlySet<Node> | undefined): Promise<Placement> =>
+    placeTransaction(rungs, options, need, lostOn, signal);
+  return opened(rungs.fleet, find, ({ connection }) => abortable(answer(connection.client, text), signal), signal);
 }
 
 function placeTransaction(

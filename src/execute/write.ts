@@ -9,6 +9,7 @@ import type { Floor, UncertainWrite } from '../freshness/floor.js';
 import type { DataConnection } from '../nodes/data-connections.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
+import type { Identity } from '../nodes/observation.js';
 import { left, type Placement } from './placement.js';
 import { onPrimary, throwUnlessGone } from './primary.js';
 import { codeOf, isConnectionLoss } from './retry.js';
@@ -119,7 +120,7 @@ function over({ fleet, floor }: Writing, placement: Placement, timeline: number)
 }
 
 /** Something that may have committed has ended: also when it failed, since procedures and DO blocks commit on their way. */
-export function wrote(fleet: Fleet, { node }: Placement, floor: Floor, timeline: number): void {
+export function wrote(fleet: Fleet, { node }: Pick<Placement, 'node'>, floor: Floor, timeline: number): void {
   const now = performance.now();
   floor.wrote(now, timeline);
   fleet.monitor.wrote(node, now);
@@ -148,15 +149,20 @@ export function writeError(
   const wasAborted = signal?.aborted === true;
   if (!wasAborted && !isConnectionLoss(error)) return error;
   if (!wasAborted) node.failed('a connection was lost under a write');
-  const uncertain: UncertainWrite = { settledAt: undefined };
-  floor.hold(uncertain);
-  void settle(fleet, node, connection.identity.server, uncertain, connection.identity.pid);
+  holdUntilSettled(fleet, node, connection.identity, floor);
   return new LadderError(
     'LADDER_WRITE_OUTCOME_UNKNOWN',
     `${wasAborted ? 'it was given up' : 'the connection was lost'} before the primary answered: the write may have committed or not, ` +
       'and was not sent again; find out by reading, or make it safe to repeat',
     { cause: error },
   );
+}
+
+/** What was cut off may still commit: the session stays on the primary until it is known to be over. */
+export function holdUntilSettled(fleet: Fleet, node: Node, { server, pid }: Identity, floor: Floor): void {
+  const uncertain: UncertainWrite = { settledAt: undefined };
+  floor.hold(uncertain);
+  void settle(fleet, node, server, uncertain, pid);
 }
 
 /** Waits until the backend of a write that was cut off is gone, or has no say any more: until then it may still commit. */

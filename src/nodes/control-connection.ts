@@ -97,7 +97,7 @@ export class ControlConnection {
     client.on('end', () => this.#lost(client, 'the connection ended'));
     if (this.#awaited === 0) client.unref?.();
     try {
-      await this.#answered(client, client.connect(), this.#hangMillis * CONNECT_ALLOWANCE);
+      await this.#answered(client, connected(client), this.#hangMillis * CONNECT_ALLOWANCE);
       // Encryption replaces the socket.
       if (this.#awaited === 0) client.unref?.();
       const { rows } = await this.#answered(client, client.query<IdentityRow>(IDENTITY));
@@ -139,6 +139,13 @@ export class ControlConnection {
     this.#open = undefined;
     if (!this.#closed) this.#onLost(cause, isHung);
   }
+}
+
+/** With a callback, since those who patch pg's clients may know of no other form. */
+export function connected(client: Client): Promise<void> {
+  return new Promise((resolve, reject) => {
+    client.connect((error: Error | null | undefined) => (error ? reject(error) : resolve()));
+  });
 }
 
 /** Closes the socket without a goodbye: the other side is gone or hung. */

@@ -2,8 +2,8 @@
  * A node's pool as the library uses it: who answers on each connection, who waits for one, and how both are let go when the server behind
  * it hangs or its pool stands still: the pool itself would let them wait for ever.
  */
-import type { Pool, PoolClient } from 'pg';
-import { dropSocket } from './control-connection.js';
+import type { Client, Pool, PoolClient } from 'pg';
+import { connected, dropSocket } from './control-connection.js';
 import { type Identity, type IdentityRow, identityFrom } from './observation.js';
 import { StatementNames } from './statement-names.js';
 import { IDENTITY } from './statements.js';
@@ -50,6 +50,8 @@ export class DataConnections {
   readonly #pool: Pool;
   readonly #hooks: ConnectionHooks;
   readonly #known = new Map<PoolClient, DataConnection | undefined>();
+  /** Connections opened outside the pool. */
+  readonly #guests = new Set<PoolClient>();
   readonly #waiters: Waiter[] = [];
   #servedCount = 0;
   #servedBefore = 0;
@@ -93,9 +95,31 @@ export class DataConnections {
         return;
       }
       const connection = this.#known.get(client);
-      if (connection === undefined) this.#introduce(client).then(settle, fail);
-      else settle(connection);
+      if (connection !== undefined) {
+        settle(connection);
+        return;
+      }
+      this.#introduce(client).then(settle, (reason: unknown) => {
+        client.release(true);
+        fail(reason);
+      });
     });
+  }
+
+  /** Opens a connection that is not the pool's, and that may write: set up, known, and let go with the server as the pool's own are. */
+  async adopt(client: Client): Promise<DataConnection> {
+    const guest = client as PoolClient;
+    this.#guests.add(guest);
+    client.once('end', () => this.#guests.delete(guest));
+    try {
+      await connected(client);
+      const connection = await this.#introduce(guest);
+      connection.mayWrite = true;
+      return connection;
+    } catch (error) {
+      this.#guests.delete(guest);
+      throw error;
+    }
   }
 
   /** Looks whether the pool stands still; called now and then. */
@@ -122,7 +146,7 @@ export class DataConnections {
   abandon(error: SentAway, sparesWrites: boolean): void {
     // Those that are still being opened are known to the pool alone.
     const { _clients: all = [...this.#known.keys()] } = this.#pool as Pool & { _clients?: readonly PoolClient[] };
-    for (const client of all) {
+    for (const client of [...all, ...this.#guests]) {
       if (!sparesWrites || this.#known.get(client)?.mayWrite !== true) dropSocket(client);
     }
     this.sendAway(error);
@@ -139,18 +163,13 @@ export class DataConnections {
     client.once('end', () => this.#known.delete(client));
     this.#known.set(client, undefined);
     listenForRole(client, this.#hooks.changedRole);
-    try {
-      await this.#hooks.setUp(client);
-      const { rows } = await client.query<IdentityRow>(IDENTITY);
-      const identity = identityFrom(rows[0] as IdentityRow);
-      const names = this.#hooks.mayName(client, identity) ? StatementNames.of(client) : undefined;
-      const connection = { client, identity, mayWrite: false, names };
-      this.#known.set(client, connection);
-      return connection;
-    } catch (error) {
-      client.release(true);
-      throw error;
-    }
+    await this.#hooks.setUp(client);
+    const { rows } = await client.query<IdentityRow>(IDENTITY);
+    const identity = identityFrom(rows[0] as IdentityRow);
+    const names = this.#hooks.mayName(client, identity) ? StatementNames.of(client) : undefined;
+    const connection = { client, identity, mayWrite: false, names };
+    this.#known.set(client, connection);
+    return connection;
   }
 
   #leave(waiter: Waiter): void {

@@ -4,7 +4,7 @@
  */
 import type { Client, Pool, PoolClient } from 'pg';
 import type { LaneSettings } from '../options.js';
-import { dropSocket } from './control-connection.js';
+import { connected, dropSocket } from './control-connection.js';
 import { listenForRole } from './data-connections.js';
 import { LaneConnection } from './lane-connection.js';
 import { type IdentityRow, identityFrom, isDirect } from './observation.js';
@@ -130,7 +130,7 @@ export class Lane {
     this.#opening.add(client);
     try {
       client.unref();
-      await client.connect();
+      await connected(client);
       client.unref();
       await this.#hooks.setUp(client as unknown as PoolClient);
       const { rows } = await client.query<{ is_capped: boolean }>(CAP_STATEMENTS, [STATEMENT_MILLIS]);

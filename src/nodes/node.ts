@@ -2,7 +2,7 @@
  * One server: its pool, its control connection, what it last said of itself, and its health. It knows what it was told and forgets it
  * when that may no longer hold; whether that is fresh enough for a read, and who is the primary, is not its business.
  */
-import type { Pool, PoolClient } from 'pg';
+import type { Client, Pool, PoolClient } from 'pg';
 import { LadderError } from '../errors.js';
 import type { Publisher } from '../events.js';
 import type { Lsn } from '../freshness/lsn.js';
@@ -53,6 +53,8 @@ export class Node implements Candidate {
   readonly name: string;
   readonly weight: number;
   readonly pool: Pool;
+  /** Whether the library made it, and ends it. */
+  readonly ownsPool: boolean;
   /** By what the servers say; a first guess before. */
   role: Role;
   inFlight = 0;
@@ -76,7 +78,6 @@ export class Node implements Candidate {
   readonly #trail: PrimaryTrail;
   readonly #publisher: Publisher;
   readonly #settings: Settings;
-  readonly #ownsPool: boolean;
   readonly #control: ControlConnection;
   readonly #connections: DataConnections;
   readonly #ejection = new Ejection();
@@ -112,7 +113,7 @@ export class Node implements Candidate {
     this.role = role;
     this.weight = weight;
     this.pool = pool;
-    this.#ownsPool = ownsPool;
+    this.ownsPool = ownsPool;
     this.#trail = trail;
     this.#settings = settings;
     this.#publisher = publisher;
@@ -304,6 +305,11 @@ export class Node implements Candidate {
     this.#connections.checkout(mayWrite, done);
   }
 
+  /** Opens a connection of somebody's own, which may write, and knows who answers on it. */
+  adopt(client: Client): Promise<DataConnection> {
+    return this.#connections.adopt(client);
+  }
+
   /** A shared connection to the server that was observed; `undefined` when none takes one more statement now. */
   board(now: number): LaneConnection | undefined {
     const seen = this.#observation;
@@ -363,13 +369,13 @@ export class Node implements Candidate {
   /** Ends what the library opened; a pool that was handed in stays open. A server that hangs answers no goodbye and gets none. */
   async close(): Promise<void> {
     const impatient = setTimeout(
-      () => (this.#ownsPool ? this.abandon(false) : this.lane.abandon()),
+      () => (this.ownsPool ? this.abandon(false) : this.lane.abandon()),
       this.#settings.hangMillis,
     );
     await Promise.all([
       this.#control.close(),
       this.lane.close(),
-      this.#ownsPool && !this.pool.ending ? this.pool.end() : undefined,
+      this.ownsPool && !this.pool.ending ? this.pool.end() : undefined,
     ]);
     clearTimeout(impatient);
     this.#connections.close();

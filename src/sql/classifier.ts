@@ -4,7 +4,7 @@
  */
 
 import { Catalog, type CatalogRows, type Judgement } from './catalog.js';
-import { type Facts, factsOf } from './facts.js';
+import { type Beginning, type Facts, factsOf } from './facts.js';
 import { Grammar } from './grammar.js';
 import { type Hint, hintOf } from './hint.js';
 import { StatementCache } from './statement-cache.js';
@@ -18,6 +18,11 @@ export interface Classification extends Judgement {
   readonly isDefinition: boolean;
   /** Whether its connection is the same afterwards, and does not matter to it. */
   readonly isDetached: boolean;
+  /** See {@link Facts.isAttached}; so are the next three. */
+  readonly isAttached: boolean;
+  readonly leavesState: boolean;
+  readonly isTransactionControl: boolean;
+  readonly begins: Beginning | undefined;
 }
 
 export interface ClassifierOptions {
@@ -70,12 +75,15 @@ export class Classifier {
     const now = performance.now();
     if (this.#catalog === undefined) this.#reload(now);
     const { facts, judgement } = this.judge(text, this.#grammar, this.#catalog);
-    const { statementCount = 0, isDefinition = false } = facts ?? {};
     // Only what is needed again: the facts may be far larger than the text.
+    const { statementCount = 0, isDefinition = false, isAttached = true, leavesState = true } = facts ?? {};
+    const { isTransactionControl = false, begins } = facts ?? {};
     const { class: is, because } = judgement;
     const isDetached =
       is === 'read' && judgement.isDeclared !== true && facts?.isDetached === true && !text.includes('\0');
-    const found = { class: is, because, hint, isSingle: statementCount === 1, isDefinition, isDetached };
+    const isSingle = statementCount === 1;
+    const kind = { isSingle, isDefinition, isDetached, isAttached, leavesState, isTransactionControl, begins };
+    const found = { class: is, because, hint, ...kind };
     if (judgement.unknown !== undefined) this.#reload(now);
     // What is only not known yet, or no more, is asked for again.
     if (judgement !== NOT_LOADED && judgement.unknown === undefined) this.#cache.set(text, found);

@@ -7,6 +7,9 @@ import type { Tree } from './grammar.js';
 /** `session`: meaningless on a pool, whose connections belong to nobody; kept on the primary. */
 export type StatementClass = 'read' | 'write' | 'session';
 
+/** A transaction that says READ ONLY, one that says neither, or one that a standby would refuse. */
+export type Beginning = 'read-only' | 'plain' | 'primary-only';
+
 export interface Name {
   /** `undefined` where the search path decides. */
   readonly schema: string | undefined;
@@ -27,6 +30,14 @@ export interface Facts {
   readonly isDefinition: boolean;
   /** Whether its connection does not matter to it: one query that asks for nothing that belongs to a session. */
   readonly isDetached: boolean;
+  /** Whether it reads something of the connection that it runs on. */
+  readonly isAttached: boolean;
+  /** Whether it leaves something on its connection that later reads may go by. */
+  readonly leavesState: boolean;
+  /** Whether it is one statement that begins, ends or marks a transaction, and does nothing by itself. */
+  readonly isTransactionControl: boolean;
+  /** What kind of transaction it begins; `undefined` for any other statement. */
+  readonly begins: Beginning | undefined;
   readonly calls: readonly Call[];
   /** What is taken out of something by name: a column, or a function of the row. */
   readonly fields: readonly string[];
@@ -69,6 +80,11 @@ const ATTACHED = new Set(
     ' ',
   ),
 );
+/** Statements that change what their connection goes by from then on. */
+const SETTING = new Set(['VariableSetStmt', 'LoadStmt', 'DiscardStmt']);
+const CONTROL = new Set(
+  'BEGIN START COMMIT ROLLBACK SAVEPOINT RELEASE ROLLBACK_TO'.split(' ').map((kind) => `TRANS_STMT_${kind}`),
+);
 const SAMPLING = new Set(['bernoulli', 'system']);
 
 export function factsOf(statements: readonly Tree[]): Facts {
@@ -86,7 +102,11 @@ class Walk implements Facts {
   readonly calls: Call[] = [];
   readonly fields: string[] = [];
   readonly columns = new Set<string>();
+  leavesState = false;
+  begins: Beginning | undefined;
   #isQuery = false;
+  #isShow = false;
+  #isControl = false;
   #hasStar = false;
   #comparesRows = false;
   readonly relations: Name[] = [];
@@ -98,7 +118,15 @@ class Walk implements Facts {
   }
 
   get isDetached(): boolean {
-    return this.#isQuery && this.statementCount === 1 && !this.calls.some(({ name }) => ATTACHED.has(name));
+    return this.#isQuery && this.statementCount === 1 && !this.isAttached;
+  }
+
+  get isAttached(): boolean {
+    return this.#isShow || this.calls.some(({ name }) => ATTACHED.has(name));
+  }
+
+  get isTransactionControl(): boolean {
+    return this.#isControl && this.statementCount === 1;
   }
 
   get comparesUnnamed(): boolean {
@@ -117,13 +145,27 @@ class Walk implements Facts {
     if (type === 'SelectStmt') this.#visit(tree, NO_NAMES);
     else if (type === 'ExplainStmt') this.#explain(node);
     else if (type === 'CopyStmt') this.#copy(node);
-    else if (type === 'VariableShowStmt') return;
-    else if (SESSION.has(type)) this.decide('session', type);
-    else {
+    else if (type === 'VariableShowStmt') this.#isShow = true;
+    else if (SESSION.has(type)) {
+      this.leavesState ||=
+        SETTING.has(type) && node['is_local'] !== true && !String(node['name']).startsWith('TRANSACTION');
+      if (type === 'TransactionStmt') this.#control(node);
+      this.decide('session', type);
+    } else {
       const isOwn = isTemporary(node);
+      this.leavesState ||= isOwn;
       this.isDefinition ||= !isOwn && !PLAIN_WRITES.has(type);
       this.decide(isOwn ? 'session' : 'write', isOwn ? `temporary ${type}` : type);
     }
+  }
+
+  #control({ kind, options = [] }: Fields): void {
+    this.#isControl = CONTROL.has(String(kind));
+    if (this.statementCount > 1 || (kind !== 'TRANS_STMT_BEGIN' && kind !== 'TRANS_STMT_START')) return;
+    const modes = new Map((options as Fields[]).map(({ DefElem }) => modeOf(DefElem as Fields)));
+    const isReadWrite = modes.get('transaction_read_only') === '0';
+    if (isReadWrite || modes.get('transaction_isolation') === 'serializable') this.begins = 'primary-only';
+    else this.begins = modes.has('transaction_read_only') ? 'read-only' : 'plain';
   }
 
   /** Without ANALYZE nothing runs; of options given twice the last one counts. */
@@ -197,6 +239,7 @@ class Walk implements Facts {
   #call({ funcname, args, agg_star, func_variadic, agg_within_group }: Fields): void {
     const name = nameOf(funcname);
     const isCounted = func_variadic !== true && agg_within_group !== true && agg_star !== true;
+    this.leavesState ||= name?.name === 'set_config';
     if (name !== undefined)
       this.calls.push({ ...name, argCount: isCounted ? ((args as unknown[] | undefined)?.length ?? 0) : undefined });
   }
@@ -223,6 +266,7 @@ class Walk implements Facts {
   #into({ rel }: Fields): void {
     const isTemporary = (rel as Fields | undefined)?.['relpersistence'] === 't';
     this.isDefinition ||= !isTemporary;
+    this.leavesState ||= isTemporary;
     this.decide(isTemporary ? 'session' : 'write', isTemporary ? 'SELECT INTO a temporary table' : 'SELECT INTO');
   }
 
@@ -254,6 +298,12 @@ function nameOf(parts: unknown): Name | undefined {
 function isTemporary({ relation, into, view, sequence }: Fields): boolean {
   const made = (relation ?? (into as Fields | undefined)?.['rel'] ?? view ?? sequence) as Fields | undefined;
   return made?.['relpersistence'] === 't' || made?.['schemaname'] === 'pg_temp';
+}
+
+/** A transaction's mode and its value; of numbers 0 is not written down. */
+function modeOf({ defname, arg }: Fields): [string, string] {
+  const { sval, ival } = ((arg as Fields)['A_Const'] ?? {}) as { sval?: { sval?: string }; ival?: { ival?: number } };
+  return [String(defname), String(sval?.sval ?? ival?.ival ?? 0)];
 }
 
 /** An option's value as DefElem carries it: nothing at all means on. `undefined` for one that PostgreSQL would not take. */

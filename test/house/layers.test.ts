@@ -14,8 +14,9 @@ const layers = [
   ['nodes', 'session'],
   ['cache', 'isolation'],
   ['execute', 'observe/stats', 'observe/explain'],
+  ['pool'],
   ['cluster'],
-  ['pool', 'upkeep', 'observe', 'session/carrier', 'session/http', 'session/express', 'session/fastify'],
+  ['upkeep', 'observe', 'session/carrier', 'session/http', 'session/express', 'session/fastify'],
   ['index', 'cli', 'testing'],
 ];
 
@@ -112,7 +113,9 @@ describe('the layers of src/', () => {
     ['routing/route.ts', 'sql/classify.ts', false],
     ['session/session.ts', 'session/http.ts', false],
     ['session/express.ts', 'session/http.ts', true],
-    ['session/express.ts', 'pool/pool.ts', false],
+    ['session/express.ts', 'upkeep/jobs.ts', false],
+    ['session/express.ts', 'pool/pool.ts', true],
+    ['pool/pool.ts', 'cluster.ts', false],
     ['session/http.ts', 'cluster.ts', true],
     ['execute/read.ts', 'cluster.ts', false],
     ['cli/main.ts', 'testing/index.ts', true],

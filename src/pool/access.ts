@@ -1,0 +1,41 @@
+/** What a pool asks of the cluster that it belongs to, and what its clients ask of the pool. */
+import type { Client, PoolClient, QueryConfig } from 'pg';
+import type { Rungs } from '../execute/rungs.js';
+import type { Statement } from '../execute/statement.js';
+import type { Need } from '../nodes/fleet.js';
+import type { Node } from '../nodes/node.js';
+import type { SessionScope } from '../session/session.js';
+import type { Classifier } from '../sql/classifier.js';
+import type { Hint } from '../sql/hint.js';
+
+/** How a pool finds out where a statement goes: by what it is, as a read that its user vouches for, or always to the primary. */
+export type Intent = 'auto' | 'read' | 'write';
+
+export interface ClusterAccess {
+  readonly rungs: Rungs;
+  readonly classifier: Classifier;
+  /** Something is asked of it: idle clusters are looked at less often. */
+  used(): void;
+  /** The calling code's session; a pool never joins its transaction. */
+  scope(): SessionScope;
+  need(scope: SessionScope, hint: Hint | undefined, startedAt: number): Need;
+  statement(query: string | QueryConfig, values: unknown[] | undefined, introduce: Introduce | undefined): Statement;
+}
+
+/** What is done with a replica's connection before a pool's statement runs there. */
+export type Introduce = (client: PoolClient) => void;
+
+export interface ClientHost {
+  readonly cluster: ClusterAccess;
+  readonly intent: Intent;
+  /** Whether a client takes a server when its first statement shows which, and not when it is handed out. */
+  readonly isLate: boolean;
+  /** pg's Promise, or the one that the user brought. */
+  readonly Promise: typeof Promise;
+  /** pg's client for that server, not connected yet. */
+  newClient(node: Node): Client;
+  /** A client has got a connection to the primary long after it was made: sets that up as pg-pool would. */
+  opened(client: object): Promise<void>;
+  /** `undefined` while nobody wants to know of new connections. */
+  readonly introduce: Introduce | undefined;
+}

@@ -1,0 +1,385 @@
+/**
+ * What `connect()` hands out: pg's client to its user, and a router behind it. Reads run wherever they are fresh, each by itself, until the first statement that
+ * belongs to one connection: from then on all of them run on the client's own connection to the primary, until it is released.
+ */
+import { EventEmitter } from 'node:events';
+import type { Client, PoolClient, QueryConfig, QueryResult } from 'pg';
+import { LadderError } from '../errors.js';
+import { copyOf } from '../execute/statement.js';
+import type { Node } from '../nodes/node.js';
+import type { SessionScope } from '../session/session.js';
+import type { Classification } from '../sql/classifier.js';
+import type { ClientHost } from './access.js';
+import {
+  type Answer,
+  callbackOf,
+  isSubmittable,
+  type Job,
+  promised,
+  type Submittable,
+  textOf,
+  untyped,
+  valuesOf,
+} from './job.js';
+import { type Finding, OwnConnection } from './own-connection.js';
+import { ReplicaHold } from './replica-hold.js';
+import { routedRead } from './routed-read.js';
+import { Turns } from './turns.js';
+
+/** What pg's client emits, and its users listen for. */
+const EVENTS = ['error', 'end', 'notice', 'notification', 'drain'] as const;
+/** A replica would take them, and lock nobody else out. */
+const ADVISORY = /\bpg_(?:try_)?advisory_/i;
+
+type TypeParser = Parameters<Client['setTypeParser']>;
+
+/** A submittable's whole way, as a job without an answer. */
+interface Submission {
+  readonly submittable: Submittable;
+  readonly values: unknown;
+  readonly callback: Answer | undefined;
+  readonly scope: SessionScope;
+}
+
+export class RoutedClient extends EventEmitter {
+  readonly #host: ClientHost;
+  readonly #turns = new Turns();
+  #client: Client;
+  #clientNode: Node;
+  #isUsed = false;
+  #own: OwnConnection | undefined;
+  #hold: ReplicaHold | undefined;
+  #holder: SessionScope | undefined;
+  /** All that comes goes to the own connection. */
+  #isBound = false;
+  /** Its connection is being set up: what comes now comes first. */
+  #isSettingUp = false;
+  #isCheckedOut = false;
+  #isDiscarded = false;
+  readonly #typeParsers: TypeParser[] = [];
+
+  constructor(host: ClientHost) {
+    super();
+    this.#host = host;
+    this.#clientNode = host.cluster.rungs.fleet.primary;
+    this.#client = this.#watched(host.newClient(this.#clientNode));
+  }
+
+  /** pg's client behind it, to the primary. */
+  get primaryClient(): Client {
+    return this.#client;
+  }
+
+  /** Whether its connection to the primary is open. */
+  get isOpen(): boolean {
+    return this.#own !== undefined;
+  }
+
+  /** pg-pool gives up a client that says no. */
+  get _queryable(): boolean {
+    const { _queryable = true } = this.#client as { _queryable?: boolean };
+    return _queryable && !this.#isDiscarded;
+  }
+
+  connect(): Promise<this>;
+  connect(callback: (error: Error | null, client?: this) => void): void;
+  connect(callback?: (error: Error | null, client?: this) => void): Promise<this> | undefined {
+    if (callback === undefined) {
+      return promised<this>(this.#host.Promise, (answer) => this.connect(answer));
+    }
+    if (this.#host.isLate) {
+      process.nextTick(callback, null, this);
+      return undefined;
+    }
+    this.#open(true).then(
+      () => process.nextTick(callback, null, this),
+      (error: unknown) => process.nextTick(callback, error),
+    );
+    return undefined;
+  }
+
+  query(query: unknown, values?: unknown, callback?: unknown): unknown {
+    if (query === null || query === undefined) throw new TypeError('Client was passed a null or undefined query');
+    const scope = this.#host.cluster.scope();
+    if (isSubmittable(query)) {
+      const answer = typeof values === 'function' ? undefined : (callback as Answer | undefined);
+      this.#submit({ submittable: query, values, callback: answer, scope });
+      return query;
+    }
+    const given = { query: query as string | QueryConfig, values: valuesOf(values), scope };
+    const own = callbackOf(query, values, callback);
+    if (own === undefined) {
+      return promised<QueryResult>(this.#host.Promise, (answer) => this.#take({ ...given, answer }));
+    }
+    this.#take({ ...given, answer: own });
+    return undefined;
+  }
+
+  setTypeParser(...parser: TypeParser): void {
+    this.#typeParsers.push(parser);
+    this.#client.setTypeParser(...parser);
+  }
+
+  end(callback?: () => void): unknown {
+    this.#leaveHold(true);
+    return callback === undefined ? this.#client.end() : this.#client.end(callback);
+  }
+
+  /** It has been taken out of the pool. */
+  acquired(): void {
+    this.#isCheckedOut = true;
+    // Another server is the primary by now.
+    if (this.#own?.isUsable === false && this.#turns.isIdle) this.#isBound = false;
+  }
+
+  /** It goes back to the pool. @returns whether it was left in a transaction, and so must not come back */
+  released(): boolean {
+    this.#isCheckedOut = false;
+    const isIdle = this.#turns.isIdle && (this.#own?.pending ?? 0) === 0;
+    if (isIdle) return this.#unbind();
+    // A cursor that nobody will read any more would keep it for ever; what is merely on its way is over by then.
+    setImmediate(() => {
+      if (!this.#isCheckedOut && !this.#turns.isIdle && this.#hold?.isStreaming === true) this.#leaveHold(true);
+    });
+    this.#turns.whenIdle(() => {
+      if (!this.#isCheckedOut && this.#own?.isInTransaction !== true) this.#unbind();
+    });
+    return false;
+  }
+
+  #unbind(): boolean {
+    const status = this.#hold?.status;
+    const wasLeftOpen = status === 'T' || status === 'E' || this.#own?.isInTransaction === true;
+    this.#leaveHold(this.#hold !== undefined && status !== 'I');
+    this.#isDiscarded ||= wasLeftOpen;
+    if (this.#host.isLate) this.#isBound = this.#own?.holdsState === true;
+    return wasLeftOpen;
+  }
+
+  #take(job: Job): void {
+    const { cluster, isLate } = this.#host;
+    cluster.used();
+    const own = this.#own;
+    if (this.#isSettingUp) {
+      untyped(this.#client).query(copyOf(job.query), job.values, job.answer);
+    } else if (own !== undefined && this.#isBound && this.#turns.isIdle) {
+      this.#sendOwn(own, job, isLate);
+    } else this.#turns.take(() => this.#guarded(job, () => this.#route(job)));
+  }
+
+  /** @param learns whether later statements depend on what this one does */
+  #sendOwn(own: OwnConnection, job: Job, learns: boolean, found?: Classification): void {
+    const finding: Finding = { found };
+    const text = textOf(job.query);
+    if (finding.found === undefined && learns && text !== undefined) {
+      const { classifier } = this.#host.cluster;
+      finding.found = classifier.known(text, performance.now());
+      // Known long before the server has answered; a hint that makes no sense is no matter here.
+      if (finding.found === undefined) {
+        classifier.classify(text).then(
+          (known) => {
+            finding.found = known;
+          },
+          () => undefined,
+        );
+      }
+    }
+    own.send(job, finding);
+  }
+
+  #guarded(job: Job, run: () => Promise<void> | undefined): Promise<void> | undefined {
+    const fail = (error: unknown): void => answerLater(job, error as Error);
+    try {
+      return run()?.catch(fail);
+    } catch (error) {
+      fail(error);
+      return undefined;
+    }
+  }
+
+  #route(job: Job): Promise<void> | undefined {
+    const own = this.#own;
+    if (this.#isBound && own !== undefined) {
+      this.#sendOwn(own, job, this.#host.isLate);
+      return undefined;
+    }
+    const text = textOf(job.query);
+    if (text === undefined) return this.#runOnOwn(job, undefined);
+    const { classifier } = this.#host.cluster;
+    const found = classifier.known(text, performance.now());
+    if (found !== undefined) return this.#routeFound(job, text, found);
+    return classifier.classify(text).then((known) => this.#routeFound(job, text, known));
+  }
+
+  #routeFound(job: Job, text: string, found: Classification): Promise<void> | undefined {
+    const { intent } = this.#host;
+    if (intent === 'write') return this.#runOnOwn(job, found);
+    if (this.#hold !== undefined) return this.#runOnHold(this.#hold, job, text, found);
+    const isVouched = intent === 'read' && found.class !== 'session';
+    if (isVouched || (found.class === 'read' && !found.isAttached)) return this.#read(job, text, found);
+    const beginsHere = found.begins === 'read-only' || (intent === 'read' && found.begins === 'plain');
+    if (beginsHere || (intent === 'read' && found.begins === undefined)) return this.#begin(job, found);
+    return this.#runOnOwn(job, found);
+  }
+
+  /** On whichever server is fresh. */
+  async #read(job: Job, text: string, found: Classification): Promise<void> {
+    const { scope, values } = job;
+    const reading = { text, query: this.#typed(job.query), values, scope, found };
+    const onPrimary = (): Promise<QueryResult> =>
+      promised(Promise, (answer) => void this.#runOnOwn({ ...job, answer }, undefined)?.catch(answer));
+    const result = await routedRead(this.#host, reading, onPrimary);
+    answerLater(job, null, result);
+  }
+
+  /** A transaction, or whatever else keeps to one connection, on a replica that is fresh enough before it begins. */
+  async #begin(job: Job, found: Classification): Promise<void> {
+    const { cluster, introduce } = this.#host;
+    const need = cluster.need(job.scope, found.hint, performance.now());
+    let result: QueryResult | undefined;
+    this.#hold = await ReplicaHold.begin(cluster.rungs, need, introduce, async (hold) => {
+      result = await promised<QueryResult>(Promise, (answer) => void hold.run({ ...job, answer }, found.leavesState));
+      // On a replica it is read-only whatever it says.
+      if (found.begins === 'plain' && hold.isOnPrimary) {
+        const query = 'set transaction read only';
+        await promised(Promise, (answer) => void hold.run({ ...job, query, values: undefined, answer }, false));
+      }
+    });
+    this.#holder = job.scope;
+    this.#hold.keeps = found.begins === undefined;
+    answerLater(job, null, result);
+  }
+
+  async #runOnHold(hold: ReplicaHold, job: Job, text: string, found: Classification): Promise<void> {
+    if (ADVISORY.test(text)) {
+      throw new LadderError(
+        'LADDER_READ_ONLY_TRANSACTION',
+        'an advisory lock was asked for in a read-only transaction on a replica, where it would lock nobody out; begin without READ ONLY',
+      );
+    }
+    await hold.run(job, found.leavesState);
+    if (!hold.keeps && hold.status === 'I') this.#leaveHold();
+  }
+
+  #runOnOwn(job: Job, found: Classification | undefined): Promise<void> | undefined {
+    const own = this.#own;
+    if (own?.isUsable === true) {
+      this.#isBound = true;
+      this.#sendOwn(own, job, this.#host.isLate, found);
+      return undefined;
+    }
+    return this.#open().then((opened) => this.#sendOwn(opened, job, this.#host.isLate, found));
+  }
+
+  #submit(submission: Submission): void {
+    const { cluster, isLate } = this.#host;
+    cluster.used();
+    this.#turns.take(() => {
+      const fail = (error: unknown): void => {
+        process.nextTick(() => submission.submittable.handleError(error as Error, this.#client));
+      };
+      const text = isLate && !this.#isBound ? textOf(submission.submittable) : undefined;
+      if (text === undefined) return this.#submitOnOwn(submission, undefined)?.catch(fail);
+      return cluster.classifier
+        .classify(text)
+        .then((found) => this.#submitFound(submission, found))
+        .catch(fail);
+    });
+  }
+
+  async #submitFound(submission: Submission, found: Classification): Promise<void> {
+    const { cluster, introduce, intent } = this.#host;
+    const { submittable, values, callback, scope } = submission;
+    if (this.#hold !== undefined) {
+      await this.#hold.submit(submittable, values, callback);
+      if (!this.#hold.keeps && this.#hold.status === 'I') this.#leaveHold();
+      return;
+    }
+    const isRead = found.class === 'read' && !found.isAttached;
+    if (!isRead && intent !== 'read') {
+      await this.#submitOnOwn(submission, found);
+      return;
+    }
+    const need = cluster.need(scope, found.hint, performance.now());
+    const hold = await ReplicaHold.begin(cluster.rungs, need, introduce, async () => undefined);
+    this.#hold = hold;
+    this.#holder = scope;
+    await hold.submit(submittable, values, callback);
+    if (this.#hold === hold) this.#leaveHold();
+  }
+
+  #submitOnOwn({ submittable, values, callback, scope }: Submission, found: Classification | undefined) {
+    const run = (own: OwnConnection): void => {
+      this.#isBound = true;
+      own.submit(submittable, values, callback, scope, { found });
+    };
+    const own = this.#own;
+    if (own !== undefined && (this.#isBound || own.isUsable)) {
+      run(own);
+      return undefined;
+    }
+    return this.#open().then(run);
+  }
+
+  #leaveHold(isBroken = false): void {
+    this.#hold?.leave(this.#holder as SessionScope, isBroken);
+    this.#hold = undefined;
+    this.#holder = undefined;
+  }
+
+  /** @param isSetUpByPool as pg-pool does with what it connects itself */
+  async #open(isSetUpByPool = false): Promise<OwnConnection> {
+    const { cluster } = this.#host;
+    if (this.#own !== undefined) void this.#own.client.end().catch(() => undefined);
+    this.#own = undefined;
+    const own = await OwnConnection.open(cluster.rungs.fleet, cluster.classifier, (node) => this.#clientFor(node));
+    this.#own = own;
+    this.#isBound = true;
+    if (isSetUpByPool) return own;
+    this.#isSettingUp = true;
+    try {
+      await this.#host.opened(this);
+    } finally {
+      this.#isSettingUp = false;
+    }
+    return own;
+  }
+
+  #clientFor(node: Node): Client {
+    if (this.#isUsed || this.#clientNode !== node) {
+      this.#clientNode = node;
+      this.#client = this.#watched(this.#host.newClient(node));
+      for (const parser of this.#typeParsers) this.#client.setTypeParser(...parser);
+    }
+    this.#isUsed = true;
+    return this.#client;
+  }
+
+  #watched(client: Client): Client {
+    for (const event of EVENTS) {
+      client.on(event as 'end', (...args: unknown[]) => {
+        // Whoever does not listen for errors learns of them by his next statement, and not by the end of his process.
+        if (client === this.#client && (event !== 'error' || this.listenerCount('error') > 0))
+          this.emit(event, ...args);
+      });
+    }
+    return client;
+  }
+
+  /** Its own type parsers hold wherever its statements run. */
+  #typed(query: string | QueryConfig): string | QueryConfig {
+    if (this.#typeParsers.length === 0 || (typeof query === 'object' && query.types !== undefined)) return query;
+    const types = this.#client as unknown as NonNullable<QueryConfig['types']>;
+    return typeof query === 'string' ? { text: query, types } : Object.assign(copyOf(query), { types });
+  }
+}
+
+/** Not within a promise, which would swallow what a callback throws. */
+function answerLater({ answer }: Job, error: Error | null, result?: QueryResult): void {
+  process.nextTick(answer, error, result);
+}
+
+/** pg's type of it. */
+export function asPoolClient(client: RoutedClient): PoolClient {
+  return client as unknown as PoolClient;
+}

@@ -1,0 +1,71 @@
+/** A statement on its way through a client, in whatever form it was given: as pg reads the arguments of `query`. */
+import type { QueryConfig, QueryResult } from 'pg';
+import type { SessionScope } from '../session/session.js';
+
+export type Answer = (error: Error | null | undefined, result?: QueryResult) => void;
+
+/** What pg takes in place of a text or a config: a cursor, a stream, a query with events. */
+export interface Submittable {
+  submit(connection: unknown): unknown;
+  handleError(error: Error, connection: unknown): void;
+  readonly text?: unknown;
+  readonly cursor?: { readonly text?: unknown };
+}
+
+export interface Job {
+  readonly query: string | QueryConfig;
+  readonly values: unknown[] | undefined;
+  /** The session of the code that asked. */
+  readonly scope: SessionScope;
+  readonly answer: Answer;
+}
+
+export function isSubmittable(query: unknown): query is Submittable {
+  return typeof (query as { submit?: unknown } | null | undefined)?.submit === 'function';
+}
+
+/** `undefined` where it has none, as when a prepared statement is run by its name alone. */
+export function textOf(query: unknown): string | undefined {
+  if (typeof query === 'string') return query;
+  const { text, cursor } = query as Submittable;
+  const found = text ?? cursor?.text;
+  return typeof found === 'string' ? found : undefined;
+}
+
+/** The callback among the arguments. @throws TypeError as pg does */
+export function callbackOf(query: unknown, values: unknown, callback: unknown): Answer | undefined {
+  const own = typeof query === 'object' ? (query as { callback?: unknown }).callback : undefined;
+  const found = typeof values === 'function' ? values : (callback ?? own);
+  if (found === undefined || found === null) return undefined;
+  if (typeof found !== 'function') throw new TypeError('callback is not a function');
+  return found as Answer;
+}
+
+export function valuesOf(values: unknown): unknown[] | undefined {
+  return typeof values === 'function' ? undefined : (values as unknown[] | undefined);
+}
+
+/** A promise with an error whose stack leads to whoever awaits it, as pg's own. */
+export function promised<T>(
+  PromiseClass: typeof Promise,
+  run: (answer: (error: Error | null | undefined, result?: T) => void) => void,
+): Promise<T> {
+  return new PromiseClass<T>((resolve, reject) => {
+    run((error, result) => (error ? reject(error) : resolve(result as T)));
+  }).catch((error: unknown) => {
+    if (error instanceof Error) Error.captureStackTrace(error);
+    throw error;
+  });
+}
+
+/** pg's own word for it; `undefined` before 8.23 and for the native client. */
+export type TransactionStatus = 'I' | 'T' | 'E' | undefined;
+
+export function statusOf(client: object): TransactionStatus {
+  return (client as { getTransactionStatus?(): TransactionStatus | null }).getTransactionStatus?.() ?? undefined;
+}
+
+/** pg's types know neither all that `query` takes, nor what a callback is given. */
+export function untyped(client: object): { query(query: unknown, values: unknown, answer: unknown): unknown } {
+  return client as { query(query: unknown, values: unknown, answer: unknown): unknown };
+}

@@ -1,0 +1,204 @@
+/**
+ * A client's connection to the primary: opened to whichever server that is, and watched for what may have been committed on it, so that the sessions of those
+ * who used it find their writes. It runs what it is given as pg does, in its order.
+ */
+import type { Client } from 'pg';
+import { isDefinition } from '../execute/call.js';
+import { isPrimary, primaryFound, throwUnlessGone } from '../execute/primary.js';
+import { isConnectionLoss, isServerError } from '../execute/retry.js';
+import { copyOf, isTimed, tell } from '../execute/statement.js';
+import { holdUntilSettled, wrote } from '../execute/write.js';
+import type { UncertainWrite } from '../freshness/floor.js';
+import type { DataConnection } from '../nodes/data-connections.js';
+import type { Fleet } from '../nodes/fleet.js';
+import type { Node } from '../nodes/node.js';
+import type { Identity } from '../nodes/observation.js';
+import type { SessionScope } from '../session/session.js';
+import type { Classification, Classifier } from '../sql/classifier.js';
+import { type Answer, type Job, type Submittable, statusOf, untyped } from './job.js';
+
+/** What is found out about a statement while it runs. */
+export interface Finding {
+  found: Classification | undefined;
+}
+
+/** A timer may be early by as much. */
+const TIMER_MILLIS = 5;
+
+export class OwnConnection {
+  readonly client: Client;
+  readonly node: Node;
+  /** Statements that have not been answered. */
+  pending = 0;
+  /** Whether something was left on it that later reads go by. */
+  holdsState = false;
+  readonly #fleet: Fleet;
+  readonly #identity: Identity;
+  /** Whether the open transaction may have written. */
+  #hasWritten = false;
+  /** Whether it may have changed the catalogue. */
+  #hasDefined = false;
+  readonly #classifier: Classifier;
+
+  private constructor(fleet: Fleet, classifier: Classifier, node: Node, { client, identity }: DataConnection) {
+    this.#fleet = fleet;
+    this.#classifier = classifier;
+    this.node = node;
+    this.client = client;
+    this.#identity = identity;
+  }
+
+  /**
+   * Waits for a new primary where others could take the place of one that is gone, as a write does.
+   * @param clientFor pg's client for that server, not connected yet
+   * @throws pg's error, and LadderError `LADDER_NO_PRIMARY`, `LADDER_TWO_PRIMARIES`
+   */
+  static async open(fleet: Fleet, classifier: Classifier, clientFor: (node: Node) => Client): Promise<OwnConnection> {
+    const { connectionTimeoutMillis = 0 } = fleet.primary.pool.options;
+    const isAlone = fleet.nodes.length === 1;
+    const patience = isAlone ? 0 : connectionTimeoutMillis || fleet.settings.primaryWaitMillis;
+    const giveUpAt = performance.now() + patience - TIMER_MILLIS;
+    for (;;) {
+      if (!isAlone && !fleet.leadership.isSettled) await primaryFound(fleet, giveUpAt, undefined);
+      const node = fleet.primary;
+      const client = clientFor(node);
+      let connection: DataConnection;
+      try {
+        connection = await node.adopt(client);
+      } catch (error) {
+        endQuietly(client);
+        throwUnlessGone(fleet, node, error, giveUpAt);
+        continue;
+      }
+      const isKnown = isAlone || connection.identity.server === node.observation?.identity.server;
+      if (fleet.primary === node && (isKnown || (await isPrimary(fleet, node, connection)))) {
+        return new OwnConnection(fleet, classifier, node, connection);
+      }
+      endQuietly(client);
+      node.void('its connections reach different servers, or it was restarted');
+      const { vacancy } = fleet.leadership;
+      if (vacancy !== undefined && performance.now() >= giveUpAt) throw vacancy;
+    }
+  }
+
+  get isInTransaction(): boolean {
+    const status = statusOf(this.client);
+    return status === 'T' || status === 'E';
+  }
+
+  /** Whether statements may still be sent to the primary on it. */
+  get isUsable(): boolean {
+    const { _queryable = true, _ending = false } = this.client as { _queryable?: boolean; _ending?: boolean };
+    return _queryable && !_ending && this.#fleet.primary === this.node;
+  }
+
+  send({ query, values, scope, answer }: Job, finding: Finding): void {
+    const { node } = this;
+    const { publisher, trail } = this.#fleet;
+    const { timeline } = trail.history;
+    const isHeard = publisher.wants('query');
+    const timesIt = isHeard || isTimed(node);
+    const startedAt = timesIt ? performance.now() : 0;
+    this.#sent(finding);
+    let isOver = false;
+    const answered: Answer = (error, result) => {
+      // pg calls back twice when it could not write a value.
+      if (isOver) return;
+      isOver = true;
+      if (timesIt) {
+        const durationMillis = performance.now() - startedAt;
+        node.statementLatency.add(durationMillis);
+        if (isHeard) tell(publisher, node, durationMillis, result?.rowCount ?? null, error ?? null);
+      }
+      this.#answered(error, query, finding.found, scope, timeline);
+      answer(error, result);
+    };
+    untyped(this.client).query(copyOf(query), values, answered);
+  }
+
+  /** When it ends is told by pg alone, and after its user: until then the session reads on the primary, unless it is known to only read. */
+  submit(
+    submittable: Submittable,
+    values: unknown,
+    callback: Answer | undefined,
+    scope: SessionScope,
+    finding: Finding,
+  ) {
+    this.#sent(finding);
+    const isRead = finding.found?.class === 'read';
+    const open: UncertainWrite = { settledAt: undefined };
+    if (!isRead) scope.floor.hold(open);
+    const over = (): void => {
+      this.client.removeListener('drain', over);
+      this.client.removeListener('end', over);
+      this.pending--;
+      this.node.inFlight--;
+      const now = performance.now();
+      if (isRead) scope.trace?.ended(this.#identity.server, now);
+      else {
+        if (!this.isUsable) holdUntilSettled(this.#fleet, this.node, this.#identity, scope.floor);
+        this.#hasWritten = true;
+        open.settledAt = now;
+        this.#fleet.monitor.wrote(this.node, now);
+      }
+    };
+    this.client.on('drain', over);
+    this.client.on('end', over);
+    untyped(this.client).query(submittable, values, callback);
+  }
+
+  #sent({ found }: Finding): void {
+    this.pending++;
+    this.node.inFlight++;
+    this.node.statementCount++;
+    const isRead = found?.class === 'read';
+    const reason = this.isInTransaction
+      ? 'transaction'
+      : isRead || found?.class === 'session'
+        ? 'session-state'
+        : 'write';
+    this.#fleet.placed(this.node, reason, performance.now());
+  }
+
+  #answered(
+    error: Error | null | undefined,
+    query: Job['query'],
+    found: Classification | undefined,
+    scope: SessionScope,
+    timeline: number,
+  ): void {
+    this.pending--;
+    this.node.inFlight--;
+    if (found?.class === 'read') {
+      scope.trace?.ended(this.#identity.server, performance.now());
+      return;
+    }
+    if (error) {
+      if (isConnectionLoss(error)) this.node.void('a connection was lost under a write');
+      if (!isServerError(error)) holdUntilSettled(this.#fleet, this.node, this.#identity, scope.floor);
+      // Of several statements, or within a procedure, some may have been committed.
+      wrote(this.#fleet, this, scope.floor, timeline);
+      return;
+    }
+    if (found?.leavesState !== false) this.holdsState = true;
+    const isControl = found?.isTransactionControl === true;
+    const isOpen = this.isInTransaction;
+    // Several statements may have ended one transaction and begun another.
+    const mayHaveCommitted = isControl ? this.#hasWritten : !isOpen || found?.isSingle !== true;
+    if (mayHaveCommitted) wrote(this.#fleet, this, scope.floor, timeline);
+    this.#hasWritten = isOpen && (this.#hasWritten || !isControl);
+    this.#hasDefined ||= found?.isDefinition ?? isDefinition(query);
+    if (isOpen || !this.#hasDefined) return;
+    this.#hasDefined = false;
+    this.#classifier.changed();
+  }
+}
+
+function endQuietly(client: Client): void {
+  // A connection that was never opened says so.
+  try {
+    void client.end().catch(() => undefined);
+  } catch {
+    // Not every class of clients has it.
+  }
+}

@@ -1,0 +1,182 @@
+/**
+ * The pg.Pool that routes. It is one: clients, queue, timeouts and events are pg-pool's own, and so is every behaviour that is not told of here. Only what its
+ * clients do with a statement differs, and that reads which need no client take none.
+ */
+import pg, { type Client, type PoolClient, type PoolOptions, type QueryConfig, type QueryResult } from 'pg';
+import type { Node } from '../nodes/node.js';
+import type { ClientHost, ClusterAccess, Intent, Introduce } from './access.js';
+import { RoutedClient } from './client.js';
+import { type Answer, callbackOf, isSubmittable, promised, textOf, valuesOf } from './job.js';
+import { resemble } from './resemblance.js';
+import { type RoutedRead, routedRead } from './routed-read.js';
+
+/** What pg-pool has and its types leave out. */
+interface PoolInternals {
+  options: PoolOptions & { onConnect?: unknown; verify?: unknown };
+  Client: new (options: PoolOptions) => Client;
+  Promise: typeof Promise;
+}
+
+type Verify = (client: object, callback: (error?: Error) => void) => void;
+type OnConnect = (client: object) => unknown;
+
+export class RoutingPool extends pg.Pool {
+  readonly #cluster: ClusterAccess;
+  readonly #intent: Intent;
+  readonly #host: ClientHost;
+  /** What pg-pool would do with a new client, where that has no connection yet. */
+  readonly #setUp: { readonly onConnect: OnConnect | undefined; readonly verify: Verify | undefined };
+  readonly #met = new WeakSet<object>();
+  /** Reads that run without a client. */
+  #readCount = 0;
+  #onRead: (() => void) | undefined;
+
+  constructor(cluster: ClusterAccess, intent: Intent) {
+    const { primary, nodes } = cluster.rungs.fleet;
+    super(primary.pool.options);
+    const internals = this as unknown as PoolInternals;
+    const isLate = intent !== 'write' && nodes.length > 1;
+    const { onConnect, verify } = internals.options as { onConnect?: OnConnect; verify?: Verify };
+    this.#setUp = { onConnect, verify };
+    if (isLate) for (const hook of ['onConnect', 'verify'] as const) delete internals.options[hook];
+    this.#cluster = cluster;
+    this.#intent = intent;
+    this.#host = this.#makeHost(isLate, internals.Promise);
+    const host = this.#host;
+    internals.Client = class Client extends RoutedClient {
+      constructor() {
+        super(host);
+      }
+    } as unknown as PoolInternals['Client'];
+    resemble(internals.Client.prototype as unknown as RoutedClient, newClient(primary));
+  }
+
+  override query(query: unknown, values?: unknown, callback?: unknown): never {
+    return this.#query(query, values, callback) as never;
+  }
+
+  override end(callback?: unknown): never {
+    const given = callback as (() => void) | undefined;
+    if (this.ending || this.#readCount === 0) return super.end(given as () => void) as never;
+    const { Promise: PromiseClass } = this as unknown as PoolInternals;
+    const ending = promised<void>(PromiseClass, (answer) => {
+      super.end(() => {
+        if (this.#readCount === 0) answer(undefined);
+        else this.#onRead = () => answer(undefined);
+      });
+    });
+    if (given === undefined) return ending as never;
+    void ending.then(given);
+    return undefined as never;
+  }
+
+  override emit(event: string | symbol, ...args: unknown[]): boolean {
+    if (event === 'connect') {
+      const [client] = args as [RoutedClient];
+      // A client without a connection has nothing to be set up.
+      if (!client.isOpen) return false;
+      this.#tellHandedIn(client);
+    } else if (event === 'acquire') (args[0] as RoutedClient).acquired();
+    else if (event === 'release') this.#released(args[1] as RoutedClient);
+    // The error of an idle client is nobody's: pg-pool has removed it, and the cluster knows.
+    else if (event === 'error' && this.listenerCount('error') === 0) return false;
+    return super.emit(event as 'error', ...(args as [Error, PoolClient]));
+  }
+
+  #query(query: unknown, values: unknown, callback: unknown): unknown {
+    const reading = this.ending || !this.#host.isLate ? undefined : this.#readingOf(query, values);
+    if (reading === undefined) {
+      return super.query(query as string, values as unknown[], callback as (error: Error) => void);
+    }
+    this.#cluster.used();
+    const running = this.#counted(routedRead(this.#host, reading));
+    return this.#answering(running, callbackOf(query, values, callback));
+  }
+
+  /** What is known to only read, or vouched for, needs no client; `undefined` for everything else. */
+  #readingOf(query: unknown, values: unknown): RoutedRead | undefined {
+    if (typeof query === 'function' || !query || isSubmittable(query)) return undefined;
+    const text = textOf(query);
+    if (text === undefined) return undefined;
+    const found = this.#cluster.classifier.known(text, performance.now());
+    const isRead = found?.class === 'read' || (this.#intent === 'read' && found?.class === 'write');
+    if (!isRead) return undefined;
+    const scope = this.#cluster.scope();
+    return { text, query: query as string | QueryConfig, values: valuesOf(values), scope, found };
+  }
+
+  /** As pg-pool answers: a promise of the user's kind, or a callback. */
+  #answering(running: Promise<QueryResult>, callback: Answer | undefined): unknown {
+    if (callback !== undefined) {
+      running.then(
+        (result) => process.nextTick(callback, undefined, result),
+        (error: unknown) => process.nextTick(callback, error),
+      );
+      return undefined;
+    }
+    const { Promise: PromiseClass } = this as unknown as PoolInternals;
+    return PromiseClass === Promise
+      ? running
+      : new PromiseClass((resolve, reject) => void running.then(resolve, reject));
+  }
+
+  #counted<T>(running: Promise<T>): Promise<T> {
+    this.#readCount++;
+    const over = (): void => {
+      if (--this.#readCount === 0) this.#onRead?.();
+    };
+    running.then(over, over);
+    return running;
+  }
+
+  #makeHost(isLate: boolean, PromiseClass: typeof Promise): ClientHost {
+    const introduce: Introduce = (client) => {
+      if (this.#met.has(client)) return;
+      this.#met.add(client);
+      super.emit('connect', client);
+    };
+    const wants = (): boolean => this.listenerCount('connect') > 0;
+    return {
+      cluster: this.#cluster,
+      intent: this.#intent,
+      isLate,
+      Promise: PromiseClass,
+      newClient,
+      opened: (client) => this.#opened(client),
+      get introduce() {
+        return wants() ? introduce : undefined;
+      },
+    };
+  }
+
+  /** In pg-pool's order. */
+  async #opened(client: object): Promise<void> {
+    const { onConnect, verify } = this.#setUp;
+    await onConnect?.(client);
+    this.emit('connect', client);
+    if (verify === undefined) return;
+    await new Promise<void>((resolve, reject) => {
+      verify(client, (error) => (error === undefined || error === null ? resolve() : reject(error)));
+    });
+  }
+
+  /** A pool that was handed in sets up what it connects by its listeners: so they do here. */
+  #tellHandedIn(client: RoutedClient): void {
+    const { pool, ownsPool } = this.#cluster.rungs.fleet.primary;
+    if (!ownsPool) pool.emit('connect', client as unknown as PoolClient);
+  }
+
+  #released(client: RoutedClient): void {
+    if (!client.released()) return;
+    const { publisher } = this.#cluster.rungs.fleet;
+    if (!publisher.wants('warning')) return;
+    const message =
+      'a client was released inside a transaction: it was rolled back, and its connection closed; COMMIT or ROLLBACK before release()';
+    publisher.publish('warning', { code: 'released-in-transaction', message });
+  }
+}
+
+function newClient({ pool }: Node): Client {
+  const { Client: ClientClass, options } = pool as unknown as PoolInternals;
+  return new ClientClass(options);
+}

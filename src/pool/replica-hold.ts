@@ -1,0 +1,109 @@
+/** A replica's connection that a client holds for longer than a statement: for a read-only transaction, a cursor, or until it is released. */
+import type { PoolClient } from 'pg';
+import { opened } from '../execute/opened.js';
+import { place } from '../execute/place.js';
+import { left, type Placement } from '../execute/placement.js';
+import { isConnectionLoss } from '../execute/retry.js';
+import type { Rungs } from '../execute/rungs.js';
+import { copyOf } from '../execute/statement.js';
+import type { Need } from '../nodes/fleet.js';
+import type { Node } from '../nodes/node.js';
+import type { SessionScope } from '../session/session.js';
+import type { Introduce } from './access.js';
+import { type Answer, type Job, type Submittable, statusOf, type TransactionStatus, untyped } from './job.js';
+
+export class ReplicaHold {
+  readonly #placement: Placement;
+  /** Whether it lasts until its client is released, and not only for a transaction. */
+  keeps = false;
+  isStreaming = false;
+  #mustClose = false;
+  #isLeft = false;
+
+  private constructor(placement: Placement) {
+    this.#placement = placement;
+  }
+
+  /** A connection on which `first` has run. Where that is lost under it, another one. */
+  static async begin(
+    rungs: Rungs,
+    need: Need,
+    introduce: Introduce | undefined,
+    first: (hold: ReplicaHold) => Promise<unknown>,
+  ): Promise<ReplicaHold> {
+    const startedAt = performance.now();
+    const find = (lostOn: ReadonlySet<Node> | undefined): Promise<Placement> =>
+      place(rungs, need, startedAt, lostOn, undefined);
+    let hold: ReplicaHold | undefined;
+    await opened(
+      rungs.fleet,
+      find,
+      (placement) => {
+        introduce?.(placement.connection.client);
+        hold = new ReplicaHold(placement);
+        return first(hold);
+      },
+      undefined,
+    );
+    return hold as unknown as ReplicaHold;
+  }
+
+  get isOnPrimary(): boolean {
+    return this.#placement.node.role === 'primary';
+  }
+
+  get status(): TransactionStatus {
+    return statusOf(this.#client);
+  }
+
+  /** Runs a statement. @param leavesState whether the connection must serve nobody else afterwards */
+  run({ query, values, answer }: Job, leavesState: boolean): Promise<void> {
+    this.#mustClose ||= leavesState;
+    this.#placement.node.statementCount++;
+    return new Promise((resolve) => {
+      const answered: Answer = (error, result) => {
+        if (error && isConnectionLoss(error)) this.#mustClose = true;
+        // What comes next is decided before the user hears of it.
+        resolve();
+        answer(error, result);
+      };
+      untyped(this.#client).query(copyOf(query), values, answered);
+    });
+  }
+
+  /** Resolves when pg is done with it. */
+  submit(submittable: Submittable, values: unknown, callback: Answer | undefined): Promise<void> {
+    const client = this.#client;
+    this.#placement.node.statementCount++;
+    this.isStreaming = true;
+    return new Promise((resolve) => {
+      const over = (): void => {
+        this.isStreaming = false;
+        client.removeListener('drain', over);
+        client.removeListener('end', lost);
+        resolve();
+      };
+      const lost = (): void => {
+        this.#mustClose = true;
+        over();
+      };
+      client.on('drain', over);
+      client.on('end', lost);
+      untyped(client).query(submittable, values, callback);
+    });
+  }
+
+  /** Gives the connection back, or closes one that must serve nobody else. */
+  leave({ trace }: SessionScope, isBroken = false): void {
+    if (this.#isLeft) return;
+    this.#isLeft = true;
+    const { connection } = this.#placement;
+    connection.client.release(this.#mustClose || isBroken);
+    left(this.#placement);
+    trace?.ended(connection.identity.server, performance.now());
+  }
+
+  get #client(): PoolClient {
+    return this.#placement.connection.client;
+  }
+}

@@ -1,0 +1,35 @@
+/** A read of a pool on whichever server is fresh. */
+import type { QueryConfig, QueryResult } from 'pg';
+import { readUnlessRefused } from '../execute/query.js';
+import { write } from '../execute/write.js';
+import type { SessionScope } from '../session/session.js';
+import type { Classification } from '../sql/classifier.js';
+import type { ClientHost } from './access.js';
+
+export interface RoutedRead {
+  readonly text: string;
+  readonly query: string | QueryConfig;
+  readonly values: unknown[] | undefined;
+  readonly scope: SessionScope;
+  readonly found: Classification;
+}
+
+/** @param onOwn runs what was found to be a read, and what a replica refuses all the same, where it shall belong; default: on a connection of the cluster's */
+export function routedRead(
+  { cluster, introduce }: ClientHost,
+  { text, query, values, scope, found }: RoutedRead,
+  onOwn?: () => Promise<QueryResult>,
+): Promise<QueryResult> {
+  const startedAt = performance.now();
+  const need = cluster.need(scope, found.hint, startedAt);
+  const statement = cluster.statement(query, values, introduce);
+  const { isSingle } = found;
+  const onPrimary =
+    onOwn ?? (() => write(cluster.rungs.fleet, statement, scope.floor, startedAt, need.giveUpAt, 'misrouted'));
+  return readUnlessRefused(
+    cluster.rungs,
+    cluster.classifier,
+    { text, statement, isSingle, need, startedAt },
+    onPrimary,
+  );
+}
