@@ -206,7 +206,7 @@ export class Cluster implements AsyncDisposable {
   /**
    * Runs `fn` within a session of its own, through whatever it awaits: its reads see its writes, what its token stands for, and
    * (unless `inherit: 'none'`) what this process wrote before; and none sees less than one before it. Nested sessions start from
-   * and fold into the outer one.
+   * and fold into the outer one. A query builder that `fn` returns, which starts when it is awaited, starts within.
    * @throws LadderError `LADDER_INVALID_OPTIONS`
    */
   session<T>(fn: (session: Session) => T, options: SessionOptions = {}): T {
@@ -218,7 +218,7 @@ export class Cluster implements AsyncDisposable {
     }
     const outer = this.#context();
     const scope = new SessionScope(this.#runner, outer.scope, options, outer.scope.requirement);
-    return this.#contexts.run({ scope, transaction: outer.transaction }, fn, scope);
+    return this.#contexts.run({ scope, transaction: outer.transaction }, () => begun(fn(scope)));
   }
 
   /** The session that the calling code runs in; `undefined` outside any. */
@@ -542,6 +542,14 @@ export class Cluster implements AsyncDisposable {
     if (names.includes(target.node)) return;
     throw invalidOptions(`read: target.node: expected one of ${names.join(', ')}, got "${target.node}"`);
   }
+}
+
+/** What query builders return starts when it is awaited, which the caller does outside the session. */
+function begun<T>(result: T): T {
+  if (result instanceof Promise || typeof (result as { then?: unknown } | undefined)?.then !== 'function')
+    return result;
+  const lazy = result as unknown as PromiseLike<unknown>;
+  return new Promise((resolve, reject) => lazy.then(resolve, reject)) as T;
 }
 
 /** A transaction's statement has a connection already, and prepares nothing there: what fails in a transaction cannot be tried again. */

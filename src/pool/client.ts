@@ -56,6 +56,7 @@ export class RoutedClient extends EventEmitter {
   #isSettingUp = false;
   #isCheckedOut = false;
   #isDiscarded = false;
+  #isReferenced = true;
   readonly #typeParsers: TypeParser[] = [];
 
   constructor(host: ClientHost) {
@@ -120,6 +121,17 @@ export class RoutedClient extends EventEmitter {
     this.#client.setTypeParser(...parser);
   }
 
+  /** A client without a connection has nothing that could keep the process alive, or let it go. */
+  ref(): void {
+    this.#isReferenced = true;
+    if (this.isOpen) (this.#client as Client & { ref?(): void }).ref?.();
+  }
+
+  unref(): void {
+    this.#isReferenced = false;
+    if (this.isOpen) (this.#client as Client & { unref?(): void }).unref?.();
+  }
+
   end(callback?: () => void): unknown {
     this.#leaveHold(true);
     return callback === undefined ? this.#client.end() : this.#client.end(callback);
@@ -137,10 +149,10 @@ export class RoutedClient extends EventEmitter {
     this.#isCheckedOut = false;
     const isIdle = this.#turns.isIdle && (this.#own?.pending ?? 0) === 0;
     if (isIdle) return this.#unbind();
-    // A cursor that nobody will read any more would keep it for ever; what is merely on its way is over by then.
-    setImmediate(() => {
-      if (!this.#isCheckedOut && !this.#turns.isIdle && this.#hold?.isStreaming === true) this.#leaveHold(true);
-    });
+    if (this.#hold?.isStreaming === true) {
+      this.#hold.outlive(this.#holder as SessionScope);
+      this.#hold = undefined;
+    }
     this.#turns.whenIdle(() => {
       if (!this.#isCheckedOut && this.#own?.isInTransaction !== true) this.#unbind();
     });
@@ -290,9 +302,10 @@ export class RoutedClient extends EventEmitter {
   async #submitFound(submission: Submission, found: Classification): Promise<void> {
     const { cluster, introduce, intent } = this.#host;
     const { submittable, values, callback, scope } = submission;
-    if (this.#hold !== undefined) {
-      await this.#hold.submit(submittable, values, callback);
-      if (!this.#hold.keeps && this.#hold.status === 'I') this.#leaveHold();
+    const held = this.#hold;
+    if (held !== undefined) {
+      await held.submit(submittable, values, callback);
+      if (this.#hold === held && !held.keeps && held.status === 'I') this.#leaveHold();
       return;
     }
     const isRead = found.class === 'read' && !found.isAttached;
@@ -335,6 +348,7 @@ export class RoutedClient extends EventEmitter {
     const own = await OwnConnection.open(cluster.rungs.fleet, cluster.classifier, (node) => this.#clientFor(node));
     this.#own = own;
     this.#isBound = true;
+    if (!this.#isReferenced) this.unref();
     if (isSetUpByPool) return own;
     this.#isSettingUp = true;
     try {

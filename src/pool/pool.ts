@@ -2,6 +2,7 @@
  * The pg.Pool that routes. It is one: clients, queue, timeouts and events are pg-pool's own, and so is every behaviour that is not told of here. Only what its
  * clients do with a statement differs, and that reads which need no client take none.
  */
+import { AsyncResource } from 'node:async_hooks';
 import pg, { type Client, type PoolClient, type PoolOptions, type QueryConfig, type QueryResult } from 'pg';
 import type { Node } from '../nodes/node.js';
 import type { ClientHost, ClusterAccess, Intent, Introduce } from './access.js';
@@ -49,6 +50,12 @@ export class RoutingPool extends pg.Pool {
       }
     } as unknown as PoolInternals['Client'];
     resemble(internals.Client.prototype as unknown as RoutedClient, newClient(primary));
+  }
+
+  /** Whoever has to wait for a client gets it when another releases one: his callback must not find himself in that one's session. */
+  override connect(callback?: unknown): never {
+    if (typeof callback !== 'function') return super.connect() as never;
+    return super.connect(AsyncResource.bind(callback as () => void)) as never;
   }
 
   override query(query: unknown, values?: unknown, callback?: unknown): never {

@@ -12,6 +12,9 @@ import type { SessionScope } from '../session/session.js';
 import type { Introduce } from './access.js';
 import { type Answer, type Job, type Submittable, statusOf, type TransactionStatus, untyped } from './job.js';
 
+/** What streams on after its client was released, and brings nothing for so long, is nobody's. */
+const SILENCE_MILLIS = 5_000;
+
 export class ReplicaHold {
   readonly #placement: Placement;
   /** Whether it lasts until its client is released, and not only for a transaction. */
@@ -19,6 +22,8 @@ export class ReplicaHold {
   isStreaming = false;
   #mustClose = false;
   #isLeft = false;
+  #goOn: (() => void) | undefined;
+  #onEnd: (() => void) | undefined;
 
   private constructor(placement: Placement) {
     this.#placement = placement;
@@ -71,7 +76,7 @@ export class ReplicaHold {
     });
   }
 
-  /** Resolves when pg is done with it. */
+  /** Resolves when pg is done with it, or its client is gone. */
   submit(submittable: Submittable, values: unknown, callback: Answer | undefined): Promise<void> {
     const client = this.#client;
     this.#placement.node.statementCount++;
@@ -81,8 +86,10 @@ export class ReplicaHold {
         this.isStreaming = false;
         client.removeListener('drain', over);
         client.removeListener('end', lost);
+        this.#onEnd?.();
         resolve();
       };
+      this.#goOn = resolve;
       const lost = (): void => {
         this.#mustClose = true;
         over();
@@ -91,6 +98,23 @@ export class ReplicaHold {
       client.on('end', lost);
       untyped(client).query(submittable, values, callback);
     });
+  }
+
+  /** The client was released while something streams: that goes on, and is given up when nothing has come for a while. */
+  outlive(scope: SessionScope): void {
+    const { stream } =
+      (this.#client as unknown as { connection?: { stream?: { bytesRead: number } } }).connection ?? {};
+    let seen = stream?.bytesRead ?? 0;
+    const timer = setInterval(() => {
+      const bytes = stream?.bytesRead ?? seen;
+      if (bytes === seen) this.#onEnd?.();
+      seen = bytes;
+    }, SILENCE_MILLIS).unref();
+    this.#onEnd = () => {
+      clearInterval(timer);
+      this.leave(scope, this.isStreaming || this.status !== 'I');
+    };
+    this.#goOn?.();
   }
 
   /** Gives the connection back, or closes one that must serve nobody else. */

@@ -70,6 +70,8 @@ export class Profile {
 
   /** Others had to wait for it. */
   heldUp(now: number): void {
+    // Long without any trouble, it is no repeat offender.
+    if (now - this.#coolUntil > COOLING_CAP_MILLIS) this.#hold = 0;
     this.#coolUntil = now + Math.min(COOLING_MILLIS * 2 ** this.#hold++, COOLING_CAP_MILLIS);
   }
 }

@@ -168,6 +168,26 @@ describe('reads that share a connection', () => {
     await warm(cluster, 'select s from secrets');
     for (let i = 0; i < 50; i++) expect((await cluster.read('select s from secrets')).rows).toEqual([{ s: 'own' }]);
   });
+
+  it('do not fail for what a replica that is behind the floor still has', async () => {
+    await using cluster = await open(servers, { waitMillis: 0 });
+    const divide = 'select 1 / v as v from t where id = $1';
+    await cluster.write('insert into t values (2001, 0)');
+    await servers.replicas[0]?.waitForReplay();
+    await warm(cluster, divide, [1]);
+    const { gated } = cluster.stats().routes;
+    await servers.replicas[0]?.pauseReplay();
+    await cluster.write('update t set v = 1 where id = 2001');
+    const before = shared(cluster);
+    const seen = await Promise.allSettled(Array.from({ length: 20 }, () => cluster.read(divide, [2001])));
+    await servers.replicas[0]?.resumeReplay();
+    expect(shared(cluster)).toBeGreaterThan(before);
+    expect(cluster.stats().routes.gated).toBe(gated);
+    expect(seen.map((result) => (result.status === 'fulfilled' ? result.value.rows : result.reason))).toEqual(
+      Array.from({ length: 20 }, () => [{ v: 1 }]),
+    );
+    await cluster.write('delete from t where id = 2001');
+  });
 });
 
 describe('statements that must not share a connection', () => {
@@ -227,6 +247,86 @@ describe('statements that must not share a connection', () => {
       await pool?.end();
     }
   });
+
+  /** Reads through both until those of the one that may share connections do: by then the other would, too. */
+  async function beside(control: Cluster, cluster: Cluster): Promise<void> {
+    await cluster.explain('select 1');
+    await until('the other one shares connections', async () => {
+      for (let i = 0; i < 10; i++) await Promise.all([control.read('select 1'), cluster.read('select 1')]);
+      return shared(control) > 200;
+    });
+  }
+
+  it.each<[string, ClusterBehaviour, boolean]>([
+    ['with lane: false', { lane: false }, false],
+    ['through a pool with a connect listener', {}, true],
+  ])('nor any %s, however often they come', async (_, options, hasListener) => {
+    const pool = new pg.Pool({ connectionString: replicaUrl });
+    if (hasListener) pool.on('connect', () => undefined);
+    await using control = await open(servers);
+    const cluster = await open(servers, { replicas: [{ name: 'r1', pool }], ...options });
+    await beside(control, cluster);
+    const count = shared(cluster);
+    await cluster.close();
+    await pool.end();
+    expect(count).toBe(0);
+  });
+
+  it.each([undefined, true])(
+    'nor any behind a pooler, which tells a process id of its own, and none is named; with lane: %s',
+    async (lane) => {
+      const names = new Set<unknown>();
+      class Pooled extends pg.Client {
+        constructor(config?: string | pg.ClientConfig) {
+          super(config);
+          // pg's own assignment has no effect.
+          Object.defineProperty(this, 'processID', { get: () => -1, set: () => {} });
+          const query = this.query.bind(this) as (...args: unknown[]) => unknown;
+          this.query = (...args: unknown[]) => {
+            const { name } = args[0] as { name?: unknown };
+            if (name !== undefined) names.add(name);
+            return query(...args) as never;
+          };
+        }
+      }
+      await using control = await open(servers);
+      await using cluster = await open(servers, {
+        primary: { connectionString: primaryUrl, Client: Pooled },
+        replicas: [{ name: 'r1', connectionString: replicaUrl, Client: Pooled }],
+        ...(lane === undefined ? {} : { lane }),
+      });
+      await beside(control, cluster);
+      for (let i = 0; i < 5; i++) await cluster.write('update t set v = v where id = $1', [i]);
+      expect(shared(cluster) > 0).toBe(lane === true);
+      expect([...names]).toEqual([]);
+    },
+  );
+
+  it('nor any over a connection that reaches another server than the node’s', async () => {
+    class Astray extends pg.Client {
+      constructor(config: pg.ClientConfig & { pipeline?: boolean } = {}) {
+        super(config.pipeline === true ? { ...config, connectionString: primaryUrl } : config);
+      }
+    }
+    await using control = await open(servers);
+    await using cluster = await open(servers, {
+      replicas: [{ name: 'r1', connectionString: replicaUrl, Client: Astray }],
+    });
+    await beside(control, cluster);
+    expect(nodeOf(cluster, 'r1').lane.statementCount).toBe(0);
+  });
+
+  it('nor one with a key that pg knows and a shared connection does not', async () => {
+    const text = 'select v from t where id = $1';
+    await using cluster = await open(servers);
+    await warm(cluster, text, [7]);
+    const before = shared(cluster);
+    for (let i = 0; i < 5; i++) {
+      const { rows } = await cluster.read({ text, values: [7], binary: true } as pg.QueryConfig);
+      expect(rows).toEqual([{ v: 7 }]);
+    }
+    expect(shared(cluster) - before).toBe(0);
+  });
 });
 
 describe('a statement that takes long on a shared connection', () => {
@@ -267,6 +367,18 @@ describe('a statement that takes long on a shared connection', () => {
     });
     await warm(cluster, text, [0]);
     await expect(cluster.read(text, [2])).rejects.toMatchObject({ code: '57014' });
+  });
+
+  it('does not take its connection with it by a query_timeout', async () => {
+    await using cluster = await open(servers, {
+      lane: { connections: 1 },
+      replicas: [{ name: 'r1', connectionString: replicaUrl, query_timeout: 100 }],
+    });
+    await warm(cluster, text, [0]);
+    const before = shared(cluster);
+    await cluster.read(text, [0.2]).catch(() => undefined);
+    expect(shared(cluster)).toBe(before + 1);
+    expect(nodeOf(cluster, 'r1').lane.connectionCount).toBe(1);
   });
 });
 

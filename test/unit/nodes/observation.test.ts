@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { PrimaryTrail } from '../../../src/freshness/primary-trail.js';
-import { identityFrom, observationFrom, replayedLsn } from '../../../src/nodes/observation.js';
+import { identityFrom, isDirect, observationFrom, replayedLsn } from '../../../src/nodes/observation.js';
 
 const identity = identityFrom({
   cluster_id: '7',
@@ -47,5 +47,14 @@ describe('what a server says of itself', () => {
   ])('counts as replayed log of a replica %s', (_, row, shown, timeline, clusterId, expected) => {
     const seen = observationFrom(row, identity, 5, shown, false);
     expect(replayedLsn(seen, trailOn(timeline, clusterId))).toBe(expected);
+  });
+
+  it.each([
+    [{ processID: identity.pid }, true],
+    [{ processID: identity.pid + 1 }, false],
+    [{ processID: null }, false],
+    [{}, false],
+  ])('shows whether a pooler stands between: the client was told %o, directly: %s', (client, isSo) => {
+    expect(isDirect(client, identity)).toBe(isSo);
   });
 });

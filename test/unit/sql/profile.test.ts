@@ -43,6 +43,13 @@ describe('what running a text has taught', () => {
     expect(pauses).toEqual([1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000]);
   });
 
+  it('is no repeat offender when it has held nobody up for long', () => {
+    const profile = new Profile('select 1');
+    profile.took(1);
+    for (const now of [0, 1_000, 3_000, 1_000_000]) profile.heldUp(now);
+    expect([profile.isFast(1_000_999), profile.isFast(1_001_000)]).toEqual([false, true]);
+  });
+
   it.each([
     ['select 1', true],
     ['  /* a comment */ -- and another\n (select 1) union (select 2)', true],
