@@ -549,7 +549,7 @@ function begun<T>(result: T): T {
   if (result instanceof Promise || typeof (result as { then?: unknown } | undefined)?.then !== 'function')
     return result;
   const lazy = result as unknown as PromiseLike<unknown>;
-  return new Promise((resolve, reject) => lazy.then(resolve, reject)) as T;
+  return new Promise((resolve, reject) => void lazy.then(resolve, reject)) as T;
 }
 
 /** A transaction's statement has a connection already, and prepares nothing there: what fails in a transaction cannot be tried again. */

@@ -34,8 +34,8 @@ export interface ClientHost {
   readonly Promise: typeof Promise;
   /** pg's client for that server, not connected yet. */
   newClient(node: Node): Client;
-  /** A client has got a connection to the primary long after it was made: sets that up as pg-pool would. */
-  opened(client: object): Promise<void>;
+  /** A connection to the primary was opened long after its client was made: sets it up as pg-pool would. */
+  opened(connection: Client): Promise<void>;
   /** `undefined` while nobody wants to know of new connections. */
   readonly introduce: Introduce | undefined;
 }

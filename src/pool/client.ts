@@ -3,7 +3,7 @@
  * belongs to one connection: from then on all of them run on the client's own connection to the primary, until it is released.
  */
 import { EventEmitter } from 'node:events';
-import type { Client, PoolClient, QueryConfig, QueryResult } from 'pg';
+import type { Client, QueryConfig, QueryResult } from 'pg';
 import { LadderError } from '../errors.js';
 import { copyOf } from '../execute/statement.js';
 import type { Node } from '../nodes/node.js';
@@ -18,7 +18,6 @@ import {
   promised,
   type Submittable,
   textOf,
-  untyped,
   valuesOf,
 } from './job.js';
 import { type Finding, OwnConnection } from './own-connection.js';
@@ -52,8 +51,6 @@ export class RoutedClient extends EventEmitter {
   #holder: SessionScope | undefined;
   /** All that comes goes to the own connection. */
   #isBound = false;
-  /** Its connection is being set up: what comes now comes first. */
-  #isSettingUp = false;
   #isCheckedOut = false;
   #isDiscarded = false;
   #isReferenced = true;
@@ -147,16 +144,24 @@ export class RoutedClient extends EventEmitter {
   /** It goes back to the pool. @returns whether it was left in a transaction, and so must not come back */
   released(): boolean {
     this.#isCheckedOut = false;
-    const isIdle = this.#turns.isIdle && (this.#own?.pending ?? 0) === 0;
-    if (isIdle) return this.#unbind();
+    if (this.#turns.isIdle && (this.#own?.pending ?? 0) === 0) return this.#unbind();
     if (this.#hold?.isStreaming === true) {
       this.#hold.outlive(this.#holder as SessionScope);
       this.#hold = undefined;
     }
     this.#turns.whenIdle(() => {
-      if (!this.#isCheckedOut && this.#own?.isInTransaction !== true) this.#unbind();
+      const own = this.#own;
+      if (own === undefined || own.pending === 0) this.#releasedLater();
+      else own.whenIdle(() => this.#releasedLater());
     });
     return false;
+  }
+
+  /** What was on its way has ended. Somebody else may have the client by then: as with pg, he has it as it is. */
+  #releasedLater(): void {
+    if (this.#isCheckedOut || !this.#unbind()) return;
+    // pg-pool lets go of an idle client that fails.
+    this.emit('error', new Error('the client was released inside a transaction: it was rolled back'));
   }
 
   #unbind(): boolean {
@@ -172,9 +177,7 @@ export class RoutedClient extends EventEmitter {
     const { cluster, isLate } = this.#host;
     cluster.used();
     const own = this.#own;
-    if (this.#isSettingUp) {
-      untyped(this.#client).query(copyOf(job.query), job.values, job.answer);
-    } else if (own !== undefined && this.#isBound && this.#turns.isIdle) {
+    if (own !== undefined && this.#isBound && this.#turns.isIdle) {
       this.#sendOwn(own, job, isLate);
     } else this.#turns.take(() => this.#guarded(job, () => this.#route(job)));
   }
@@ -349,13 +352,7 @@ export class RoutedClient extends EventEmitter {
     this.#own = own;
     this.#isBound = true;
     if (!this.#isReferenced) this.unref();
-    if (isSetUpByPool) return own;
-    this.#isSettingUp = true;
-    try {
-      await this.#host.opened(this);
-    } finally {
-      this.#isSettingUp = false;
-    }
+    if (!isSetUpByPool) await this.#host.opened(own.client);
     return own;
   }
 
@@ -372,12 +369,18 @@ export class RoutedClient extends EventEmitter {
   #watched(client: Client): Client {
     for (const event of EVENTS) {
       client.on(event as 'end', (...args: unknown[]) => {
-        // Whoever does not listen for errors learns of them by his next statement, and not by the end of his process.
-        if (client === this.#client && (event !== 'error' || this.listenerCount('error') > 0))
-          this.emit(event, ...args);
+        if (client === this.#client && (event !== 'error' || this.#mayFail)) this.emit(event, ...args);
       });
     }
     return client;
+  }
+
+  /**
+   * Whoever does not listen for errors learns of them by his next statement, and not by the end of his process; and whose statements run elsewhere has
+   * nothing to do with a connection that he does not use.
+   */
+  get #mayFail(): boolean {
+    return this.listenerCount('error') > 0 && (this.#isBound || !this.#isCheckedOut);
   }
 
   /** Its own type parsers hold wherever its statements run. */
@@ -391,9 +394,4 @@ export class RoutedClient extends EventEmitter {
 /** Not within a promise, which would swallow what a callback throws. */
 function answerLater({ answer }: Job, error: Error | null, result?: QueryResult): void {
   process.nextTick(answer, error, result);
-}
-
-/** pg's type of it. */
-export function asPoolClient(client: RoutedClient): PoolClient {
-  return client as unknown as PoolClient;
 }

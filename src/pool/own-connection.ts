@@ -38,6 +38,7 @@ export class OwnConnection {
   #hasWritten = false;
   /** Whether it may have changed the catalogue. */
   #hasDefined = false;
+  #onIdle: (() => void) | undefined;
   readonly #classifier: Classifier;
 
   private constructor(fleet: Fleet, classifier: Classifier, node: Node, { client, identity }: DataConnection) {
@@ -92,6 +93,11 @@ export class OwnConnection {
     return _queryable && !_ending && this.#fleet.primary === this.node;
   }
 
+  /** Calls `then` when the last statement that is under way has been answered. */
+  whenIdle(then: () => void): void {
+    this.#onIdle = then;
+  }
+
   send({ query, values, scope, answer }: Job, finding: Finding): void {
     const { node } = this;
     const { publisher, trail } = this.#fleet;
@@ -111,9 +117,14 @@ export class OwnConnection {
         if (isHeard) tell(publisher, node, durationMillis, result?.rowCount ?? null, error ?? null);
       }
       this.#answered(error, query, finding.found, scope, timeline);
+      this.#ended();
       answer(error, result);
     };
-    untyped(this.client).query(copyOf(query), values, answered);
+    try {
+      untyped(this.client).query(copyOf(query), values, answered);
+    } catch (error) {
+      answered(error as Error);
+    }
   }
 
   /** When it ends is told by pg alone, and after its user: until then the session reads on the primary, unless it is known to only read. */
@@ -131,8 +142,6 @@ export class OwnConnection {
     const over = (): void => {
       this.client.removeListener('drain', over);
       this.client.removeListener('end', over);
-      this.pending--;
-      this.node.inFlight--;
       const now = performance.now();
       if (isRead) scope.trace?.ended(this.#identity.server, now);
       else {
@@ -141,6 +150,7 @@ export class OwnConnection {
         open.settledAt = now;
         this.#fleet.monitor.wrote(this.node, now);
       }
+      this.#ended();
     };
     this.client.on('drain', over);
     this.client.on('end', over);
@@ -160,6 +170,15 @@ export class OwnConnection {
     this.#fleet.placed(this.node, reason, performance.now());
   }
 
+  #ended(): void {
+    this.pending--;
+    this.node.inFlight--;
+    if (this.pending > 0 || this.#onIdle === undefined) return;
+    // Its last answer is not read yet.
+    setImmediate(this.#onIdle);
+    this.#onIdle = undefined;
+  }
+
   #answered(
     error: Error | null | undefined,
     query: Job['query'],
@@ -167,8 +186,6 @@ export class OwnConnection {
     scope: SessionScope,
     timeline: number,
   ): void {
-    this.pending--;
-    this.node.inFlight--;
     if (found?.class === 'read') {
       scope.trace?.ended(this.#identity.server, performance.now());
       return;

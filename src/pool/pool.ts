@@ -79,10 +79,10 @@ export class RoutingPool extends pg.Pool {
 
   override emit(event: string | symbol, ...args: unknown[]): boolean {
     if (event === 'connect') {
-      const [client] = args as [RoutedClient];
+      const [client] = args;
       // A client without a connection has nothing to be set up.
-      if (!client.isOpen) return false;
-      this.#tellHandedIn(client);
+      if (client instanceof RoutedClient && !client.isOpen) return false;
+      this.#tellHandedIn(client as PoolClient);
     } else if (event === 'acquire') (args[0] as RoutedClient).acquired();
     else if (event === 'release') this.#released(args[1] as RoutedClient);
     // The error of an idle client is nobody's: pg-pool has removed it, and the cluster knows.
@@ -168,9 +168,9 @@ export class RoutingPool extends pg.Pool {
   }
 
   /** A pool that was handed in sets up what it connects by its listeners: so they do here. */
-  #tellHandedIn(client: RoutedClient): void {
+  #tellHandedIn(client: PoolClient): void {
     const { pool, ownsPool } = this.#cluster.rungs.fleet.primary;
-    if (!ownsPool) pool.emit('connect', client as unknown as PoolClient);
+    if (!ownsPool) pool.emit('connect', client);
   }
 
   #released(client: RoutedClient): void {
