@@ -75,7 +75,7 @@ describe('cluster.pool() under faults', () => {
         const fate = fates[Math.floor(Math.random() * fates.length)] as (typeof fates)[number];
         try {
           const client = await pool.connect();
-          const { release } = client;
+          const release = client.release.bind(client);
           let reason: Error | boolean | undefined = true;
           try {
             reason = await fate(client);

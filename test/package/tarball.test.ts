@@ -34,7 +34,13 @@ const program = `
     assert.deepStrictEqual([found, because], ['write', 'nextval() needs the primary']);
     assert.strictEqual((await cluster.query('select 3 as three')).rows[0].three, 3);
     assert.strictEqual(typeof startTestCluster, 'function');
+    const pool = cluster.pool();
+    assert.ok(pool instanceof require('pg').Pool);
+    const client = await pool.connect();
+    assert.deepStrictEqual((await client.query('select 4 as four')).rows, [{ four: 4 }]);
+    client.release();
     await cluster.close();
+    assert.ok(pool.ended);
   }`;
 
 const imports = `import { createRequire } from 'node:module';
