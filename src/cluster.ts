@@ -322,6 +322,7 @@ export class Cluster implements AsyncDisposable {
       classifier: this.#classifier,
       used: () => this.#fleet.monitor.used(performance.now()),
       scope: () => this.#context().scope,
+      outsideSessions: (fn) => this.#contexts.exit(fn),
       need: (scope, hint, startedAt) =>
         hint === undefined ? this.#plainNeed(scope, startedAt) : this.#need(scope, hint, startedAt),
       statement: (query, values, introduce) =>

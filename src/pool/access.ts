@@ -18,6 +18,7 @@ export interface ClusterAccess {
   used(): void;
   /** The calling code's session; a pool never joins its transaction. */
   scope(): SessionScope;
+  outsideSessions<T>(fn: () => T): T;
   need(scope: SessionScope, hint: Hint | undefined, startedAt: number): Need;
   statement(query: string | QueryConfig, values: unknown[] | undefined, introduce: Introduce | undefined): Statement;
 }

@@ -35,7 +35,6 @@ type TypeParser = Parameters<Client['setTypeParser']>;
 /** A submittable's whole way, as a job without an answer. */
 interface Submission {
   readonly submittable: Submittable;
-  readonly values: unknown;
   readonly callback: Answer | undefined;
   readonly scope: SessionScope;
 }
@@ -73,6 +72,15 @@ export class RoutedClient extends EventEmitter {
     return this.#own !== undefined;
   }
 
+  /** Whether something was left on its connection that later reads go by. */
+  get holdsState(): boolean {
+    return this.#own?.holdsState === true;
+  }
+
+  get #isOnOwn(): boolean {
+    return this.#isBound || this.holdsState;
+  }
+
   /** pg-pool gives up a client that says no. */
   get _queryable(): boolean {
     const { _queryable = true } = this.#client as { _queryable?: boolean };
@@ -100,8 +108,7 @@ export class RoutedClient extends EventEmitter {
     if (query === null || query === undefined) throw new TypeError('Client was passed a null or undefined query');
     const scope = this.#host.cluster.scope();
     if (isSubmittable(query)) {
-      const answer = typeof values === 'function' ? undefined : (callback as Answer | undefined);
-      this.#submit({ submittable: query, values, callback: answer, scope });
+      this.#submit({ submittable: query, callback: callbackOf(undefined, values, callback), scope });
       return query;
     }
     const given = { query: query as string | QueryConfig, values: valuesOf(values), scope };
@@ -138,7 +145,7 @@ export class RoutedClient extends EventEmitter {
   acquired(): void {
     this.#isCheckedOut = true;
     // Another server is the primary by now.
-    if (this.#own?.isUsable === false && this.#turns.isIdle) this.#isBound = false;
+    if (this.#own?.isUsable === false && this.#turns.isIdle) this.#forgetState();
   }
 
   /** It goes back to the pool. @returns whether it was left in a transaction, and so must not come back */
@@ -164,12 +171,17 @@ export class RoutedClient extends EventEmitter {
     this.emit('error', new Error('the client was released inside a transaction: it was rolled back'));
   }
 
+  #forgetState(): void {
+    this.#isBound = false;
+    if (this.#own !== undefined) this.#own.holdsState = false;
+  }
+
   #unbind(): boolean {
     const status = this.#hold?.status;
     const wasLeftOpen = status === 'T' || status === 'E' || this.#own?.isInTransaction === true;
     this.#leaveHold(this.#hold !== undefined && status !== 'I');
     this.#isDiscarded ||= wasLeftOpen;
-    if (this.#host.isLate) this.#isBound = this.#own?.holdsState === true;
+    if (this.#host.isLate) this.#isBound = this.holdsState;
     return wasLeftOpen;
   }
 
@@ -177,7 +189,7 @@ export class RoutedClient extends EventEmitter {
     const { cluster, isLate } = this.#host;
     cluster.used();
     const own = this.#own;
-    if (own !== undefined && this.#isBound && this.#turns.isIdle) {
+    if (own !== undefined && this.#isOnOwn && this.#turns.isIdle) {
       this.#sendOwn(own, job, isLate);
     } else this.#turns.take(() => this.#guarded(job, () => this.#route(job)));
   }
@@ -214,7 +226,7 @@ export class RoutedClient extends EventEmitter {
 
   #route(job: Job): Promise<void> | undefined {
     const own = this.#own;
-    if (this.#isBound && own !== undefined) {
+    if (this.#isOnOwn && own !== undefined) {
       this.#sendOwn(own, job, this.#host.isLate);
       return undefined;
     }
@@ -293,7 +305,7 @@ export class RoutedClient extends EventEmitter {
       const fail = (error: unknown): void => {
         process.nextTick(() => submission.submittable.handleError(error as Error, this.#client));
       };
-      const text = isLate && !this.#isBound ? textOf(submission.submittable) : undefined;
+      const text = isLate && !this.#isOnOwn ? textOf(submission.submittable) : undefined;
       if (text === undefined) return this.#submitOnOwn(submission, undefined)?.catch(fail);
       return cluster.classifier
         .classify(text)
@@ -304,10 +316,10 @@ export class RoutedClient extends EventEmitter {
 
   async #submitFound(submission: Submission, found: Classification): Promise<void> {
     const { cluster, introduce, intent } = this.#host;
-    const { submittable, values, callback, scope } = submission;
+    const { submittable, callback, scope } = submission;
     const held = this.#hold;
     if (held !== undefined) {
-      await held.submit(submittable, values, callback);
+      await held.submit(submittable, callback);
       if (this.#hold === held && !held.keeps && held.status === 'I') this.#leaveHold();
       return;
     }
@@ -320,17 +332,17 @@ export class RoutedClient extends EventEmitter {
     const hold = await ReplicaHold.begin(cluster.rungs, need, introduce, async () => undefined);
     this.#hold = hold;
     this.#holder = scope;
-    await hold.submit(submittable, values, callback);
+    await hold.submit(submittable, callback);
     if (this.#hold === hold) this.#leaveHold();
   }
 
-  #submitOnOwn({ submittable, values, callback, scope }: Submission, found: Classification | undefined) {
+  #submitOnOwn({ submittable, callback, scope }: Submission, found: Classification | undefined) {
     const run = (own: OwnConnection): void => {
       this.#isBound = true;
-      own.submit(submittable, values, callback, scope, { found });
+      own.submit(submittable, callback, scope, { found });
     };
     const own = this.#own;
-    if (own !== undefined && (this.#isBound || own.isUsable)) {
+    if (own !== undefined && (this.#isOnOwn || own.isUsable)) {
       run(own);
       return undefined;
     }
@@ -348,7 +360,7 @@ export class RoutedClient extends EventEmitter {
     const { cluster } = this.#host;
     if (this.#own !== undefined) void this.#own.client.end().catch(() => undefined);
     this.#own = undefined;
-    const own = await OwnConnection.open(cluster.rungs.fleet, cluster.classifier, (node) => this.#clientFor(node));
+    const own = await OwnConnection.open(cluster, (node) => this.#clientFor(node));
     this.#own = own;
     this.#isBound = true;
     if (!this.#isReferenced) this.unref();

@@ -15,6 +15,7 @@ import type { Node } from '../nodes/node.js';
 import type { Identity } from '../nodes/observation.js';
 import type { SessionScope } from '../session/session.js';
 import type { Classification, Classifier } from '../sql/classifier.js';
+import type { ClusterAccess } from './access.js';
 import { type Answer, type Job, type Submittable, statusOf, untyped } from './job.js';
 
 /** What is found out about a statement while it runs. */
@@ -54,7 +55,8 @@ export class OwnConnection {
    * @param clientFor pg's client for that server, not connected yet
    * @throws pg's error, and LadderError `LADDER_NO_PRIMARY`, `LADDER_TWO_PRIMARIES`
    */
-  static async open(fleet: Fleet, classifier: Classifier, clientFor: (node: Node) => Client): Promise<OwnConnection> {
+  static async open(cluster: ClusterAccess, clientFor: (node: Node) => Client): Promise<OwnConnection> {
+    const { fleet } = cluster.rungs;
     const { connectionTimeoutMillis = 0 } = fleet.primary.pool.options;
     const isAlone = fleet.nodes.length === 1;
     const patience = isAlone ? 0 : connectionTimeoutMillis || fleet.settings.primaryWaitMillis;
@@ -65,7 +67,8 @@ export class OwnConnection {
       const client = clientFor(node);
       let connection: DataConnection;
       try {
-        connection = await node.adopt(client);
+        // What comes on it without being asked for, such as a notification, belongs to nobody's session.
+        connection = await cluster.outsideSessions(() => node.adopt(client));
       } catch (error) {
         endQuietly(client);
         throwUnlessGone(fleet, node, error, giveUpAt);
@@ -73,7 +76,7 @@ export class OwnConnection {
       }
       const isKnown = isAlone || connection.identity.server === node.observation?.identity.server;
       if (fleet.primary === node && (isKnown || (await isPrimary(fleet, node, connection)))) {
-        return new OwnConnection(fleet, classifier, node, connection);
+        return new OwnConnection(fleet, cluster.classifier, node, connection);
       }
       endQuietly(client);
       node.void('its connections reach different servers, or it was restarted');
@@ -128,13 +131,7 @@ export class OwnConnection {
   }
 
   /** When it ends is told by pg alone, and after its user: until then the session reads on the primary, unless it is known to only read. */
-  submit(
-    submittable: Submittable,
-    values: unknown,
-    callback: Answer | undefined,
-    scope: SessionScope,
-    finding: Finding,
-  ) {
+  submit(submittable: Submittable, callback: Answer | undefined, scope: SessionScope, finding: Finding) {
     this.#sent(finding);
     const isRead = finding.found?.class === 'read';
     const open: UncertainWrite = { settledAt: undefined };
@@ -154,7 +151,7 @@ export class OwnConnection {
     };
     this.client.on('drain', over);
     this.client.on('end', over);
-    untyped(this.client).query(submittable, values, callback);
+    untyped(this.client).query(submittable, undefined, callback);
   }
 
   #sent({ found }: Finding): void {

@@ -28,6 +28,8 @@ export class RoutingPool extends pg.Pool {
   /** What pg-pool would do with a new client, where that has no connection yet. */
   readonly #setUp: { readonly onConnect: OnConnect | undefined; readonly verify: Verify | undefined };
   readonly #met = new WeakSet<object>();
+  /** Clients on whose connections something was left that reads go by: with pg, any statement may meet one of them. */
+  readonly #stateful = new Set<RoutedClient>();
   /** Reads that run without a client. */
   #readCount = 0;
   #onRead: (() => void) | undefined;
@@ -85,19 +87,23 @@ export class RoutingPool extends pg.Pool {
       this.#tellHandedIn(client as PoolClient);
     } else if (event === 'acquire') (args[0] as RoutedClient).acquired();
     else if (event === 'release') this.#released(args[1] as RoutedClient);
+    else if (event === 'remove') this.#stateful.delete(args[0] as RoutedClient);
     // The error of an idle client is nobody's: pg-pool has removed it, and the cluster knows.
     else if (event === 'error' && this.listenerCount('error') === 0) return false;
     return super.emit(event as 'error', ...(args as [Error, PoolClient]));
   }
 
   #query(query: unknown, values: unknown, callback: unknown): unknown {
-    const reading = this.ending || !this.#host.isLate ? undefined : this.#readingOf(query, values);
+    const isPlain = this.ending || !this.#host.isLate || this.#stateful.size > 0;
+    const reading = isPlain ? undefined : this.#readingOf(query, values);
     if (reading === undefined) {
-      return super.query(query as string, values as unknown[], callback as (error: Error) => void);
+      const answer = typeof query === 'function' ? callback : callbackOf(undefined, values, callback);
+      const rest = typeof values === 'function' ? undefined : values;
+      return super.query(query as string, rest as unknown[], answer as (error: Error) => void);
     }
     this.#cluster.used();
     const running = this.#counted(routedRead(this.#host, reading));
-    return this.#answering(running, callbackOf(query, values, callback));
+    return this.#answering(running, callbackOf(undefined, values, callback));
   }
 
   /** What is known to only read, or vouched for, needs no client; `undefined` for everything else. */
@@ -174,7 +180,10 @@ export class RoutingPool extends pg.Pool {
   }
 
   #released(client: RoutedClient): void {
-    if (!client.released()) return;
+    const wasLeftOpen = client.released();
+    if (client.holdsState) this.#stateful.add(client);
+    else this.#stateful.delete(client);
+    if (!wasLeftOpen) return;
     const { publisher } = this.#cluster.rungs.fleet;
     if (!publisher.wants('warning')) return;
     const message =

@@ -77,7 +77,7 @@ export class ReplicaHold {
   }
 
   /** Resolves when pg is done with it, or its client is gone. */
-  submit(submittable: Submittable, values: unknown, callback: Answer | undefined): Promise<void> {
+  submit(submittable: Submittable, callback: Answer | undefined): Promise<void> {
     const client = this.#client;
     this.#placement.node.statementCount++;
     this.isStreaming = true;
@@ -96,7 +96,7 @@ export class ReplicaHold {
       };
       client.on('drain', over);
       client.on('end', lost);
-      untyped(client).query(submittable, values, callback);
+      untyped(client).query(submittable, undefined, callback);
     });
   }
 

@@ -391,6 +391,52 @@ describe('cluster.pool(): a client', () => {
     await narrow.write('delete from notes where body = any($1)', [bodies]);
   });
 
+  it('keeps to the session of whoever asks, also in callbacks', async () => {
+    // Opened in some session that is long over: pg would call back in that one.
+    await cluster.session(() => pool.query(`insert into notes (body) values ('opens')`));
+    for (const replica of servers.replicas) await replica.pauseReplay();
+    const seen = await cluster.session(
+      () =>
+        new Promise<number>((resolve, reject) => {
+          pool.query(`insert into notes (body) values ('called')`, (failure: Error | undefined) => {
+            if (failure) reject(failure);
+            pool.query(`select 1 from notes where body = 'called'`, (error: Error | undefined, result) => {
+              if (error) reject(error);
+              else resolve(result.rows.length);
+            });
+          });
+        }),
+      { inherit: 'none' },
+    );
+    expect(seen).toBe(1);
+    const inSession = await new Promise<unknown>((resolve, reject) => {
+      void cluster.session((session) => {
+        pool.connect((_, client, release) => {
+          client?.query('select v from server_of', (error) => {
+            release();
+            if (error) reject(error);
+            else resolve(cluster.currentSession() === session);
+          });
+        });
+      });
+    });
+    expect(inSession).toBe(true);
+    await cluster.write(`delete from notes where body in ('opens', 'called')`);
+  });
+
+  it('goes by what was left on a connection, as far as a pool of one does', async () => {
+    await using narrow = await open(servers, {
+      primary: { connectionString: servers.primary.connectionString, max: 1 },
+    });
+    await narrow.explain('select 1');
+    const one = narrow.pool();
+    await one.query('select tenant()');
+    await one.query(`set app.tenant = 'left behind'`);
+    expect((await one.query('select tenant()')).rows).toEqual([{ tenant: 'left behind' }]);
+    await withClient(one, (client) => client.query('discard all'));
+    expect((await one.query('select tenant()')).rows).not.toEqual([{ tenant: 'left behind' }]);
+  });
+
   it('leaves no listener behind when it never had a connection of its own', async () => {
     const client = await pool.connect();
     client.release();
