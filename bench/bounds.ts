@@ -36,6 +36,10 @@ const BOUNDS: readonly Bound[] = [
   { work: 'point', callers: [16, 64], of: 'pg-ladder', over: POSTGRES_JS, least: 1.3 },
   // One thread against one thread.
   { work: 'point', callers: [16], of: 'pg-ladder', over: 'pgbench', least: 0.75 },
+  // Its look-alike has the lane to win with; without one, and where it hands out clients, it must cost little.
+  { work: 'point', callers: [16], of: 'pg-ladder, pool()', over: 'pg.Pool', least: 2 },
+  { work: 'point', callers: [16], of: 'pg-ladder, pool(), no lane', over: 'pg.Pool', least: 0.9 },
+  { work: 'checkout', callers: [16], of: 'pg-ladder, pool()', over: 'pg.Pool', least: 0.85 },
   { work: 'mixed', callers: [16, 64], of: 'pg-ladder', over: 'pg.Pool', least: 2.5 },
   { work: 'write', callers: [16, 64], of: 'pg-ladder, unnamed', over: 'pg.Pool', least: 0.9 },
   { work: 'write', callers: [16, 64], of: 'pg-ladder', over: 'pg.Pool', least: 1.2 },

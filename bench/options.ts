@@ -20,7 +20,7 @@ export const usage = `npm run bench -- [options]
   --millis n         how long a contender runs in each round (250); pgbench counts in seconds and takes 1,000
   --callers 1,16,64  instead of those that each work is usually measured with; at most ${CALLERS}
   --replicas 1,2,3   everything with so many replicas; as a rule all with 2, and little with 1 and 3
-  --only regex       works by their names: point, ten, thousand, mixed, write, transaction, route
+  --only regex       works by their names: point, checkout, ten, thousand, mixed, write, transaction, route
   --no-peers         this library, pg.Pool and pgbench alone
   --json file        where the results go; a run that was narrowed by the options above writes only where it is told
   --svg file         the same for the chart

@@ -27,6 +27,7 @@ export const USUAL_REPLICAS = 2;
 /** One caller shows latency, 16 a busy process, 64 a queue at every pool, 256 what a queue costs. Rows cost the same whoever waits for them. */
 const USUAL_CALLERS: Readonly<Record<WorkName, readonly number[]>> = {
   point: [1, 16, 64, 256],
+  checkout: [16],
   ten: [16],
   thousand: [16],
   mixed: [1, 16, 64],
@@ -39,14 +40,22 @@ const OTHER_REPLICAS = [1, 3];
 const AT_OTHER_REPLICAS: readonly WorkName[] = ['point', 'mixed'];
 const CALLERS_AT_OTHER_REPLICAS = [16];
 
-const NODE_POSTGRES: readonly Spec[] = [
-  { driver: 'pg.Pool', name: 'pg.Pool' },
-  { driver: 'pg.Pool', name: 'pg.Pool, named', named: true },
-];
+/** With how many callers `cluster.pool()` is set beside the pool that it looks like. */
+const POOLED_CALLERS = 16;
+
+const BARE: Spec = { driver: 'pg.Pool', name: 'pg.Pool' };
+const NODE_POSTGRES: readonly Spec[] = [BARE, { driver: 'pg.Pool', name: 'pg.Pool, named', named: true }];
 const LADDER: Spec = { driver: 'pg-ladder', name: 'pg-ladder' };
 const WITHOUT_LANE: Spec = { driver: 'pg-ladder', name: 'pg-ladder, no lane', lane: false };
 const UNNAMED: Spec = { driver: 'pg-ladder', name: 'pg-ladder, unnamed', namedStatements: false };
 const WITH_TOKENS: Spec = { driver: 'pg-ladder', name: 'pg-ladder, a token each', tokens: true };
+const POOLED: Spec = { driver: 'pg-ladder', name: 'pg-ladder, pool()', pooled: true };
+const POOLED_WITHOUT_LANE: Spec = {
+  driver: 'pg-ladder',
+  name: 'pg-ladder, pool(), no lane',
+  pooled: true,
+  lane: false,
+};
 const BUILDERS: readonly Spec[] = [
   { driver: 'Drizzle', name: 'Drizzle withReplicas' },
   { driver: 'Kysely', name: 'kysely-replication' },
@@ -71,19 +80,27 @@ export function trialsOf(scope: Scope): Trial[] {
 
 /** The first one is what the others are compared with. */
 function lineUpOf(work: WorkName, callers: number, { withPeers, withPgbench }: Scope): Spec[] {
+  if (work === 'checkout') return [BARE, POOLED, POOLED_WITHOUT_LANE];
   const isWrite = work === 'write' || work === 'transaction';
   return [
     ...NODE_POSTGRES,
     LADDER,
     ...(isWrite ? [UNNAMED] : [WITHOUT_LANE]),
     ...(work === 'write' ? [WITH_TOKENS] : []),
+    ...(callers === POOLED_CALLERS ? pooled(work) : []),
     ...(withPeers ? [...postgresJs(work, callers), ...BUILDERS] : []),
     ...(withPgbench && Pgbench.does(work) ? pgbench(work, callers) : []),
   ];
 }
 
 function ofReplicas({ withPeers }: Scope): Spec[] {
-  return [...NODE_POSTGRES.slice(0, 1), LADDER, WITHOUT_LANE, ...(withPeers ? BUILDERS : [])];
+  return [BARE, LADDER, WITHOUT_LANE, ...(withPeers ? BUILDERS : [])];
+}
+
+/** What the look-alike costs shows where a bare pool is busy, one statement at a time; a lane is for reads alone. */
+function pooled(work: WorkName): Spec[] {
+  if (work === 'point') return [POOLED, POOLED_WITHOUT_LANE];
+  return work === 'write' || work === 'transaction' ? [POOLED] : [];
 }
 
 /** All its settings once; elsewhere those that may be its best, which is what a bound speaks of. */

@@ -2,11 +2,12 @@
 import type { Access } from './contenders/access.js';
 import { CALLERS, ROWS } from './statements.js';
 
-export const workNames = ['point', 'ten', 'thousand', 'mixed', 'write', 'transaction'] as const;
+export const workNames = ['point', 'checkout', 'ten', 'thousand', 'mixed', 'write', 'transaction'] as const;
 export type WorkName = (typeof workNames)[number];
 
 export const titles: Readonly<Record<WorkName, string>> = {
   point: 'a read by primary key',
+  checkout: 'a read by primary key on a client that is taken from the pool for it',
   ten: '10 rows',
   thousand: '1,000 rows',
   mixed: '95 % reads and 5 % writes, read again by their writers',
@@ -24,10 +25,10 @@ const WRITES_ONE_IN = 20;
 export function operationOf(work: WorkName, access: Access): Operation {
   switch (work) {
     case 'point':
-      return async () => {
-        if ((await access.point(below(ROWS))) === undefined) throw new Error('a row is missing');
-        return undefined;
-      };
+      return rowOf((id) => access.point(id));
+    case 'checkout':
+      if (access.checkout === undefined) throw new Error('it hands out no clients');
+      return rowOf(access.checkout);
     case 'ten':
       return rangeOf(access, 10);
     case 'thousand':
@@ -45,6 +46,13 @@ export function operationOf(work: WorkName, access: Access): Operation {
         return undefined;
       };
   }
+}
+
+function rowOf(point: Access['point']): Operation {
+  return async () => {
+    if ((await point(below(ROWS))) === undefined) throw new Error('a row is missing');
+    return undefined;
+  };
 }
 
 function rangeOf(access: Access, count: number): Operation {

@@ -322,6 +322,12 @@ export class Cluster implements AsyncDisposable {
       classifier: this.#classifier,
       used: () => this.#fleet.monitor.used(performance.now()),
       scope: () => this.#context().scope,
+      bind: (callback) => {
+        const context = this.#contexts.getStore();
+        return context === undefined
+          ? (...args) => this.#contexts.exit(callback, ...args)
+          : (...args) => this.#contexts.run(context, callback, ...args);
+      },
       outsideSessions: (fn) => this.#contexts.exit(fn),
       need: (scope, hint, startedAt) =>
         hint === undefined ? this.#plainNeed(scope, startedAt) : this.#need(scope, hint, startedAt),

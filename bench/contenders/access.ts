@@ -4,6 +4,8 @@ import type { WorkName } from '../works.js';
 export interface Access {
   /** The value of one row. */
   point(id: number): Promise<number | undefined>;
+  /** The same on a client that is taken out of a pool for it. Default: it hands out none. */
+  readonly checkout?: (id: number) => Promise<number | undefined>;
   /** How many of the rows from `first` on came, of `count`. */
   range(first: number, count: number): Promise<number>;
   update(id: number, value: number): Promise<unknown>;
@@ -13,6 +15,9 @@ export interface Access {
   as?<T>(caller: number, fn: () => Promise<T>): Promise<T>;
   close(): Promise<unknown>;
 }
+
+/** What it does, without how its callers and its connections are kept. */
+export type Statements = Omit<Access, 'as' | 'close'>;
 
 /** The connection strings. A contender that knows of one server only reads from the first replica. */
 export interface Servers {
@@ -31,6 +36,8 @@ export interface LadderSpec {
   readonly namedStatements?: boolean;
   /** Opens a session for each write and asks for its token, as a request handler does. */
   readonly tokens?: boolean;
+  /** Does everything through the pool of `cluster.pool()`, as a bare `pg.Pool` is used. */
+  readonly pooled?: boolean;
 }
 
 export interface PoolSpec {

@@ -3,10 +3,11 @@
  * no read is let off because there is nothing to be stale against.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { PoolClient } from 'pg';
+import type { Pool, PoolClient } from 'pg';
 import type * as library from '../../src/index.js';
 import { POINT, RANGE, UPDATE } from '../statements.js';
-import { type LadderSpec, type Open, POOL } from './access.js';
+import { type LadderSpec, type Open, POOL, type Statements } from './access.js';
+import { accessThrough } from './pooled.js';
 
 interface Item {
   readonly value: number;
@@ -17,7 +18,7 @@ const BUILT = new URL('../../dist/index.js', import.meta.url).href;
 
 type Enter = <T>(fn: () => T) => T;
 
-export const open: Open<LadderSpec> = async (servers, { lane, namedStatements, tokens = false }) => {
+export const open: Open<LadderSpec> = async (servers, { lane, namedStatements, tokens = false, pooled = false }) => {
   const { createCluster } = (await import(BUILT)) as typeof library;
   const node = (connectionString: string) => ({ connectionString, ...POOL });
   const cluster = createCluster({
@@ -41,11 +42,23 @@ export const open: Open<LadderSpec> = async (servers, { lane, namedStatements, t
     );
 
   return {
+    ...(pooled ? throughPool(cluster.pool()) : directly(cluster, tokens)),
     async as(caller, fn) {
       const enter = sessions.get(caller) ?? (await openSession(caller));
       sessions.set(caller, enter);
       return enter(fn);
     },
+    close: () => cluster.close(), // and with it the pool
+  };
+};
+
+/** One pool for everything: where a statement goes is for the pool to say. */
+function throughPool(pool: Pool): Statements {
+  return accessThrough({ writes: pool, reads: pool });
+}
+
+function directly(cluster: library.Cluster, tokens: boolean): Statements {
+  return {
     async point(id) {
       const { rows } = await cluster.read<Item & Record<string, unknown>>(POINT, [id]);
       return rows[0]?.value;
@@ -66,6 +79,5 @@ export const open: Open<LadderSpec> = async (servers, { lane, namedStatements, t
         await client.query(POINT, [id]);
         await client.query(UPDATE, [id, value]);
       }),
-    close: () => cluster.close(),
   };
-};
+}

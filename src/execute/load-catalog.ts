@@ -1,6 +1,7 @@
 /** Reads the primary's catalogue on a connection of its pool, where the user's search path holds. */
 import type { QueryResult } from 'pg';
 import type { Fleet } from '../nodes/fleet.js';
+import { question } from '../nodes/plain-types.js';
 import type { CatalogRows, FunctionRow, OperatorRow, RelationRow, TypeRow } from '../sql/catalog.js';
 import { CATALOG } from '../sql/catalog-queries.js';
 import { checkout } from './primary.js';
@@ -11,7 +12,7 @@ export async function loadCatalog({ leadership, monitor, settings }: Fleet): Pro
   const { client } = await checkout(leadership.primary, false, undefined);
   let results: unknown;
   try {
-    results = await client.query(CATALOG);
+    results = await client.query(question(CATALOG));
   } catch (error) {
     client.release(true);
     throw error;

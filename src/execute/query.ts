@@ -44,21 +44,18 @@ export function query<Row extends QueryResultRow>(
 }
 
 /** What was found to be a read; a single one that a replica refuses all the same runs on the primary, whose answer is final. */
-export async function readUnlessRefused<Row extends QueryResultRow>(
+export function readUnlessRefused<Row extends QueryResultRow>(
   rungs: Rungs,
   classifier: Classifier,
   { text, statement, isSingle, need, startedAt }: Reading,
   onPrimary: () => Promise<QueryResult<Row>>,
 ): Promise<QueryResult<Row>> {
   const trial: Trial = { failedOnReplica: false };
-  let isWrite = false;
-  try {
-    return await read<Row>(rungs, statement, need, startedAt, trial);
-  } catch (error) {
-    isWrite = isRefusal(error);
+  return read<Row>(rungs, statement, need, startedAt, trial).catch(async (error: unknown) => {
+    const isWrite = isRefusal(error);
     if (!trial.failedOnReplica || !isSingle || !(isWrite || isMissingName(error))) throw error;
-  }
-  const result = await onPrimary();
-  if (isWrite) classifier.misrouted(text);
-  return result;
+    const result = await onPrimary();
+    if (isWrite) classifier.misrouted(text);
+    return result;
+  });
 }

@@ -5,6 +5,7 @@
  */
 import pg, { type Client, type Pool, type QueryResultRow } from 'pg';
 import { type Identity, type IdentityRow, identityFrom, isDirect } from './observation.js';
+import { question } from './plain-types.js';
 import { IDENTITY } from './statements.js';
 
 /** Opening takes several round trips, a key exchange and a password hash: its bound is that many times the hang bound. */
@@ -50,9 +51,9 @@ export class ControlConnection {
     const ask = async (): Promise<Answer<Row>> => {
       const { client, identity } = await this.#connected();
       const sentAt = performance.now();
-      const query = name === undefined || !isDirect(client, identity) ? text : { name, text };
+      const query = question(text, values, isDirect(client, identity) ? name : undefined);
       // pg gives one result for each statement of a text; the last one is the question.
-      const results = [await this.#answered(client, client.query<Row>(query, values))].flat();
+      const results = [await this.#answered(client, client.query<Row>(query))].flat();
       return { rows: results.at(-1)?.rows ?? [], identity, tookMillis: performance.now() - sentAt };
     };
     // One at a time, so that the hang bound runs for the question that the server is busy with.
@@ -100,7 +101,7 @@ export class ControlConnection {
       await this.#answered(client, connected(client), this.#hangMillis * CONNECT_ALLOWANCE);
       // Encryption replaces the socket.
       if (this.#awaited === 0) client.unref?.();
-      const { rows } = await this.#answered(client, client.query<IdentityRow>(IDENTITY));
+      const { rows } = await this.#answered(client, client.query<IdentityRow>(question(IDENTITY)));
       return { client, identity: identityFrom(rows[0] as IdentityRow) };
     } catch (error) {
       this.#lost(client, error instanceof Error ? error.message : 'no connection');

@@ -5,6 +5,7 @@
 import type { Client, Pool, PoolClient } from 'pg';
 import { connected, dropSocket } from './control-connection.js';
 import { type Identity, type IdentityRow, identityFrom } from './observation.js';
+import { question } from './plain-types.js';
 import { StatementNames } from './statement-names.js';
 import { IDENTITY } from './statements.js';
 
@@ -164,7 +165,7 @@ export class DataConnections {
     this.#known.set(client, undefined);
     listenForRole(client, this.#hooks.changedRole);
     await this.#hooks.setUp(client);
-    const { rows } = await client.query<IdentityRow>(IDENTITY);
+    const { rows } = await client.query<IdentityRow>(question(IDENTITY));
     const identity = identityFrom(rows[0] as IdentityRow);
     const names = this.#hooks.mayName(client, identity) ? StatementNames.of(client) : undefined;
     const connection = { client, identity, mayWrite: false, names };

@@ -8,6 +8,7 @@ import { connected, dropSocket } from './control-connection.js';
 import { listenForRole } from './data-connections.js';
 import { LaneConnection } from './lane-connection.js';
 import { type IdentityRow, identityFrom, isDirect } from './observation.js';
+import { question } from './plain-types.js';
 import { CAP_STATEMENTS, IDENTITY } from './statements.js';
 
 /** What a statement may take there, on the server: it is then run again elsewhere. */
@@ -133,8 +134,8 @@ export class Lane {
       await connected(client);
       client.unref();
       await this.#hooks.setUp(client as unknown as PoolClient);
-      const { rows } = await client.query<{ is_capped: boolean }>(CAP_STATEMENTS, [STATEMENT_MILLIS]);
-      const identified = await client.query<IdentityRow>(IDENTITY);
+      const { rows } = await client.query<{ is_capped: boolean }>(question(CAP_STATEMENTS, [STATEMENT_MILLIS]));
+      const identified = await client.query<IdentityRow>(question(IDENTITY));
       const identity = identityFrom(identified.rows[0] as IdentityRow);
       // Behind a pooler each statement may meet another connection: what was set up and capped here holds for none of them.
       if (!isDirect(client, identity) && isWanted !== true) this.#isClosed = true;

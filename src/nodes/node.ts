@@ -24,6 +24,7 @@ import {
   type ProbeRow,
   replayedLsn,
 } from './observation.js';
+import { plainTypes, question } from './plain-types.js';
 import { Questions } from './questions.js';
 import { PROBE, PROBE_ROLE, REPLICA_TIMELINE } from './statements.js';
 
@@ -327,7 +328,7 @@ export class Node implements Candidate {
   locateOn(connection: LaneConnection, told?: (observation: Observation | undefined) => void): void {
     const sentAt = performance.now();
     this.#isLocating = true;
-    const statement = { text: this.#probeText, values: [], rowMode: undefined, types: undefined };
+    const statement = { text: this.#probeText, values: [], rowMode: undefined, types: plainTypes };
     connection.send(statement, this.#probeProfile, (error, result) => {
       this.#isLocating = false;
       const row = error === null ? (result?.rows[0] as ProbeRow | undefined) : undefined;
@@ -362,7 +363,7 @@ export class Node implements Candidate {
   /** Asks on a data connection where the server behind that very connection stands; `undefined` when it tells no position. */
   async observeOn({ client, identity }: DataConnection): Promise<Observation | undefined> {
     const sentAt = performance.now();
-    const { rows } = await client.query<ProbeRow>(this.#probeText);
+    const { rows } = await client.query<ProbeRow>(question(this.#probeText));
     return this.#read(rows[0] as ProbeRow, identity, sentAt);
   }
 

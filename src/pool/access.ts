@@ -18,6 +18,8 @@ export interface ClusterAccess {
   used(): void;
   /** The calling code's session; a pool never joins its transaction. */
   scope(): SessionScope;
+  /** Pg calls back in the context of whoever opened the connection: what it is given by this belongs to the session of whoever asks. */
+  bind<A extends unknown[]>(callback: (...args: A) => void): (...args: A) => void;
   outsideSessions<T>(fn: () => T): T;
   need(scope: SessionScope, hint: Hint | undefined, startedAt: number): Need;
   statement(query: string | QueryConfig, values: unknown[] | undefined, introduce: Introduce | undefined): Statement;

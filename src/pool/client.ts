@@ -3,7 +3,7 @@
  * belongs to one connection: from then on all of them run on the client's own connection to the primary, until it is released.
  */
 import { EventEmitter } from 'node:events';
-import type { Client, QueryConfig, QueryResult } from 'pg';
+import pg, { type Client, type QueryConfig, type QueryResult } from 'pg';
 import { LadderError } from '../errors.js';
 import { copyOf } from '../execute/statement.js';
 import type { Node } from '../nodes/node.js';
@@ -17,6 +17,7 @@ import {
   type Job,
   promised,
   type Submittable,
+  statusOf,
   textOf,
   valuesOf,
 } from './job.js';
@@ -27,6 +28,8 @@ import { Turns } from './turns.js';
 
 /** What pg's client emits, and its users listen for. */
 const EVENTS = ['error', 'end', 'notice', 'notification', 'drain'] as const;
+/** Of prepared statements' texts that a client keeps: whoever makes names without end says the text with each. */
+const MAX_NAMES = 1_000;
 /** A replica would take them, and lock nobody else out. */
 const ADVISORY = /\bpg_(?:try_)?advisory_/i;
 
@@ -44,6 +47,7 @@ export class RoutedClient extends EventEmitter {
   readonly #turns = new Turns();
   #client: Client;
   #clientNode: Node;
+  #hasConnected = false;
   #isUsed = false;
   #own: OwnConnection | undefined;
   #hold: ReplicaHold | undefined;
@@ -54,6 +58,13 @@ export class RoutedClient extends EventEmitter {
   #isDiscarded = false;
   #isReferenced = true;
   readonly #typeParsers: TypeParser[] = [];
+  /** The texts of prepared statements, which pg lets run by their names alone: here the next one may run elsewhere. */
+  readonly #namedTexts = new Map<string, string>();
+
+  static {
+    // For those who ask: it is pg's client by all that can be told from outside.
+    Object.setPrototypeOf(RoutedClient.prototype, pg.Client.prototype);
+  }
 
   constructor(host: ClientHost) {
     super();
@@ -93,6 +104,11 @@ export class RoutedClient extends EventEmitter {
     if (callback === undefined) {
       return promised<this>(this.#host.Promise, (answer) => this.connect(answer));
     }
+    if (this.#hasConnected) {
+      process.nextTick(callback, new Error('Client has already been connected. You cannot reuse a client.'));
+      return undefined;
+    }
+    this.#hasConnected = true;
     if (this.#host.isLate) {
       process.nextTick(callback, null, this);
       return undefined;
@@ -108,21 +124,27 @@ export class RoutedClient extends EventEmitter {
     if (query === null || query === undefined) throw new TypeError('Client was passed a null or undefined query');
     const scope = this.#host.cluster.scope();
     if (isSubmittable(query)) {
-      this.#submit({ submittable: query, callback: callbackOf(undefined, values, callback), scope });
+      const own = callbackOf(undefined, values, callback);
+      this.#submit({ submittable: query, callback: own === undefined ? own : this.#host.cluster.bind(own), scope });
       return query;
     }
-    const given = { query: query as string | QueryConfig, values: valuesOf(values), scope };
+    const given = { query: this.#named(query as string | QueryConfig), values: valuesOf(values), scope };
     const own = callbackOf(query, values, callback);
     if (own === undefined) {
-      return promised<QueryResult>(this.#host.Promise, (answer) => this.#take({ ...given, answer }));
+      return promised<QueryResult>(this.#host.Promise, (answer) => this.#take({ ...given, answer, isCallback: false }));
     }
-    this.#take({ ...given, answer: own });
+    this.#take({ ...given, answer: this.#host.cluster.bind(own), isCallback: true });
     return undefined;
   }
 
   setTypeParser(...parser: TypeParser): void {
     this.#typeParsers.push(parser);
     this.#client.setTypeParser(...parser);
+  }
+
+  /** Of whatever its next statement may find: without any connection, no transaction is open. */
+  getTransactionStatus(): 'I' | 'T' | 'E' | null {
+    return this.#hold?.status ?? statusOf(this.#client) ?? (this.#host.isLate && !this.isOpen ? 'I' : null);
   }
 
   /** A client without a connection has nothing that could keep the process alive, or let it go. */
@@ -191,7 +213,14 @@ export class RoutedClient extends EventEmitter {
     const own = this.#own;
     if (own !== undefined && this.#isOnOwn && this.#turns.isIdle) {
       this.#sendOwn(own, job, isLate);
-    } else this.#turns.take(() => this.#guarded(job, () => this.#route(job)));
+    } else
+      this.#turns.take((done) =>
+        this.#turn(
+          done,
+          () => this.#route(job),
+          (error) => fail(job, error),
+        ),
+      );
   }
 
   /** @param learns whether later statements depend on what this one does */
@@ -214,13 +243,18 @@ export class RoutedClient extends EventEmitter {
     own.send(job, finding);
   }
 
-  #guarded(job: Job, run: () => Promise<void> | undefined): Promise<void> | undefined {
-    const fail = (error: unknown): void => answerLater(job, error as Error);
+  #turn(done: () => void, run: () => Promise<void> | undefined, failed: (error: unknown) => void): boolean {
     try {
-      return run()?.catch(fail);
+      const running = run();
+      if (running === undefined) return false;
+      running.then(done, (error: unknown) => {
+        done();
+        failed(error);
+      });
+      return true;
     } catch (error) {
-      fail(error);
-      return undefined;
+      failed(error);
+      return false;
     }
   }
 
@@ -250,13 +284,12 @@ export class RoutedClient extends EventEmitter {
   }
 
   /** On whichever server is fresh. */
-  async #read(job: Job, text: string, found: Classification): Promise<void> {
+  #read(job: Job, text: string, found: Classification): Promise<void> {
     const { scope, values } = job;
     const reading = { text, query: this.#typed(job.query), values, scope, found };
     const onPrimary = (): Promise<QueryResult> =>
       promised(Promise, (answer) => void this.#runOnOwn({ ...job, answer }, undefined)?.catch(answer));
-    const result = await routedRead(this.#host, reading, onPrimary);
-    answerLater(job, null, result);
+    return routedRead(this.#host, reading, onPrimary).then((result) => succeed(job, result));
   }
 
   /** A transaction, or whatever else keeps to one connection, on a replica that is fresh enough before it begins. */
@@ -274,7 +307,7 @@ export class RoutedClient extends EventEmitter {
     });
     this.#holder = job.scope;
     this.#hold.keeps = found.begins === undefined;
-    answerLater(job, null, result);
+    succeed(job, result as QueryResult);
   }
 
   async #runOnHold(hold: ReplicaHold, job: Job, text: string, found: Classification): Promise<void> {
@@ -301,17 +334,16 @@ export class RoutedClient extends EventEmitter {
   #submit(submission: Submission): void {
     const { cluster, isLate } = this.#host;
     cluster.used();
-    this.#turns.take(() => {
-      const fail = (error: unknown): void => {
-        process.nextTick(() => submission.submittable.handleError(error as Error, this.#client));
-      };
+    const run = (): Promise<void> | undefined => {
       const text = isLate && !this.#isOnOwn ? textOf(submission.submittable) : undefined;
-      if (text === undefined) return this.#submitOnOwn(submission, undefined)?.catch(fail);
-      return cluster.classifier
-        .classify(text)
-        .then((found) => this.#submitFound(submission, found))
-        .catch(fail);
-    });
+      if (text === undefined) return this.#submitOnOwn(submission, undefined);
+      return cluster.classifier.classify(text).then((found) => this.#submitFound(submission, found));
+    };
+    this.#turns.take((done) =>
+      this.#turn(done, run, (error) => {
+        process.nextTick(() => submission.submittable.handleError(error as Error, this.#client));
+      }),
+    );
   }
 
   async #submitFound(submission: Submission, found: Classification): Promise<void> {
@@ -395,6 +427,17 @@ export class RoutedClient extends EventEmitter {
     return this.listenerCount('error') > 0 && (this.#isBound || !this.#isCheckedOut);
   }
 
+  #named(query: string | QueryConfig): string | QueryConfig {
+    if (typeof query === 'string' || query.name === undefined) return query;
+    const { name, text } = query;
+    if (typeof text === 'string') {
+      if (this.#namedTexts.size < MAX_NAMES) this.#namedTexts.set(name, text);
+      return query;
+    }
+    const known = this.#namedTexts.get(name);
+    return known === undefined ? query : Object.assign(copyOf(query), { text: known });
+  }
+
   /** Its own type parsers hold wherever its statements run. */
   #typed(query: string | QueryConfig): string | QueryConfig {
     if (this.#typeParsers.length === 0 || (typeof query === 'object' && query.types !== undefined)) return query;
@@ -403,7 +446,13 @@ export class RoutedClient extends EventEmitter {
   }
 }
 
-/** Not within a promise, which would swallow what a callback throws. */
-function answerLater({ answer }: Job, error: Error | null, result?: QueryResult): void {
-  process.nextTick(answer, error, result);
+/** A callback is not called within a promise, which would swallow what it throws. */
+function succeed({ answer, isCallback }: Job, result: QueryResult): void {
+  if (isCallback) process.nextTick(answer, null, result);
+  else answer(null, result);
+}
+
+function fail({ answer, isCallback }: Job, error: unknown): void {
+  if (isCallback) process.nextTick(answer, error);
+  else answer(error as Error);
 }

@@ -1,5 +1,4 @@
 /** A statement on its way through a client, in whatever form it was given: as pg reads the arguments of `query`. */
-import { AsyncResource } from 'node:async_hooks';
 import type { QueryConfig, QueryResult } from 'pg';
 import type { SessionScope } from '../session/session.js';
 
@@ -19,6 +18,8 @@ export interface Job {
   /** The session of the code that asked. */
   readonly scope: SessionScope;
   readonly answer: Answer;
+  /** Whether the answer is a callback of the user's, and not a promise's. */
+  readonly isCallback: boolean;
 }
 
 export function isSubmittable(query: unknown): query is Submittable {
@@ -33,16 +34,13 @@ export function textOf(query: unknown): string | undefined {
   return typeof found === 'string' ? found : undefined;
 }
 
-/**
- * The callback among the arguments, which pg would call in the context of whoever opened the connection, and which belongs to the session of whoever asks.
- * @throws TypeError as pg does
- */
+/** The callback among the arguments. @throws TypeError as pg does */
 export function callbackOf(query: unknown, values: unknown, callback: unknown): Answer | undefined {
   const own = typeof query === 'object' ? (query as { callback?: unknown }).callback : undefined;
   const found = typeof values === 'function' ? values : (callback ?? own);
   if (found === undefined || found === null) return undefined;
   if (typeof found !== 'function') throw new TypeError('callback is not a function');
-  return AsyncResource.bind(found as Answer);
+  return found as Answer;
 }
 
 export function valuesOf(values: unknown): unknown[] | undefined {

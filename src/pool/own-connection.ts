@@ -60,7 +60,8 @@ export class OwnConnection {
     const { connectionTimeoutMillis = 0 } = fleet.primary.pool.options;
     const isAlone = fleet.nodes.length === 1;
     const patience = isAlone ? 0 : connectionTimeoutMillis || fleet.settings.primaryWaitMillis;
-    const giveUpAt = performance.now() + patience - TIMER_MILLIS;
+    // pg-pool's own timer comes first, and says in its words what it was.
+    const giveUpAt = performance.now() + patience + TIMER_MILLIS;
     for (;;) {
       if (!isAlone && !fleet.leadership.isSettled) await primaryFound(fleet, giveUpAt, undefined);
       const node = fleet.primary;
@@ -71,7 +72,7 @@ export class OwnConnection {
         connection = await cluster.outsideSessions(() => node.adopt(client));
       } catch (error) {
         endQuietly(client);
-        throwUnlessGone(fleet, node, error, giveUpAt);
+        throwUnlessGone(fleet, node, error, giveUpAt - 2 * TIMER_MILLIS);
         continue;
       }
       const isKnown = isAlone || connection.identity.server === node.observation?.identity.server;

@@ -2,7 +2,6 @@
  * The pg.Pool that routes. It is one: clients, queue, timeouts and events are pg-pool's own, and so is every behaviour that is not told of here. Only what its
  * clients do with a statement differs, and that reads which need no client take none.
  */
-import { AsyncResource } from 'node:async_hooks';
 import pg, { type Client, type PoolClient, type PoolOptions, type QueryConfig, type QueryResult } from 'pg';
 import type { Node } from '../nodes/node.js';
 import type { ClientHost, ClusterAccess, Intent, Introduce } from './access.js';
@@ -57,7 +56,7 @@ export class RoutingPool extends pg.Pool {
   /** Whoever has to wait for a client gets it when another releases one: his callback must not find himself in that one's session. */
   override connect(callback?: unknown): never {
     if (typeof callback !== 'function') return super.connect() as never;
-    return super.connect(AsyncResource.bind(callback as () => void)) as never;
+    return super.connect(this.#cluster.bind(callback as () => void)) as never;
   }
 
   override query(query: unknown, values?: unknown, callback?: unknown): never {
@@ -97,13 +96,13 @@ export class RoutingPool extends pg.Pool {
     const isPlain = this.ending || !this.#host.isLate || this.#stateful.size > 0;
     const reading = isPlain ? undefined : this.#readingOf(query, values);
     if (reading === undefined) {
-      const answer = typeof query === 'function' ? callback : callbackOf(undefined, values, callback);
-      const rest = typeof values === 'function' ? undefined : values;
-      return super.query(query as string, rest as unknown[], answer as (error: Error) => void);
+      if (typeof query === 'function') return super.query(query as never);
+      const answer = this.#callbackOf(values, callback);
+      return super.query(query as string, valuesOf(values) as unknown[], answer as (error: Error) => void);
     }
     this.#cluster.used();
-    const running = this.#counted(routedRead(this.#host, reading));
-    return this.#answering(running, callbackOf(undefined, values, callback));
+    const running = this.#counted(this.#read(reading));
+    return this.#answering(running, this.#callbackOf(values, callback));
   }
 
   /** What is known to only read, or vouched for, needs no client; `undefined` for everything else. */
@@ -116,6 +115,11 @@ export class RoutingPool extends pg.Pool {
     if (!isRead) return undefined;
     const scope = this.#cluster.scope();
     return { text, query: query as string | QueryConfig, values: valuesOf(values), scope, found };
+  }
+
+  #callbackOf(values: unknown, callback: unknown): Answer | undefined {
+    const own = callbackOf(undefined, values, callback);
+    return own === undefined ? undefined : this.#cluster.bind(own);
   }
 
   /** As pg-pool answers: a promise of the user's kind, or a callback. */
@@ -131,6 +135,14 @@ export class RoutingPool extends pg.Pool {
     return PromiseClass === Promise
       ? running
       : new PromiseClass((resolve, reject) => void running.then(resolve, reject));
+  }
+
+  #read(reading: RoutedRead): Promise<QueryResult> {
+    try {
+      return routedRead(this.#host, reading);
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
   }
 
   #counted<T>(running: Promise<T>): Promise<T> {

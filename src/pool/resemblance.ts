@@ -9,7 +9,8 @@ interface Standin {
 /** @param template a client of pg's, not connected, whose fields and methods are taken over where `prototype` has none */
 export function resemble(prototype: Standin, template: object): void {
   for (const [name, isMethod] of membersOf(template)) {
-    if (name in prototype) continue;
+    // What the client itself does, and not what it inherits for the sake of `instanceof`.
+    if (Object.hasOwn(Object.getPrototypeOf(prototype) as object, name)) continue;
     const descriptor: PropertyDescriptor & ThisType<{ primaryClient: Record<PropertyKey, unknown> }> = isMethod
       ? {
           value(this: { primaryClient: Record<PropertyKey, (...args: unknown[]) => unknown> }, ...args: unknown[]) {

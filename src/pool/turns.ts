@@ -1,17 +1,31 @@
 /** One after the other, as a connection would run them: what waits for something elsewhere holds up those behind it, everything else runs at once. */
+
+/** Never throws. @param done called once, when what it began is over @returns whether there is anything to wait for */
+export type Turn = (done: () => void) => boolean;
+
 export class Turns {
-  readonly #waiting: (() => Promise<void> | undefined)[] = [];
+  readonly #waiting: Turn[] = [];
   #isBusy = false;
   #onIdle: (() => void) | undefined;
+  readonly #done = (): void => {
+    this.#isBusy = false;
+    while (!this.#isBusy) {
+      const turn = this.#waiting.shift();
+      if (turn === undefined) break;
+      this.#start(turn);
+    }
+    if (this.#onIdle === undefined || !this.isIdle) return;
+    this.#onIdle();
+    this.#onIdle = undefined;
+  };
 
   get isIdle(): boolean {
     return !this.#isBusy && this.#waiting.length === 0;
   }
 
-  /** @param run never throws nor rejects; `undefined` when it leaves nothing to wait for */
-  take(run: () => Promise<void> | undefined): void {
-    if (this.#isBusy) this.#waiting.push(run);
-    else this.#start(run);
+  take(turn: Turn): void {
+    if (this.#isBusy) this.#waiting.push(turn);
+    else this.#start(turn);
   }
 
   /** Calls `then` when nothing is under way any more. */
@@ -20,23 +34,7 @@ export class Turns {
     else this.#onIdle = then;
   }
 
-  #start(run: () => Promise<void> | undefined): void {
-    const running = run();
-    if (running === undefined) return;
-    this.#isBusy = true;
-    void running.then(() => this.#next());
-  }
-
-  #next(): void {
-    this.#isBusy = false;
-    while (!this.#isBusy) {
-      const run = this.#waiting.shift();
-      if (run === undefined) break;
-      this.#start(run);
-    }
-    if (this.isIdle) {
-      this.#onIdle?.();
-      this.#onIdle = undefined;
-    }
+  #start(turn: Turn): void {
+    this.#isBusy = turn(this.#done);
   }
 }

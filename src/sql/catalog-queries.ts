@@ -48,8 +48,11 @@ const TYPES = `select n.nspname as schema, t.typname as name,
   left join pg_catalog.pg_type b on b.oid = t.typbasetype and t.typtype = 'd' left join pg_catalog.pg_namespace bn on bn.oid = b.typnamespace
   where t.typtype = 'd' or exists (select from pg_catalog.pg_cast k where ${CAST_OF_TYPE})`;
 
-/** Printing a view's query waits for whoever has its tables locked: rather than wait for a long ALTER TABLE, it is tried again later. */
-const PATIENCE = 'set local lock_timeout = 2000';
+/**
+ * Printing a view's query locks its tables: rather than wait for an ALTER TABLE, or deadlock with a DROP, which would be the one to fail, it is tried again
+ * later.
+ */
+const PATIENCE = 'set local lock_timeout = 50';
 
 /** One message, one round trip, and so one transaction. The first result is that of the setting. */
 export const CATALOG = [PATIENCE, SEARCH_PATH, FUNCTIONS, RELATIONS, OPERATORS, TYPES].join(';\n');

@@ -133,6 +133,7 @@ describe('cluster.pool(): a client', () => {
   it('has no server until its first statement shows which it needs', async () => {
     await withClient(pool, async (client) => {
       expect(pidOf(client)).toBeNull();
+      expect(client.getTransactionStatus()).toBe('I');
       expect(await isReplica(client)).toBe(true);
       expect(pidOf(client)).toBeNull();
       await client.query(`insert into notes (body) values ('first')`);
@@ -203,6 +204,7 @@ describe('cluster.pool(): a client', () => {
           `select pg_is_in_recovery() as standby, exists (select from notes where body = 'before') as sees`,
         );
         expect(rows).toEqual([{ standby: true, sees: true }]);
+        expect(client.getTransactionStatus()).toBe('T');
         await expect(client.query(`insert into notes (body) values ('never')`)).rejects.toMatchObject({
           code: '25006',
         });
