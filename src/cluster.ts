@@ -18,6 +18,7 @@ import { stream } from './execute/stream.js';
 import { type Transaction, transaction } from './execute/transaction.js';
 import { write } from './execute/write.js';
 import { Floor } from './freshness/floor.js';
+import { newerPosition } from './freshness/position.js';
 import { requirementOf } from './freshness/requirement.js';
 import { TokenCodec } from './freshness/token.js';
 import { Admission } from './isolation/admission.js';
@@ -80,6 +81,7 @@ export class Cluster implements AsyncDisposable {
   readonly #open = new OpenCalls();
   readonly #access: ClusterAccess;
   readonly #pools = new Set<Pool>();
+  readonly #checkedOptions = new WeakSet<SessionOptions>();
   readonly #leave = <T>(result: T): T => {
     this.#open.leave();
     return result;
@@ -210,7 +212,11 @@ export class Cluster implements AsyncDisposable {
    * @throws LadderError `LADDER_INVALID_OPTIONS`
    */
   session<T>(fn: (session: Session) => T, options: SessionOptions = {}): T {
-    checkOptions('session', options);
+    if (!this.#checkedOptions.has(options)) {
+      checkOptions('session', options);
+      // The same for every request: it is looked at once.
+      if (Object.isFrozen(options)) this.#checkedOptions.add(options);
+    }
     if (options.subject !== undefined && this.#settings.secrets.length === 0) {
       throw invalidOptions(
         'session: subject: expected secrets to be set on the cluster: a token that is not signed binds nobody',
@@ -309,9 +315,23 @@ export class Cluster implements AsyncDisposable {
       write: (scope, query, values, options) => this.#write(this.#contextOf(scope), query, values, options),
       query: (scope, text, values, options) => this.#query(this.#contextOf(scope), text, values, options),
       transaction: (scope, fn, options) => this.#transaction(this.#contextOf(scope), fn, options),
-      token: async (scope) =>
-        this.#tokens.encode(await commitPosition(this.#fleet, scope.tokenFloor()), Date.now(), scope.subject),
+      token: async (scope) => {
+        const own = await commitPosition(this.#fleet, scope.tokenFloor());
+        // What its bearer did meanwhile, in another session of this process, has a token already that this one must not take the place of.
+        const position = own.lsn === 0n ? own : newerPosition(this.#fleet.trail.position, own);
+        return this.#tokens.encode(position, Date.now(), scope.subject);
+      },
       claim: (floor, token, subject) => this.#claim(floor, token, subject),
+      carrier: {
+        isSigned: this.#settings.secrets.length > 0,
+        hasTokens: this.#settings.tracking === 'lsn',
+        tokenLifetimeMillis: this.#settings.tokenLifetimeMillis,
+        primaryOnlyToken: (subject) => this.#tokens.encodePrimaryOnly(Date.now(), subject),
+        within: (scope, fn) => this.#contexts.run({ scope, transaction: undefined }, fn),
+        warn: (warning) => {
+          if (this.#publisher.wants('warning')) this.#publisher.publish('warning', warning());
+        },
+      },
       tracesReads: this.#settings.tracking === 'lsn',
     };
   }
@@ -515,10 +535,18 @@ export class Cluster implements AsyncDisposable {
   }
 
   /** Lays a stranger's token on a floor; one that is refused is counted and otherwise absent. */
-  #claim(floor: Floor, token: string, subject: string | undefined): void {
+  #claim(floor: Floor, token: string, subject: string | undefined): 'pinned' | 'claimed' | 'refused' {
     const position = this.#tokens.decode(token, Date.now(), subject);
-    if (typeof position === 'string') this.#fleet.trail.refuse(position);
-    else floor.claim(position, performance.now());
+    if (position === 'primary-only') {
+      floor.pin();
+      return 'pinned';
+    }
+    if (typeof position === 'string') {
+      this.#fleet.trail.refuse(position);
+      return 'refused';
+    }
+    floor.claim(position, performance.now());
+    return 'claimed';
   }
 
   /** Not an async function, since those cost a promise more for each statement. */

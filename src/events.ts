@@ -112,9 +112,11 @@ export interface TokenLostEvent {
 export interface WarningEvent {
   /**
    * `session-state`: a statement whose effect belongs to its connection ran on a pool. Told once for all texts that differ in their constants only.
-   * `released-in-transaction`: a client of `cluster.pool()` was released before COMMIT or ROLLBACK.
+   * `released-in-transaction`: a client of `cluster.pool()` was released before COMMIT or ROLLBACK. `write-after-headers`: a request wrote when the answer
+   * that would have carried its token was gone. `position-late`: an answer carries no position, since the primary did not tell it in time, and keeps its
+   * bearer's reads on the primary. `token-store`: a TokenStore failed, and reads go to the primary instead.
    */
-  readonly code: 'session-state' | 'released-in-transaction';
+  readonly code: 'session-state' | 'released-in-transaction' | 'write-after-headers' | 'position-late' | 'token-store';
   /** What was found, and what to use instead; never SQL. */
   readonly message: string;
 }

@@ -36,6 +36,10 @@ export class Floor {
   #wroteAt = NEVER;
   #wroteOn = 0;
   #uncertain: UncertainWrite[] = [];
+  /** Whether nothing but the primary may answer for as long as this floor lives. */
+  #isPinned = false;
+  /** Called whenever there is more to be seen than before. */
+  #onMove: (() => void) | undefined;
   #judgedIn = -1;
 
   /**
@@ -52,12 +56,38 @@ export class Floor {
     this.#wroteAt = start.#wroteAt;
     this.#wroteOn = start.#wroteOn;
     this.#uncertain = start.#uncertain.slice();
+    this.#isPinned = start.#isPinned;
+  }
+
+  get isPinned(): boolean {
+    return this.#isPinned;
+  }
+
+  /** Whoever handed out what is to be seen wants to know when that is no longer all. */
+  whenMoved(listener: () => void): void {
+    this.#onMove = listener;
+  }
+
+  /** What is to be seen beside what nobody knows. */
+  unpinned(): Floor {
+    if (!this.#isPinned) return this;
+    const floor = new Floor(undefined, this);
+    floor.#isPinned = false;
+    return floor;
+  }
+
+  /** Some write from outside has no position: it is not known what must be seen. */
+  pin(): void {
+    this.#isPinned = true;
+    this.#onMove?.();
+    if (this.#isOfSession) this.#outer?.pin();
   }
 
   /** A write has returned. @param timeline the primary's when it ran, 0 if not known */
   wrote(endedAt: number, timeline: number): void {
     this.#wroteAt = Math.max(this.#wroteAt, endedAt);
     this.#wroteOn = timeline;
+    this.#onMove?.();
     this.#outer?.wrote(endedAt, timeline);
   }
 
@@ -73,12 +103,21 @@ export class Floor {
   hold(write: UncertainWrite): void {
     this.#settle();
     this.#uncertain.push(write);
+    this.#onMove?.();
     this.#outer?.hold(write);
   }
 
   /** A position from outside: believed once the primary is seen at or above it. */
   claim(position: Position, arrivedAt: number): void {
     this.#claims = [...this.#claims, { position, arrivedAt, isRefused: false }];
+    this.#onMove?.();
+    if (this.#isOfSession) this.#outer?.claim(position, arrivedAt);
+  }
+
+  /** Whether the one around it is a session's: what comes from outside is no business of the process. */
+  get #isOfSession(): boolean {
+    const outer = this.#outer;
+    return outer !== undefined && outer.#outer !== undefined;
   }
 
   /** The position itself, for a token; `undefined` while it is not known, or when there is none. */
@@ -87,7 +126,7 @@ export class Floor {
   }
 
   resolve(trail: PrimaryTrail): FloorLsn {
-    if (this.#uncertain.length > 0 && !this.#settle()) return 'unprovable';
+    if (this.#isPinned || (this.#uncertain.length > 0 && !this.#settle())) return 'unprovable';
     if (trail.stickinessMillis !== undefined) {
       return performance.now() - this.#wroteAt < trail.stickinessMillis ? 'sticky' : 0n;
     }

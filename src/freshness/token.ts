@@ -11,12 +11,20 @@ const PAYLOAD_LENGTH = 52;
 /** HMAC-SHA-256 in base64url. */
 const SIGNATURE_LENGTH = 43;
 
+/** Signatures that need not be checked again. A subject has at most 1,024 characters. */
+const MAX_VERIFIED = 2_000;
+
+/** Says no position: its bearer reads on the primary until it expires. No place in any log, so that no position can be taken for it. */
+const NOWHERE: Position = { clusterId: '0', timeline: 0, lsn: 0xffff_ffff_ffff_ffffn };
+
 /** Why a token was refused: not one of ours, not signed with a key of the ring for that subject, or too old. */
 export type TokenFault = 'malformed' | 'forged' | 'expired';
 
 export class TokenCodec {
   readonly #secrets: readonly string[];
   readonly #lifetimeMillis: number;
+  /** What was found to be signed: a client brings its token with each request, and a signature costs as much as a statement. */
+  readonly #verified = new Set<string>();
 
   /**
    * @param secrets the key ring: the first signs, all are accepted; empty for tokens without a signature
@@ -44,15 +52,22 @@ export class TokenCodec {
     return secret === undefined ? payload : payload + signature(secret, payload, subject).toString('base64url');
   }
 
+  /** A token for writes whose position could not be had in time. */
+  encodePrimaryOnly(now: number, subject?: string): string {
+    return this.encode(NOWHERE, now, subject);
+  }
+
   /** The position in a token, or why it is refused. */
-  decode(token: unknown, now: number, subject?: string): Position | TokenFault {
+  decode(token: unknown, now: number, subject?: string): Position | 'primary-only' | TokenFault {
     if (typeof token !== 'string' || token.length !== this.length) return 'malformed';
     const payload = token.slice(0, PAYLOAD_LENGTH);
     const [, clusterId, timeline, lsn, issuedAt] = PAYLOAD.exec(payload) ?? [];
     if (clusterId === undefined || timeline === undefined || lsn === undefined || issuedAt === undefined)
       return 'malformed';
     if (!this.#isSigned(payload, token.slice(PAYLOAD_LENGTH), subject)) return 'forged';
-    if (now - Number.parseInt(issuedAt, 16) > this.#lifetimeMillis) return 'expired';
+    // One from further ahead than that comes from no clock of ours, and would live for as long as its maker likes.
+    if (Math.abs(now - Number.parseInt(issuedAt, 16)) > this.#lifetimeMillis) return 'expired';
+    if (timeline === '00000000') return 'primary-only';
     return {
       clusterId: BigInt(`0x${clusterId}`).toString(),
       timeline: Number.parseInt(timeline, 16),
@@ -62,11 +77,17 @@ export class TokenCodec {
 
   #isSigned(payload: string, claimed: string, subject: string | undefined): boolean {
     if (this.#secrets.length === 0) return true;
+    const whole = `${payload}${claimed}${subject === undefined ? '' : `:${subject}`}`;
+    if (this.#verified.has(whole)) return true;
     const bytes = Buffer.from(claimed, 'base64url');
-    return this.#secrets.some((secret) => {
+    const isSigned = this.#secrets.some((secret) => {
       const expected = signature(secret, payload, subject);
       return bytes.length === expected.length && timingSafeEqual(bytes, expected);
     });
+    if (!isSigned) return false;
+    if (this.#verified.size >= MAX_VERIFIED) this.#verified.clear();
+    this.#verified.add(whole);
+    return true;
   }
 }
 

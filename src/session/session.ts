@@ -1,5 +1,6 @@
 /** Who is asking: what the session has written, seen and been handed, and what its reads ask for. It runs nothing by itself. */
 import type { PoolClient, QueryConfig, QueryResult, QueryResultRow } from 'pg';
+import type { WarningEvent } from '../events.js';
 import { Floor } from '../freshness/floor.js';
 import { ReadTrace } from '../freshness/read-trace.js';
 import { type Requirement, requirementOf } from '../freshness/requirement.js';
@@ -34,9 +35,49 @@ export interface Session {
    * @throws LadderError `LADDER_POSITION_UNAVAILABLE` when the primary does not tell it, and with `tracking: 'window'`
    */
   token(): Promise<string>;
+  /**
+   * The session's token as headers of a request to another service: `pg-ladder-token`, which `pg-ladder/http` takes up there.
+   * @throws as `token` does
+   */
+  headers(): Promise<Record<string, string>>;
   /** Raises the session to a token's position. One that is refused counts as absent, and in `stats().tokens`. */
   observe(token: string): void;
 }
+
+/** What carries sessions from request to request needs of them beside what everybody has. */
+export interface CarriedSession extends Session {
+  /** Whether there is something to carry that its bearer does not have: it has written, was told of writes elsewhere, or has read where reads are carried. */
+  readonly hasMoved: boolean;
+  /** Whether it was told to read on the primary only. */
+  readonly isPinned: boolean;
+  /** The token that told it so. */
+  readonly pinnedBy: string | undefined;
+  /** As `observe`, of what its bearer has already. */
+  startFrom(token: string): void;
+  /** Calls back at each write, and each word of one, from now on. */
+  whenMoved(listener: () => void): void;
+  /** Runs `fn` within it, for whatever has lost its async context. */
+  within<T>(fn: () => T): T;
+  /** Keeps its own reads on the primary, which is nothing to be carried: nobody knows what it must see. */
+  pin(): void;
+  /** A token that keeps its bearer's reads on the primary until it expires. */
+  primaryOnlyToken(): string;
+  readonly carrier: CarrierTools;
+}
+
+export interface CarrierTools {
+  /** Whether nobody else can make tokens. */
+  readonly isSigned: boolean;
+  /** Whether there are any: not with `tracking: 'window'`. */
+  readonly hasTokens: boolean;
+  readonly tokenLifetimeMillis: number;
+  primaryOnlyToken(subject: string | undefined): string;
+  warn(warning: () => WarningEvent): void;
+  within<T>(scope: SessionScope, fn: () => T): T;
+}
+
+/** By which services tell each other what must be seen. */
+export const TOKEN_HEADER = 'pg-ladder-token';
 
 /** What runs a session's statements. */
 export interface SessionRunner {
@@ -64,12 +105,14 @@ export interface SessionRunner {
     options?: TransactionOptions,
   ): Promise<T>;
   token(scope: SessionScope): Promise<string>;
-  claim(floor: Floor, token: string, subject: string | undefined): void;
+  /** @returns what became of it */
+  claim(floor: Floor, token: string, subject: string | undefined): 'pinned' | 'claimed' | 'refused';
+  readonly carrier: CarrierTools;
   /** Whether reads leave a trace: only where positions are tracked can a later one be held to it. */
   readonly tracesReads: boolean;
 }
 
-export class SessionScope implements Session {
+export class SessionScope implements CarriedSession {
   readonly floor: Floor;
   /** Where it last read; `undefined` for the process, whose reads belong to nobody in particular. */
   readonly trace: ReadTrace | undefined;
@@ -79,6 +122,8 @@ export class SessionScope implements Session {
   readonly priority: Priority;
   readonly #runner: SessionRunner;
   readonly #carriesReads: boolean;
+  #hasMoved = false;
+  #pinnedBy: string | undefined;
 
   /** @param outer the scope around it, the process at last: its writes fold into that one; `undefined` for the process itself */
   constructor(runner: SessionRunner, outer: SessionScope | undefined, options: SessionOptions, base: Requirement) {
@@ -93,6 +138,44 @@ export class SessionScope implements Session {
     this.priority = options.priority ?? outer?.priority ?? 'normal';
     this.#carriesReads = options.monotonicAcrossRequests ?? outer?.carriesReads ?? false;
     if (options.token !== undefined) this.observe(options.token);
+    this.whenMoved(() => undefined);
+  }
+
+  get hasMoved(): boolean {
+    return this.#hasMoved || (this.#carriesReads && this.trace?.server !== undefined);
+  }
+
+  get isPinned(): boolean {
+    return this.floor.isPinned;
+  }
+
+  get pinnedBy(): string | undefined {
+    return this.#pinnedBy;
+  }
+
+  get carrier(): CarrierTools {
+    return this.#runner.carrier;
+  }
+
+  whenMoved(listener: () => void): void {
+    this.floor.whenMoved(() => {
+      this.#hasMoved = true;
+      listener();
+    });
+  }
+
+  within<T>(fn: () => T): T {
+    return this.#runner.carrier.within(this, fn);
+  }
+
+  pin(): void {
+    const hasMoved = this.#hasMoved;
+    this.floor.pin();
+    this.#hasMoved = hasMoved;
+  }
+
+  primaryOnlyToken(): string {
+    return this.#runner.carrier.primaryOnlyToken(this.subject);
   }
 
   get carriesReads(): boolean {
@@ -101,8 +184,9 @@ export class SessionScope implements Session {
 
   /** What a token of this session must carry. */
   tokenFloor(): Floor {
-    if (!this.#carriesReads || this.trace?.server === undefined) return this.floor;
-    const floor = new Floor(undefined, this.floor);
+    const written = this.floor.unpinned();
+    if (!this.#carriesReads || this.trace?.server === undefined) return written;
+    const floor = new Floor(undefined, written);
     floor.wrote(this.trace.endedAt, 0);
     return floor;
   }
@@ -127,7 +211,17 @@ export class SessionScope implements Session {
     return this.#runner.token(this);
   }
 
+  async headers(): Promise<Record<string, string>> {
+    return { [TOKEN_HEADER]: await this.token() };
+  }
+
   observe(token: string): void {
-    this.#runner.claim(this.floor, token, this.subject);
+    if (this.#runner.claim(this.floor, token, this.subject) === 'pinned') this.#pinnedBy = token;
+  }
+
+  startFrom(token: string): void {
+    const hasMoved = this.#hasMoved;
+    this.observe(token);
+    this.#hasMoved = hasMoved;
   }
 }

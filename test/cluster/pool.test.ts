@@ -150,6 +150,13 @@ describe('cluster.pool(): a client', () => {
       expect(told().every((route) => route.startsWith('primary:'))).toBe(true);
     });
     await until('the replicas have caught up', async () => withClient(pool, isReplica));
+    // Also with a connection that is open already.
+    await withClient(pool, async (client) => {
+      await client.query(`update notes set body = 'stuck' where body = 'sticky'`);
+      told();
+      await client.query('select v from server_of');
+      expect(told()).toEqual(['primary:session-state']);
+    });
   });
 
   it('keeps the order of statements that are not awaited', async () => {
@@ -412,7 +419,7 @@ describe('cluster.pool(): a client', () => {
     );
     expect(seen).toBe(1);
     const inSession = await new Promise<unknown>((resolve, reject) => {
-      void cluster.session((session) => {
+      cluster.session((session) => {
         pool.connect((_, client, release) => {
           client?.query('select v from server_of', (error) => {
             release();
@@ -437,6 +444,53 @@ describe('cluster.pool(): a client', () => {
     expect((await one.query('select tenant()')).rows).toEqual([{ tenant: 'left behind' }]);
     await withClient(one, (client) => client.query('discard all'));
     expect((await one.query('select tenant()')).rows).not.toEqual([{ tenant: 'left behind' }]);
+  });
+
+  it('never shows less than it has shown within a transaction', async () => {
+    await cluster.write(`insert into notes (body) values ('seen')`);
+    for (const replica of servers.replicas) {
+      await replica.waitForReplay();
+      await replica.pauseReplay();
+    }
+    // By somebody else: nothing that this session has written.
+    await using others = await open(servers);
+    await others.write(`update notes set body = 'seen later' where body = 'seen'`);
+    await cluster.session(
+      async () => {
+        await withClient(pool, async (client) => {
+          await client.query('begin');
+          expect((await client.query(`select 1 from notes where body = 'seen later'`)).rowCount).toBe(1);
+          await client.query('commit');
+        });
+        expect((await pool.query(`select 1 from notes where body = 'seen later'`)).rowCount).toBe(1);
+      },
+      { inherit: 'none' },
+    );
+    await cluster.write(`delete from notes where body = 'seen later'`);
+  });
+
+  it('goes by a setting that nobody waited for', async () => {
+    await using narrow = await open(servers, {
+      primary: { connectionString: servers.primary.connectionString, max: 1 },
+    });
+    await narrow.explain('select 1');
+    const one = narrow.pool();
+    const client = await one.connect();
+    const setting = client.query(`set app.tenant = 'hasty'`);
+    client.release();
+    await setting;
+    expect((await withClient(one, (same) => same.query('select tenant()'))).rows).toEqual([{ tenant: 'hasty' }]);
+  });
+
+  it('hears notifications outside any session, whoever it was that opened the connection', async () => {
+    const client = await pool.connect();
+    const heardIn = new Promise<unknown>((resolve) => {
+      client.on('notification', () => resolve(cluster.currentSession()));
+    });
+    await cluster.session(() => client.query('listen rumours'));
+    await cluster.write(`select pg_notify('rumours', '')`);
+    expect(await heardIn).toBeUndefined();
+    client.release();
   });
 
   it('leaves no listener behind when it never had a connection of its own', async () => {

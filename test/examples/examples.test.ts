@@ -11,7 +11,13 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 const shown: Record<string, RegExp> = {
   'any-sql.ts':
     /read, since nothing in it writes\n {2}→ r1 [\s\S]*a row lock\n {2}→ primary \(write\)[\s\S]*DeleteStmt\n {2}→ primary[\s\S]*view public\.audited: nextval\(\) needs the primary\n {2}→ primary/,
+  'express.ts':
+    /→ r[12] .*\nAda opens the page: nobody\n {2}→ primary \(write\)\n {2}→ primary \(behind-floor\)\nAda has saved.*: Ada\n {2}→ r[12] .*\na stranger.*: nobody\n {2}→ r2 .*\nAda reloads.*: Ada\n$/,
   'failover.ts': /promotion, primary r1, timeline 2[\s\S]*the session sees: 1, 2/,
+  'fastify.ts':
+    /→ r[12] .*\nAda opens the page: nobody\n {2}→ primary \(write\)\n {2}→ primary \(behind-floor\)\nAda has saved.*: Ada\n {2}→ r[12] .*\na stranger.*: nobody\n {2}→ primary .*\na stranger who insists: Ada\n {2}→ r2 .*\nAda reloads.*: Ada\n$/,
+  'jobs.ts':
+    /→ r[12] .*\nwithout the token: nobody\n {2}→ primary \(behind-floor\)\n {2}failed: no mail server to greet Ada\n {2}→ r[12] .*\ngreeted Ada\n$/,
   'quickstart.ts': /→ primary \(write\)[\s\S]*→ r1 [\s\S]*read back: Ada[\s\S]*next request: Ada/,
 };
 

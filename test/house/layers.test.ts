@@ -16,7 +16,21 @@ const layers = [
   ['execute', 'observe/stats', 'observe/explain'],
   ['pool'],
   ['cluster'],
-  ['upkeep', 'observe', 'session/carrier', 'session/http', 'session/express', 'session/fastify'],
+  [
+    'upkeep',
+    'observe',
+    'session/carrier',
+    'session/http',
+    'session/http-options',
+    'session/answer-head',
+    'session/cookie',
+    'session/held-response',
+    'session/services',
+    'session/token-store',
+    'session/express',
+    'session/fastify',
+    'session/redis',
+  ],
   ['index', 'cli', 'testing'],
 ];
 

@@ -176,4 +176,28 @@ describe('a session’s floor', () => {
     trail.add({ ...at(40, 90n), timeline: 3, node: 'q', startedAt: '3', forkLsn: 90n });
     expect(trail.isAmbiguous).toBe(false);
   });
+
+  it('can be pinned to the primary, as those that start from it are, and those around it are not', () => {
+    const trail = new PrimaryTrail();
+    const process = new Floor();
+    const session = new Floor(process, process);
+    session.pin();
+    expect([session, new Floor(session, session), process].map((floor) => floor.resolve(trail))).toEqual([
+      'unprovable',
+      'unprovable',
+      0n,
+    ]);
+    expect(session.unpinned().resolve(trail)).toBe(0n);
+  });
+
+  it('tells of each move', () => {
+    let moves = 0;
+    const floor = new Floor(new Floor());
+    floor.whenMoved(() => moves++);
+    floor.wrote(1, 1);
+    floor.hold({ settledAt: undefined });
+    new Floor(floor, floor).wrote(2, 1);
+    floor.claim(position(5n), 1);
+    expect(moves).toBe(4);
+  });
 });

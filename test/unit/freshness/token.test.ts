@@ -4,7 +4,7 @@ import { TokenCodec } from '../../../src/freshness/token.js';
 
 const position = fc.record({
   clusterId: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }).map(String),
-  timeline: fc.integer({ min: 0, max: 2 ** 32 - 1 }),
+  timeline: fc.integer({ min: 1, max: 2 ** 32 - 1 }),
   lsn: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
 });
 const now = fc.integer({ min: 0, max: 2 ** 43 });
@@ -79,6 +79,15 @@ describe('a token', () => {
 
   it('without a signature is none where secrets are set', () => {
     expect(signed.decode(plain.encode(at, 0), 0)).toBe('malformed');
+  });
+
+  it('may say that some write has no position, signed, bound to its subject and short-lived as any other', () => {
+    const token = signed.encodePrimaryOnly(0, 'ada');
+    expect(token).toHaveLength(signed.length);
+    expect(signed.decode(token, LIFETIME, 'ada')).toBe('primary-only');
+    expect(signed.decode(token, LIFETIME + 1, 'ada')).toBe('expired');
+    expect(signed.decode(token, 0, 'eve')).toBe('forged');
+    expect(plain.decode(plain.encodePrimaryOnly(0), 0)).toBe('primary-only');
   });
 
   it('is refused, and never throws, whatever it is', () => {

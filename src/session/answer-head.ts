@@ -1,0 +1,87 @@
+/** The head of an answer that is about to leave: what is put into it beside what its author has, and whether others may keep it. */
+import type { ServerResponse } from 'node:http';
+
+/** Whether others than its receiver may keep an answer. @param isReadable whether it answers a GET or HEAD, which may be kept without being told so */
+export function mayBeShared(cacheControl: string | undefined, isReadable: boolean): boolean {
+  if (cacheControl === undefined) return isReadable;
+  if (/\b(?:private|no-store)\b/i.test(cacheControl)) return false;
+  return isReadable || /\b(?:public|s-maxage|max-age)\b/i.test(cacheControl);
+}
+
+/** The same, for its receiver only. */
+export function privateOf(cacheControl: string | undefined): string {
+  const kept = (cacheControl ?? '')
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '' && !/^(?:public|s-maxage=.*|proxy-revalidate)$/i.test(part));
+  return ['private', ...kept].join(', ');
+}
+
+/** The head of an answer, as far as it is set, and as far as `writeHead` is about to set it: what that is given wins. */
+export class AnswerHead {
+  readonly #response: ServerResponse;
+  readonly #args: unknown[] | undefined;
+  /** Where the headers stand among the arguments. */
+  readonly #at: number;
+
+  constructor(response: ServerResponse, args: unknown[] | undefined) {
+    this.#response = response;
+    this.#args = args === undefined ? undefined : [...args];
+    this.#at = typeof args?.[1] === 'string' ? 2 : 1;
+  }
+
+  get args(): unknown[] | undefined {
+    return this.#args;
+  }
+
+  get(name: string): string | undefined {
+    const given = this.#given().filter(([key]) => key.toLowerCase() === name);
+    const value = given.length > 0 ? given.flatMap(([, one]) => one) : this.#response.getHeader(name);
+    return value === undefined ? undefined : String(value);
+  }
+
+  set(name: string, value: string): void {
+    this.#without(name);
+    this.#write(name, [value]);
+  }
+
+  add(name: string, value: string): void {
+    const given = this.#given().filter(([key]) => key.toLowerCase() === name);
+    const before = given.length > 0 ? given.flatMap(([, one]) => one) : [this.#response.getHeader(name) ?? []].flat();
+    this.#without(name);
+    this.#write(name, [...before.map(String), value]);
+  }
+
+  /** A list goes out as it is only where nothing else was set. */
+  #write(name: string, values: string[]): void {
+    const headers = this.#args?.[this.#at];
+    if (!Array.isArray(headers) || this.#args === undefined || this.#response.getHeaderNames().length > 0) {
+      this.#response.setHeader(name, name === 'set-cookie' ? values : values.join(', '));
+      return;
+    }
+    const isOfPairs = Array.isArray(headers[0]);
+    const more = values.map((value) => [name, value]);
+    this.#args[this.#at] = [...(headers as unknown[]), ...(isOfPairs ? more : more.flat())];
+  }
+
+  #given(): [string, string | string[]][] {
+    const headers = this.#args?.[this.#at];
+    if (Array.isArray(headers)) {
+      if (Array.isArray(headers[0])) return headers as [string, string][];
+      const pairs: [string, string][] = [];
+      for (let i = 0; i < headers.length; i += 2) pairs.push([String(headers[i]), headers[i + 1] as string]);
+      return pairs;
+    }
+    return Object.entries((headers ?? {}) as Record<string, string | string[]>);
+  }
+
+  #without(name: string): void {
+    if (this.#args === undefined) return;
+    const pairs = this.#given();
+    const kept = pairs.filter(([key]) => key.toLowerCase() !== name);
+    if (kept.length === pairs.length) return;
+    const headers = this.#args[this.#at];
+    if (!Array.isArray(headers)) this.#args[this.#at] = Object.fromEntries(kept);
+    else this.#args[this.#at] = Array.isArray(headers[0]) ? kept : kept.flat();
+  }
+}
