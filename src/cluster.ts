@@ -327,7 +327,11 @@ export class Cluster implements AsyncDisposable {
         hasTokens: this.#settings.tracking === 'lsn',
         tokenLifetimeMillis: this.#settings.tokenLifetimeMillis,
         primaryOnlyToken: (subject) => this.#tokens.encodePrimaryOnly(Date.now(), subject),
-        within: (scope, fn) => this.#contexts.run({ scope, transaction: undefined }, fn),
+        within: (scope, fn) => {
+          const context = this.#contexts.getStore();
+          if (context?.scope === scope) return fn();
+          return this.#contexts.run({ scope, transaction: undefined }, fn);
+        },
         warn: (warning) => {
           if (this.#publisher.wants('warning')) this.#publisher.publish('warning', warning());
         },

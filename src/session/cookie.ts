@@ -6,6 +6,8 @@ import { SEPARATOR } from './token-store.js';
 
 /** However many cookies of that name a client sends, and tokens in each. */
 export const MAX_TOKENS = 8;
+const SPACE = 32;
+const SEMICOLON = 59;
 
 /** @param lifetimeMillis of the token */
 export function cookieText<Request extends IncomingMessage>(
@@ -37,14 +39,21 @@ export function cookieNames({ name, domain, path }: Omit<CookieOptions, 'secure'
   return [secure && mayBePrefixed ? '__Host-pg-ladder' : 'pg-ladder'];
 }
 
-/** Every value of that name: a browser sends several when they were set for different paths. */
-export function cookiesOf(header: string, name: string): string[] {
-  return header
-    .split(';')
-    .map((pair) => pair.trim())
-    .filter((pair) => pair.startsWith(`${name}=`))
-    .slice(0, MAX_TOKENS)
-    .flatMap((pair) => pair.slice(name.length + 1).split(SEPARATOR, MAX_TOKENS));
+/** Adds every value of that name: a browser sends several when they were set for different paths. */
+export function addCookies(tokens: string[], header: string, name: string): void {
+  const start = `${name}=`;
+  let at = header.indexOf(start);
+  while (at !== -1 && tokens.length < MAX_TOKENS) {
+    const end = header.indexOf(';', at);
+    const before = header.charCodeAt(at - 1);
+    // The end of a longer name is none of ours.
+    if (at === 0 || before === SPACE || before === SEMICOLON) {
+      const value = header.slice(at + start.length, end === -1 ? undefined : end).trim();
+      if (value.includes(SEPARATOR)) tokens.push(...value.split(SEPARATOR, MAX_TOKENS));
+      else tokens.push(value);
+    }
+    at = header.indexOf(start, at + start.length);
+  }
 }
 
 function isSecure(request: IncomingMessage): boolean {

@@ -28,17 +28,19 @@ declare module 'fastify' {
   }
 }
 
+/** What Fastify knows of a request, it does not tell Node's. Not a WeakMap, which costs more than all the rest. */
+const REQUEST = Symbol('pg-ladder.request');
+type Raw = IncomingMessage & { [REQUEST]?: FastifyRequest };
+
 /**
  * Runs each request in a session that starts from its token, and gives the token of what it wrote back with the answer:
  * `app.register(sessionPlugin, { cluster })`. It holds for the whole application, also for what was registered before.
  */
 export const sessionPlugin: FastifyPluginCallback<SessionPluginOptions> = (app, { cluster, ...options }, done) => {
-  // What Fastify knows of a request, it does not tell Node's.
-  const requests = new WeakMap<IncomingMessage, FastifyRequest>();
   const asked = Object.entries(options).map(([name, value]) => {
     const isAsked = typeof value === 'function';
     const call = value as (request: unknown) => unknown;
-    return [name, isAsked ? (raw: IncomingMessage) => call(requests.get(raw)) : value];
+    return [name, isAsked ? (raw: Raw) => call(raw[REQUEST]) : value];
   });
   const { cookie = {} } = options;
   let sessions: HttpSessions;
@@ -46,7 +48,7 @@ export const sessionPlugin: FastifyPluginCallback<SessionPluginOptions> = (app, 
     sessions = httpSessions(cluster, {
       ...(Object.fromEntries(asked) as HttpSessionOptions),
       // As `trustProxy` has it.
-      cookie: cookie === false ? false : { ...cookie, secure: (raw) => isSecure(requests.get(raw), cookie.secure) },
+      cookie: cookie === false ? false : { ...cookie, secure: (raw) => isSecure((raw as Raw)[REQUEST], cookie.secure) },
     });
   } catch (error) {
     done(error as Error);
@@ -54,7 +56,7 @@ export const sessionPlugin: FastifyPluginCallback<SessionPluginOptions> = (app, 
   }
   app.decorateRequest('ladder', null as unknown as Session);
   app.addHook('onRequest', (request, reply, next) => {
-    requests.set(request.raw, request);
+    (request.raw as Raw)[REQUEST] = request;
     const within = (session: Session): void => {
       request.ladder = session;
       next();

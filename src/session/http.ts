@@ -7,7 +7,7 @@ import type { Cluster } from '../cluster.js';
 import { invalidOptions } from '../errors.js';
 import type { SessionOptions } from '../options.js';
 import { AnswerHead, mayBeShared, privateOf } from './answer-head.js';
-import { cookieNames, cookiesOf, cookieText, MAX_TOKENS } from './cookie.js';
+import { addCookies, cookieNames, cookieText, MAX_TOKENS } from './cookie.js';
 import { holdResponse } from './held-response.js';
 import { type CookieOptions, checkedOptions, type HttpSessionOptions, of, type PerRequest } from './http-options.js';
 import { type CarriedSession, type CarrierTools, type Session, TOKEN_HEADER } from './session.js';
@@ -61,12 +61,11 @@ class HttpCarrier<Request extends IncomingMessage> {
   readonly #options: HttpSessionOptions<Request>;
   readonly #header: string | undefined;
   readonly #cookie: CookieOptions<Request> | undefined;
+  readonly #cookieNames: readonly string[];
   readonly #positionTimeoutMillis: number;
   readonly #tools: CarrierTools;
   /** Where no request asks for anything of its own. */
   readonly #fixedOptions: SessionOptions | undefined;
-  /** Answers that carry a session already: whoever mounts this twice means the first one. */
-  readonly #carrying = new WeakSet<ServerResponse>();
 
   constructor(cluster: Cluster, options: HttpSessionOptions<Request>) {
     const checked = checkedOptions(options);
@@ -75,6 +74,7 @@ class HttpCarrier<Request extends IncomingMessage> {
     const { header = TOKEN_HEADER, cookie = {} } = options;
     this.#header = header === false ? undefined : header.toLowerCase();
     this.#cookie = cookie === false ? undefined : cookie;
+    this.#cookieNames = this.#cookie === undefined ? [] : cookieNames(this.#cookie);
     this.#positionTimeoutMillis = checked.positionTimeoutMillis;
     const asked = ASKED.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]] as const]));
     if (asked.every(([, value]) => typeof value !== 'function')) {
@@ -122,13 +122,8 @@ class HttpCarrier<Request extends IncomingMessage> {
         this.#tools.warn(() => ({ code: 'token-store', message: `the TokenStore did not answer: ${stored.message}` }));
       }
       if (response === undefined) own.whenMoved(() => void this.#store(own, key));
-      else if (!this.#carrying.has(response)) {
-        this.#carrying.add(response);
-        this.#carry(request, response, own, tokens, key);
-      }
-      // Its own events come from the socket, which knows nothing of sessions.
-      const emit = request.emit.bind(request) as (...args: unknown[]) => boolean;
-      request.emit = (...args: unknown[]) => own.within(() => emit(...args));
+      else this.#carry(request, response, own, tokens, key);
+      if (request.method !== 'GET' && request.method !== 'HEAD') keepEventsWithin(own, request);
       return fn(session);
     }, this.#sessionOptions(request));
   }
@@ -144,10 +139,11 @@ class HttpCarrier<Request extends IncomingMessage> {
     const found: string[] = [];
     const header = this.#header === undefined ? undefined : headers[this.#header];
     if (header !== undefined) found.push(...String(header).split(/[.,]\s*/, MAX_TOKENS));
-    if (this.#cookie !== undefined && headers.cookie !== undefined) {
-      for (const name of cookieNames(this.#cookie)) found.push(...cookiesOf(headers.cookie, name));
+    if (headers.cookie !== undefined) {
+      for (const name of this.#cookieNames) addCookies(found, headers.cookie, name);
     }
-    return found.filter((token) => token !== '' && token !== '-').slice(0, MAX_TOKENS);
+    const isClean = found.length <= MAX_TOKENS && !found.includes('') && !found.includes('-');
+    return isClean ? found : found.filter((token) => token !== '' && token !== '-').slice(0, MAX_TOKENS);
   }
 
   #carry(
@@ -186,7 +182,8 @@ class HttpCarrier<Request extends IncomingMessage> {
       session.whenMoved(() => this.#wroteLate(session, key));
       return value === undefined ? args : this.#put(value, request, response, args);
     };
-    holdResponse(response, ready, complete);
+    // Whoever mounts this twice means the first one.
+    holdResponse(response, { ready, complete });
   }
 
   /** What the answer carries; `undefined` when its receiver has it already. */
@@ -261,6 +258,22 @@ class HttpCarrier<Request extends IncomingMessage> {
       this.#tools.warn(() => ({ code: 'token-store', message: `a token was not stored: ${(error as Error).message}` }));
     }
   }
+}
+
+const WITHIN = Symbol('pg-ladder.within');
+
+type Telling = IncomingMessage & { [WITHIN]?: { readonly session: CarriedSession; readonly emit: Emit } };
+type Emit = (...args: unknown[]) => boolean;
+
+/** A request's own events, such as those of its body, come from the socket, which knows nothing of sessions. */
+function keepEventsWithin(session: CarriedSession, request: Telling): void {
+  request[WITHIN] = { session, emit: request.emit.bind(request) as Emit };
+  request.emit = emitWithin;
+}
+
+function emitWithin(this: Telling, ...args: unknown[]): boolean {
+  const { session, emit } = this[WITHIN] as NonNullable<Telling[typeof WITHIN]>;
+  return session.within(() => emit(...args));
 }
 
 /** A session as its carriers know it. */
