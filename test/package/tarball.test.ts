@@ -39,6 +39,22 @@ const program = `
     const client = await pool.connect();
     assert.deepStrictEqual((await client.query('select 4 as four')).rows, [{ four: 4 }]);
     client.release();
+    const entries = { http: 'httpSessions', express: 'sessionMiddleware', fastify: 'sessionPlugin', redis: 'redisTokenStore' };
+    for (const [name, what] of Object.entries(entries)) {
+      assert.strictEqual(typeof require('pg-ladder/' + name)[what], 'function');
+      assert.strictEqual(typeof (await import('pg-ladder/' + name))[what], 'function');
+    }
+    const app = require('node:http').createServer((request, response) =>
+      require('pg-ladder/http').httpSessions(cluster).run(request, response, async () => {
+        await cluster.write('insert into packed values (2)');
+        response.end('saved');
+      }),
+    );
+    await new Promise((resolve) => app.listen(0, resolve));
+    const answer = await fetch('http://127.0.0.1:' + app.address().port);
+    assert.match(answer.headers.get('set-cookie'), /^pg-ladder=[0-9a-f]{52}; Path=[/]; Max-Age=60; HttpOnly; SameSite=Lax$/);
+    assert.strictEqual(await answer.text(), 'saved');
+    app.close();
     await cluster.close();
     assert.ok(pool.ended);
   }`;
@@ -105,6 +121,9 @@ describe('the packed tarball in an empty folder', () => {
       await writeFile(
         join(folder, `typed.${extension}`),
         `import { createCluster, type ClusterOptions, type Session } from 'pg-ladder';
+      import { sessionMiddleware } from 'pg-ladder/express';
+      import { httpSessions, sessionFetch, type TokenStore } from 'pg-ladder/http';
+      import { redisTokenStore } from 'pg-ladder/redis';
       import { startTestCluster } from 'pg-ladder/testing';
       const options: ClusterOptions = { primary: 'postgres://h/d', replicas: [{ name: 'r1', host: 'h', weight: 2 }] };
       export async function names(): Promise<string[]> {
@@ -116,6 +135,12 @@ describe('the packed tarball in an empty folder', () => {
         // @ts-expect-error there is no such consistency
         await cluster.read('select 1', [], { consistency: 'strict' });
         cluster.events.on('route', (event) => event.reason satisfies string);
+        httpSessions(cluster, { subject: (request) => request.headers.authorization, caching: 'omit' });
+        sessionMiddleware(cluster)({} as never, {} as never, () => {});
+        sessionFetch(cluster, { origins: ['https://orders.internal'] }) satisfies typeof fetch;
+        // @ts-expect-error neither of the two clients
+        const store: TokenStore = redisTokenStore({ eval: 1 });
+        void store;
         await using servers = await startTestCluster({ replicas: 1 });
         return [...rows.map((row) => row.name), servers.clusterId];
       }`,
