@@ -1,29 +1,12 @@
-/** createCluster and Cluster: the life of a query, from the call to the rung. */
+/** createCluster and Cluster: what users call, and whose session it is called in. */
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { Pool, PoolClient, QueryResult, QueryResultRow } from 'pg';
-import { invalidOptions, LadderError } from './errors.js';
-import { type LadderEvents, Publisher } from './events.js';
-import { deadlineOf, withAbort } from './execute/abort.js';
-import { checkQuery, isDefinition, type Query, rejectWithin, textOf } from './execute/call.js';
-import { commitPosition } from './execute/commit-position.js';
+import type { Pool, PoolClient, QueryResultRow } from 'pg';
+import { Calls, type Context } from './calls.js';
+import { invalidOptions } from './errors.js';
+import type { LadderEvents } from './events.js';
+import { withAbort } from './execute/abort.js';
+import { checkQuery, type Query, textOf } from './execute/call.js';
 import { connection } from './execute/connection.js';
-import { loadCatalog } from './execute/load-catalog.js';
-import { OpenCalls } from './execute/open-calls.js';
-import { query } from './execute/query.js';
-import { read } from './execute/read.js';
-import { isConnectionLoss, isServerError } from './execute/retry.js';
-import type { Rungs } from './execute/rungs.js';
-import type { Statement } from './execute/statement.js';
-import { stream } from './execute/stream.js';
-import { type Transaction, transaction } from './execute/transaction.js';
-import { write } from './execute/write.js';
-import { Floor } from './freshness/floor.js';
-import { newerPosition } from './freshness/position.js';
-import { requirementOf } from './freshness/requirement.js';
-import { TokenCodec } from './freshness/token.js';
-import { Admission } from './isolation/admission.js';
-import { FallbackBudget } from './isolation/fallback-budget.js';
-import { Fleet, type Need } from './nodes/fleet.js';
 import { type Explanation, explain } from './observe/explain.js';
 import { type ClusterStats, statsOf } from './observe/stats.js';
 import {
@@ -34,7 +17,6 @@ import {
   type PoolOptions,
   type ReadOptions,
   type SessionOptions,
-  type Settings,
   type StreamOptions,
   settingsFrom,
   type TransactionOptions,
@@ -43,16 +25,9 @@ import {
 import type { ClusterAccess } from './pool/access.js';
 import { RoutingPool } from './pool/pool.js';
 import { type Session, type SessionRunner, SessionScope } from './session/session.js';
-import { type Classification, Classifier } from './sql/classifier.js';
 
 type Values = readonly unknown[];
 type DefaultRow = Record<string, unknown>;
-
-/** What an async context carries. */
-interface Context {
-  readonly scope: SessionScope;
-  readonly transaction: Transaction | undefined;
-}
 
 /**
  * Opens a cluster: one primary and its streaming replicas. Returns at once and connects in the background. Who is the primary, now and after a failover, is
@@ -67,66 +42,29 @@ export function createCluster(options: string | ClusterOptions, behaviour?: Clus
 
 /** A primary and its replicas as one: made by {@link createCluster}. */
 export class Cluster implements AsyncDisposable {
-  readonly #settings: Settings;
-  readonly #fleet: Fleet;
-  readonly #rungs: Rungs;
-  readonly #classifier: Classifier;
-  readonly #tokens: TokenCodec;
-  readonly #publisher = new Publisher();
+  readonly #calls: Calls;
   readonly #contexts = new AsyncLocalStorage<Context>();
   /** Outside any session the process is the session. */
   readonly #process: Context;
   readonly #runner: SessionRunner;
-  readonly #noFloor = new Floor();
-  readonly #open = new OpenCalls();
   readonly #access: ClusterAccess;
   readonly #pools = new Set<Pool>();
   readonly #checkedOptions = new WeakSet<SessionOptions>();
-  readonly #leave = <T>(result: T): T => {
-    this.#open.leave();
-    return result;
-  };
-  readonly #fail = (error: unknown): never => {
-    this.#open.leave();
-    throw error;
-  };
-  /** What pg hands to a callback tells the way to a socket: whoever awaits the statement wants to know of his own. */
-  readonly #failRetraced = (error: unknown): never => {
-    if (error instanceof Error && (isServerError(error) || isConnectionLoss(error))) Error.captureStackTrace(error);
-    return this.#fail(error);
-  };
   #closing: Promise<void> | undefined;
 
   constructor(options: string | ClusterOptions, behaviour?: ClusterBehaviour) {
-    this.#settings = settingsFrom(options, behaviour);
-    this.#fleet = new Fleet(this.#settings, this.#publisher);
-    const { readOnlyFunctions, catalogRefreshMillis, onInvalidHint } = this.#settings;
-    this.#classifier = new Classifier({
-      load: () => loadCatalog(this.#fleet),
-      readOnlyFunctions,
-      catalogRefreshMillis,
-      rejectsInvalidHints:
-        (onInvalidHint ?? (process.env['NODE_ENV'] === 'production' ? 'ignore' : 'throw')) === 'throw',
-    });
-    this.#rungs = {
-      fleet: this.#fleet,
-      budget: new FallbackBudget(() => primaryReadBudget(this.#fleet)),
-      admission: new Admission(
-        this.#classifier,
-        this.#settings.nodes.some(({ lane }) => lane !== false),
-      ),
-    };
-    this.#tokens = new TokenCodec(this.#settings.secrets, this.#settings.tokenLifetimeMillis);
+    const settings = settingsFrom(options, behaviour);
+    this.#calls = new Calls(settings, (context, fn) => this.#contexts.run(context, fn));
     this.#runner = this.#makeRunner();
-    const scope = new SessionScope(this.#runner, undefined, {}, this.#settings);
+    const scope = new SessionScope(this.#runner, undefined, {}, settings);
     this.#process = { scope, transaction: undefined };
     this.#access = this.#makeAccess();
-    this.#fleet.monitor.start();
+    this.#calls.fleet.monitor.start();
   }
 
   /** `route`, `query` and `node` events; the same are published on `diagnostics_channel` as `pg-ladder:<name>`. */
   get events(): LadderEvents {
-    return this.#publisher.emitter;
+    return this.#calls.publisher.emitter;
   }
 
   /**
@@ -137,7 +75,7 @@ export class Cluster implements AsyncDisposable {
    * `LADDER_TRANSACTION_ENDED`, `LADDER_CLOSED`
    */
   read<Row extends QueryResultRow = DefaultRow>(query: Query, values?: Values, options?: ReadOptions) {
-    return this.#read<Row>(this.#context(), query, values, options);
+    return this.#calls.read<Row>(this.#context(), query, values, options);
   }
 
   /**
@@ -146,7 +84,7 @@ export class Cluster implements AsyncDisposable {
    * `LADDER_NOT_PRIMARY`, `LADDER_READ_ONLY_TRANSACTION`, `LADDER_TIMEOUT`, `LADDER_TRANSACTION_ENDED`, `LADDER_CLOSED`
    */
   write<Row extends QueryResultRow = DefaultRow>(query: Query, values?: Values, options?: WriteOptions) {
-    return this.#write<Row>(this.#context(), query, values, options);
+    return this.#calls.write<Row>(this.#context(), query, values, options);
   }
 
   /**
@@ -156,7 +94,7 @@ export class Cluster implements AsyncDisposable {
    * @throws as `read` and `write` do
    */
   query<Row extends QueryResultRow = DefaultRow>(text: Query, values?: Values, options?: ReadOptions) {
-    return this.#query<Row>(this.#context(), text, values, options);
+    return this.#calls.query<Row>(this.#context(), text, values, options);
   }
 
   /**
@@ -167,7 +105,7 @@ export class Cluster implements AsyncDisposable {
    * within, `LADDER_WRITE_OUTCOME_UNKNOWN` when the connection was lost during COMMIT, `LADDER_NOT_PRIMARY`, `LADDER_TIMEOUT`, `LADDER_CLOSED`
    */
   transaction<T>(fn: (client: PoolClient) => Promise<T> | T, options: TransactionOptions = {}): Promise<T> {
-    return this.#transaction(this.#context(), fn, options);
+    return this.#calls.transaction(this.#context(), fn, options);
   }
 
   /**
@@ -180,7 +118,7 @@ export class Cluster implements AsyncDisposable {
     values?: Values,
     options: StreamOptions = {},
   ): AsyncGenerator<Row, void, void> {
-    return this.#stream<Row>(this.#context(), text, values, options);
+    return this.#calls.stream<Row>(this.#context(), text, values, options);
   }
 
   /**
@@ -190,13 +128,13 @@ export class Cluster implements AsyncDisposable {
    */
   connection<T>(fn: (client: PoolClient) => Promise<T> | T, options: ConnectionOptions = {}): Promise<T> {
     const { scope } = this.#context();
-    return this.#counted(async (startedAt) => {
+    return this.#calls.counted(async (startedAt) => {
       checkOptions('connection', options);
       return withAbort(options, (signal) =>
         connection(
-          this.#rungs,
+          this.#calls.rungs,
           fn,
-          this.#need(scope, { target: 'primary', ...options }, startedAt),
+          this.#calls.need(scope, { target: 'primary', ...options }, startedAt),
           scope.floor,
           startedAt,
           signal,
@@ -217,7 +155,7 @@ export class Cluster implements AsyncDisposable {
       // The same for every request: it is looked at once.
       if (Object.isFrozen(options)) this.#checkedOptions.add(options);
     }
-    if (options.subject !== undefined && this.#settings.secrets.length === 0) {
+    if (options.subject !== undefined && this.#calls.settings.secrets.length === 0) {
       throw invalidOptions(
         'session: subject: expected secrets to be set on the cluster: a token that is not signed binds nobody',
       );
@@ -241,12 +179,17 @@ export class Cluster implements AsyncDisposable {
   /** What `query` would make of a text and why, and where it would go now: without running it, and without waiting for a replica. */
   explain(text: Query, _values?: Values, options: ReadOptions = {}): Promise<Explanation> {
     const { scope } = this.#context();
-    return this.#counted(async (startedAt) => {
+    return this.#calls.counted(async (startedAt) => {
       checkQuery(text);
       checkOptions('read', options);
-      await this.#classifier.ready();
-      const found = await this.#classifier.classify(textOf(text));
-      return explain(this.#fleet, found, this.#need(scope, { ...found.hint, ...options }, startedAt), startedAt);
+      await this.#calls.classifier.ready();
+      const found = await this.#calls.classifier.classify(textOf(text));
+      return explain(
+        this.#calls.fleet,
+        found,
+        this.#calls.need(scope, { ...found.hint, ...options }, startedAt),
+        startedAt,
+      );
     });
   }
 
@@ -258,7 +201,7 @@ export class Cluster implements AsyncDisposable {
    */
   pool(options: PoolOptions = {}): Pool {
     checkOptions('pool', options);
-    this.#open.check();
+    this.#calls.open.check();
     for (const pool of this.#pools) if (pool.ended) this.#pools.delete(pool);
     const pool = new RoutingPool(this.#access, options.intent ?? 'auto');
     this.#pools.add(pool);
@@ -267,7 +210,7 @@ export class Cluster implements AsyncDisposable {
 
   /** What is known now: every node's state and position, where statements went and why. A snapshot that never changes. */
   stats(): ClusterStats {
-    return statsOf(this.#fleet, this.#rungs.budget);
+    return statsOf(this.#calls.fleet, this.#calls.rungs.budget);
   }
 
   /**
@@ -277,7 +220,7 @@ export class Cluster implements AsyncDisposable {
    * `LADDER_NOT_PRIMARY`, `LADDER_FOREIGN_NODE`, `LADDER_TWO_PRIMARIES`
    */
   ready({ timeoutMillis = 10_000 }: { timeoutMillis?: number } = {}): Promise<void> {
-    return this.#counted(() => this.#fleet.ready(timeoutMillis));
+    return this.#calls.counted(() => this.#calls.fleet.ready(timeoutMillis));
   }
 
   /**
@@ -295,8 +238,8 @@ export class Cluster implements AsyncDisposable {
 
   async #close(): Promise<void> {
     const pools = [...this.#pools].filter(({ ending }) => !ending);
-    await Promise.all([this.#open.close(), ...pools.map((pool) => pool.end())]);
-    await this.#fleet.close();
+    await Promise.all([this.#calls.open.close(), ...pools.map((pool) => pool.end())]);
+    await this.#calls.fleet.close();
   }
 
   #context(): Context {
@@ -311,40 +254,35 @@ export class Cluster implements AsyncDisposable {
 
   #makeRunner(): SessionRunner {
     return {
-      read: (scope, query, values, options) => this.#read(this.#contextOf(scope), query, values, options),
-      write: (scope, query, values, options) => this.#write(this.#contextOf(scope), query, values, options),
-      query: (scope, text, values, options) => this.#query(this.#contextOf(scope), text, values, options),
-      transaction: (scope, fn, options) => this.#transaction(this.#contextOf(scope), fn, options),
-      token: async (scope) => {
-        const own = await commitPosition(this.#fleet, scope.tokenFloor());
-        // What its bearer did meanwhile, in another session of this process, has a token already that this one must not take the place of.
-        const position = own.lsn === 0n ? own : newerPosition(this.#fleet.trail.position, own);
-        return this.#tokens.encode(position, Date.now(), scope.subject);
-      },
-      claim: (floor, token, subject) => this.#claim(floor, token, subject),
+      read: (scope, query, values, options) => this.#calls.read(this.#contextOf(scope), query, values, options),
+      write: (scope, query, values, options) => this.#calls.write(this.#contextOf(scope), query, values, options),
+      query: (scope, text, values, options) => this.#calls.query(this.#contextOf(scope), text, values, options),
+      transaction: (scope, fn, options) => this.#calls.transaction(this.#contextOf(scope), fn, options),
+      token: (scope) => this.#calls.token(scope),
+      claim: (floor, token, subject) => this.#calls.claim(floor, token, subject),
       carrier: {
-        isSigned: this.#settings.secrets.length > 0,
-        hasTokens: this.#settings.tracking === 'lsn',
-        tokenLifetimeMillis: this.#settings.tokenLifetimeMillis,
-        primaryOnlyToken: (subject) => this.#tokens.encodePrimaryOnly(Date.now(), subject),
+        isSigned: this.#calls.settings.secrets.length > 0,
+        hasTokens: this.#calls.settings.tracking === 'lsn',
+        tokenLifetimeMillis: this.#calls.settings.tokenLifetimeMillis,
+        primaryOnlyToken: (subject) => this.#calls.primaryOnlyToken(subject),
         within: (scope, fn) => {
           const context = this.#contexts.getStore();
           if (context?.scope === scope) return fn();
           return this.#contexts.run({ scope, transaction: undefined }, fn);
         },
         warn: (warning) => {
-          if (this.#publisher.wants('warning')) this.#publisher.publish('warning', warning());
+          if (this.#calls.publisher.wants('warning')) this.#calls.publisher.publish('warning', warning());
         },
       },
-      tracesReads: this.#settings.tracking === 'lsn',
+      tracesReads: this.#calls.settings.tracking === 'lsn',
     };
   }
 
   #makeAccess(): ClusterAccess {
     return {
-      rungs: this.#rungs,
-      classifier: this.#classifier,
-      used: () => this.#fleet.monitor.used(performance.now()),
+      rungs: this.#calls.rungs,
+      classifier: this.#calls.classifier,
+      used: () => this.#calls.fleet.monitor.used(performance.now()),
       scope: () => this.#context().scope,
       bind: (callback) => {
         const context = this.#contexts.getStore();
@@ -354,232 +292,12 @@ export class Cluster implements AsyncDisposable {
       },
       outsideSessions: (fn) => this.#contexts.exit(fn),
       need: (scope, hint, startedAt) =>
-        hint === undefined ? this.#plainNeed(scope, startedAt) : this.#need(scope, hint, startedAt),
+        hint === undefined ? this.#calls.plainNeed(scope, startedAt) : this.#calls.need(scope, hint, startedAt),
       statement: (query, values, introduce) =>
         introduce === undefined
-          ? this.#statement(query, values, undefined)
+          ? this.#calls.statement(query, values, undefined)
           : { query, values, signal: undefined, profile: undefined, introduce },
     };
-  }
-
-  #read<Row extends QueryResultRow>(
-    { scope, transaction: joined }: Context,
-    query: Query,
-    values: Values | undefined,
-    options: ReadOptions | undefined,
-  ): Promise<QueryResult<Row>> {
-    return this.#counted((startedAt) => {
-      checkQuery(query);
-      if (options === undefined && joined === undefined) {
-        const need = this.#plainNeed(scope, startedAt);
-        return read<Row>(this.#rungs, this.#statement(query, values, undefined), need, startedAt);
-      }
-      if (options !== undefined) checkOptions('read', options);
-      return withAbort(options ?? {}, (signal) => {
-        if (joined === undefined) {
-          const need = this.#need(scope, options ?? {}, startedAt);
-          return read<Row>(this.#rungs, this.#statement(query, values, signal), need, startedAt);
-        }
-        rejectWithin('read', options, settledIn(joined));
-        return joined.run<Row>(joinedStatement(query, values, signal));
-      });
-    }, this.#failRetraced);
-  }
-
-  #write<Row extends QueryResultRow>(
-    { scope, transaction: joined }: Context,
-    query: Query,
-    values: Values | undefined,
-    options: WriteOptions | undefined,
-  ): Promise<QueryResult<Row>> {
-    return this.#counted((startedAt) => {
-      checkQuery(query);
-      if (joined?.isReadOnly === true) {
-        throw new LadderError('LADDER_READ_ONLY_TRANSACTION', 'write was called within a transaction that is readOnly');
-      }
-      const giveUpAt = startedAt + (options?.timeoutMillis ?? this.#settings.primaryWaitMillis);
-      const run = (signal: AbortSignal | undefined): Promise<QueryResult<Row>> =>
-        joined === undefined
-          ? this.#noting(
-              query,
-              write<Row>(this.#fleet, this.#statement(query, values, signal), scope.floor, startedAt, giveUpAt),
-            )
-          : joined.run<Row>(joinedStatement(query, values, signal));
-      if (options === undefined) return run(undefined);
-      checkOptions('write', options);
-      return withAbort(options, run);
-    }, this.#failRetraced);
-  }
-
-  /** What changes the catalogue changes what `query` goes by. */
-  #noting<T>(query: Query, running: Promise<T>): Promise<T> {
-    if (!this.#classifier.isInUse || !isDefinition(query)) return running;
-    return running.finally(() => this.#classifier.changed());
-  }
-
-  #query<Row extends QueryResultRow>(
-    { scope, transaction: joined }: Context,
-    query: Query,
-    values: Values | undefined,
-    options: ReadOptions | undefined,
-  ): Promise<QueryResult<Row>> {
-    return this.#counted((startedAt) => {
-      checkQuery(query);
-      if (options !== undefined) checkOptions('read', options);
-      const text = textOf(query);
-      const found = joined === undefined ? this.#classifier.known(text, startedAt) : undefined;
-      if (found !== undefined && options === undefined) {
-        return this.#run<Row>(scope, found, text, this.#statement(query, values, undefined), undefined, startedAt);
-      }
-      return withAbort(options ?? {}, async (signal) => {
-        if (joined !== undefined) {
-          rejectWithin('query', options, settledIn(joined));
-          return joined.run<Row>(joinedStatement(query, values, signal));
-        }
-        const classified = found ?? (await this.#classifier.classify(text));
-        return this.#run<Row>(scope, classified, text, this.#statement(query, values, signal), options, startedAt);
-      });
-    }, this.#failRetraced);
-  }
-
-  #run<Row extends QueryResultRow>(
-    scope: SessionScope,
-    found: Classification,
-    text: string,
-    statement: Statement,
-    options: ReadOptions | undefined,
-    startedAt: number,
-  ): Promise<QueryResult<Row>> {
-    if (found.class === 'session' && this.#publisher.wants('warning') && this.#classifier.isFirst(text)) {
-      const message = `${found.because}: it ran on a pool, whose connections belong to nobody; use transaction() or connection(), or onConnect for what holds for all`;
-      this.#publisher.publish('warning', { code: 'session-state', message });
-    }
-    const isPlain = options === undefined && found.hint === undefined;
-    const need = isPlain
-      ? this.#plainNeed(scope, startedAt)
-      : this.#need(scope, { ...found.hint, ...options }, startedAt);
-    return query<Row>(this.#rungs, this.#classifier, { text, statement, found, need, floor: scope.floor, startedAt });
-  }
-
-  #transaction<T>(
-    { scope, transaction: joined }: Context,
-    fn: (client: PoolClient) => Promise<T> | T,
-    options: TransactionOptions = {},
-  ): Promise<T> {
-    const enter = <R>(current: Transaction, run: () => R): R =>
-      this.#contexts.run({ scope, transaction: current }, run);
-    return this.#counted((startedAt) => {
-      checkOptions('transaction', options);
-      if (joined !== undefined) {
-        rejectWithin('transaction', options, Object.keys(options));
-        return joined.nest((inner) => enter(inner, async () => fn(joined.placement.connection.client)));
-      }
-      const { consistency, maxStalenessMillis, timeoutMillis } = options;
-      const need = this.#need(scope, { consistency, maxStalenessMillis, timeoutMillis }, startedAt);
-      const target = { ...need, floor: options.readOnly === true ? need.floor : scope.floor };
-      return withAbort(options, (signal) => transaction(this.#rungs, { fn, options, need: target, enter, signal }));
-    });
-  }
-
-  async *#stream<Row>(
-    { scope }: Context,
-    text: string,
-    values: Values | undefined,
-    options: StreamOptions,
-  ): AsyncGenerator<Row, void, void> {
-    checkOptions('stream', options);
-    checkQuery(text);
-    const startedAt = this.#enter();
-    try {
-      const deadline = deadlineOf(options);
-      try {
-        const { batchRows = 100 } = options;
-        const { signal } = deadline;
-        const need = this.#need(scope, options, startedAt);
-        yield* stream<Row>(this.#rungs, { text, values: values as unknown[] | undefined, batchRows, need, signal });
-      } finally {
-        deadline.close();
-      }
-    } finally {
-      this.#open.leave();
-    }
-  }
-
-  #statement(query: Query, values: Values | undefined, signal: AbortSignal | undefined): Statement {
-    const profile = this.#rungs.admission.sighted(textOf(query));
-    return { query, values: values as unknown[] | undefined, signal, profile };
-  }
-
-  /** The need of a read without options. */
-  #plainNeed(scope: SessionScope, startedAt: number): Need {
-    const { floor, requirement, partitionKey, trace, priority } = scope;
-    if (requirement.consistency !== 'session') return this.#need(scope, {}, startedAt);
-    const giveUpAt = startedAt + this.#settings.primaryWaitMillis;
-    return { floor, requirement, target: undefined, partitionKey, trace, priority, giveUpAt };
-  }
-
-  #need(scope: SessionScope, options: ReadOptions, startedAt: number): Need {
-    const { atLeast, target } = options;
-    this.#checkTarget(target);
-    const requirement = requirementOf(options, scope.requirement);
-    let floor = requirement.consistency === 'eventual' ? this.#noFloor : scope.floor;
-    if (atLeast !== undefined || requirement.consistency === 'strong') floor = new Floor(undefined, floor);
-    if (atLeast !== undefined) this.#claim(floor, atLeast, scope.subject);
-    // All that had been committed when the read began: only an answer of the primary to a later question covers it.
-    if (requirement.consistency === 'strong') floor.wrote(startedAt, 0);
-    return {
-      floor,
-      requirement,
-      target,
-      partitionKey: options.partitionKey ?? scope.partitionKey,
-      trace: scope.trace,
-      priority: options.priority ?? scope.priority,
-      giveUpAt: startedAt + (options.timeoutMillis ?? this.#settings.primaryWaitMillis),
-    };
-  }
-
-  /** Lays a stranger's token on a floor; one that is refused is counted and otherwise absent. */
-  #claim(floor: Floor, token: string, subject: string | undefined): 'pinned' | 'claimed' | 'refused' {
-    const position = this.#tokens.decode(token, Date.now(), subject);
-    if (position === 'primary-only') {
-      floor.pin();
-      return 'pinned';
-    }
-    if (typeof position === 'string') {
-      this.#fleet.trail.refuse(position);
-      return 'refused';
-    }
-    floor.claim(position, performance.now());
-    return 'claimed';
-  }
-
-  /** Not an async function, since those cost a promise more for each statement. */
-  #counted<T>(work: (startedAt: number) => Promise<T>, fail = this.#fail): Promise<T> {
-    let startedAt: number;
-    try {
-      startedAt = this.#enter();
-    } catch (error) {
-      return Promise.reject(error);
-    }
-    try {
-      return work(startedAt).then(this.#leave as (result: T) => T, fail);
-    } catch (error) {
-      return Promise.reject(error).catch(fail);
-    }
-  }
-
-  #enter(): number {
-    this.#open.enter();
-    const now = performance.now();
-    this.#fleet.monitor.used(now);
-    return now;
-  }
-
-  #checkTarget(target: ReadOptions['target']): void {
-    if (typeof target !== 'object') return;
-    const names = this.#fleet.nodes.map((node) => node.name);
-    if (names.includes(target.node)) return;
-    throw invalidOptions(`read: target.node: expected one of ${names.join(', ')}, got "${target.node}"`);
   }
 }
 
@@ -589,19 +307,4 @@ function begun<T>(result: T): T {
     return result;
   const lazy = result as unknown as PromiseLike<unknown>;
   return new Promise((resolve, reject) => void lazy.then(resolve, reject)) as T;
-}
-
-/** A transaction's statement has a connection already, and prepares nothing there: what fails in a transaction cannot be tried again. */
-function joinedStatement(query: Query, values: Values | undefined, signal: AbortSignal | undefined): Statement {
-  return { query, values: values as unknown[] | undefined, signal, profile: undefined };
-}
-
-/** What a joined read cannot ask for: a replica's snapshot was settled when the transaction began, the primary's satisfies every wish. */
-function settledIn({ isReadOnly }: Transaction): string[] {
-  return isReadOnly ? ['target', 'atLeast', 'consistency', 'maxStalenessMillis'] : ['target', 'atLeast'];
-}
-
-/** Half of what the primary's pool holds, so that writes find connections, and no less than 8. */
-function primaryReadBudget({ settings, primary }: Fleet): number {
-  return settings.primaryReadBudget ?? Math.max(8, Math.floor((primary.pool.options?.max ?? 10) / 2));
 }

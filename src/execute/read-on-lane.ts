@@ -7,10 +7,14 @@ import type { Fleet, Need } from '../nodes/fleet.js';
 import { LetGo } from '../nodes/lane-connection.js';
 import { Node } from '../nodes/node.js';
 import type { Observation } from '../nodes/observation.js';
-import type { Trial } from './read.js';
 import { isConnectionLoss, isRecoveryConflict, isServerError } from './retry.js';
 import type { Seat, Shareable } from './seat.js';
 import { isTimed, tell } from './statement.js';
+
+/** What a caller learns of a read that failed. */
+export interface Trial {
+  failedOnReplica: boolean;
+}
 
 /** Runs it elsewhere, and on none of these nodes. */
 export type Rerun<Row extends QueryResultRow> = (lostOn: ReadonlySet<Node> | undefined) => Promise<QueryResult<Row>>;

@@ -10,17 +10,12 @@ import { abortable, settledWithin } from './abort.js';
 import { type KnownRoute, knownRoute } from './known-route.js';
 import { place } from './place.js';
 import { left, type Placement } from './placement.js';
-import { readOnLane } from './read-on-lane.js';
+import { readOnLane, type Trial } from './read-on-lane.js';
 import { lostAgain } from './rerun.js';
 import { isPoolTimeout } from './retry.js';
 import type { Rungs } from './rungs.js';
 import { type Seat, type Shareable, seatFor } from './seat.js';
 import { giveBackAfter, run, type Statement, send } from './statement.js';
-
-/** What a caller learns of a read that failed. */
-export interface Trial {
-  failedOnReplica: boolean;
-}
 
 interface Reading {
   readonly rungs: Rungs;

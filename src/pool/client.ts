@@ -6,10 +6,10 @@ import { EventEmitter } from 'node:events';
 import pg, { type Client, type QueryConfig, type QueryResult } from 'pg';
 import { LadderError } from '../errors.js';
 import { copyOf } from '../execute/statement.js';
-import type { Node } from '../nodes/node.js';
 import type { SessionScope } from '../session/session.js';
 import type { Classification } from '../sql/classifier.js';
 import type { ClientHost } from './access.js';
+import { Aim, type TypeParser } from './aim.js';
 import {
   type Answer,
   callbackOf,
@@ -26,14 +26,10 @@ import { ReplicaHold } from './replica-hold.js';
 import { routedRead } from './routed-read.js';
 import { Turns } from './turns.js';
 
-/** What pg's client emits, and its users listen for. */
-const EVENTS = ['error', 'end', 'notice', 'notification', 'drain'] as const;
 /** Of prepared statements' texts that a client keeps: whoever makes names without end says the text with each. */
 const MAX_NAMES = 1_000;
 /** A replica would take them, and lock nobody else out. */
 const ADVISORY = /\bpg_(?:try_)?advisory_/i;
-
-type TypeParser = Parameters<Client['setTypeParser']>;
 
 /** A submittable's whole way, as a job without an answer. */
 interface Submission {
@@ -45,10 +41,8 @@ interface Submission {
 export class RoutedClient extends EventEmitter {
   readonly #host: ClientHost;
   readonly #turns = new Turns();
-  #client: Client;
-  #clientNode: Node;
+  readonly #aim: Aim;
   #hasConnected = false;
-  #isUsed = false;
   #own: OwnConnection | undefined;
   #hold: ReplicaHold | undefined;
   #holder: SessionScope | undefined;
@@ -57,7 +51,7 @@ export class RoutedClient extends EventEmitter {
   #isCheckedOut = false;
   #isDiscarded = false;
   #isReferenced = true;
-  readonly #typeParsers: TypeParser[] = [];
+  #hasTypeParsers = false;
   /** The texts of prepared statements, which pg lets run by their names alone: here the next one may run elsewhere. */
   readonly #namedTexts = new Map<string, string>();
 
@@ -69,13 +63,14 @@ export class RoutedClient extends EventEmitter {
   constructor(host: ClientHost) {
     super();
     this.#host = host;
-    this.#clientNode = host.cluster.rungs.fleet.primary;
-    this.#client = this.#watched(host.newClient(this.#clientNode));
+    this.#aim = new Aim(host, (event, args) => {
+      if (event !== 'error' || this.#mayFail) this.emit(event, ...args);
+    });
   }
 
   /** pg's client behind it, to the primary. */
   get primaryClient(): Client {
-    return this.#client;
+    return this.#aim.client;
   }
 
   /** Whether its connection to the primary is open. */
@@ -94,7 +89,7 @@ export class RoutedClient extends EventEmitter {
 
   /** pg-pool gives up a client that says no. */
   get _queryable(): boolean {
-    const { _queryable = true } = this.#client as { _queryable?: boolean };
+    const { _queryable = true } = this.#aim.client as { _queryable?: boolean };
     return _queryable && !this.#isDiscarded;
   }
 
@@ -138,29 +133,29 @@ export class RoutedClient extends EventEmitter {
   }
 
   setTypeParser(...parser: TypeParser): void {
-    this.#typeParsers.push(parser);
-    this.#client.setTypeParser(...parser);
+    this.#hasTypeParsers = true;
+    this.#aim.setTypeParser(parser);
   }
 
   /** Of whatever its next statement may find: without any connection, no transaction is open. */
   getTransactionStatus(): 'I' | 'T' | 'E' | null {
-    return this.#hold?.status ?? statusOf(this.#client) ?? (this.#host.isLate && !this.isOpen ? 'I' : null);
+    return this.#hold?.status ?? statusOf(this.#aim.client) ?? (this.#host.isLate && !this.isOpen ? 'I' : null);
   }
 
   /** A client without a connection has nothing that could keep the process alive, or let it go. */
   ref(): void {
     this.#isReferenced = true;
-    if (this.isOpen) (this.#client as Client & { ref?(): void }).ref?.();
+    if (this.isOpen) (this.#aim.client as Client & { ref?(): void }).ref?.();
   }
 
   unref(): void {
     this.#isReferenced = false;
-    if (this.isOpen) (this.#client as Client & { unref?(): void }).unref?.();
+    if (this.isOpen) (this.#aim.client as Client & { unref?(): void }).unref?.();
   }
 
   end(callback?: () => void): unknown {
     this.#leaveHold(true);
-    return callback === undefined ? this.#client.end() : this.#client.end(callback);
+    return callback === undefined ? this.#aim.client.end() : this.#aim.client.end(callback);
   }
 
   /** It has been taken out of the pool. */
@@ -341,7 +336,7 @@ export class RoutedClient extends EventEmitter {
     };
     this.#turns.take((done) =>
       this.#turn(done, run, (error) => {
-        process.nextTick(() => submission.submittable.handleError(error as Error, this.#client));
+        process.nextTick(() => submission.submittable.handleError(error as Error, this.#aim.client));
       }),
     );
   }
@@ -392,31 +387,12 @@ export class RoutedClient extends EventEmitter {
     const { cluster } = this.#host;
     if (this.#own !== undefined) void this.#own.client.end().catch(() => undefined);
     this.#own = undefined;
-    const own = await OwnConnection.open(cluster, (node) => this.#clientFor(node));
+    const own = await OwnConnection.open(cluster, (node) => this.#aim.at(node));
     this.#own = own;
     this.#isBound = true;
     if (!this.#isReferenced) this.unref();
     if (!isSetUpByPool) await this.#host.opened(own.client);
     return own;
-  }
-
-  #clientFor(node: Node): Client {
-    if (this.#isUsed || this.#clientNode !== node) {
-      this.#clientNode = node;
-      this.#client = this.#watched(this.#host.newClient(node));
-      for (const parser of this.#typeParsers) this.#client.setTypeParser(...parser);
-    }
-    this.#isUsed = true;
-    return this.#client;
-  }
-
-  #watched(client: Client): Client {
-    for (const event of EVENTS) {
-      client.on(event as 'end', (...args: unknown[]) => {
-        if (client === this.#client && (event !== 'error' || this.#mayFail)) this.emit(event, ...args);
-      });
-    }
-    return client;
   }
 
   /**
@@ -440,8 +416,8 @@ export class RoutedClient extends EventEmitter {
 
   /** Its own type parsers hold wherever its statements run. */
   #typed(query: string | QueryConfig): string | QueryConfig {
-    if (this.#typeParsers.length === 0 || (typeof query === 'object' && query.types !== undefined)) return query;
-    const types = this.#client as unknown as NonNullable<QueryConfig['types']>;
+    if (!this.#hasTypeParsers || (typeof query === 'object' && query.types !== undefined)) return query;
+    const types = this.#aim.client as unknown as NonNullable<QueryConfig['types']>;
     return typeof query === 'string' ? { text: query, types } : Object.assign(copyOf(query), { types });
   }
 }

@@ -15,6 +15,7 @@ const layers = [
   ['cache', 'isolation'],
   ['execute', 'observe/stats', 'observe/explain'],
   ['pool'],
+  ['calls'],
   ['cluster'],
   [
     'upkeep',

@@ -1,0 +1,344 @@
+/**
+ * The life of a call: counted in, checked, held to the session that it belongs to or joined to the transaction around it, and handed to whatever runs it. Whose
+ * call it is, is told to it: of async contexts it knows nothing.
+ */
+
+import type { PoolClient, QueryResult, QueryResultRow } from 'pg';
+import { invalidOptions, LadderError } from './errors.js';
+import { Publisher } from './events.js';
+import { deadlineOf, withAbort } from './execute/abort.js';
+import { checkQuery, isDefinition, type Query, rejectWithin, textOf } from './execute/call.js';
+import { commitPosition } from './execute/commit-position.js';
+import { loadCatalog } from './execute/load-catalog.js';
+import { OpenCalls } from './execute/open-calls.js';
+import { query } from './execute/query.js';
+import { read } from './execute/read.js';
+import { isConnectionLoss, isServerError } from './execute/retry.js';
+import type { Rungs } from './execute/rungs.js';
+import type { Statement } from './execute/statement.js';
+import { stream } from './execute/stream.js';
+import { type Transaction, transaction } from './execute/transaction.js';
+import { write } from './execute/write.js';
+import { Floor } from './freshness/floor.js';
+import { newerPosition } from './freshness/position.js';
+import { requirementOf } from './freshness/requirement.js';
+import { TokenCodec } from './freshness/token.js';
+import { Admission } from './isolation/admission.js';
+import { FallbackBudget } from './isolation/fallback-budget.js';
+import { Fleet, type Need } from './nodes/fleet.js';
+import {
+  checkOptions,
+  type ReadOptions,
+  type Settings,
+  type StreamOptions,
+  type TransactionOptions,
+  type WriteOptions,
+} from './options.js';
+import type { SessionScope } from './session/session.js';
+import { type Classification, Classifier } from './sql/classifier.js';
+
+type Values = readonly unknown[];
+
+/** Whose call it is: what an async context carries. */
+export interface Context {
+  readonly scope: SessionScope;
+  readonly transaction: Transaction | undefined;
+}
+
+/** Runs something in an async context of its own. */
+export type Within = <T>(context: Context, fn: () => T) => T;
+
+export class Calls {
+  readonly settings: Settings;
+  readonly publisher = new Publisher();
+  readonly fleet: Fleet;
+  readonly classifier: Classifier;
+  readonly rungs: Rungs;
+  /** Those that are under way. */
+  readonly open = new OpenCalls();
+  readonly #tokens: TokenCodec;
+  readonly #within: Within;
+  readonly #noFloor = new Floor();
+  readonly #leave = <T>(result: T): T => {
+    this.open.leave();
+    return result;
+  };
+  readonly #fail = (error: unknown): never => {
+    this.open.leave();
+    throw error;
+  };
+  /** What pg hands to a callback tells the way to a socket: whoever awaits the statement wants to know of his own. */
+  readonly #failRetraced = (error: unknown): never => {
+    if (error instanceof Error && (isServerError(error) || isConnectionLoss(error))) Error.captureStackTrace(error);
+    return this.#fail(error);
+  };
+
+  constructor(settings: Settings, within: Within) {
+    this.settings = settings;
+    this.#within = within;
+    this.fleet = new Fleet(settings, this.publisher);
+    const { readOnlyFunctions, catalogRefreshMillis, onInvalidHint } = settings;
+    this.classifier = new Classifier({
+      load: () => loadCatalog(this.fleet),
+      readOnlyFunctions,
+      catalogRefreshMillis,
+      rejectsInvalidHints:
+        (onInvalidHint ?? (process.env['NODE_ENV'] === 'production' ? 'ignore' : 'throw')) === 'throw',
+    });
+    this.rungs = {
+      fleet: this.fleet,
+      budget: new FallbackBudget(() => primaryReadBudget(this.fleet)),
+      admission: new Admission(
+        this.classifier,
+        settings.nodes.some(({ lane }) => lane !== false),
+      ),
+    };
+    this.#tokens = new TokenCodec(settings.secrets, settings.tokenLifetimeMillis);
+  }
+
+  read<Row extends QueryResultRow>(
+    { scope, transaction: joined }: Context,
+    query: Query,
+    values: Values | undefined,
+    options: ReadOptions | undefined,
+  ): Promise<QueryResult<Row>> {
+    return this.counted((startedAt) => {
+      checkQuery(query);
+      if (options === undefined && joined === undefined) {
+        const need = this.plainNeed(scope, startedAt);
+        return read<Row>(this.rungs, this.statement(query, values, undefined), need, startedAt);
+      }
+      if (options !== undefined) checkOptions('read', options);
+      return withAbort(options ?? {}, (signal) => {
+        if (joined === undefined) {
+          const need = this.need(scope, options ?? {}, startedAt);
+          return read<Row>(this.rungs, this.statement(query, values, signal), need, startedAt);
+        }
+        rejectWithin('read', options, settledIn(joined));
+        return joined.run<Row>(joinedStatement(query, values, signal));
+      });
+    }, this.#failRetraced);
+  }
+
+  write<Row extends QueryResultRow>(
+    { scope, transaction: joined }: Context,
+    query: Query,
+    values: Values | undefined,
+    options: WriteOptions | undefined,
+  ): Promise<QueryResult<Row>> {
+    return this.counted((startedAt) => {
+      checkQuery(query);
+      if (joined?.isReadOnly === true) {
+        throw new LadderError('LADDER_READ_ONLY_TRANSACTION', 'write was called within a transaction that is readOnly');
+      }
+      const giveUpAt = startedAt + (options?.timeoutMillis ?? this.settings.primaryWaitMillis);
+      const run = (signal: AbortSignal | undefined): Promise<QueryResult<Row>> =>
+        joined === undefined
+          ? this.#noting(
+              query,
+              write<Row>(this.fleet, this.statement(query, values, signal), scope.floor, startedAt, giveUpAt),
+            )
+          : joined.run<Row>(joinedStatement(query, values, signal));
+      if (options === undefined) return run(undefined);
+      checkOptions('write', options);
+      return withAbort(options, run);
+    }, this.#failRetraced);
+  }
+
+  /** What changes the catalogue changes what `query` goes by. */
+  #noting<T>(query: Query, running: Promise<T>): Promise<T> {
+    if (!this.classifier.isInUse || !isDefinition(query)) return running;
+    return running.finally(() => this.classifier.changed());
+  }
+
+  query<Row extends QueryResultRow>(
+    { scope, transaction: joined }: Context,
+    query: Query,
+    values: Values | undefined,
+    options: ReadOptions | undefined,
+  ): Promise<QueryResult<Row>> {
+    return this.counted((startedAt) => {
+      checkQuery(query);
+      if (options !== undefined) checkOptions('read', options);
+      const text = textOf(query);
+      const found = joined === undefined ? this.classifier.known(text, startedAt) : undefined;
+      if (found !== undefined && options === undefined) {
+        return this.#run<Row>(scope, found, text, this.statement(query, values, undefined), undefined, startedAt);
+      }
+      return withAbort(options ?? {}, async (signal) => {
+        if (joined !== undefined) {
+          rejectWithin('query', options, settledIn(joined));
+          return joined.run<Row>(joinedStatement(query, values, signal));
+        }
+        const classified = found ?? (await this.classifier.classify(text));
+        return this.#run<Row>(scope, classified, text, this.statement(query, values, signal), options, startedAt);
+      });
+    }, this.#failRetraced);
+  }
+
+  #run<Row extends QueryResultRow>(
+    scope: SessionScope,
+    found: Classification,
+    text: string,
+    statement: Statement,
+    options: ReadOptions | undefined,
+    startedAt: number,
+  ): Promise<QueryResult<Row>> {
+    if (found.class === 'session' && this.publisher.wants('warning') && this.classifier.isFirst(text)) {
+      const message = `${found.because}: it ran on a pool, whose connections belong to nobody; use transaction() or connection(), or onConnect for what holds for all`;
+      this.publisher.publish('warning', { code: 'session-state', message });
+    }
+    const isPlain = options === undefined && found.hint === undefined;
+    const need = isPlain
+      ? this.plainNeed(scope, startedAt)
+      : this.need(scope, { ...found.hint, ...options }, startedAt);
+    return query<Row>(this.rungs, this.classifier, { text, statement, found, need, floor: scope.floor, startedAt });
+  }
+
+  transaction<T>(
+    { scope, transaction: joined }: Context,
+    fn: (client: PoolClient) => Promise<T> | T,
+    options: TransactionOptions = {},
+  ): Promise<T> {
+    const enter = <R>(current: Transaction, run: () => R): R => this.#within({ scope, transaction: current }, run);
+    return this.counted((startedAt) => {
+      checkOptions('transaction', options);
+      if (joined !== undefined) {
+        rejectWithin('transaction', options, Object.keys(options));
+        return joined.nest((inner) => enter(inner, async () => fn(joined.placement.connection.client)));
+      }
+      const { consistency, maxStalenessMillis, timeoutMillis } = options;
+      const need = this.need(scope, { consistency, maxStalenessMillis, timeoutMillis }, startedAt);
+      const target = { ...need, floor: options.readOnly === true ? need.floor : scope.floor };
+      return withAbort(options, (signal) => transaction(this.rungs, { fn, options, need: target, enter, signal }));
+    });
+  }
+
+  async *stream<Row>(
+    { scope }: Context,
+    text: string,
+    values: Values | undefined,
+    options: StreamOptions,
+  ): AsyncGenerator<Row, void, void> {
+    checkOptions('stream', options);
+    checkQuery(text);
+    const startedAt = this.#enter();
+    try {
+      const deadline = deadlineOf(options);
+      try {
+        const { batchRows = 100 } = options;
+        const { signal } = deadline;
+        const need = this.need(scope, options, startedAt);
+        yield* stream<Row>(this.rungs, { text, values: values as unknown[] | undefined, batchRows, need, signal });
+      } finally {
+        deadline.close();
+      }
+    } finally {
+      this.open.leave();
+    }
+  }
+
+  statement(query: Query, values: Values | undefined, signal: AbortSignal | undefined): Statement {
+    const profile = this.rungs.admission.sighted(textOf(query));
+    return { query, values: values as unknown[] | undefined, signal, profile };
+  }
+
+  /** The need of a read without options. */
+  plainNeed(scope: SessionScope, startedAt: number): Need {
+    const { floor, requirement, partitionKey, trace, priority } = scope;
+    if (requirement.consistency !== 'session') return this.need(scope, {}, startedAt);
+    const giveUpAt = startedAt + this.settings.primaryWaitMillis;
+    return { floor, requirement, target: undefined, partitionKey, trace, priority, giveUpAt };
+  }
+
+  need(scope: SessionScope, options: ReadOptions, startedAt: number): Need {
+    const { atLeast, target } = options;
+    this.#checkTarget(target);
+    const requirement = requirementOf(options, scope.requirement);
+    let floor = requirement.consistency === 'eventual' ? this.#noFloor : scope.floor;
+    if (atLeast !== undefined || requirement.consistency === 'strong') floor = new Floor(undefined, floor);
+    if (atLeast !== undefined) this.claim(floor, atLeast, scope.subject);
+    // All that had been committed when the read began: only an answer of the primary to a later question covers it.
+    if (requirement.consistency === 'strong') floor.wrote(startedAt, 0);
+    return {
+      floor,
+      requirement,
+      target,
+      partitionKey: options.partitionKey ?? scope.partitionKey,
+      trace: scope.trace,
+      priority: options.priority ?? scope.priority,
+      giveUpAt: startedAt + (options.timeoutMillis ?? this.settings.primaryWaitMillis),
+    };
+  }
+
+  /** Lays a stranger's token on a floor; one that is refused is counted and otherwise absent. */
+  claim(floor: Floor, token: string, subject: string | undefined): 'pinned' | 'claimed' | 'refused' {
+    const position = this.#tokens.decode(token, Date.now(), subject);
+    if (position === 'primary-only') {
+      floor.pin();
+      return 'pinned';
+    }
+    if (typeof position === 'string') {
+      this.fleet.trail.refuse(position);
+      return 'refused';
+    }
+    floor.claim(position, performance.now());
+    return 'claimed';
+  }
+
+  /** Not an async function, since those cost a promise more for each statement. */
+  counted<T>(work: (startedAt: number) => Promise<T>, fail = this.#fail): Promise<T> {
+    let startedAt: number;
+    try {
+      startedAt = this.#enter();
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    try {
+      return work(startedAt).then(this.#leave as (result: T) => T, fail);
+    } catch (error) {
+      return Promise.reject(error).catch(fail);
+    }
+  }
+
+  #enter(): number {
+    this.open.enter();
+    const now = performance.now();
+    this.fleet.monitor.used(now);
+    return now;
+  }
+
+  #checkTarget(target: ReadOptions['target']): void {
+    if (typeof target !== 'object') return;
+    const names = this.fleet.nodes.map((node) => node.name);
+    if (names.includes(target.node)) return;
+    throw invalidOptions(`read: target.node: expected one of ${names.join(', ')}, got "${target.node}"`);
+  }
+
+  /** The token of a session. @throws LadderError `LADDER_POSITION_UNAVAILABLE` */
+  async token(scope: SessionScope): Promise<string> {
+    const own = await commitPosition(this.fleet, scope.tokenFloor());
+    // What its bearer did meanwhile, in another session of this process, has a token already that this one must not take the place of.
+    const position = own.lsn === 0n ? own : newerPosition(this.fleet.trail.position, own);
+    return this.#tokens.encode(position, Date.now(), scope.subject);
+  }
+
+  primaryOnlyToken(subject: string | undefined): string {
+    return this.#tokens.encodePrimaryOnly(Date.now(), subject);
+  }
+}
+
+/** A transaction's statement has a connection already, and prepares nothing there: what fails in a transaction cannot be tried again. */
+function joinedStatement(query: Query, values: Values | undefined, signal: AbortSignal | undefined): Statement {
+  return { query, values: values as unknown[] | undefined, signal, profile: undefined };
+}
+
+/** What a joined read cannot ask for: a replica's snapshot was settled when the transaction began, the primary's satisfies every wish. */
+function settledIn({ isReadOnly }: Transaction): string[] {
+  return isReadOnly ? ['target', 'atLeast', 'consistency', 'maxStalenessMillis'] : ['target', 'atLeast'];
+}
+
+/** Half of what the primary's pool holds, so that writes find connections, and no less than 8. */
+function primaryReadBudget({ settings, primary }: Fleet): number {
+  return settings.primaryReadBudget ?? Math.max(8, Math.floor((primary.pool.options?.max ?? 10) / 2));
+}
