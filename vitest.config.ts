@@ -12,18 +12,19 @@ export default defineConfig(({ mode }) => {
 
   return {
     test: {
-      include: soak
-        ? ['test/{cluster,faults,simulation}/**/*.test.ts']
-        : laneOff
-          ? ['test/{cluster,faults}/**/!(lane).test.ts']
-          : compat
-            ? ['test/compat/**/*.test.ts']
+      include: compat
+        ? ['test/compat/**/*.test.ts']
+        : soak
+          ? ['test/{cluster,faults,simulation}/**/*.test.ts']
+          : laneOff
+            ? ['test/{cluster,faults}/**/!(lane).test.ts']
             : ['test/**/*.test.ts'],
       exclude: ['**/node_modules/**', ...(compat ? [] : ['test/compat/**'])],
       env: { ...(soak ? { SOAK: '1' } : {}), ...(laneOff ? { LANE: 'off' } : {}) },
       // each file may start a PostgreSQL cluster of its own: a process per file, and two at a time
       pool: 'forks',
-      maxWorkers: soak ? 1 : 2,
+      // with all the time to think that its sessions take, a tool keeps no core busy
+      maxWorkers: soak && !compat ? 1 : 2,
       testTimeout: soak ? 0 : compat ? 60_000 : 30_000,
       hookTimeout: soak ? 0 : 60_000,
       teardownTimeout: 20_000,

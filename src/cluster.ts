@@ -43,7 +43,9 @@ export function createCluster(options: string | ClusterOptions, behaviour?: Clus
 /** A primary and its replicas as one: made by {@link createCluster}. */
 export class Cluster implements AsyncDisposable {
   readonly #calls: Calls;
-  readonly #contexts = new AsyncLocalStorage<Context>();
+  readonly #contexts = new AsyncLocalStorage<Context | undefined>();
+  /** Before the first session there is nothing to leave, and promises cost what they do without us. */
+  #hasContexts = false;
   /** Outside any session the process is the session. */
   readonly #process: Context;
   readonly #runner: SessionRunner;
@@ -54,7 +56,7 @@ export class Cluster implements AsyncDisposable {
 
   constructor(options: string | ClusterOptions, behaviour?: ClusterBehaviour) {
     const settings = settingsFrom(options, behaviour);
-    this.#calls = new Calls(settings, (context, fn) => this.#contexts.run(context, fn));
+    this.#calls = new Calls(settings, (context, fn) => this.#within(context, fn));
     this.#runner = this.#makeRunner();
     const scope = new SessionScope(this.#runner, undefined, {}, settings);
     this.#process = { scope, transaction: undefined };
@@ -162,7 +164,7 @@ export class Cluster implements AsyncDisposable {
     }
     const outer = this.#context();
     const scope = new SessionScope(this.#runner, outer.scope, options, outer.scope.requirement);
-    return this.#contexts.run({ scope, transaction: outer.transaction }, () => begun(fn(scope)));
+    return this.#within({ scope, transaction: outer.transaction }, () => begun(fn(scope)));
   }
 
   /** The session that the calling code runs in; `undefined` outside any. */
@@ -173,7 +175,7 @@ export class Cluster implements AsyncDisposable {
 
   /** Runs `fn` outside the transaction of the calling code, in the same session: for work that must not join it, or that outlives it. */
   outsideTransaction<T>(fn: () => T): T {
-    return this.#contexts.run({ scope: this.#context().scope, transaction: undefined }, fn);
+    return this.#within({ scope: this.#context().scope, transaction: undefined }, fn);
   }
 
   /** What `query` would make of a text and why, and where it would go now: without running it, and without waiting for a replica. */
@@ -242,6 +244,13 @@ export class Cluster implements AsyncDisposable {
     await this.#calls.fleet.close();
   }
 
+  /** Not by `exit`, which switches Node's hooks off and on again each time. */
+  #within<T, A extends unknown[]>(context: Context | undefined, fn: (...args: A) => T, ...args: A): T {
+    if (context === undefined && !this.#hasContexts) return fn(...args);
+    this.#hasContexts = true;
+    return this.#contexts.run(context, fn, ...args);
+  }
+
   #context(): Context {
     return this.#contexts.getStore() ?? this.#process;
   }
@@ -268,7 +277,7 @@ export class Cluster implements AsyncDisposable {
         within: (scope, fn) => {
           const context = this.#contexts.getStore();
           if (context?.scope === scope) return fn();
-          return this.#contexts.run({ scope, transaction: undefined }, fn);
+          return this.#within({ scope, transaction: undefined }, fn);
         },
         warn: (warning) => {
           if (this.#calls.publisher.wants('warning')) this.#calls.publisher.publish('warning', warning());
@@ -286,11 +295,9 @@ export class Cluster implements AsyncDisposable {
       scope: () => this.#context().scope,
       bind: (callback) => {
         const context = this.#contexts.getStore();
-        return context === undefined
-          ? (...args) => this.#contexts.exit(callback, ...args)
-          : (...args) => this.#contexts.run(context, callback, ...args);
+        return (...args) => this.#within(context, callback, ...args);
       },
-      outsideSessions: (fn) => this.#contexts.exit(fn),
+      outsideSessions: (fn) => this.#within(undefined, fn),
       need: (scope, hint, startedAt) =>
         hint === undefined ? this.#calls.plainNeed(scope, startedAt) : this.#calls.need(scope, hint, startedAt),
       statement: (query, values, introduce) =>

@@ -23,7 +23,8 @@ export interface Job {
 }
 
 export function isSubmittable(query: unknown): query is Submittable {
-  return typeof (query as { submit?: unknown } | null | undefined)?.submit === 'function';
+  if (typeof query !== 'object' || query === null) return false;
+  return typeof (query as { submit?: unknown }).submit === 'function';
 }
 
 /** `undefined` where it has none, as when a prepared statement is run by its name alone. */
