@@ -3,6 +3,7 @@
  * clients do with a statement differs, and that reads which need no client take none.
  */
 import pg, { type Client, type PoolClient, type PoolOptions, type QueryConfig, type QueryResult } from 'pg';
+import { invalidOptions } from '../errors.js';
 import type { Node } from '../nodes/node.js';
 import type { ClientHost, ClusterAccess, Intent, Introduce } from './access.js';
 import { RoutedClient } from './client.js';
@@ -35,6 +36,9 @@ export class RoutingPool extends pg.Pool {
 
   constructor(cluster: ClusterAccess, intent: Intent) {
     const { primary, nodes } = cluster.rungs.fleet;
+    if (typeof (primary.pool as Partial<PoolInternals>).Client !== 'function') {
+      throw invalidOptions(`pool: expected node "${primary.name}" to have a pg.Pool, got one without its Client`);
+    }
     super(primary.pool.options);
     const internals = this as unknown as PoolInternals;
     const isLate = intent !== 'write' && nodes.length > 1;
@@ -148,10 +152,21 @@ export class RoutingPool extends pg.Pool {
   #counted<T>(running: Promise<T>): Promise<T> {
     this.#readCount++;
     const over = (): void => {
-      if (--this.#readCount === 0) this.#onRead?.();
+      // Whoever awaits the read hears of it first.
+      if (--this.#readCount === 0 && this.#onRead !== undefined) setImmediate(this.#onRead);
     };
-    running.then(over, over);
-    return running;
+    return running.then(
+      (result) => {
+        over();
+        return result;
+      },
+      (error: unknown) => {
+        over();
+        // As pg does it: whoever awaits the statement wants to know of his own.
+        if (error instanceof Error) Error.captureStackTrace(error);
+        throw error;
+      },
+    );
   }
 
   #makeHost(isLate: boolean, PromiseClass: typeof Promise): ClientHost {

@@ -5,7 +5,7 @@ import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
 import Cursor from 'pg-cursor';
 import QueryStream from 'pg-query-stream';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { Cluster, RouteEvent, WarningEvent } from '../../src/index.js';
+import { type Cluster, createCluster, type RouteEvent, type WarningEvent } from '../../src/index.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
 import { open, until } from './fixture.js';
 
@@ -527,6 +527,14 @@ describe('cluster.pool(): a client', () => {
     const error = await withClient(pool, whoAsks).catch((reason: unknown) => reason);
     expect(error).toMatchObject({ code: '42703' });
     expect((error as Error).stack).toContain('whoAsks');
+    async function whoAsksThePool(): Promise<void> {
+      await pool.query('select 1 / (length(v) - 4) from server_of');
+    }
+    await whoAsksThePool().catch(() => undefined);
+    const again = await whoAsksThePool().catch((reason: unknown) => reason);
+    expect(again).toMatchObject({ code: '22012' });
+    expect((again as Error).stack).toContain('whoAsksThePool');
+    await until('nothing is under way', () => pool.totalCount === pool.idleCount);
   });
 });
 
@@ -588,6 +596,13 @@ describe('cluster.pool({ intent })', () => {
       expect((await pool.query(`select body from notes where body = 'written'`)).rows).toHaveLength(1);
       await writing.query(`delete from notes where body = 'written'`);
     });
+  });
+
+  it('says that it needs a pg.Pool, whose options it takes over', async () => {
+    const odd = Object.create(new pg.Pool(), { Client: { value: undefined } }) as Pool;
+    const other = createCluster({ primary: { pool: odd } });
+    expect(() => other.pool()).toThrow('expected node "primary" to have a pg.Pool');
+    await other.close();
   });
 
   it('says which option it does not know', () => {
