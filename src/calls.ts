@@ -210,7 +210,10 @@ export class Calls {
       const { consistency, maxStalenessMillis, timeoutMillis } = options;
       const need = this.need(scope, { consistency, maxStalenessMillis, timeoutMillis }, startedAt);
       const target = { ...need, floor: options.readOnly === true ? need.floor : scope.floor };
-      return withAbort(options, (signal) => transaction(this.rungs, { fn, options, need: target, enter, signal }));
+      const running = withAbort(options, (signal) =>
+        transaction(this.rungs, { fn, options, need: target, enter, signal }),
+      );
+      return options.readOnly === true ? running : scope.floor.counting(running);
     });
   }
 

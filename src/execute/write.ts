@@ -41,7 +41,7 @@ export function write<Row extends QueryResultRow>(
 ): Promise<QueryResult<Row>> {
   const writing = { fleet, statement, floor, startedAt, giveUpAt, reason };
   const isPlain = statement.signal === undefined && fleet.leadership.isSettled;
-  return isPlain ? writeAtOnce(writing) : writeWhenFound(writing);
+  return floor.counting<QueryResult<Row>>(isPlain ? writeAtOnce(writing) : writeWhenFound(writing));
 }
 
 /** On the primary that is known: no promise but the caller's, as long as nothing is out of the ordinary. */

@@ -38,6 +38,7 @@ export class Floor {
   #uncertain: UncertainWrite[] = [];
   /** Whether nothing but the primary may answer for as long as this floor lives. */
   #isPinned = false;
+  #underWay: number | undefined;
   /** Called whenever there is more to be seen than before. */
   #onMove: (() => void) | undefined;
   #judgedIn = -1;
@@ -81,6 +82,33 @@ export class Floor {
     this.#isPinned = true;
     this.#onMove?.();
     if (this.#isOfSession) this.#outer?.pin();
+  }
+
+  /** Whether it, or one around it, wants to know of writes that are under way. */
+  get isCounting(): boolean {
+    return this.#underWay !== undefined || this.#outer?.isCounting === true;
+  }
+
+  /** Writes that have been asked for and are not over: counted from the first time that somebody asks. */
+  get underWayCount(): number {
+    this.#underWay ??= 0;
+    return this.#underWay;
+  }
+
+  /** Counts a write until it is over, where anybody wants to know. */
+  counting<T>(write: Promise<T>): Promise<T> {
+    if (!this.isCounting) return write;
+    this.count(1);
+    const over = (): void => this.count(-1);
+    write.then(over, over);
+    return write;
+  }
+
+  /** @param by 1 when a write begins, -1 when it is over */
+  count(by: 1 | -1): void {
+    // One that began before anybody asked ends uncounted.
+    if (this.#underWay !== undefined) this.#underWay = Math.max(0, this.#underWay + by);
+    this.#outer?.count(by);
   }
 
   /** A write has returned. @param timeline the primary's when it ran, 0 if not known */

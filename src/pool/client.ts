@@ -126,7 +126,10 @@ export class RoutedClient extends EventEmitter {
     const given = { query: this.#named(query as string | QueryConfig), values: valuesOf(values), scope };
     const own = callbackOf(query, values, callback);
     if (own === undefined) {
-      return promised<QueryResult>(this.#host.Promise, (answer) => this.#take({ ...given, answer, isCallback: false }));
+      const running = promised<QueryResult>(this.#host.Promise, (answer) =>
+        this.#take({ ...given, answer, isCallback: false }),
+      );
+      return scope.floor.counting(running);
     }
     this.#take({ ...given, answer: this.#host.cluster.bind(own), isCallback: true });
     return undefined;

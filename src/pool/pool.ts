@@ -102,7 +102,9 @@ export class RoutingPool extends pg.Pool {
     if (reading === undefined) {
       if (typeof query === 'function') return super.query(query as never);
       const answer = this.#callbackOf(values, callback);
-      return super.query(query as string, valuesOf(values) as unknown[], answer as (error: Error) => void);
+      const running: unknown = super.query(query as string, valuesOf(values) as unknown[], answer as () => void);
+      // It may have to wait for a client first.
+      return running instanceof Promise ? this.#cluster.scope().floor.counting(running) : running;
     }
     this.#cluster.used();
     const running = this.#counted(this.#read(reading));

@@ -155,7 +155,17 @@ class HttpCarrier<Request extends IncomingMessage> {
   ): void {
     let value: string | undefined;
     let hasMovedOn = false;
+    // From now on they are counted.
+    void session.underWayCount;
     const ready = (): Promise<void> | undefined => {
+      if (session.underWayCount === 0 && !savesAtItsEnd(request)) return told();
+      const over = async (): Promise<void> => {
+        do await new Promise((resolve) => setImmediate(resolve));
+        while (session.underWayCount > 0);
+      };
+      return this.#withinBound(over()).then(told, told);
+    };
+    const told = (): Promise<void> | undefined => {
       if (!session.hasMoved) return undefined;
       const current = async (): Promise<string | undefined> => {
         for (;;) {
@@ -258,6 +268,11 @@ class HttpCarrier<Request extends IncomingMessage> {
       this.#tools.warn(() => ({ code: 'token-store', message: `a token was not stored: ${(error as Error).message}` }));
     }
   }
+}
+
+/** Whether express-session keeps the web session: it begins to save that when the answer ends, and asks for the answer's head before that is done. */
+function savesAtItsEnd(request: IncomingMessage): boolean {
+  return 'sessionStore' in request;
 }
 
 const WITHIN = Symbol('pg-ladder.within');

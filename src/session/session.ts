@@ -50,6 +50,8 @@ export interface CarriedSession extends Session {
   readonly hasMoved: boolean;
   /** Whether it was told to read on the primary only. */
   readonly isPinned: boolean;
+  /** Its writes that are not over, asked for since this was asked for the first time. */
+  readonly underWayCount: number;
   /** The token that told it so. */
   readonly pinnedBy: string | undefined;
   /** As `observe`, of what its bearer has already. */
@@ -147,6 +149,10 @@ export class SessionScope implements CarriedSession {
 
   get isPinned(): boolean {
     return this.floor.isPinned;
+  }
+
+  get underWayCount(): number {
+    return this.floor.underWayCount;
   }
 
   get pinnedBy(): string | undefined {

@@ -267,6 +267,18 @@ describe('sessions that travel with requests', () => {
       expect((await post(without, newName(), new Browser())).headers.getSetCookie()).toEqual([]);
     });
 
+    it('is not set anew for a reader who came with one, however much others have written since', async () => {
+      const url = await serve(profile());
+      const token = await tokenOf(newName());
+      await tokenOf(newName());
+      for (const headers of [{ cookie: `pg-ladder=${token}` }, { 'pg-ladder-token': token }]) {
+        const response = await new Browser().send(url, { headers });
+        expect(response.headers.getSetCookie()).toEqual([]);
+        expect(response.headers.get('pg-ladder-token')).toBeNull();
+        expect(response.headers.get('cache-control')).toBeNull();
+      }
+    });
+
     it('goes by the newest of several tokens, wherever they come from and in whatever order', async () => {
       const [older, newer] = [newName(), newName()];
       const olderToken = await tokenOf(older);
@@ -735,6 +747,25 @@ describe('sessions that travel with requests', () => {
       await response.text();
       expect(tokensIn(response)).toHaveLength(1);
       expect(codes()).toEqual(['write-after-headers']);
+    });
+
+    it('are covered where they were under way when the head was asked for', async () => {
+      const url = await serve(async (request, response, session) => {
+        if (request.method !== 'POST') {
+          await profile()(request, response, session);
+          return;
+        }
+        const saving = save(decodeURIComponent(request.url?.slice(1) ?? ''));
+        response.writeHead(200);
+        response.write('saving');
+        await saving;
+        response.end(', saved');
+      });
+      await pauseAll();
+      const [browser, name] = [new Browser(), newName()];
+      expect(await (await post(url, name, browser)).text()).toBe('saving, saved');
+      expect(await browser.text(url)).toBe(name);
+      expect(codes()).toEqual([]);
     });
 
     it('are covered where writeHead had failed, and another answer is given', async () => {

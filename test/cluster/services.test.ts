@@ -162,6 +162,16 @@ describe('other services', () => {
       }, alone);
     });
 
+    it('keep those around the caller on the primary, too, where what they wrote has no position', async () => {
+      await servers.replicas[0]?.pauseReplay();
+      answered = remote.session((session) => (session as CarriedSession).primaryOnlyToken(), alone);
+      await rename(remote, 'of no position');
+      await cluster.session(async () => {
+        await cluster.session(() => call(), { consistency: 'eventual' });
+        expect(await nameNow(cluster)).toBe('of no position');
+      }, alone);
+    });
+
     it('are told nothing outside a session, and nothing is taken in', async () => {
       await servers.replicas[0]?.pauseReplay();
       answered = await renamedRemotely('nobody’s');

@@ -34,6 +34,18 @@ describe('a session’s floor', () => {
     expect(new Floor(process).resolve(trail)).toBe(0n);
   });
 
+  it('folds what comes from outside into the sessions around it, and not into the process', () => {
+    const trail = new PrimaryTrail();
+    trail.add(at(20, 100n));
+    const process = new Floor();
+    const outer = new Floor(process, process);
+    const inner = new Floor(outer);
+    inner.claim(position(50n), 10);
+    expect([process, outer, inner].map((f) => f.resolve(trail))).toEqual([0n, 50n, 50n]);
+    inner.pin();
+    expect([process, outer, inner].map((f) => f.resolve(trail))).toEqual([0n, 'unprovable', 'unprovable']);
+  });
+
   it('lets only the primary answer while a write that was cut off may still commit', () => {
     const trail = new PrimaryTrail();
     const floor = new Floor();
@@ -199,5 +211,22 @@ describe('a session’s floor', () => {
     new Floor(floor, floor).wrote(2, 1);
     floor.claim(position(5n), 1);
     expect(moves).toBe(4);
+  });
+
+  it('counts writes that are under way, its own and those of sessions within, from when somebody asks', async () => {
+    const outer = new Floor(new Floor());
+    const inner = new Floor(outer, outer);
+    let finish = (): void => undefined;
+    const writing = new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    expect(inner.counting(writing)).toBe(writing);
+    expect(outer.underWayCount).toBe(0);
+    void inner.counting(writing);
+    void outer.counting(Promise.reject(new Error('it failed'))).catch(() => undefined);
+    expect(outer.underWayCount).toBe(2);
+    finish();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(outer.underWayCount).toBe(0);
   });
 });
