@@ -39,6 +39,7 @@ export class Floor {
   /** Whether nothing but the primary may answer for as long as this floor lives. */
   #isPinned = false;
   #underWay: number | undefined;
+  #onWritesOver: (() => void) | undefined;
   /** Called whenever there is more to be seen than before. */
   #onMove: (() => void) | undefined;
   #judgedIn = -1;
@@ -104,10 +105,20 @@ export class Floor {
     return write;
   }
 
+  /** Calls back once, when none is under way any more. */
+  whenWritesAreOver(listener: () => void): void {
+    if (this.underWayCount === 0) listener();
+    else this.#onWritesOver = listener;
+  }
+
   /** @param by 1 when a write begins, -1 when it is over */
   count(by: 1 | -1): void {
     // One that began before anybody asked ends uncounted.
     if (this.#underWay !== undefined) this.#underWay = Math.max(0, this.#underWay + by);
+    if (this.#underWay === 0) {
+      this.#onWritesOver?.();
+      this.#onWritesOver = undefined;
+    }
     this.#outer?.count(by);
   }
 

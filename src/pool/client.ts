@@ -129,10 +129,15 @@ export class RoutedClient extends EventEmitter {
       const running = promised<QueryResult>(this.#host.Promise, (answer) =>
         this.#take({ ...given, answer, isCallback: false }),
       );
-      return scope.floor.counting(running);
+      return scope.floor.isCounting && !this.#isKnownRead(query) ? scope.floor.counting(running) : running;
     }
     this.#take({ ...given, answer: this.#host.cluster.bind(own), isCallback: true });
     return undefined;
+  }
+
+  #isKnownRead(query: unknown): boolean {
+    const text = textOf(query);
+    return text !== undefined && this.#host.cluster.classifier.known(text, performance.now())?.class === 'read';
   }
 
   setTypeParser(...parser: TypeParser): void {

@@ -159,11 +159,10 @@ class HttpCarrier<Request extends IncomingMessage> {
     void session.underWayCount;
     const ready = (): Promise<void> | undefined => {
       if (session.underWayCount === 0 && !savesAtItsEnd(request)) return told();
-      const over = async (): Promise<void> => {
-        do await new Promise((resolve) => setImmediate(resolve));
-        while (session.underWayCount > 0);
-      };
-      return this.#withinBound(over()).then(told, told);
+      const over = new Promise<void>((resolve) => {
+        setImmediate(() => session.whenWritesAreOver(resolve));
+      });
+      return this.#withinBound(over).then(told, told);
     };
     const told = (): Promise<void> | undefined => {
       if (!session.hasMoved) return undefined;
@@ -282,7 +281,9 @@ type Emit = (...args: unknown[]) => boolean;
 
 /** A request's own events, such as those of its body, come from the socket, which knows nothing of sessions. */
 function keepEventsWithin(session: CarriedSession, request: Telling): void {
-  request[WITHIN] = { session, emit: request.emit.bind(request) as Emit };
+  // Mounted twice, it is the inner one's.
+  const emit = request[WITHIN]?.emit ?? (request.emit.bind(request) as Emit);
+  request[WITHIN] = { session, emit };
   request.emit = emitWithin;
 }
 

@@ -52,6 +52,8 @@ export interface CarriedSession extends Session {
   readonly isPinned: boolean;
   /** Its writes that are not over, asked for since this was asked for the first time. */
   readonly underWayCount: number;
+  /** Calls back once, when all of them are over. */
+  whenWritesAreOver(listener: () => void): void;
   /** The token that told it so. */
   readonly pinnedBy: string | undefined;
   /** As `observe`, of what its bearer has already. */
@@ -153,6 +155,10 @@ export class SessionScope implements CarriedSession {
 
   get underWayCount(): number {
     return this.floor.underWayCount;
+  }
+
+  whenWritesAreOver(listener: () => void): void {
+    this.floor.whenWritesAreOver(listener);
   }
 
   get pinnedBy(): string | undefined {

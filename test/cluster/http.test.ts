@@ -41,6 +41,7 @@ const LIFETIME_MILLIS = 60_000;
 type Handler = (request: IncomingMessage, response: ServerResponse, session: Session) => unknown;
 
 interface Init {
+  readonly body?: string;
   readonly method?: string;
   readonly headers?: Record<string, string>;
 }
@@ -768,6 +769,23 @@ describe('sessions that travel with requests', () => {
       expect(codes()).toEqual([]);
     });
 
+    it('that last longer than an answer may wait hold up neither it nor the process', async () => {
+      let busy = 1;
+      const url = await serve(async (_request, response) => {
+        const saving = cluster.write('select pg_sleep(0.6)');
+        response.end('not waited for');
+        await new Promise((resolve) => setTimeout(resolve, 350));
+        const before = performance.eventLoopUtilization();
+        await saving;
+        busy = performance.eventLoopUtilization(before).utilization;
+      });
+      const startedAt = performance.now();
+      expect(await (await fetch(url)).text()).toBe('not waited for');
+      expect(performance.now() - startedAt).toBeLessThan(550);
+      await until('the write is over', () => busy < 1);
+      expect(busy).toBeLessThan(0.7);
+    });
+
     it('are covered where writeHead had failed, and another answer is given', async () => {
       const url = await serve(async (request, response, session) => {
         if (request.method !== 'POST') {
@@ -1211,6 +1229,28 @@ describe('sessions that travel with requests', () => {
       expect([response.status, await response.text()]).toEqual([418, 'after the write']);
       expect(JSON.parse(await browser.text(url))).toEqual({ name });
       await expect(browser.send(`${url}/x`, { method: 'PATCH' }).then((broken) => broken.text())).rejects.toThrow();
+    });
+
+    it('may be mounted twice', async () => {
+      const { url } = await serveApp((app) => {
+        app.use(sessionMiddleware(cluster));
+        app.use(express.json());
+        app.post('/:name', async (request, response) => {
+          await save(request.params.name);
+          response.json(request.body);
+        });
+        profileApp(app);
+      });
+      await pauseAll();
+      const [browser, name] = [new Browser(), newName()];
+      const response = await browser.send(`${url}/${encodeURIComponent(name)}`, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json' },
+        body: '{"a":1}',
+      });
+      expect(await response.json()).toEqual({ a: 1 });
+      expect(tokensIn(response)).toHaveLength(1);
+      expect(JSON.parse(await browser.text(url))).toEqual({ name });
     });
 
     it('takes what a route or a request asks for', async () => {
