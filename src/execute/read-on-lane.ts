@@ -5,7 +5,7 @@
 import type { QueryResult, QueryResultRow } from 'pg';
 import type { Fleet, Need } from '../nodes/fleet.js';
 import { LetGo } from '../nodes/lane-connection.js';
-import { Node } from '../nodes/node.js';
+import type { Node } from '../nodes/node.js';
 import type { Observation } from '../nodes/observation.js';
 import { isConnectionLoss, isRecoveryConflict, isServerError } from './retry.js';
 import type { Seat, Shareable } from './seat.js';
@@ -75,8 +75,11 @@ async function recover<Row extends QueryResultRow>(
   elsewhere: Rerun<Row>,
 ): Promise<QueryResult<Row>> {
   if (error instanceof LetGo) {
-    const others = fleet.choose(need, performance.now(), new Set([node]));
-    return elsewhere(others instanceof Node ? new Set([node]) : undefined);
+    // Also while the floor is not known: whoever held it up would do so again.
+    const hasPeers = fleet
+      .candidates(need.target)
+      .some((peer) => peer !== node && peer.observation !== undefined && !peer.isEjected);
+    return elsewhere(hasPeers ? new Set([node]) : undefined);
   }
   const isConflict = node.role === 'replica' && isRecoveryConflict(error);
   if (isConflict || isConnectionLoss(error)) return elsewhere(new Set([node]));
