@@ -114,7 +114,7 @@ try {
   await cluster.ready();
   const { loadCatalog } = await import('../src/execute/load-catalog.js');
   const { Fleet } = await import('../src/nodes/fleet.js');
-  const { settingsFrom } = await import('../src/options.js');
+  const { settingsFrom } = await import('../src/options/cluster.js');
   const { Publisher } = await import('../src/events.js');
   const fleet = new Fleet(settingsFrom({ primary: servers.primary.connectionString }), new Publisher());
   fleet.monitor.start();

@@ -2,7 +2,7 @@
 import { Publisher } from '../src/events.js';
 import { Floor } from '../src/freshness/floor.js';
 import { Fleet } from '../src/nodes/fleet.js';
-import { settingsFrom } from '../src/options.js';
+import { settingsFrom } from '../src/options/cluster.js';
 import type { Servers } from './contenders/access.js';
 
 const DECISIONS = 200_000;

@@ -29,11 +29,11 @@ import { Fleet, type Need } from './nodes/fleet.js';
 import {
   checkOptions,
   type ReadOptions,
-  type Settings,
   type StreamOptions,
   type TransactionOptions,
   type WriteOptions,
-} from './options.js';
+} from './options/calls.js';
+import type { Settings } from './options/cluster.js';
 import type { SessionScope } from './session/session.js';
 import { type Classification, Classifier } from './sql/classifier.js';
 

@@ -10,18 +10,16 @@ import { connection } from './execute/connection.js';
 import { type Explanation, explain } from './observe/explain.js';
 import { type ClusterStats, statsOf } from './observe/stats.js';
 import {
-  type ClusterBehaviour,
-  type ClusterOptions,
   type ConnectionOptions,
   checkOptions,
   type PoolOptions,
   type ReadOptions,
   type SessionOptions,
   type StreamOptions,
-  settingsFrom,
   type TransactionOptions,
   type WriteOptions,
-} from './options.js';
+} from './options/calls.js';
+import { type ClusterBehaviour, type ClusterOptions, settingsFrom } from './options/cluster.js';
 import type { ClusterAccess } from './pool/access.js';
 import { RoutingPool } from './pool/pool.js';
 import { type Session, type SessionRunner, SessionScope } from './session/session.js';

@@ -21,22 +21,17 @@ export type { Explanation, ReplicaVerdict } from './observe/explain.js';
 export type { ClusterStats, NodeStats } from './observe/stats.js';
 export type {
   AbortOptions,
-  ClusterBehaviour,
-  ClusterOptions,
   ConnectionOptions,
   Isolation,
-  LabelledNodes,
-  LaneOptions,
-  NodeLabels,
-  NodeOptions,
-  OnConnect,
   PoolOptions,
   Priority,
   ReadOptions,
   SessionOptions,
   StreamOptions,
   TransactionOptions,
-  UnlabelledNodes,
   WriteOptions,
-} from './options.js';
+} from './options/calls.js';
+export type { ClusterBehaviour, ClusterOptions, HotKeyOptions, LaneOptions, OnConnect } from './options/cluster.js';
+export type { Discovery, DiscoveryContext, NodeAnswer } from './options/discovery.js';
+export type { LabelledNodes, NodeLabels, NodeOptions, UnlabelledNodes } from './options/servers.js';
 export type { Session } from './session/session.js';

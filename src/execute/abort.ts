@@ -4,7 +4,7 @@
  */
 import { setMaxListeners } from 'node:events';
 import { LadderError } from '../errors.js';
-import type { AbortOptions } from '../options.js';
+import type { AbortOptions } from '../options/calls.js';
 
 /** One signal for both options, `undefined` for neither; `close` it when the statement has ended. */
 export interface Deadline {

@@ -6,7 +6,7 @@ import type { PoolClient, QueryResult, QueryResultRow } from 'pg';
 import { LadderError } from '../errors.js';
 import type { Fleet, Need } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
-import type { TransactionOptions } from '../options.js';
+import type { TransactionOptions } from '../options/calls.js';
 import { abortable } from './abort.js';
 import { opened } from './opened.js';
 import { place } from './place.js';

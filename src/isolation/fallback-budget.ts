@@ -2,7 +2,7 @@
  * How many reads that no replica can serve run on the primary at once. The others queue, by priority and then by who came first, for as long
  * as each of them likes: a lag spike is no stampede. It counts turns and knows nothing of nodes.
  */
-import type { Priority } from '../options.js';
+import type { Priority } from '../options/calls.js';
 
 /** One read's place in the queue. */
 interface Waiter {

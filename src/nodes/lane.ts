@@ -3,7 +3,7 @@
  * user sets up on connections, there are none, and the pool serves everything.
  */
 import type { Client, Pool, PoolClient } from 'pg';
-import type { LaneSettings } from '../options.js';
+import type { LaneSettings } from '../options/cluster.js';
 import { connected, dropSocket } from './control-connection.js';
 import { listenForRole } from './data-connections.js';
 import { LaneConnection } from './lane-connection.js';

@@ -5,7 +5,7 @@
 import { LadderError } from '../errors.js';
 import type { Publisher, TopologyEvent } from '../events.js';
 import type { PrimaryTrail } from '../freshness/primary-trail.js';
-import type { Settings } from '../options.js';
+import type { Settings } from '../options/cluster.js';
 import type { Node } from './node.js';
 import { elect, type Verdict } from './topology.js';
 

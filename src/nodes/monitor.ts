@@ -2,7 +2,7 @@
  * When each server is asked where it stands: often while a read waits for a replica, now and then under traffic, seldom when
  * idle. It holds the library's only recurring timer, which keeps no process alive; on demand there is none.
  */
-import type { Settings } from '../options.js';
+import type { Settings } from '../options/cluster.js';
 import type { Node } from './node.js';
 
 /** While reads wait: a replica's position is what they wait for, the primary's only dates it. */

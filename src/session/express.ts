@@ -1,7 +1,7 @@
 /** Sessions for Express 4 and 5. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Cluster } from '../cluster.js';
-import type { SessionOptions } from '../options.js';
+import type { SessionOptions } from '../options/calls.js';
 import { type HttpSessionOptions, httpSessions } from './http.js';
 
 export type { CookieOptions, HttpSessionOptions, PerRequest } from './http.js';

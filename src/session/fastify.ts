@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { FastifyPluginCallback, FastifyRequest } from 'fastify';
 import type { Cluster } from '../cluster.js';
-import type { SessionOptions } from '../options.js';
+import type { SessionOptions } from '../options/calls.js';
 import { type CookieOptions, type HttpSessionOptions, type HttpSessions, httpSessions } from './http.js';
 import type { CarriedSession, Session } from './session.js';
 

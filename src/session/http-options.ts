@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { z } from 'zod';
 import { invalidOptions } from '../errors.js';
 import type { Consistency } from '../freshness/requirement.js';
-import type { Priority } from '../options.js';
+import type { Priority } from '../options/calls.js';
 import type { TokenStore } from './token-store.js';
 
 /** A value for all requests, or one for each. */

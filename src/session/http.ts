@@ -5,7 +5,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Cluster } from '../cluster.js';
 import { invalidOptions } from '../errors.js';
-import type { SessionOptions } from '../options.js';
+import type { SessionOptions } from '../options/calls.js';
 import { AnswerHead, mayBeShared, privateOf } from './answer-head.js';
 import { addCookies, cookieNames, cookieText, MAX_TOKENS } from './cookie.js';
 import { holdResponse } from './held-response.js';

@@ -4,7 +4,7 @@ import type { WarningEvent } from '../events.js';
 import { Floor } from '../freshness/floor.js';
 import { ReadTrace } from '../freshness/read-trace.js';
 import { type Requirement, requirementOf } from '../freshness/requirement.js';
-import type { Priority, ReadOptions, SessionOptions, TransactionOptions, WriteOptions } from '../options.js';
+import type { Priority, ReadOptions, SessionOptions, TransactionOptions, WriteOptions } from '../options/calls.js';
 
 /** A scope within which reads see the writes and reads that came before them. */
 export interface Session {

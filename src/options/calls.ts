@@ -1,0 +1,147 @@
+/** What each call accepts, documented by hand and checked at the door. */
+import { z } from 'zod';
+import type { FreshnessOptions, Target } from '../freshness/requirement.js';
+import { check, freshness, label, positiveMillis } from './check.js';
+
+/** When to give up on a statement. */
+export interface AbortOptions {
+  /** For everything together: waiting, running, running again elsewhere; in milliseconds, above 0. Default: no bound. Throws `LADDER_TIMEOUT`. */
+  timeoutMillis?: number | undefined;
+  /** Gives up when it aborts, with its reason. A write that was sent by then has an unknown outcome. */
+  signal?: AbortSignal | undefined;
+}
+
+/** Options of `cluster.write`. */
+export type WriteOptions = AbortOptions;
+
+/** Who goes first when reads queue for the primary: within one priority, who came first. */
+export type Priority = 'high' | 'normal' | 'low';
+
+/** Options of `cluster.read`. */
+export interface ReadOptions extends FreshnessOptions, AbortOptions {
+  /** Its place in the queue for the primary, when no replica can serve it; see `primaryReadBudget`. Default: the session's, else `normal`. */
+  priority?: Priority | undefined;
+  /** A token that the read must not fall below, beside its session's own floor. One that is malformed, foreign or forged counts as absent. */
+  atLeast?: string;
+  /**
+   * Sends the reads of one key to the same replica, as long as that one is fresh enough, so that each replica keeps its share of the
+   * data in memory. At most 1,024 characters.
+   */
+  partitionKey?: string | undefined;
+  /** Runs the read there and nowhere else; still never staler than it asks for. Throws `LADDER_NO_CANDIDATE` when no such node is fresh in time. */
+  target?: Target;
+}
+
+/** Options of `cluster.stream`; `timeoutMillis` counts until the last row has been taken. */
+export interface StreamOptions extends ReadOptions {
+  /** Rows that are fetched at a time, 1 to 100,000. Default 100. */
+  batchRows?: number | undefined;
+}
+
+/** How {@link Cluster.pool} finds out where statements go. */
+export interface PoolOptions {
+  /**
+   * `auto` (default): by what they are, as `query` does. `read`: the user vouches that they only read, as with `read`; transactions run on a replica, READ ONLY.
+   * `write`: all of them on the primary; their sessions' reads elsewhere see them.
+   */
+  intent?: 'auto' | 'read' | 'write';
+}
+
+/** Options of `cluster.connection`: `target` is `primary` unless it says otherwise. */
+export type ConnectionOptions = ReadOptions;
+
+/** Options of `cluster.transaction`. */
+export interface TransactionOptions extends FreshnessOptions, AbortOptions {
+  /** Runs it on a replica that is fresh enough when it begins, or else on the primary; writes are refused. Default `false`: the primary. */
+  readOnly?: boolean | undefined;
+  /** Default: the server's. `serializable` is refused by replicas, so it always runs on the primary. */
+  isolation?: Isolation | undefined;
+  /**
+   * How often `fn` is run again, from the beginning, after a serialization failure (40001) or a deadlock (40P01), 0 to 100. Default 0:
+   * only you know whether `fn` may run twice.
+   */
+  retries?: number | undefined;
+}
+
+export type Isolation = 'read committed' | 'repeatable read' | 'serializable';
+
+/** Options of `cluster.session`. */
+export interface SessionOptions extends FreshnessOptions {
+  /** For all reads of the session that name no other, see `ReadOptions`. Nested sessions inherit it. */
+  partitionKey?: string | undefined;
+  /** For all reads of the session that name no other, see `ReadOptions`. Nested sessions inherit it. */
+  priority?: Priority | undefined;
+  /** A token from an earlier session, request or process: the session starts at that position. One that is malformed, foreign or forged counts as absent. */
+  token?: string | undefined;
+  /**
+   * `process` (default): the session also starts from what this process has written, or from the session around it. `none`: from its token
+   * alone, as a request handler wants that must not wait for other users' writes.
+   */
+  inherit?: 'process' | 'none';
+  /** Whom the session's tokens are for: a token for somebody else is refused. At most 1,024 characters; needs `secrets`. */
+  subject?: string | undefined;
+  /** Whether tokens also carry what the session has *read*, so that the next one sees nothing older. Default `false`: writes alone. */
+  monotonicAcrossRequests?: boolean;
+}
+
+const partitionKey = z.string().max(1_024).optional();
+const priority = z.enum(['high', 'normal', 'low']).optional();
+const subject = z.string().max(1_024).optional();
+
+const abort = {
+  timeoutMillis: positiveMillis.optional(),
+  signal: z.instanceof(AbortSignal).optional(),
+};
+
+const writeSchema = z.strictObject(abort);
+
+const readSchema = z.strictObject({
+  ...abort,
+  ...freshness,
+  atLeast: z.string().optional(),
+  partitionKey,
+  priority,
+  target: z.union([z.enum(['primary', 'replica']), z.strictObject({ node: label })]).optional(),
+});
+
+const streamSchema = z.strictObject({
+  ...readSchema.shape,
+  batchRows: z.int().min(1).max(100_000).optional(),
+});
+
+const connectionSchema = readSchema;
+
+const transactionSchema = z.strictObject({
+  ...freshness,
+  ...abort,
+  readOnly: z.boolean().optional(),
+  isolation: z.enum(['read committed', 'repeatable read', 'serializable']).optional(),
+  retries: z.int().min(0).max(100).optional(),
+});
+
+const sessionSchema = z.strictObject({
+  ...freshness,
+  token: z.string().optional(),
+  partitionKey,
+  priority,
+  inherit: z.enum(['process', 'none']).optional(),
+  subject,
+  monotonicAcrossRequests: z.boolean().optional(),
+});
+
+const poolSchema = z.strictObject({ intent: z.enum(['auto', 'read', 'write']).optional() });
+
+const callSchemas = {
+  read: readSchema,
+  write: writeSchema,
+  transaction: transactionSchema,
+  stream: streamSchema,
+  connection: connectionSchema,
+  session: sessionSchema,
+  pool: poolSchema,
+};
+
+/** @throws LadderError `LADDER_INVALID_OPTIONS` */
+export function checkOptions(call: keyof typeof callSchemas, options: object): void {
+  check(callSchemas[call], options, call);
+}

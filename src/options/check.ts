@@ -1,0 +1,24 @@
+/** What every option has in common: how it is checked, and how a mistake is told. */
+import { z } from 'zod';
+import { invalidOptions } from '../errors.js';
+
+export const millis = z
+  .number()
+  .min(0)
+  .max(2 ** 31 - 1);
+export const positiveMillis = millis.gt(0);
+// A host's name may serve as a node's.
+export const label = z.string().min(1).max(255);
+export const freshness = {
+  consistency: z.enum(['session', 'eventual', 'strong']).optional(),
+  maxStalenessMillis: millis.optional(),
+};
+
+/** @throws LadderError `LADDER_INVALID_OPTIONS` */
+export function check<S extends z.ZodType>(schema: S, options: unknown, where: string): z.infer<S> {
+  const result = schema.safeParse(options);
+  if (result.success) return result.data;
+  // Only the place and the kind of the mistake: the value may be a connection string.
+  const issues = result.error.issues.map((issue) => `${issue.path.join('.') || 'options'}: ${issue.message}`);
+  throw invalidOptions(`${where}: ${issues.join('; ')}`);
+}

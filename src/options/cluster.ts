@@ -1,0 +1,279 @@
+/**
+ * What `createCluster` accepts, documented by hand, checked once. Behind it are only frozen settings with defaults; nothing else in the library reads an
+ * option.
+ */
+import { availableParallelism } from 'node:os';
+import type pg from 'pg';
+import { z } from 'zod';
+import { invalidOptions } from '../errors.js';
+import type { Consistency, FreshnessOptions } from '../freshness/requirement.js';
+import { check, freshness, label, millis, positiveMillis } from './check.js';
+import type { Discovery } from './discovery.js';
+import {
+  type LabelledNodes,
+  type NodeSettings,
+  node,
+  nodesFromUrl,
+  nodesOf,
+  rejectTwins,
+  type UnlabelledNodes,
+} from './servers.js';
+
+/** The shared connections of one node; see {@link ClusterBehaviour.lane}. */
+export interface LaneOptions {
+  /** How many a node has, 1 to 64. Default 1, from four cores on 2: one keeps a core of the server busy, and each more halves what goes in one piece. */
+  connections?: number | undefined;
+  /** Statements under way on one connection, 1 to 10,000; what comes beyond takes the pool. Default 128. */
+  maxInFlight?: number | undefined;
+}
+
+export type ClusterOptions = (LabelledNodes | UnlabelledNodes) & ClusterBehaviour;
+
+/** The keys that are read so much that one replica is not enough for them. */
+export interface HotKeyOptions {
+  /**
+   * The part of all reads by key from which on a key is hot, between 0 and 1. Default: what alone puts its replica above `loadFactor` times its fair share, (loadFactor − 1) / (replicas − 1): 0.125
+   * with three replicas.
+   */
+  share?: number | undefined;
+  /** `replicas` (default): the first several of its order, the less busy one of two each time. `primary`: there, within no budget. */
+  target?: 'replicas' | 'primary' | undefined;
+}
+
+/** What holds for the whole cluster. */
+export interface ClusterBehaviour extends FreshnessOptions {
+  /**
+   * How long a read waits for a replica to catch up before the primary answers it, in milliseconds, 0 and above. Default 50:
+   * replay usually lags by a few milliseconds, and a reader does not notice 50.
+   */
+  waitMillis?: number;
+  /**
+   * How old a replica may be for reads that set no `maxStalenessMillis`, in milliseconds, above 0. Default 10,000. While the
+   * primary cannot be reached it is not applied: nothing can be proved then, and a replica is the only rung left.
+   */
+  maxLagMillis?: number;
+  /**
+   * How many reads that no replica can serve may run on the primary at the same time, from this process, at least 1; the others queue. So a lag
+   * spike, or the loss of all replicas, is no stampede. Default: half of the primary pool's `max`, at least 8. Reads with `target: 'primary'`, those before
+   * the first replica has answered, and clusters without replicas are not limited.
+   */
+  primaryReadBudget?: number;
+  /**
+   * How long a statement that sets no `timeoutMillis` waits for the primary, in milliseconds, 0 and above: a read for its turn under `primaryReadBudget`, and
+   * every statement for a new primary when the one before is gone. Default 10,000.
+   */
+  primaryWaitMillis?: number;
+  /**
+   * What to do when two servers take writes. `highestTimeline` (default): the one on the later timeline is the primary; on the same timeline
+   * writes are refused with `LADDER_TWO_PRIMARIES` until one of them is gone. `refuse`: they are refused in either case.
+   */
+  onTwoPrimaries?: 'highestTimeline' | 'refuse';
+  /**
+   * VOLATILE functions that only read, for `query`: `schema.name`, or `schema.name(types)` for one overload. What is wrong here costs a round trip: a replica
+   * refuses it, and the primary runs it. Default: none.
+   */
+  readOnlyFunctions?: readonly string[];
+  /** How old the catalogue may be that `query` goes by, in milliseconds, at least 1,000. Default 60,000. DDL that passes through `query` and `write` renews it at once. */
+  catalogRefreshMillis?: number;
+  /** What `query` does with a comment hint that makes no sense. Default: `throw` unless NODE_ENV is `production`. */
+  onInvalidHint?: 'throw' | 'ignore';
+  /**
+   * Short reads share few connections with many statements under way on each, next to the pools. Only what is proven to read and to leave no state behind,
+   * and has been fast before, goes there. Default: on, but for nodes behind a pooler, and for pools with set-up of their own that were handed in (a `connect`
+   * listener, `onConnect`, `verify`). `true`: for these, too. `false`: for none. Needs pg 8.23.
+   */
+  lane?: boolean | LaneOptions | undefined;
+  /**
+   * Whether texts that come again are prepared once on each connection, which saves the server parsing and planning them. Default: on, but for
+   * connections through a pooler, which may hand each statement to another server connection. `true`: on these, too (PgBouncer from 1.21 on can do it).
+   */
+  namedStatements?: boolean | undefined;
+  /** Where this process runs: reads without a `partitionKey` go to replicas of the same `zone` first, until these have as many under way as their pools hold. Default: no zone. */
+  zone?: string;
+  /**
+   * How much work under way a key's own replica may have beside the others', as a multiple of its fair share, 1 to 100; above it, the next one in the key's order takes the read.
+   * Default 1.25. What is over in a moment is no load: up to 8 short statements count as none.
+   */
+  loadFactor?: number;
+  /** What happens with keys that have more of the traffic than a replica's share. Default: they are spread; `false`: nothing. */
+  hotKeys?: HotKeyOptions | false;
+  /** Finds further servers, and tells of those that are gone; see `pg-ladder/discovery`. Default: none, the servers stay the same. */
+  discovery?: Discovery;
+  /** How often `discovery` is asked, in milliseconds, at least 10. Default 5,000. While no server takes writes it is asked every second. */
+  discoveryMillis?: number;
+  /** After how many milliseconds without an answer a node's position counts as unknown, above 0. Default 500. */
+  hangMillis?: number;
+  /** How often each node is asked for its position while the cluster is used, in milliseconds, above 0. Default 250. */
+  probeMillis?: number;
+  /** How often each node is asked while the cluster is idle, in milliseconds, above 0. Default 1,000. */
+  idleProbeMillis?: number;
+  /**
+   * `lsn` (default): positions in the write-ahead log. `window`: none are asked for; after a write, its session reads from the
+   * primary for `stickinessMillis`. For servers that tell no LSNs. It promises nothing about replicas that lag longer than the
+   * window, and a session has no token.
+   */
+  tracking?: 'lsn' | 'window';
+  /** The window of `tracking: 'window'`, in milliseconds, above 0. Default 5,000. */
+  stickinessMillis?: number;
+  /**
+   * The key ring of tokens, each at least 16 characters: the first signs (HMAC-SHA-256), all are accepted, so that a new one can be put
+   * in front while old tokens live. Default: none, and tokens are not signed.
+   */
+  secrets?: readonly string[];
+  /** How long a token is believed, in milliseconds, at least 10,000. Default 60,000. A replica staler than that serves no session's reads. */
+  tokenLifetimeMillis?: number;
+  /**
+   * `timer` (default): positions are kept up to date in the background. `onDemand`: only statements make the library ask, for
+   * processes that are frozen between requests.
+   */
+  monitor?: 'timer' | 'onDemand';
+  /**
+   * Runs once on every connection that serves statements, before its first one: `SET ROLE`, search_path, tenant settings. When it throws,
+   * the connection is not used. The library's own connection, which never carries a statement of yours, does not get it.
+   */
+  onConnect?: OnConnect;
+  /**
+   * Promise that no writer uses `synchronous_commit = off`: positions are then taken from the flush LSN, which replicas reach
+   * without the primary being nudged. Wrong when the promise is broken: such a write may be missed. Default `false`.
+   */
+  assumeSynchronousCommit?: boolean;
+}
+
+/** @param node the node's name and its role at that time */
+export type OnConnect = (
+  client: pg.PoolClient,
+  node: { name: string; role: 'primary' | 'replica' },
+) => void | Promise<void>;
+
+export interface LaneSettings {
+  readonly connections: number;
+  readonly maxInFlight: number;
+}
+
+export interface Settings {
+  /** One of them guessed to be the primary. */
+  readonly nodes: readonly NodeSettings[];
+  readonly primaryReadBudget: number | undefined;
+  readonly readOnlyFunctions: readonly string[];
+  readonly catalogRefreshMillis: number;
+  readonly onInvalidHint: 'throw' | 'ignore' | undefined;
+  readonly primaryWaitMillis: number;
+  readonly onTwoPrimaries: 'highestTimeline' | 'refuse';
+  readonly consistency: Consistency;
+  readonly maxStalenessMillis: number | undefined;
+  readonly waitMillis: number;
+  readonly zone: string | undefined;
+  readonly loadFactor: number;
+  readonly hotKeys: HotKeyOptions | false;
+  readonly discovery: Discovery | undefined;
+  readonly discoveryMillis: number;
+  readonly maxLagMillis: number;
+  readonly lane: LaneSettings;
+  /** `undefined`: unless a pooler stands between. */
+  readonly namedStatements: boolean | undefined;
+  readonly hangMillis: number;
+  readonly probeMillis: number;
+  readonly idleProbeMillis: number;
+  readonly assumeSynchronousCommit: boolean;
+  readonly tracking: 'lsn' | 'window';
+  readonly stickinessMillis: number;
+  readonly secrets: readonly string[];
+  readonly tokenLifetimeMillis: number;
+  readonly monitor: 'timer' | 'onDemand';
+  readonly onConnect: OnConnect | undefined;
+}
+
+const lane = z.strictObject({
+  connections: z.int().min(1).max(64).optional(),
+  maxInFlight: z.int().min(1).max(10_000).optional(),
+});
+
+const hotKeys = z.strictObject({
+  share: z.number().positive().lt(1).optional(),
+  target: z.enum(['replicas', 'primary']).optional(),
+});
+
+const clusterSchema = z.strictObject({
+  primary: node.optional(),
+  replicas: z.array(node).optional(),
+  nodes: z.array(node).min(1).optional(),
+  primaryReadBudget: z.int().min(1).optional(),
+  primaryWaitMillis: millis.default(10_000),
+  readOnlyFunctions: z
+    .array(z.string().regex(/^[^.()]+\.[^.()]+(\([^()]*\))?$/, 'expected schema.name or schema.name(types)'))
+    .default([]),
+  catalogRefreshMillis: millis.min(1_000).default(60_000),
+  onInvalidHint: z.enum(['throw', 'ignore']).optional(),
+  onTwoPrimaries: z.enum(['highestTimeline', 'refuse']).default('highestTimeline'),
+  ...freshness,
+  waitMillis: millis.default(50),
+  maxLagMillis: positiveMillis.default(10_000),
+  lane: z.union([z.boolean(), lane]).optional(),
+  zone: label.optional(),
+  loadFactor: z.number().min(1).max(100).default(1.25),
+  hotKeys: z.union([z.literal(false), hotKeys]).default({}),
+  discovery: z.custom<Discovery>((value) => typeof value === 'function', 'expected a function').optional(),
+  discoveryMillis: millis.min(10).default(5_000),
+  namedStatements: z.boolean().optional(),
+  hangMillis: positiveMillis.default(500),
+  probeMillis: positiveMillis.default(250),
+  idleProbeMillis: positiveMillis.default(1_000),
+  assumeSynchronousCommit: z.boolean().default(false),
+  tracking: z.enum(['lsn', 'window']).default('lsn'),
+  stickinessMillis: positiveMillis.default(5_000),
+  secrets: z.array(z.string().min(16)).default([]),
+  tokenLifetimeMillis: z
+    .number()
+    .min(10_000)
+    .max(2 ** 31 - 1)
+    .default(60_000),
+  monitor: z.enum(['timer', 'onDemand']).default('timer'),
+  onConnect: z.custom<OnConnect>((value) => typeof value === 'function').optional(),
+});
+
+/**
+ * @param options a string names all hosts: `postgres://user@h1,h2:5433,h3/database`
+ * @throws LadderError `LADDER_INVALID_OPTIONS`
+ */
+export function settingsFrom(options: string | ClusterOptions, behaviour: ClusterBehaviour = {}): Settings {
+  if (typeof options !== 'string' && Object.keys(behaviour).length > 0) {
+    throw invalidOptions('createCluster: expected a second argument only beside a URL; put all options into the first');
+  }
+  const given = typeof options === 'string' ? { ...behaviour, nodes: nodesFromUrl(options) } : options;
+  const checked = check(clusterSchema, given, 'createCluster');
+  // The checked copy told whether the labels are right; pg gets the caller's own objects.
+  const {
+    primary,
+    replicas,
+    nodes,
+    consistency,
+    maxStalenessMillis,
+    primaryReadBudget,
+    onInvalidHint,
+    onConnect,
+    zone,
+    discovery,
+    lane,
+    namedStatements,
+    ...rest
+  } = checked;
+  const settings: Settings = {
+    ...rest,
+    onConnect,
+    primaryReadBudget,
+    onInvalidHint,
+    zone,
+    discovery,
+    consistency: consistency ?? 'session',
+    maxStalenessMillis,
+    lane: laneSettings(typeof lane === 'object' ? lane : {}),
+    namedStatements,
+    nodes: nodesOf(given, typeof lane === 'object' ? undefined : lane),
+  };
+  rejectTwins(settings.nodes);
+  return Object.freeze(settings);
+}
+
+function laneSettings({ connections, maxInFlight = 128 }: LaneOptions): LaneSettings {
+  return { connections: connections ?? (availableParallelism() < 4 ? 1 : 2), maxInFlight };
+}

@@ -1,0 +1,152 @@
+/** What a server is given by: a connection string, pg's options or a pool; and what is known of it before anybody has asked it. */
+import pg from 'pg';
+import { z } from 'zod';
+import { invalidOptions } from '../errors.js';
+import { label } from './check.js';
+
+/** A server: a connection string, pg's own pool options, or a pool that stays yours. */
+export type NodeOptions = string | (pg.PoolConfig & NodeLabels) | ({ pool: pg.Pool } & NodeLabels);
+
+/** What the library adds to pg's options for a server. */
+export interface NodeLabels {
+  /** How the node is called in events, stats and `target`. Default: `primary`, and `r1`, `r2`, … for the replicas. */
+  name?: string;
+  /** A replica's share of the reads beside the others', above 0. Default 1. */
+  weight?: number;
+  /** Where it stands, such as an availability zone, at most 255 characters; see {@link ClusterBehaviour.zone}. Default: nowhere in particular. */
+  zone?: string;
+  /** Whether short reads share connections of this node's own; see {@link ClusterBehaviour.lane}. Default: the cluster's. */
+  lane?: boolean;
+}
+
+/** The servers with a first guess at who is who; what they say of themselves decides. */
+export interface LabelledNodes {
+  /** The server that takes writes. */
+  primary: NodeOptions;
+  /** Its streaming replicas; none is allowed, and sends everything to the primary. */
+  replicas?: readonly NodeOptions[];
+  nodes?: undefined;
+}
+
+/** The servers without a guess: which one is the primary is found out by asking them. */
+export interface UnlabelledNodes {
+  /** At least one. Named `n1`, `n2`, … unless they have names. */
+  nodes: readonly NodeOptions[];
+  primary?: undefined;
+  replicas?: undefined;
+}
+
+export interface NodeSettings {
+  readonly name: string;
+  /** The first guess. */
+  readonly role: 'primary' | 'replica';
+  readonly weight: number;
+  readonly zone: string | undefined;
+  readonly pool: pg.Pool;
+  /** Whether the library made the pool and so ends it. */
+  readonly ownsPool: boolean;
+  /** `undefined`: unless something speaks against it. */
+  readonly lane: boolean | undefined;
+}
+
+// pg's own options are its own: they pass through untouched, and pg judges them.
+export const node = z.union([
+  z.string().min(1),
+  z.looseObject({
+    name: label.optional(),
+    weight: z.number().positive().finite().optional(),
+    zone: label.optional(),
+    lane: z.boolean().optional(),
+  }),
+]);
+
+export function nodesOf(
+  { primary, replicas, nodes }: LabelledNodes | UnlabelledNodes,
+  lane: boolean | undefined,
+): NodeSettings[] {
+  const settings = (options: NodeOptions, name: string, where: string, role: NodeSettings['role']): NodeSettings => {
+    const own = nodeSettings(options, name, where, role);
+    return { ...own, lane: own.lane ?? lane };
+  };
+  if (nodes !== undefined) {
+    if (primary === undefined && replicas === undefined) {
+      return nodes.map((node, i) => settings(node, `n${i + 1}`, `nodes[${i}]`, i === 0 ? 'primary' : 'replica'));
+    }
+    throw invalidOptions('createCluster: expected either nodes or primary and replicas, got both');
+  }
+  if (primary === undefined)
+    throw invalidOptions('createCluster: primary: expected a server, or all of them as nodes, got undefined');
+  const others = (replicas ?? []).map((node, i) => settings(node, `r${i + 1}`, `replicas[${i}]`, 'replica'));
+  return [settings(primary, 'primary', 'primary', 'primary'), ...others];
+}
+
+function nodeSettings(
+  options: NodeOptions,
+  defaultName: string,
+  where: string,
+  role: NodeSettings['role'],
+): NodeSettings {
+  if (typeof options === 'string') {
+    const pool = new pg.Pool({ connectionString: checkedUrl(options, where) });
+    return { name: defaultName, role, weight: 1, zone: undefined, pool, ownsPool: true, lane: undefined };
+  }
+  const { name = defaultName, weight = 1, zone, lane, ...config } = options;
+  if ('pool' in config) {
+    const { pool } = config;
+    if (typeof pool?.connect !== 'function' || typeof pool.on !== 'function') {
+      throw invalidOptions(`${where}.pool: expected a pg.Pool`);
+    }
+    if (pool.ending) throw invalidOptions(`${where}.pool: expected an open pg.Pool, this one was ended`);
+    return { name, role, weight, zone, pool, ownsPool: false, lane };
+  }
+  if ('connectionString' in config) checkedUrl(config.connectionString, `${where}.connectionString`);
+  return { name, role, weight, zone, pool: new pg.Pool(config), ownsPool: true, lane };
+}
+
+/** A URL with several hosts, as libpq takes them: everything else in it holds for each. A node is named by its host, with the port where hosts repeat. */
+export function nodesFromUrl(url: string): NodeOptions[] {
+  const [, scheme, login = '', hosts, rest = ''] =
+    /^(postgres(?:ql)?:\/\/)([^/?#]*@)?([^/?#@]*)([/?#].*)?$/.exec(url.trim()) ?? [];
+  if (scheme === undefined || hosts === undefined || hosts === '') {
+    throw invalidOptions(
+      'createCluster: expected postgres://user:password@host1:port1,host2:port2/database, got text that is none',
+    );
+  }
+  const places = hosts.split(',');
+  const names = places.map((place) => place.replace(/:\d*$/, ''));
+  return places.map((place, i) => {
+    const name = names[i] as string;
+    if (name === '')
+      throw invalidOptions('createCluster: expected a host before and after each comma of the URL, got an empty one');
+    const isUnique = names.indexOf(name) === names.lastIndexOf(name);
+    return { name: isUnique ? name : place, connectionString: `${scheme}${login}${place}${rest}` };
+  });
+}
+
+function checkedUrl(url: string | undefined, where: string): string {
+  if (typeof url !== 'string' || url.trim() === '') {
+    const got = url === undefined ? 'undefined (is the environment variable set?)' : 'an empty one';
+    throw invalidOptions(`${where}: expected a connection string, got ${got}`);
+  }
+  try {
+    new pg.Client({ connectionString: url }); // parses, connects to nothing
+  } catch {
+    // pg's own message quotes the text, password included.
+    throw invalidOptions(
+      `${where}: expected postgres://user:password@host:port/database, got text that pg cannot parse`,
+    );
+  }
+  return url;
+}
+
+export function rejectTwins(nodes: readonly NodeSettings[]): void {
+  const names = new Set<string>();
+  const pools = new Set<pg.Pool>();
+  for (const { name, pool } of nodes) {
+    if (names.has(name)) throw invalidOptions(`createCluster: two nodes are named "${name}"; names must differ`);
+    if (pools.has(pool))
+      throw invalidOptions(`createCluster: node "${name}" has the same pool as another one; each server needs its own`);
+    names.add(name);
+    pools.add(pool);
+  }
+}
