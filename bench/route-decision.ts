@@ -24,7 +24,7 @@ export async function routeDecisionMicros({ primary, replicas }: Servers, rounds
       floor,
       requirement: settings,
       target: undefined,
-      partitionKey: undefined,
+      key: undefined,
       trace: undefined,
       priority: 'normal' as const,
       giveUpAt: Number.POSITIVE_INFINITY,

@@ -34,6 +34,7 @@ import {
   type WriteOptions,
 } from './options/calls.js';
 import type { Settings } from './options/cluster.js';
+import { hashOf } from './routing/partition.js';
 import type { SessionScope } from './session/session.js';
 import { type Classification, Classifier } from './sql/classifier.js';
 
@@ -90,7 +91,8 @@ export class Calls {
       budget: new FallbackBudget(() => primaryReadBudget(this.fleet)),
       admission: new Admission(
         this.classifier,
-        settings.nodes.some(({ lane }) => lane !== false),
+        settings.nodes.some(({ lane }) => lane !== false) ||
+          (settings.discovery !== undefined && settings.foundLane !== false),
       ),
     };
     this.#tokens = new TokenCodec(settings.secrets, settings.tokenLifetimeMillis);
@@ -248,14 +250,15 @@ export class Calls {
 
   /** The need of a read without options. */
   plainNeed(scope: SessionScope, startedAt: number): Need {
-    const { floor, requirement, partitionKey, trace, priority } = scope;
+    const { floor, requirement, key, trace, priority } = scope;
     if (requirement.consistency !== 'session') return this.need(scope, {}, startedAt);
     const giveUpAt = startedAt + this.settings.primaryWaitMillis;
-    return { floor, requirement, target: undefined, partitionKey, trace, priority, giveUpAt };
+    if (key !== undefined) this.fleet.sighted(key, startedAt);
+    return { floor, requirement, target: undefined, key, trace, priority, giveUpAt };
   }
 
   need(scope: SessionScope, options: ReadOptions, startedAt: number): Need {
-    const { atLeast, target } = options;
+    const { atLeast, target, partitionKey } = options;
     this.#checkTarget(target);
     const requirement = requirementOf(options, scope.requirement);
     let floor = requirement.consistency === 'eventual' ? this.#noFloor : scope.floor;
@@ -263,11 +266,13 @@ export class Calls {
     if (atLeast !== undefined) this.claim(floor, atLeast, scope.subject);
     // All that had been committed when the read began: only an answer of the primary to a later question covers it.
     if (requirement.consistency === 'strong') floor.wrote(startedAt, 0);
+    const key = partitionKey === undefined ? scope.key : hashOf(partitionKey);
+    if (key !== undefined && target === undefined) this.fleet.sighted(key, startedAt);
     return {
       floor,
       requirement,
       target,
-      partitionKey: options.partitionKey ?? scope.partitionKey,
+      key,
       trace: scope.trace,
       priority: options.priority ?? scope.priority,
       giveUpAt: startedAt + (options.timeoutMillis ?? this.settings.primaryWaitMillis),
@@ -307,14 +312,15 @@ export class Calls {
   #enter(): number {
     this.open.enter();
     const now = performance.now();
-    this.fleet.monitor.used(now);
+    this.fleet.used(now);
     return now;
   }
 
   #checkTarget(target: ReadOptions['target']): void {
     if (typeof target !== 'object') return;
     const names = this.fleet.nodes.map((node) => node.name);
-    if (names.includes(target.node)) return;
+    // Where servers come and go a name may be gone, and is no mistake then.
+    if (names.includes(target.node) || this.settings.discovery !== undefined) return;
     throw invalidOptions(`read: target.node: expected one of ${names.join(', ')}, got "${target.node}"`);
   }
 

@@ -59,7 +59,7 @@ export class Cluster implements AsyncDisposable {
     const scope = new SessionScope(this.#runner, undefined, {}, settings);
     this.#process = { scope, transaction: undefined };
     this.#access = this.#makeAccess();
-    this.#calls.fleet.monitor.start();
+    this.#calls.fleet.start();
   }
 
   /** `route`, `query` and `node` events; the same are published on `diagnostics_channel` as `pg-ladder:<name>`. */
@@ -289,7 +289,7 @@ export class Cluster implements AsyncDisposable {
     return {
       rungs: this.#calls.rungs,
       classifier: this.#calls.classifier,
-      used: () => this.#calls.fleet.monitor.used(performance.now()),
+      used: () => this.#calls.fleet.used(performance.now()),
       scope: () => this.#context().scope,
       bind: (callback) => {
         const context = this.#contexts.getStore();

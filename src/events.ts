@@ -14,6 +14,8 @@ export const reasons = [
   'hint',
   'affinity',
   'partition',
+  'next-in-order',
+  'hot-key',
   'balanced',
   'gated',
   'waited',
@@ -29,7 +31,8 @@ export const reasons = [
 /**
  * Why a statement went where it went.
  *
- * On a replica: `affinity` (the session's last one, still fresh enough), `partition` (the partition key's own), `balanced` (known to be fresh enough), `gated` (shown to be by one look at its position), `waited` (became so
+ * On a replica: `affinity` (the session's last one, still fresh enough), `partition` (the partition key's own), `next-in-order` (the key's own is not
+ * fresh enough, has too much to do, or is out), `hot-key` (one of the several that the key's traffic is spread over, or the primary, where that is chosen), `balanced` (known to be fresh enough), `gated` (shown to be by one look at its position), `waited` (became so
  * within `waitMillis`), `retried` (the first node was lost under the read, or held it up), `hint` (`target`). On the primary: `write`, `transaction`, `session-state` (it
  * belongs to a connection, and those of a pool belong to nobody), `misrouted` (a replica refused it), `hint`,
  * `retried`, `behind-floor` and `too-stale` (no replica was fresh enough in time), `sticky` (within the window after a write, with
@@ -97,6 +100,14 @@ export interface TopologyEvent {
   readonly at: number;
 }
 
+/** A node has been found by discovery, or has gone. */
+export interface MembershipEvent {
+  /** The node's name. */
+  readonly node: string;
+  /** `left`: no new statement goes there; those that are under way end there, and then its pool is closed. */
+  readonly change: 'joined' | 'left';
+}
+
 /** After a failover, a session's position is not in the history of the present primary. */
 export interface TokenLostEvent {
   /**
@@ -115,8 +126,15 @@ export interface WarningEvent {
    * `released-in-transaction`: a client of `cluster.pool()` was released before COMMIT or ROLLBACK. `write-after-headers`: a request wrote when the answer
    * that would have carried its token was gone. `position-late`: an answer carries no position, since the primary did not tell it in time, and keeps its
    * bearer's reads on the primary. `token-store`: a TokenStore failed, and reads go to the primary instead.
+   * `discovery`: it gave no list of servers that could be used, and nothing changes.
    */
-  readonly code: 'session-state' | 'released-in-transaction' | 'write-after-headers' | 'position-late' | 'token-store';
+  readonly code:
+    | 'session-state'
+    | 'released-in-transaction'
+    | 'write-after-headers'
+    | 'position-late'
+    | 'token-store'
+    | 'discovery';
   /** What was found, and what to use instead; never SQL. */
   readonly message: string;
 }
@@ -127,6 +145,7 @@ export interface LadderEventMap {
   query: [QueryEvent];
   node: [NodeEvent];
   topology: [TopologyEvent];
+  membership: [MembershipEvent];
   tokenLost: [TokenLostEvent];
   warning: [WarningEvent];
 }
@@ -143,6 +162,7 @@ export class Publisher {
     query: channel('pg-ladder:query'),
     node: channel('pg-ladder:node'),
     topology: channel('pg-ladder:topology'),
+    membership: channel('pg-ladder:membership'),
     tokenLost: channel('pg-ladder:tokenLost'),
     warning: channel('pg-ladder:warning'),
   };

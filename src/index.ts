@@ -4,6 +4,7 @@ export { LadderError, type LadderErrorCode } from './errors.js';
 export type {
   LadderEventMap,
   LadderEvents,
+  MembershipEvent,
   NodeEvent,
   NodeState,
   QueryEvent,

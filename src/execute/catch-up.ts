@@ -29,7 +29,7 @@ export async function catchUp(
   const look = (): Node | Refusal => fleet.choose(need, performance.now(), except);
   const open = (): boolean => isSettled(look());
 
-  const answering = fleet.replicas.filter((replica) => replica.observation !== undefined && !except?.has(replica));
+  const answering = fleet.likeliest(need, except);
   if (answering.length === 0) return routeTo(fleet, fleet.absence(), 'gated');
   let found = look();
   if (except === undefined && isSettled(found)) return routeTo(fleet, found, 'gated');
@@ -47,7 +47,7 @@ export async function catchUp(
 
   const nudging = setTimeout(() => void nudge(fleet, need), NUDGE_AFTER_MILLIS);
   try {
-    await fleet.monitor.until(open, fleet.settings.waitMillis, 'position', signal);
+    await fleet.monitor.until(open, fleet.settings.waitMillis, answering, signal);
     signal?.throwIfAborted();
   } finally {
     clearTimeout(nudging);

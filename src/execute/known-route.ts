@@ -10,14 +10,15 @@ export interface KnownRoute {
 
 /** `undefined` when more must be found out. */
 export function knownRoute(fleet: Fleet, need: Need, now: number): KnownRoute | undefined {
-  const isKeyed = need.partitionKey !== undefined;
-  if (!keepsToOne(need)) {
-    const chosen = fleet.choose(need, now);
-    return chosen instanceof Node ? { replica: chosen, reason: isKeyed ? 'partition' : 'balanced' } : undefined;
+  if (fleet.isForPrimary(need)) return undefined;
+  const home = fleet.homeOf(need);
+  if (keepsToOne(need)) {
+    if (home === undefined) return undefined;
+    if (need.key === undefined) return fleet.keeps(home, need, now) ? { replica: home, reason: 'affinity' } : undefined;
   }
-  const home = homeOf(fleet, need);
-  const isHome = home !== undefined && fleet.isInRotation(home) && fleet.qualifies(home, need, now);
-  return isHome ? { replica: home, reason: 'affinity' } : undefined;
+  const chosen = fleet.choose(need, now, undefined, home);
+  if (!(chosen instanceof Node) || (home !== undefined && chosen !== home)) return undefined;
+  return { replica: chosen, reason: fleet.way };
 }
 
 /**
@@ -25,9 +26,9 @@ export function knownRoute(fleet: Fleet, need: Need, now: number): KnownRoute | 
  * it has only just said so, or has not moved since it was tried before.
  */
 export function justBehind(fleet: Fleet, need: Need, now: number): Node | undefined {
-  if (typeof need.floor.resolve(fleet.trail) === 'string') return undefined;
-  const isOneOnly = keepsToOne(need) || need.partitionKey !== undefined;
-  const candidates = isOneOnly ? [homeOf(fleet, need) ?? fleet.ranked(need)[0]] : fleet.candidates(need.target);
+  if (typeof need.floor.resolve(fleet.trail) === 'string' || fleet.isForPrimary(need)) return undefined;
+  const isOneOnly = keepsToOne(need) || need.key !== undefined;
+  const candidates = isOneOnly ? [fleet.homeOf(need) ?? fleet.firstFor(need)] : fleet.candidates(need.target);
   let foremost: Node | undefined;
   for (const replica of candidates) {
     if (replica?.lsn === undefined || !replica.mayHaveMoved(now) || !fleet.isInRotation(replica)) continue;
@@ -40,10 +41,4 @@ export function justBehind(fleet: Fleet, need: Need, now: number): Node | undefi
 /** Staying on one replica is monotonic by itself; any other must be shown to have what this session has seen. */
 function keepsToOne({ trace, requirement }: Need): boolean {
   return trace?.server !== undefined && requirement.consistency !== 'eventual';
-}
-
-/** Where the session last read. A key's own replica comes first, also when that means a move. */
-function homeOf(fleet: Fleet, need: Need): Node | undefined {
-  const candidates = need.partitionKey === undefined ? fleet.candidates(need.target) : fleet.ranked(need).slice(0, 1);
-  return candidates.find((replica) => replica.observation?.identity.server === need.trace?.server);
 }

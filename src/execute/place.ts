@@ -35,10 +35,10 @@ export async function place(
   const { fleet } = rungs;
   const reasonOf = (reason: Reason): Reason =>
     lostOn !== undefined ? 'retried' : asked.target !== undefined ? 'hint' : reason;
-  if (fleet.isPrimary(asked.target)) {
+  if (fleet.isPrimary(asked.target) || fleet.isForPrimary(asked)) {
     await unovertaken(fleet, asked, signal);
     const { giveUpAt } = asked;
-    return onPrimary(fleet, { reason: reasonOf('hint'), mayWrite: false, startedAt, giveUpAt, signal });
+    return onPrimary(fleet, { reason: reasonOf('hot-key'), mayWrite: false, startedAt, giveUpAt, signal });
   }
   let need = asked;
   let tried = passedOver;
@@ -62,6 +62,7 @@ export async function place(
       if (connection !== undefined && (!isStaying || connection.identity.server === asked.trace?.server)) {
         const told = reasonOf(reason);
         fleet.placed(replica, told, startedAt);
+        if (asked.trace?.server !== undefined && asked.trace.server !== connection.identity.server) fleet.moveCount++;
         return { node: replica, connection, reason: told, endTurn: undefined };
       }
       // Nothing was sent: the next node is no second run.

@@ -7,7 +7,7 @@ import type { Fleet, Need } from '../nodes/fleet.js';
 import { LetGo } from '../nodes/lane-connection.js';
 import type { Node } from '../nodes/node.js';
 import type { Observation } from '../nodes/observation.js';
-import { isConnectionLoss, isRecoveryConflict, isServerError } from './retry.js';
+import { isConnectionLoss, isRecoveryConflict, isServerError, isServerFault } from './retry.js';
 import type { Seat, Shareable } from './seat.js';
 import { isTimed, tell } from './statement.js';
 
@@ -81,6 +81,7 @@ async function recover<Row extends QueryResultRow>(
       .some((peer) => peer !== node && peer.observation !== undefined && !peer.isEjected);
     return elsewhere(hasPeers ? new Set([node]) : undefined);
   }
+  if (isServerFault(error)) node.response.failed(performance.now());
   const isConflict = node.role === 'replica' && isRecoveryConflict(error);
   if (isConflict || isConnectionLoss(error)) return elsewhere(new Set([node]));
   if (isServerError(error)) node.succeeded();

@@ -6,7 +6,7 @@ import type { Node } from '../nodes/node.js';
 import type { StatementName } from '../nodes/statement-names.js';
 import { writable } from '../nodes/values.js';
 import type { Profile } from '../sql/profile.js';
-import { codeOf, isServerError } from './retry.js';
+import { codeOf, isServerError, isServerFault } from './retry.js';
 
 /** A statement as pg takes it. */
 export interface Statement {
@@ -80,7 +80,8 @@ export function send<Row extends QueryResultRow>(
     isOver = true;
     if (startedAt > 0) {
       const durationMillis = performance.now() - startedAt;
-      if (error === null) profile?.took(durationMillis - node.roundTripMillis);
+      if (error === null) measure(node, profile, durationMillis, startedAt + durationMillis);
+      else if (isServerFault(error)) node.response.failed(startedAt + durationMillis);
       if (timesIt) node.statementLatency.add(durationMillis);
       if (isHeard) tell(publisher, node, durationMillis, error === null ? result.rowCount : null, error);
     }
@@ -101,6 +102,13 @@ export function send<Row extends QueryResultRow>(
     if (isInUse || names?.settle(profile, name, error) !== true) answered(error, result);
     else client.query<Row>(plain, values as unknown[], answered);
   });
+}
+
+/** How long the statement took, and what the server took beside it. */
+function measure(node: Node, profile: Profile | undefined, millis: number, now: number): void {
+  if (profile === undefined) return;
+  if (profile.isShort) node.response.took(Math.max(0, millis - profile.expectedMillis), now);
+  profile.took(millis - node.roundTripMillis);
 }
 
 /** Under a name its values must not fail while they are written. Without values it may be several statements, of which no name can stand. */

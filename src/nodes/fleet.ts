@@ -6,10 +6,13 @@ import type { ReadTrace } from '../freshness/read-trace.js';
 import type { Requirement, Target } from '../freshness/requirement.js';
 import type { Priority } from '../options/calls.js';
 import type { Settings } from '../options/cluster.js';
-import { keyFraction, ranked } from '../routing/partition.js';
-import { chooseReplica, type Shortfall } from '../routing/route.js';
+import type { NodeAnswer } from '../options/discovery.js';
+import type { NodeSettings } from '../options/servers.js';
+import { HotKeys } from '../routing/hot-keys.js';
+import { Router, type Shortfall, type Way } from '../routing/route.js';
 import { isFarSlower } from './ejection.js';
 import { Leadership } from './leadership.js';
+import { Members } from './members.js';
 import { Monitor } from './monitor.js';
 import { Node, type NodeListener } from './node.js';
 import { type Observation, replayedLsn } from './observation.js';
@@ -19,8 +22,8 @@ export interface Need {
   readonly floor: Floor;
   readonly requirement: Requirement;
   readonly target: Target | undefined;
-  /** Whose key the read belongs to: its own replica comes first, as long as it is fresh enough. */
-  readonly partitionKey: string | undefined;
+  /** The hash of its partition key: the key's own replica comes first, as long as it is fresh enough. */
+  readonly key: number | undefined;
   /** Where the session last read; `undefined` where monotonic reads are not asked for. */
   readonly trace: ReadTrace | undefined;
   /** Its place in the queue for the primary. */
@@ -32,8 +35,9 @@ export interface Need {
 /** Why no replica answers: `pending` and `unprovable` stand for a floor that is not known. */
 export type Refusal = Shortfall | Extract<FloorLsn, string> | 'cold-start';
 
-/** Of equally busy replicas each is chosen for so many reads before the next one's turn, as a power of two. */
-const TURN_SHIFT = 3;
+/** A read that waits asks so many replicas where they stand. */
+const ASKED_AT_ONCE = 8;
+const FURTHEST = 1n << 64n;
 /** How far the clocks of processes that hand tokens to each other may differ. */
 const CLOCK_TOLERANCE_MILLIS = 5_000;
 
@@ -41,12 +45,19 @@ export class Fleet {
   readonly settings: Settings;
   readonly publisher: Publisher;
   readonly trail: PrimaryTrail;
-  readonly nodes: readonly Node[];
   readonly monitor: Monitor;
+  readonly members: Members;
+  readonly hotKeys = new HotKeys();
   isClosed = false;
+  /** Reads of a session that another replica answered than the one before. */
+  moveCount = 0;
   readonly routeCounts = Object.fromEntries(reasons.map((reason) => [reason, 0])) as Record<Reason, number>;
   readonly leadership: Leadership;
-  #turn = 0;
+  readonly #router: Router<Node>;
+  readonly #listener: NodeListener;
+  /** Nodes that have left, and run what is under way on them to its end. */
+  readonly #leaving = new Map<Node, Promise<void>>();
+  #nodes: readonly Node[];
 
   constructor(settings: Settings, publisher: Publisher) {
     this.settings = settings;
@@ -55,14 +66,39 @@ export class Fleet {
       settings.tracking === 'window' ? settings.stickinessMillis : undefined,
       (why) => (why === 'lost' || why === 'uncertain') && this.#tellLost(why),
     );
-    const listener: NodeListener = {
-      observed: (node) => this.#observed(node),
-      lost: (node) => this.#lost(node),
+    this.#router = new Router(settings.loadFactor);
+    // What a node that has left has to say is nobody's business any more, unless it keeps somebody waiting.
+    this.#listener = {
+      observed: (node) => !this.#leaving.has(node) && this.#observed(node),
+      lost: (node) => !this.#leaving.has(node) && this.#lost(node),
       hung: (node) => this.#hung(node),
     };
-    this.nodes = settings.nodes.map((node) => new Node(node, node.role, this.trail, settings, publisher, listener));
-    this.leadership = new Leadership(this.nodes, this.trail, settings, publisher);
-    this.monitor = new Monitor(this.nodes, settings, () => this.#relieve());
+    this.#nodes = settings.nodes.map((node) => this.#open(node));
+    this.leadership = new Leadership(this.#nodes, this.trail, settings, publisher);
+    this.monitor = new Monitor(this.#nodes, settings, () => this.#ticked());
+    this.members = new Members(settings, publisher, {
+      joined: (joining) => this.#join(joining),
+      stays: (name, labels) => this.#nodes.find((node) => node.name === name)?.relabel(labels),
+      left: (name) => this.#leave(name),
+      ask: (text) => this.#askAll(text),
+      asked: () => this.#convene(this.#nodes),
+    });
+  }
+
+  get nodes(): readonly Node[] {
+    return this.#nodes;
+  }
+
+  /** Begins to ask who is there, and where everybody stands. */
+  start(): void {
+    this.monitor.start();
+    if (this.settings.monitor === 'timer') this.members.look(performance.now(), false);
+  }
+
+  /** The cluster is in use; called for every statement. @param now our monotonic clock */
+  used(now: number): void {
+    this.monitor.used(now);
+    if (this.settings.monitor === 'onDemand') this.members.look(now, !this.leadership.isSettled);
   }
 
   /** See {@link Leadership.primary}. */
@@ -79,37 +115,83 @@ export class Fleet {
     return typeof target === 'object' ? this.replicas.filter((replica) => replica.name === target.node) : this.replicas;
   }
 
-  /** The replicas that a read may go to, in the order of its partition key. */
-  ranked({ target, partitionKey }: Need): readonly Node[] {
-    const candidates = this.candidates(target);
-    return partitionKey === undefined ? candidates : ranked(candidates, partitionKey);
+  /** The replica where the session last read; `undefined` where there is none, or no matter. */
+  homeOf({ trace, requirement, target }: Need): Node | undefined {
+    const server = trace?.server;
+    if (server === undefined || requirement.consistency === 'eventual') return undefined;
+    for (const replica of this.candidates(target)) if (replica.observation?.identity.server === server) return replica;
+    return undefined;
   }
 
-  /** The replica that answers, by what is known now; asks nobody. @param except nodes that just failed the read */
-  choose(need: Need, now: number, except?: ReadonlySet<Node>): Node | Refusal {
-    const { floor, requirement, target, partitionKey } = need;
+  /** The replica of the key that comes first in its order; the first that answers where the read has no key. */
+  firstFor({ target, key }: Need): Node | undefined {
+    const candidates = this.candidates(target);
+    return key === undefined ? candidates[0] : this.#router.firstFor(key, candidates);
+  }
+
+  /** Those that answer and may be fresh enough soon. Not all of many, since each of them is asked: the key's or the session's own, and those that are furthest ahead. */
+  likeliest(need: Need, except: ReadonlySet<Node> | undefined): readonly Node[] {
+    const answering = this.candidates(need.target).filter(
+      (replica) => replica.observation !== undefined && !except?.has(replica),
+    );
+    if (answering.length <= ASKED_AT_ONCE) return answering;
+    const own = this.homeOf(need) ?? this.firstFor(need);
+    const ahead = (replica: Node): bigint => (replica === own ? FURTHEST : (replica.lsn ?? -1n));
+    return answering.sort((a, b) => (ahead(a) < ahead(b) ? 1 : -1)).slice(0, ASKED_AT_ONCE);
+  }
+
+  /**
+   * The replica that answers, by what is known now; asks nobody. Why it is that one is told by `way` until the next choice.
+   * @param home where the session last read @param except nodes that just failed the read
+   */
+  choose(need: Need, now: number, except?: ReadonlySet<Node>, home = this.homeOf(need)): Node | Refusal {
+    const { floor, requirement, target, key } = need;
     const lsn = floor.resolve(this.trail);
     if (typeof lsn === 'string') return lsn;
-    if (partitionKey !== undefined) {
-      const spread = keyFraction(partitionKey);
-      const own = this.ranked(need).find(
-        (replica) =>
-          !except?.has(replica) &&
-          replica.share > spread &&
-          this.isInRotation(replica) &&
-          this.qualifies(replica, need, now),
-      );
-      if (own !== undefined) return own;
-    }
-    const chosen = chooseReplica(
-      this.candidates(target),
-      lsn,
-      now - this.#staleness(requirement),
-      // A few in a row to the same one go out in one piece.
-      this.#turn++ >>> TURN_SHIFT,
-      except,
-    );
+    const maxAgeMillis = this.#staleness(requirement);
+    const freshSince = now - maxAgeMillis;
+    const spread = key === undefined ? 1 : this.#spreadOf(key);
+    const wish = { floor: lsn, freshSince, maxAgeMillis, key, spread, home, except };
+    const chosen = this.#router.choose(this.candidates(target), wish);
     return chosen === 'no-candidate' ? this.absence() : chosen;
+  }
+
+  /** Why the last choice fell on that replica. */
+  get way(): Way {
+    return this.#router.way;
+  }
+
+  /** Whether a session without a key goes on reading where it last did: as long as that is fresh enough, and not far behind another in speed. */
+  keeps(home: Node, need: Need, now: number): boolean {
+    if (!this.isInRotation(home) || !this.qualifies(home, need, now)) return false;
+    return this.#router.keeps(home, this.candidates(need.target), now - this.#staleness(need.requirement));
+  }
+
+  /** A read by that key has come. */
+  sighted(key: number, now: number): void {
+    if (this.settings.hotKeys !== false) this.hotKeys.sighted(key, now);
+  }
+
+  /** Whether the primary takes the reads of that key, because it is hot. */
+  isForPrimary({ key, target }: Need): boolean {
+    const { hotKeys } = this.settings;
+    if (key === undefined || target !== undefined || hotKeys === false || hotKeys.target !== 'primary') return false;
+    return this.leadership.isSettled && this.hotKeys.shareOf(key, this.hotShare) > 0;
+  }
+
+  /** The part of the traffic from which on a key is hot. */
+  get hotShare(): number {
+    const { hotKeys, loadFactor } = this.settings;
+    if (hotKeys === false) return Number.POSITIVE_INFINITY;
+    return hotKeys.share ?? (loadFactor - 1) / Math.max(0, this.replicas.length - 1);
+  }
+
+  /** Twice as many replicas as would do for its share, so that chance does not load one of them with all of it. */
+  #spreadOf(key: number): number {
+    const { hotKeys } = this.settings;
+    if (hotKeys === false || hotKeys.target === 'primary') return 1;
+    const share = this.hotKeys.shareOf(key, this.hotShare);
+    return share === 0 ? 1 : Math.max(2, Math.ceil(2 * share * this.replicas.length));
   }
 
   /** Whether reads go there: to one that is ejected or stands still only when there is no other. */
@@ -125,7 +207,8 @@ export class Fleet {
 
   /** Resolves when every node answers in its role. @throws LadderError what is wrong with the first one that does not in time */
   async ready(timeoutMillis: number): Promise<void> {
-    const isReady = (): boolean => this.leadership.isSettled && this.nodes.every((node) => node.problem === undefined);
+    const isReady = (): boolean =>
+      this.members.wereAsked && this.leadership.isSettled && this.nodes.every((node) => node.problem === undefined);
     if (await this.monitor.until(isReady, timeoutMillis, 'primary')) return;
     const problem = this.nodes.map((node) => node.problem).find((one) => one !== undefined);
     throw problem ?? this.leadership.vacancy;
@@ -133,7 +216,8 @@ export class Fleet {
 
   /** Why there is no replica to speak of: not yet, or not any more. */
   absence(): 'cold-start' | 'no-candidate' {
-    const isCold = this.trail.clusterId === undefined || this.replicas.some((replica) => !replica.wasAsked);
+    const isCold =
+      this.trail.clusterId === undefined || this.replicas.some(({ wasAsked, hasJoined }) => !wasAsked && !hasJoined);
     return isCold && this.replicas.length > 0 ? 'cold-start' : 'no-candidate';
   }
 
@@ -171,8 +255,52 @@ export class Fleet {
 
   async close(): Promise<void> {
     this.isClosed = true;
+    this.members.close();
     this.monitor.stop();
-    await Promise.all(this.nodes.map((node) => node.close()));
+    await Promise.all([...this.nodes.map((node) => node.close()), ...this.#leaving.values()]);
+  }
+
+  #open(settings: NodeSettings): Node {
+    return new Node(settings, settings.role, this.trail, this.settings, this.publisher, this.#listener);
+  }
+
+  #join(settings: NodeSettings): void {
+    const node = this.#open(settings);
+    node.joined();
+    this.#convene([...this.#nodes, node]);
+  }
+
+  #leave(name: string): boolean {
+    const node = this.#nodes.find((one) => one.name === name);
+    if (node === undefined) return true;
+    if (node === this.primary) return false;
+    const left = node.leave().finally(() => this.#leaving.delete(node));
+    this.#leaving.set(node, left);
+    this.#convene(this.#nodes.filter((one) => one !== node));
+    return true;
+  }
+
+  #convene(nodes: readonly Node[]): void {
+    this.#nodes = nodes;
+    this.leadership.convene(nodes);
+    this.monitor.watch(nodes);
+    this.monitor.wake();
+  }
+
+  async #askAll<Row>(text: string): Promise<NodeAnswer<Row>[]> {
+    const asked = this.nodes.filter(({ observation }) => observation !== undefined);
+    const answers = await Promise.allSettled(
+      asked.map(async ({ name, role, questions }) => ({ node: name, role, rows: await questions.ask<Row>(text) })),
+    );
+    const given = answers.filter((answer) => answer.status === 'fulfilled').map(({ value }) => value);
+    const [failure] = answers.filter((answer) => answer.status === 'rejected');
+    if (given.length === 0 && failure !== undefined) throw failure.reason;
+    return given;
+  }
+
+  #ticked(): void {
+    this.#relieve();
+    this.members.look(performance.now(), !this.leadership.isSettled);
   }
 
   /** Nothing can be dated while the primary does not answer: without an explicit bound, the floor alone decides then. */
@@ -214,6 +342,10 @@ export class Fleet {
   }
 
   #hung(node: Node): void {
+    if (this.#leaving.has(node)) {
+      node.abandon(false);
+      return;
+    }
     // When nobody answers, the fault is more likely here, and ending what is under way helps no one.
     const recently = performance.now() - this.settings.hangMillis - this.settings.idleProbeMillis;
     if (!this.nodes.some(({ observation }) => observation !== undefined && observation.sentAt > recently)) return;

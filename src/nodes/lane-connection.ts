@@ -51,6 +51,8 @@ export interface LaneManner {
   readonly isCapped: boolean;
   /** The way to the server and back. */
   readonly roundTripMillis: () => number;
+  /** A trivial statement would have been answered after so long. */
+  readonly took: (millis: number, now: number) => void;
 }
 
 export class LaneConnection {
@@ -131,7 +133,7 @@ export class LaneConnection {
     if (at === 0) this.#sent.shift();
     else this.#sent.splice(at, 1);
     this.#backlogMillis = this.#sent.length === 0 ? 0 : this.#backlogMillis - sent.expectedMillis;
-    if (error === null) sent.profile.took(now - this.#begunAt(sent));
+    if (error === null) this.#took(sent, now);
     this.#answeredAt = now;
     this.#isHeldUp = false;
     sent.settle?.(this.#isTimeout(error) ? letGo(sent.profile, now) : error, result, now);
@@ -140,6 +142,15 @@ export class LaneConnection {
   /** When the server got to the foremost statement, give or take half the way. */
   #begunAt({ sentAt }: Sent): number {
     return Math.max(sentAt + this.#manner.roundTripMillis(), this.#answeredAt);
+  }
+
+  #took(sent: Sent, now: number): void {
+    const { profile, expectedMillis } = sent;
+    const servedMillis = now - this.#begunAt(sent);
+    if (profile.isShort) {
+      this.#manner.took(this.#manner.roundTripMillis() + Math.max(0, servedMillis - expectedMillis), now);
+    }
+    profile.took(servedMillis);
   }
 
   #isTimeout(error: Error | null): boolean {

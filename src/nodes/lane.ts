@@ -30,6 +30,8 @@ export interface LaneHooks {
   readonly setUp: (client: PoolClient) => void | Promise<void>;
   /** The way to the server and back. */
   readonly roundTripMillis: () => number;
+  /** A trivial statement would have been answered after so long. */
+  readonly took: (millis: number, now: number) => void;
   /** A connection was lost, and with it what was under way. */
   readonly lost: (error: Error) => void;
   /** The server pushed that it is no standby any more, or is one now. */
@@ -145,6 +147,7 @@ export class Lane {
         isNaming: namedStatements ?? isDirect(client, identity),
         isCapped: rows[0]?.is_capped === true,
         roundTripMillis: this.#hooks.roundTripMillis,
+        took: this.#hooks.took,
       });
       this.#connections.push(connection);
     } catch (error) {

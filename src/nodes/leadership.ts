@@ -15,7 +15,7 @@ const CHANGES_KEPT = 100;
 export class Leadership {
   /** The latest changes, the oldest first. */
   readonly changes: TopologyEvent[] = [];
-  readonly #nodes: readonly Node[];
+  #nodes: readonly Node[];
   readonly #trail: PrimaryTrail;
   readonly #settings: Settings;
   readonly #publisher: Publisher;
@@ -23,9 +23,12 @@ export class Leadership {
   #primary: Node;
   #replicas: readonly Node[];
   #verdict: Verdict<Node> = { is: 'open' };
+  /** Whether servers may turn up yet that nobody has heard of. */
+  #isExpecting: boolean;
 
   constructor(nodes: readonly Node[], trail: PrimaryTrail, settings: Settings, publisher: Publisher) {
     this.#nodes = nodes;
+    this.#isExpecting = settings.discovery !== undefined;
     this.#trail = trail;
     this.#settings = settings;
     this.#publisher = publisher;
@@ -85,12 +88,21 @@ export class Leadership {
     return this.#review() || node === this.#primary;
   }
 
+  /** These are the nodes now. The primary must be one of them. */
+  convene(nodes: readonly Node[]): void {
+    this.#nodes = nodes;
+    this.#replicas = nodes.filter((node) => node !== this.#primary);
+    this.#isExpecting = false;
+    this.#review();
+  }
+
   /** Holds the election. @returns whether a primary was found that was not there before */
   #review(): boolean {
     const { clusterId, history } = this.#trail;
     const isOverdue = performance.now() - this.#startedAt > this.#settings.hangMillis;
     const known = { primary: this.#primary, clusterId, timeline: history.timeline, isOverdue };
     const before = this.#verdict;
+    if (clusterId === undefined && this.#isExpecting && !isOverdue) return false;
     this.#verdict = elect(this.#nodes, known, this.#settings.onTwoPrimaries);
     if (this.#verdict.is === 'settled') {
       if (this.#verdict.primary !== this.#primary) this.#follow(this.#verdict.primary);

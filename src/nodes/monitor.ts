@@ -1,6 +1,6 @@
 /**
  * When each server is asked where it stands: often while a read waits for a replica, now and then under traffic, seldom when
- * idle. It holds the library's only recurring timer, which keeps no process alive; on demand there is none.
+ * idle; with many servers each of them less often. Its timer keeps no process alive; on demand there is none.
  */
 import type { Settings } from '../options/cluster.js';
 import type { Node } from './node.js';
@@ -14,22 +14,29 @@ const RETRY_MILLIS = 50;
 /** While somebody waits for a primary, every node is asked that often, also those that do not answer. */
 const SEEKING_MILLIS = 50;
 
-/** What somebody waits for: a replica's position, a server that takes writes, or whatever comes by itself. */
-export type Wanted = 'position' | 'primary' | 'anything';
+/** How long each server adds to everybody's turn, which counts where there are many: at most 200 questions a second under traffic, 40 when idle. */
+const SPACING_MILLIS = { used: 5, idle: 25 };
+
+/** What somebody waits for: the positions of these replicas, a server that takes writes, or whatever comes by itself. */
+export type Wanted = readonly Node[] | 'primary' | 'anything';
 
 interface Plan {
   readonly node: Node;
   dueAt: number;
   asking: boolean;
   failures: number;
+  /** Whether an answer is wanted that was asked for from now on. */
+  isUrgent: boolean;
 }
 
 export class Monitor {
   readonly #settings: Settings;
-  readonly #plans: readonly Plan[];
+  #plans: readonly Plan[] = [];
   readonly #ticked: () => void;
   readonly #waiting = new Set<() => void>();
-  readonly #wanted: Record<Wanted, number> = { position: 0, primary: 0, anything: 0 };
+  /** How many wait for each replica's position. */
+  readonly #awaited = new Map<Node, number>();
+  #seekingCount = 0;
   #timer: NodeJS.Timeout | undefined;
   #timerAt = Number.POSITIVE_INFINITY;
   #usedAt = performance.now();
@@ -39,7 +46,16 @@ export class Monitor {
   constructor(nodes: readonly Node[], settings: Settings, ticked: () => void) {
     this.#settings = settings;
     this.#ticked = ticked;
-    this.#plans = nodes.map((node) => ({ node, dueAt: 0, asking: false, failures: 0 }));
+    this.watch(nodes);
+  }
+
+  /** From now on these, and no others. */
+  watch(nodes: readonly Node[]): void {
+    const known = new Map(this.#plans.map((plan) => [plan.node, plan]));
+    this.#plans = nodes.map(
+      (node) => known.get(node) ?? { node, dueAt: 0, asking: false, failures: 0, isUrgent: true },
+    );
+    if (known.size > 0) this.#arm();
   }
 
   start(): void {
@@ -80,7 +96,11 @@ export class Monitor {
   /** Something is wrong with the primary: everybody is asked now. */
   hastenAll(): void {
     const now = performance.now();
-    for (const plan of this.#plans) if (plan.failures === 0) plan.dueAt = Math.min(plan.dueAt, now);
+    for (const plan of this.#plans) {
+      if (plan.failures > 0) continue;
+      plan.dueAt = Math.min(plan.dueAt, now);
+      plan.isUrgent = true;
+    }
     this.#arm();
   }
 
@@ -93,7 +113,7 @@ export class Monitor {
     let wake = (): void => undefined;
     let giveUp = (): void => undefined;
     let timer: NodeJS.Timeout | undefined;
-    this.#wanted[wanted]++;
+    this.#want(wanted, 1);
     await new Promise<void>((resolve) => {
       giveUp = resolve;
       wake = () => {
@@ -109,14 +129,25 @@ export class Monitor {
     clearTimeout(timer);
     signal?.removeEventListener('abort', giveUp);
     this.#waiting.delete(wake);
-    this.#wanted[wanted]--;
+    this.#want(wanted, -1);
     return reached();
+  }
+
+  #want(wanted: Wanted, by: 1 | -1): void {
+    if (wanted === 'primary') this.#seekingCount += by;
+    if (typeof wanted === 'string') return;
+    for (const node of wanted) {
+      const count = (this.#awaited.get(node) ?? 0) + by;
+      if (count === 0) this.#awaited.delete(node);
+      else this.#awaited.set(node, count);
+    }
   }
 
   #hasten(node: Node, at: number): void {
     for (const plan of this.#plans) {
       if (plan.node !== node || plan.dueAt <= at) continue;
       plan.dueAt = at;
+      plan.isUrgent = true;
       this.#arm();
     }
   }
@@ -131,7 +162,14 @@ export class Monitor {
   }
 
   #askWhoIsDue(now: number): void {
-    for (const plan of this.#plans) if (plan.dueAt <= now && !plan.asking) this.#ask(plan);
+    for (const plan of this.#plans) {
+      if (plan.dueAt > now || plan.asking) continue;
+      // What came along with a read is as good as an answer of its own.
+      const seenAt = plan.isUrgent ? undefined : plan.node.observation?.sentAt;
+      const nextAt = (seenAt ?? Number.NEGATIVE_INFINITY) + this.#pause(plan);
+      if (nextAt > now) plan.dueAt = nextAt;
+      else this.#ask(plan);
+    }
   }
 
   #isIdle(now: number): boolean {
@@ -140,6 +178,7 @@ export class Monitor {
 
   #ask(plan: Plan): void {
     plan.asking = true;
+    plan.isUrgent = false;
     plan.node
       .observe()
       .then(
@@ -160,10 +199,14 @@ export class Monitor {
   /** How long to leave a node alone after an answer. */
   #pause({ node, failures }: Plan): number {
     const { idleProbeMillis, probeMillis } = this.#settings;
-    if (this.#wanted.primary > 0 && (failures > 0 || this.#wanted.position === 0)) return SEEKING_MILLIS;
+    if (this.#seekingCount > 0 && (failures > 0 || this.#awaited.size === 0)) return SEEKING_MILLIS;
     if (failures > 0) return Math.min(RETRY_MILLIS * 2 ** Math.min(failures, 10), idleProbeMillis);
-    if (this.#wanted.position > 0) return node.role === 'primary' ? AWAITED_PRIMARY_MILLIS : AWAITED_REPLICA_MILLIS;
-    return this.#isIdle(performance.now()) ? idleProbeMillis : probeMillis;
+    const count = this.#plans.length;
+    if (this.#awaited.size > 0 && node.role === 'primary') return AWAITED_PRIMARY_MILLIS;
+    if (this.#awaited.has(node)) return Math.max(AWAITED_REPLICA_MILLIS, this.#awaited.size);
+    return this.#isIdle(performance.now())
+      ? Math.max(idleProbeMillis, count * SPACING_MILLIS.idle)
+      : Math.max(probeMillis, count * SPACING_MILLIS.used);
   }
 
   #arm(): void {

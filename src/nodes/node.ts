@@ -2,6 +2,7 @@
  * One server: its pool, its control connection, what it last said of itself, and its health. It knows what it was told and forgets it
  * when that may no longer hold; whether that is fresh enough for a read, and who is the primary, is not its business.
  */
+import { setTimeout as elapsed } from 'node:timers/promises';
 import type { Client, Pool, PoolClient } from 'pg';
 import { LadderError } from '../errors.js';
 import type { Publisher } from '../events.js';
@@ -9,6 +10,8 @@ import type { Lsn } from '../freshness/lsn.js';
 import type { PrimaryTrail } from '../freshness/primary-trail.js';
 import type { Settings } from '../options/cluster.js';
 import type { NodeSettings } from '../options/servers.js';
+import { ResponseTime } from '../routing/balance.js';
+import { hashOf, steadied } from '../routing/partition.js';
 import type { Candidate } from '../routing/route.js';
 import { Profile } from '../sql/profile.js';
 import { ControlConnection } from './control-connection.js';
@@ -46,6 +49,10 @@ const TOO_MANY_CONNECTIONS = '53300';
 const PROBES = 5;
 /** The statements whose durations `stats()` shows: the latest of those that are timed. */
 const TIMED_STATEMENTS = 512;
+/** How often one that has left looks whether it is done. */
+const LEAVING_MILLIS = 50;
+/** Where pg's pool has no setting. */
+const DEFAULT_POOL_MAX = 10;
 /** Before that it stands where it stood. */
 const MOVING_MILLIS = 1;
 /** Under load a position is no older than that: the next read on a shared connection brings one along. */
@@ -53,8 +60,11 @@ const FRESHEN_MILLIS = 10;
 
 export class Node implements Candidate {
   readonly name: string;
-  readonly weight: number;
+  readonly hash: number;
+  weight: number;
+  isNear: boolean;
   readonly pool: Pool;
+  readonly capacity: number;
   /** Whether the library made it, and ends it. */
   readonly ownsPool: boolean;
   /** By what the servers say; a first guess before. */
@@ -67,6 +77,8 @@ export class Node implements Candidate {
   hasAnswered = false;
   /** Whether its first question has been settled, with an answer or without. */
   wasAsked = false;
+  /** Whether it came later than the others. */
+  hasJoined = false;
   isEjected = false;
   share = 1;
   /** The shortest that an answer has taken, in milliseconds: the way there and back, and next to nothing on the server. */
@@ -74,6 +86,8 @@ export class Node implements Candidate {
   /** Of the library's own small question, the same for every node. */
   readonly probeLatency = new Latency(PROBES);
   readonly statementLatency = new Latency(TIMED_STATEMENTS);
+  readonly response = new ResponseTime();
+  steadyAgeMillis = Number.POSITIVE_INFINITY;
   readonly questions: Questions;
   readonly lane: Lane;
 
@@ -104,7 +118,7 @@ export class Node implements Candidate {
   #bestProbeMillis = Number.POSITIVE_INFINITY;
 
   constructor(
-    { name, weight, pool, ownsPool, lane }: NodeSettings,
+    { name, weight, zone, pool, ownsPool, lane }: NodeSettings,
     role: Role,
     trail: PrimaryTrail,
     settings: Settings,
@@ -112,9 +126,12 @@ export class Node implements Candidate {
     listener: NodeListener,
   ) {
     this.name = name;
+    this.hash = hashOf(name);
     this.role = role;
     this.weight = weight;
+    this.isNear = isNear(zone, settings);
     this.pool = pool;
+    this.capacity = pool.options?.max ?? DEFAULT_POOL_MAX;
     this.ownsPool = ownsPool;
     this.#trail = trail;
     this.#settings = settings;
@@ -144,6 +161,7 @@ export class Node implements Candidate {
       {
         setUp,
         roundTripMillis: () => this.roundTripMillis,
+        took: (millis, now) => this.response.took(millis, now),
         lost: () => this.failed('a shared connection was lost'),
         changedRole,
       },
@@ -176,6 +194,14 @@ export class Node implements Candidate {
   /** Whether its server takes no more connections: it is alive, and nothing more can be asked. */
   get isCrowded(): boolean {
     return (this.#lastError as { code?: unknown } | undefined)?.code === TOO_MANY_CONNECTIONS;
+  }
+
+  get responseMillis(): number {
+    return this.response.millis;
+  }
+
+  get typicalMillis(): number {
+    return this.statementLatency.typical;
   }
 
   get isStalled(): boolean {
@@ -272,8 +298,22 @@ export class Node implements Candidate {
 
   /** As `failed`, unless the error says nothing about the server: a full one is not a dead one. */
   lostBy(error: unknown): void {
-    if (error instanceof SentAway || (error as { code?: unknown }).code === TOO_MANY_CONNECTIONS) return;
-    this.failed('it gave no connection');
+    if (error instanceof SentAway) return;
+    if ((error as { code?: unknown }).code === TOO_MANY_CONNECTIONS) this.response.failed(performance.now());
+    else this.failed('it gave no connection');
+  }
+
+  /** What discovery says of it has changed. */
+  relabel({ weight, zone }: Pick<NodeSettings, 'weight' | 'zone'>): void {
+    this.weight = weight;
+    this.isNear = isNear(zone, this.#settings);
+  }
+
+  /** It has joined a cluster that is in use: its caches are cold. */
+  joined(): void {
+    this.hasJoined = true;
+    this.#ejection.restarted(performance.now());
+    this.judge('it joined');
   }
 
   /** A statement was answered, if only with an error. */
@@ -293,6 +333,7 @@ export class Node implements Candidate {
     const now = performance.now();
     this.#ejection.pass(now, this.#observation?.sentAt ?? Number.NEGATIVE_INFINITY);
     this.#connections.look(now);
+    this.#steady(now);
     this.isEjected = this.#ejection.isOut;
     this.share = this.#ejection.share(now);
     const previous = this.#told;
@@ -368,6 +409,16 @@ export class Node implements Candidate {
     return this.#read(rows[0] as ProbeRow, identity, sentAt);
   }
 
+  /** It has left the cluster: nothing new comes here, and when the last statement has ended, it closes. */
+  async leave(): Promise<void> {
+    // Not at once: whoever has chosen it already is on his way.
+    for (await elapsed(LEAVING_MILLIS); this.inFlight > 0; await elapsed(LEAVING_MILLIS)) {
+      // Only a server that is asked is noticed to hang.
+      await this.observe().catch(() => undefined);
+    }
+    await this.close();
+  }
+
   /** Ends what the library opened; a pool that was handed in stays open. A server that hangs answers no goodbye and gets none. */
   async close(): Promise<void> {
     const impatient = setTimeout(
@@ -401,6 +452,7 @@ export class Node implements Candidate {
         'ladder_probe',
       );
       this.probeLatency.add(tookMillis);
+      this.response.took(tookMillis, sentAt + tookMillis);
       this.roundTripMillis = Math.min(this.roundTripMillis, tookMillis);
       const row = rows[0] as ProbeRow;
       if (row.in_recovery) await this.#learnTimeline();
@@ -432,6 +484,7 @@ export class Node implements Candidate {
     this.wasAsked = true;
     // What was asked before a connection was lost may have been answered by the server's earlier life.
     if (observation !== undefined && observation.sentAt <= this.#voidedAt) return;
+    this.#steady(performance.now());
     this.#observation = observation;
     this.#lastError = undefined;
     this.hasAnswered = true;
@@ -441,8 +494,16 @@ export class Node implements Candidate {
     this.judge('it answered');
   }
 
+  #steady(now: number): void {
+    this.steadyAgeMillis = steadied(this.steadyAgeMillis, now - this.freshAsOf);
+  }
+
   #recognise(server: string): void {
     if (this.#server !== undefined && this.#server !== server) this.#ejection.restarted(performance.now());
     this.#server = server;
   }
+}
+
+function isNear(zone: string | undefined, settings: Settings): boolean {
+  return zone !== undefined && zone === settings.zone;
 }

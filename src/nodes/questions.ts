@@ -1,4 +1,5 @@
 /** What the library asks a server beside where it stands: what it shows, what still runs there, and to flush its log. */
+import type { QueryResultRow } from 'pg';
 import { formatLsn, type Lsn } from '../freshness/lsn.js';
 import type { ControlConnection } from './control-connection.js';
 import { BACKEND_ALIVE, CANCEL_BACKEND, COMMITTED_AMONG, nudge, SNAPSHOT } from './statements.js';
@@ -30,6 +31,12 @@ export class Questions {
     this.#nudgedAt = now;
     const { rows } = await this.#control.query(nudge(formatLsn(lsn), version));
     this.nudgeCount += rows.length;
+  }
+
+  /** Somebody else's question. Rejects with the server's error, or when it does not answer. */
+  async ask<Row>(text: string): Promise<Row[]> {
+    const { rows } = await this.#control.holding(this.#control.query<Row & QueryResultRow>(text));
+    return rows;
   }
 
   /** Which transactions the server shows. Rejects when it does not say. */

@@ -37,7 +37,8 @@ export async function explain(fleet: Fleet, found: Classification, need: Need, n
   if (need.floor.resolve(fleet.trail) === 'pending') await fleet.primary.refresh().catch(() => undefined);
   const lsn = need.floor.resolve(fleet.trail);
   const isRead = found.class === 'read';
-  const rung = !isRead || fleet.isPrimary(need.target) ? fleet.primary : fleet.choose(need, now);
+  const isPrimary = !isRead || fleet.isPrimary(need.target) || fleet.isForPrimary(need);
+  const rung = isPrimary ? fleet.primary : fleet.choose(need, now);
   const isNode = rung instanceof Node;
   return {
     class: found.class,
@@ -51,9 +52,10 @@ export async function explain(fleet: Fleet, found: Classification, need: Need, n
   };
 }
 
-function reasonOf(fleet: Fleet, { target, partitionKey }: Need, rung: Node | Refusal): Reason {
+function reasonOf(fleet: Fleet, need: Need, rung: Node | Refusal): Reason {
   if (!(rung instanceof Node)) return fleet.reasonFor(rung);
-  return target !== undefined ? 'hint' : partitionKey !== undefined ? 'partition' : 'balanced';
+  if (need.target !== undefined) return 'hint';
+  return rung === fleet.primary ? 'hot-key' : fleet.way;
 }
 
 function verdictOn(fleet: Fleet, replica: Node, need: Need, now: number): ReplicaVerdict {

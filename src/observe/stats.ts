@@ -4,7 +4,9 @@ import { formatLsn } from '../freshness/lsn.js';
 import type { RefusedPositions } from '../freshness/primary-trail.js';
 import type { FallbackBudget, FallbackStats } from '../isolation/fallback-budget.js';
 import type { Fleet } from '../nodes/fleet.js';
+import type { DiscoveryStats } from '../nodes/members.js';
 import type { Node, Role } from '../nodes/node.js';
+import type { HotKey } from '../routing/hot-keys.js';
 
 export interface NodeStats {
   readonly name: string;
@@ -29,6 +31,11 @@ export interface NodeStats {
   readonly readShare: number;
   /** How long its latest statements took, in milliseconds, from their sending to their answer; of a busy node every eighth is timed. `undefined` without one. */
   readonly latencyMillis: { readonly p50: number; readonly p99: number } | undefined;
+  /**
+   * How long it takes to answer beside what statements themselves take, in milliseconds: as in its latest slow answers, fading as faster ones come. What reads without a key are balanced by,
+   * together with `inFlight`.
+   */
+  readonly responseMillis: number;
   /** Its shared connections, what is under way on them, and how many statements went there since the start. */
   readonly lane: { readonly connectionCount: number; readonly inFlight: number; readonly statementCount: number };
   readonly pool: { readonly totalCount: number; readonly idleCount: number; readonly waitingCount: number };
@@ -42,6 +49,12 @@ export interface ClusterStats {
   readonly nodes: readonly NodeStats[];
   /** Statements placed since the start, by reason. */
   readonly routes: Readonly<Record<Reason, number>>;
+  /** Partition keys that have more of the reads by key than a replica can bear, the hottest first, at most 256; `hash` as the README tells, in hexadecimal. */
+  readonly hotKeys: readonly { readonly hash: string; readonly share: number }[];
+  /** Reads of sessions that another replica answered than the one before. */
+  readonly moveCount: number;
+  /** `undefined` without `discovery`. */
+  readonly discovery: Readonly<DiscoveryStats> | undefined;
   /** Positions handed in and given up, by why. */
   readonly tokens: Readonly<RefusedPositions>;
   /** Reads that no replica could serve, under the primary's budget. */
@@ -61,6 +74,9 @@ export function statsOf(fleet: Fleet, budget: FallbackBudget): ClusterStats {
     timeline: trail.history.timeline,
     nodes: Object.freeze(nodes.map((node) => nodeStats(node, readCount, now))),
     routes: Object.freeze({ ...routeCounts }),
+    hotKeys: Object.freeze(fleet.hotKeys.list(fleet.hotShare).map(hexadecimal)),
+    moveCount: fleet.moveCount,
+    discovery: Object.freeze(fleet.members.stats),
     tokens: Object.freeze({ ...trail.refused }),
     fallback: Object.freeze(budget.stats),
     topology: Object.freeze([...leadership.changes]),
@@ -85,6 +101,7 @@ function nodeStats(node: Node, allReads: number, now: number): NodeStats {
     inFlight,
     statementCount,
     readShare: allReads === 0 ? 0 : node.readCount / allReads,
+    responseMillis: node.response.millis,
     latencyMillis: p50 === undefined || p99 === undefined ? undefined : Object.freeze({ p50, p99 }),
     lane: Object.freeze({
       connectionCount: lane.connectionCount,
@@ -93,4 +110,8 @@ function nodeStats(node: Node, allReads: number, now: number): NodeStats {
     }),
     pool: Object.freeze({ totalCount: pool.totalCount, idleCount: pool.idleCount, waitingCount: pool.waitingCount }),
   });
+}
+
+function hexadecimal({ hash, share }: HotKey): { readonly hash: string; readonly share: number } {
+  return Object.freeze({ hash: (hash >>> 0).toString(16).padStart(8, '0'), share });
 }

@@ -166,6 +166,8 @@ export interface Settings {
   readonly loadFactor: number;
   readonly hotKeys: HotKeyOptions | false;
   readonly discovery: Discovery | undefined;
+  /** Whether servers that it finds have shared connections; `undefined`: unless something speaks against it. */
+  readonly foundLane: boolean | undefined;
   readonly discoveryMillis: number;
   readonly maxLagMillis: number;
   readonly lane: LaneSettings;
@@ -268,6 +270,7 @@ export function settingsFrom(options: string | ClusterOptions, behaviour: Cluste
     maxStalenessMillis,
     lane: laneSettings(typeof lane === 'object' ? lane : {}),
     namedStatements,
+    foundLane: typeof lane === 'object' ? undefined : lane,
     nodes: nodesOf(given, typeof lane === 'object' ? undefined : lane),
   };
   rejectTwins(settings.nodes);

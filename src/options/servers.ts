@@ -80,7 +80,7 @@ export function nodesOf(
   return [settings(primary, 'primary', 'primary', 'primary'), ...others];
 }
 
-function nodeSettings(
+export function nodeSettings(
   options: NodeOptions,
   defaultName: string,
   where: string,

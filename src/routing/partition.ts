@@ -1,38 +1,40 @@
 /**
- * Which replica a partition key belongs to: weighted rendezvous hashing. Every key has its own order of all nodes by a score of both,
- * so that a node that goes takes only its own keys with it, and the order says who is next. Pure; the same in every process.
+ * Which replica a partition key belongs to: weighted rendezvous hashing. Every key has its own order of all nodes by a score of both, so that a node that goes
+ * takes only its own keys with it, and the order says who is next. Pure; the same in every process and every version.
+ *
+ * The hash, for whoever wants to work it out elsewhere: h(text) is FNV-1a over the UTF-16 code units (32 bits, offset 2166136261, prime 16777619), stirred by
+ * MurmurHash3's finaliser. A key's score at a node is −weight / ln((stir(h(key) xor h(name)) + 0.5) / 2³²); the highest comes first.
  */
 
-/** What a node needs for a place in a key's order. */
-export interface Weighted {
-  readonly name: string;
-  readonly weight: number;
+/** The hash of a key, or of a node's name: 32 bits, signed. */
+export function hashOf(text: string): number {
+  let h = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
+  return stirred(h);
 }
 
-/** The nodes in the key's order, its own first. */
-export function ranked<N extends Weighted>(nodes: readonly N[], key: string): N[] {
-  return nodes
-    .map((node) => ({ node, score: score(node, key) }))
-    .sort((a, b) => b.score - a.score)
-    .map(({ node }) => node);
+/** Where a node stands in a key's order: higher is nearer to the front. With u uniform in (0, 1), −weight / ln(u) shares the keys in proportion to the weights. */
+export function rankOf(key: number, { hash, weight }: { readonly hash: number; readonly weight: number }): number {
+  return -weight / Math.log(((stirred(key ^ hash) >>> 0) + 0.5) / 2 ** 32);
 }
 
 /** A place of the key between 0 and 1 that says nothing about its nodes: which part of the keys a node takes that may not take all yet. */
-export function keyFraction(key: string): number {
-  return hash(key) / 2 ** 32;
+export function keyFraction(key: number): number {
+  return (key >>> 0) / 2 ** 32;
 }
 
-/** Higher is better: −weight / ln(u) with u uniform in (0, 1) shares the keys in proportion to the weights. */
-function score({ name, weight }: Weighted, key: string): number {
-  const uniform = (hash(`${key}\u0000${name}`) + 0.5) / 2 ** 32;
-  return -weight / Math.log(uniform);
+/**
+ * The age that a node must be taken for, so that one whose age jitters around a bound does not come and go: it is over a bound from the moment its age is, until that has
+ * been at half of it. One number for all bounds at once: at any moment, it is above exactly those that the node has not come back from.
+ * @param before the same, after the age before; ∞ at first
+ */
+export function steadied(before: number, ageMillis: number): number {
+  return Math.max(ageMillis, Math.min(before, 2 * ageMillis));
 }
 
-/** FNV-1a over the UTF-16 code units, stirred as MurmurHash3 ends: 32 bits that spread even over short, similar texts. */
-function hash(text: string): number {
-  let h = 0x811c9dc5;
-  for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
-  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+/** MurmurHash3's finaliser: every bit of the input moves half of the output's. */
+function stirred(hash: number): number {
+  let h = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
   h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
-  return (h ^ (h >>> 16)) >>> 0;
+  return h ^ (h >>> 16);
 }

@@ -1,70 +1,220 @@
 /**
- * Which replica answers a read: the least busy one that is shown to be fresh enough, or why there is none. Pure, and
- * allocation-free: it runs for every read.
+ * Which replica answers a read, of those that are shown to be fresh enough, or why there is none: the key's own where the read has one, else the one that has less to do. Pure but for
+ * chance, asks nobody, and allocates nothing: it runs for every read.
  */
 import type { Reason } from '../events.js';
 import type { Lsn } from '../freshness/lsn.js';
+import { type Burden, betterOfTwo, costOf, isOutdone, MODEST_COUNT } from './balance.js';
+import { keyFraction, rankOf } from './partition.js';
 
 /** What the router must know of a replica. */
-export interface Candidate {
-  /** Its share of the work beside the others', above 0. */
-  readonly weight: number;
-  /** The part of its weight that it may carry, above 0 and up to 1. */
-  readonly share: number;
+export interface Candidate extends Burden {
   /** Out of rotation: it answers only when no other replica is to be had. */
   readonly isEjected: boolean;
   /** Its pool stands still: it answers only when no other replica qualifies. */
   readonly isStalled: boolean;
-  /** Statements under way on it, from this process. */
-  readonly inFlight: number;
   /** How far it has replayed the primary's history; `undefined` while that is not proven. */
   readonly lsn: Lsn | undefined;
   /** The moment of our clock up to which it is shown to hold every commit; −∞ when nothing is. */
   readonly freshAsOf: number;
+  /** How old it must be taken for by who decides whether its keys come back to it; see `steadied`. */
+  readonly steadyAgeMillis: number;
+  /** Of its name; see `partition.ts`. */
+  readonly hash: number;
+  /** Whether it stands where this process does. */
+  readonly isNear: boolean;
+  /** Statements that its pool runs side by side. */
+  readonly capacity: number;
+  /** How long its statements take as a rule, the statements' own time included; 0 while unknown. */
+  readonly typicalMillis: number;
+}
+
+/** What a read asks of its replica. */
+export interface Wish<C> {
+  /** The LSN that it must have reached. */
+  readonly floor: Lsn;
+  /** The moment up to which it must hold every commit. */
+  readonly freshSince: number;
+  /** How old it may be. */
+  readonly maxAgeMillis: number;
+  /** The hash of the read's partition key. */
+  readonly key: number | undefined;
+  /** Over how many of the key's replicas its reads are spread, because it is hot; 1 when it is not. */
+  readonly spread: number;
+  /** Where the session last read. */
+  readonly home: C | undefined;
+  /** Replicas that must not be chosen. */
+  readonly except: ReadonlySet<C> | undefined;
 }
 
 /** Why no replica qualifies. */
 export type Shortfall = Extract<Reason, 'behind-floor' | 'too-stale' | 'no-candidate'>;
 
-/**
- * @param floor the LSN that the replica must have reached
- * @param freshSince the moment up to which it must hold every commit
- * @param turn any number that grows with the calls: equally busy replicas take turns by it
- * @param except replicas that must not be chosen
- */
-export function chooseReplica<C extends Candidate>(
-  candidates: readonly C[],
-  floor: Lsn,
-  freshSince: number,
-  turn: number,
-  except?: ReadonlySet<C>,
-): C | Shortfall {
-  let chosen: C | undefined;
-  let load = Number.POSITIVE_INFINITY;
-  let ejected: C | undefined;
-  let stalled: C | undefined;
-  let shortfall: Shortfall | undefined;
-  const count = candidates.length;
-  for (let i = 0; i < count; i++) {
-    const candidate = candidates[(i + turn) % count] as C;
-    const { lsn } = candidate;
-    if (lsn === undefined || except?.has(candidate)) continue;
-    const isFresh = lsn >= floor && candidate.freshAsOf >= freshSince;
-    if (candidate.isEjected) {
-      if (isFresh) ejected = candidate;
-    } else if (!isFresh) {
-      if (lsn >= floor) shortfall = 'too-stale';
-      else shortfall ??= 'behind-floor';
-    } else if (candidate.isStalled) {
-      stalled = candidate;
-    } else {
-      const itsLoad = (candidate.inFlight + 1) / (candidate.weight * candidate.share);
-      if (itsLoad < load) {
-        chosen = candidate;
-        load = itsLoad;
+/** Why it is that one. */
+export type Way = Extract<Reason, 'affinity' | 'partition' | 'next-in-order' | 'hot-key' | 'balanced'>;
+
+/** The same two are looked at for so many reads, less one, as a mask: a few in a row to the same one go out in one piece. */
+const TURN_MASK = 7;
+/** What is over within that time altogether is no load. */
+const MOMENT_MILLIS = 5;
+
+export class Router<C extends Candidate> {
+  readonly #loadFactor: number;
+  /** Those that qualify. */
+  readonly #able: C[] = [];
+  /** Those of them in this process's zone, and the others. */
+  readonly #near: C[] = [];
+  readonly #far: C[] = [];
+  /** The first in the key's order. */
+  readonly #foremost: C[] = [];
+  #turn = 0;
+  #first = 0;
+  #second = 0;
+  /** Why the last choice was made. */
+  way: Way = 'balanced';
+
+  constructor(loadFactor: number) {
+    this.#loadFactor = loadFactor;
+  }
+
+  choose(candidates: readonly C[], wish: Wish<C>): C | Shortfall {
+    const { floor, freshSince, except } = wish;
+    this.#able.length = 0;
+    this.#near.length = 0;
+    this.#far.length = 0;
+    let ejected: C | undefined;
+    let stalled: C | undefined;
+    let shortfall: Shortfall | undefined;
+    for (const candidate of candidates) {
+      const { lsn } = candidate;
+      if (lsn === undefined || except?.has(candidate)) continue;
+      const isFresh = lsn >= floor && candidate.freshAsOf >= freshSince;
+      if (candidate.isEjected) {
+        if (isFresh) ejected = candidate;
+      } else if (!isFresh) {
+        if (lsn >= floor) shortfall = 'too-stale';
+        else shortfall ??= 'behind-floor';
+      } else if (candidate.isStalled) {
+        stalled = candidate;
+      } else {
+        this.#able.push(candidate);
+        (candidate.isNear ? this.#near : this.#far).push(candidate);
       }
     }
+    this.way = 'balanced';
+    if (this.#able.length > 0) {
+      return wish.key === undefined ? this.#balanced(wish.home) : this.#byKey(wish.key, wish, candidates);
+    }
+    // One that is ejected is better than none, and no better than one that has only to catch up.
+    return stalled ?? shortfall ?? ejected ?? 'no-candidate';
   }
-  // One that is ejected is better than none, and no better than one that has only to catch up.
-  return chosen ?? stalled ?? shortfall ?? ejected ?? 'no-candidate';
+
+  /** Whether a session goes on reading where it last did, which is fresh enough, without looking at all the others. */
+  keeps(home: C, candidates: readonly C[], freshSince: number): boolean {
+    this.#draw();
+    const other = candidates[Math.floor(this.#first * candidates.length)] as C;
+    const isAble =
+      other !== home &&
+      other.lsn !== undefined &&
+      !other.isEjected &&
+      !other.isStalled &&
+      other.freshAsOf >= freshSince &&
+      other.isNear === home.isNear;
+    return !isAble || !isOutdone(home, other);
+  }
+
+  /** The first in the key's order of all that are in rotation, fresh enough or not. */
+  firstFor(key: number, candidates: readonly C[]): C | undefined {
+    let first: C | undefined;
+    let highest = Number.NEGATIVE_INFINITY;
+    for (const candidate of candidates) {
+      if (candidate.lsn === undefined || candidate.isEjected || candidate.isStalled) continue;
+      const rank = rankOf(key, candidate);
+      if (rank > highest) [first, highest] = [candidate, rank];
+    }
+    return first;
+  }
+
+  #balanced(home: C | undefined): C {
+    this.#draw();
+    const isNear = this.#near.length > 0;
+    let chosen = betterOfTwo(isNear ? this.#near : this.#far, this.#first, this.#second);
+    if (isNear && this.#far.length > 0 && chosen.inFlight >= chosen.capacity) {
+      const other = betterOfTwo(this.#far, this.#first, this.#second);
+      if (costOf(other) < costOf(chosen)) chosen = other;
+    }
+    if (home !== undefined && this.#able.includes(home) && !isOutdone(home, chosen)) chosen = home;
+    if (chosen === home) this.way = 'affinity';
+    return chosen;
+  }
+
+  #byKey(key: number, { maxAgeMillis, spread, home }: Wish<C>, candidates: readonly C[]): C {
+    const fraction = keyFraction(key);
+    let under = 0;
+    let weight = 0;
+    for (const candidate of this.#able) {
+      under += candidate.inFlight;
+      weight += candidate.weight * candidate.share;
+    }
+    const fair = (this.#loadFactor * (under + 1)) / weight;
+    // Of those that qualify some are not open to the key yet: back from a fault with a share of their keys, or not steadily young enough.
+    let own: C | undefined;
+    let next: C | undefined;
+    let any: C | undefined;
+    let [ownRank, nextRank, anyRank] = [-1, -1, -1];
+    this.#foremost.length = 0;
+    for (const candidate of this.#able) {
+      const rank = rankOf(key, candidate);
+      if (rank > anyRank) [any, anyRank] = [candidate, rank];
+      if (candidate.share <= fraction || candidate.steadyAgeMillis > maxAgeMillis) continue;
+      this.#foremost.push(candidate);
+      if (rank > ownRank) [own, ownRank] = [candidate, rank];
+      if (rank > nextRank && !this.#isLoaded(candidate, fair)) [next, nextRank] = [candidate, rank];
+    }
+    if (spread > 1 && this.#foremost.length > 1) return this.#spread(key, spread, home);
+    let chosen = next ?? own ?? (any as C);
+    // A session that has moved to the next one comes home when there is room again, and not for a moment's.
+    const mayStay = home !== undefined && this.#foremost.includes(home) && !this.#isLoaded(home, fair);
+    if (mayStay && this.#isLoaded(chosen, fair / 2)) chosen = home;
+    const isFirst = this.#isFirst(key, chosen, candidates);
+    this.way = chosen === home ? 'affinity' : isFirst ? 'partition' : 'next-in-order';
+    return chosen;
+  }
+
+  /** @param fair the work that one of weight 1 may have */
+  #isLoaded({ inFlight, weight, share, typicalMillis }: C, fair: number): boolean {
+    if (inFlight < Math.ceil(fair * weight * share)) return false;
+    return inFlight >= MODEST_COUNT || typicalMillis === 0 || inFlight * typicalMillis > MOMENT_MILLIS;
+  }
+
+  #isFirst(key: number, chosen: C, candidates: readonly C[]): boolean {
+    const own = rankOf(key, chosen);
+    for (const candidate of candidates) if (candidate !== chosen && rankOf(key, candidate) > own) return false;
+    return true;
+  }
+
+  /** Of the first several in the order the one that has less to do. */
+  #spread(key: number, count: number, home: C | undefined): C {
+    const all = this.#foremost;
+    // Brings the foremost to the front, which costs nothing when all of them are wanted.
+    for (let i = 0; count < all.length && i < count; i++) {
+      let best = i;
+      for (let j = i + 1; j < all.length; j++) {
+        if (rankOf(key, all[j] as C) > rankOf(key, all[best] as C)) best = j;
+      }
+      [all[i], all[best]] = [all[best] as C, all[i] as C];
+    }
+    if (count < all.length) all.length = count;
+    this.#draw();
+    const chosen = betterOfTwo(all, this.#first, this.#second);
+    const isStaying = home !== undefined && (home === chosen || (all.includes(home) && !isOutdone(home, chosen)));
+    this.way = isStaying ? 'affinity' : 'hot-key';
+    return isStaying ? home : chosen;
+  }
+
+  #draw(): void {
+    if ((this.#turn++ & TURN_MASK) !== 0) return;
+    this.#first = Math.random();
+    this.#second = Math.random();
+  }
 }

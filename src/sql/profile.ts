@@ -45,6 +45,11 @@ export class Profile {
     return this.#millis ?? 0;
   }
 
+  /** Whether it is known to take so little that what it took beyond that is the server's. */
+  get isShort(): boolean {
+    return this.#millis !== undefined && this.#millis < SLOW_MILLIS;
+  }
+
   /** It has run before, and was over at once. */
   isFast(now: number): boolean {
     return this.#isFast && now >= this.#coolUntil;

@@ -19,6 +19,7 @@ const layers = [
   ['cluster'],
   [
     'upkeep',
+    'discovery',
     'observe',
     'session/carrier',
     'session/http',

@@ -1,0 +1,85 @@
+/** What all discoveries have in common: which hosts they believe, how many, each once; how they fail, and when they stop waiting. Asks nobody by itself. */
+import { z } from 'zod';
+import { LadderError } from '../errors.js';
+import { label } from '../options/check.js';
+import type { NodeLabels, NodeOptions } from '../options/servers.js';
+
+/** What a discovery may say of all servers that it finds. */
+export type CommonLabels = Omit<NodeLabels, 'name'>;
+
+export const commonLabels = {
+  weight: z.number().positive().finite().optional(),
+  zone: label.optional(),
+  lane: z.boolean().optional(),
+};
+export const port = z.number().int().min(1).max(65_535);
+/** pg takes a host that begins with a slash for the directory of a Unix socket: nobody from outside may name one. */
+export const host = label.regex(/^[^\s/\\@,]+$/, 'expected the name or the address of a host');
+/** A question has most of what the cluster waits for an answer, 10 s. */
+export const timeoutMillis = z.number().positive().max(10_000).default(2_000);
+
+/** Each server costs connections: an answer that has more than any cluster is a mistake, or no answer of a friend. */
+const MAX_SERVERS = 1_000;
+
+/** Why nothing could be found out; whoever asked keeps the servers that he has. Its message is published: nothing that others have written goes into it unchecked. */
+export function discoveryFailed(message: string, cause?: unknown): LadderError {
+  return new LadderError('LADDER_NODE_UNREACHABLE', message, cause === undefined ? undefined : { cause });
+}
+
+/** What may be told of any error. */
+export function reasonOf(error: unknown): string {
+  if (error instanceof LadderError) return error.message;
+  const { code, name, cause } = Object(error) as { code?: unknown; name?: unknown; cause?: unknown };
+  // `fetch` says that it has failed; why is in the cause.
+  const words = [(Object(cause) as { code?: unknown }).code, code, name];
+  return words.find((word): word is string => typeof word === 'string' && word !== '') ?? 'it failed';
+}
+
+/** The servers, each place once. @throws when there are too many of them */
+export function eachOnce(servers: readonly NodeOptions[], who: string): NodeOptions[] {
+  const places = new Map<unknown, NodeOptions>();
+  for (const server of servers) {
+    const place = placeOf(server);
+    if (!places.has(place)) places.set(place, server);
+  }
+  if (places.size <= MAX_SERVERS) return [...places.values()];
+  throw discoveryFailed(`${who}: expected at most ${MAX_SERVERS} servers, got ${places.size}`);
+}
+
+function placeOf(server: NodeOptions): unknown {
+  if (typeof server === 'string') return server;
+  if ('pool' in server) return server.pool;
+  return server.connectionString ?? `${server.host} ${server.port ?? ''}`;
+}
+
+/** An object without what is `undefined` in it. */
+export function told(labels: { [Name in keyof CommonLabels]: CommonLabels[Name] | undefined }): CommonLabels {
+  return Object.fromEntries(Object.entries(labels).filter(([, value]) => value !== undefined));
+}
+
+/**
+ * What `ask` says, if it does so in time and while somebody waits for it: also where it does not heed the signal that it is given, which aborts in the end in any
+ * case, so that nothing goes on behind it.
+ * @throws what `ask` does, or a LadderError whose message ends a sentence, such as `no answer within 2000 ms`
+ */
+export async function within<T>(
+  millis: number,
+  outer: AbortSignal,
+  ask: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const own = new AbortController();
+  const given = new Promise<never>((_, reject) => {
+    own.signal.addEventListener('abort', () => reject(own.signal.reason as Error), { once: true });
+  });
+  const giveUp = (): void => own.abort(discoveryFailed('nobody waits for the answer any more'));
+  const timer = setTimeout(() => own.abort(discoveryFailed(`no answer within ${millis} ms`)), millis).unref();
+  outer.addEventListener('abort', giveUp, { once: true });
+  if (outer.aborted) giveUp();
+  try {
+    return await Promise.race([given, own.signal.aborted ? given : ask(own.signal)]);
+  } finally {
+    clearTimeout(timer);
+    outer.removeEventListener('abort', giveUp);
+    giveUp();
+  }
+}

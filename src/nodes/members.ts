@@ -1,0 +1,177 @@
+/**
+ * Who belongs to the cluster beside the servers that it was given: asks the discovery time and again, and tells who joins and who leaves. What becomes of their traffic is not
+ * its business.
+ */
+import type pg from 'pg';
+import { LadderError } from '../errors.js';
+import type { Publisher } from '../events.js';
+import type { Settings } from '../options/cluster.js';
+import type { Discovery, DiscoveryContext } from '../options/discovery.js';
+import { type FoundServer, foundServers } from '../options/found-servers.js';
+import type { NodeSettings } from '../options/servers.js';
+
+/** What is told of a discovery. */
+export interface DiscoveryStats {
+  /** Servers that it has found, beside those that were given. */
+  readonly nodeCount: number;
+  /** When it last gave a list, in epoch milliseconds; `undefined` before the first. */
+  readonly answeredAt: number | undefined;
+  /** Why its last answer could not be used; `undefined` when it could. */
+  readonly problem: string | undefined;
+}
+
+/** Who carries out what was found. */
+export interface MemberListener {
+  joined(settings: NodeSettings): void;
+  /** Nothing else of it may have changed. */
+  stays(name: string, labels: Pick<NodeSettings, 'weight' | 'zone'>): void;
+  /** @returns whether it went: the primary stays as long as no other is known */
+  left(name: string): boolean;
+  readonly ask: DiscoveryContext['ask'];
+  /** The first answer has come, or will not. */
+  asked(): void;
+}
+
+/** A server whose name has been missing from so many answers in a row has left: one answer may be a moment's. */
+const MISSES = 2;
+const PATIENCE_MILLIS = 10_000;
+/** While no server takes writes. */
+const SEEKING_MILLIS = 1_000;
+
+interface Member {
+  readonly place: string | pg.Pool;
+  misses: number;
+}
+
+export class Members {
+  readonly #settings: Settings;
+  readonly #publisher: Publisher;
+  readonly #listener: MemberListener;
+  readonly #members = new Map<string, Member>();
+  readonly #closing = new AbortController();
+  #timer: NodeJS.Timeout | undefined;
+  #askedAt = Number.NEGATIVE_INFINITY;
+  #answeredAt: number | undefined;
+  #problem: string | undefined;
+  #isAsking = false;
+  #wasAsked: boolean;
+
+  constructor(settings: Settings, publisher: Publisher, listener: MemberListener) {
+    this.#settings = settings;
+    this.#publisher = publisher;
+    this.#listener = listener;
+    this.#wasAsked = settings.discovery === undefined;
+  }
+
+  /** Whether nobody waits for the first answer: it came, or there is nobody to give one. */
+  get wereAsked(): boolean {
+    return this.#wasAsked;
+  }
+
+  get stats(): DiscoveryStats | undefined {
+    if (this.#settings.discovery === undefined) return undefined;
+    return { nodeCount: this.#members.size, answeredAt: this.#answeredAt, problem: this.#problem };
+  }
+
+  /** Asks when it is time to. @param isSeeking whether no server takes writes, so that it is time sooner */
+  look(now: number, isSeeking: boolean): void {
+    const { discovery, discoveryMillis } = this.#settings;
+    const pause = isSeeking ? Math.min(SEEKING_MILLIS, discoveryMillis) : discoveryMillis;
+    if (discovery === undefined || this.#isAsking || this.#closing.signal.aborted || now - this.#askedAt < pause)
+      return;
+    this.#askedAt = now;
+    this.#isAsking = true;
+    void this.#ask(discovery).finally(() => {
+      this.#isAsking = false;
+      this.#arm();
+    });
+  }
+
+  close(): void {
+    this.#closing.abort(new Error('the cluster was closed'));
+    clearTimeout(this.#timer);
+  }
+
+  #arm(): void {
+    if (this.#closing.signal.aborted || this.#settings.monitor === 'onDemand') return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.look(performance.now(), false), this.#settings.discoveryMillis).unref();
+  }
+
+  async #ask(discovery: Discovery): Promise<void> {
+    const patience = new AbortController();
+    const giveUp = (): void =>
+      patience.abort(this.#closing.signal.reason ?? new LadderError('LADDER_TIMEOUT', 'it gave no answer within 10 s'));
+    const timer = setTimeout(giveUp, PATIENCE_MILLIS).unref();
+    this.#closing.signal.addEventListener('abort', giveUp, { once: true });
+    try {
+      const answer = await answered(discovery, { signal: patience.signal, ask: this.#listener.ask });
+      if (this.#closing.signal.aborted) return;
+      const { nodes, foundLane } = this.#settings;
+      this.#apply(foundServers(answer, nodes, foundLane));
+      this.#answeredAt = Date.now();
+      this.#problem = undefined;
+    } catch (error) {
+      if (!this.#closing.signal.aborted) this.#failed(error);
+    } finally {
+      clearTimeout(timer);
+      this.#closing.signal.removeEventListener('abort', giveUp);
+      if (!this.#wasAsked) {
+        this.#wasAsked = true;
+        this.#listener.asked();
+      }
+    }
+  }
+
+  #apply(found: readonly FoundServer[]): void {
+    const names = new Set(found.map(({ name }) => name));
+    for (const server of found) {
+      const { name, place, weight, zone } = server;
+      const member = this.#members.get(name);
+      if (member?.place === place) {
+        member.misses = 0;
+        this.#listener.stays(name, { weight, zone });
+      } else if (member === undefined || this.#remove(name)) {
+        this.#members.set(name, { place, misses: 0 });
+        this.#listener.joined(server.open());
+        this.#tell(name, 'joined');
+      }
+    }
+    for (const [name, member] of this.#members) {
+      if (!names.has(name) && ++member.misses >= MISSES) this.#remove(name);
+    }
+  }
+
+  #remove(name: string): boolean {
+    if (!this.#listener.left(name)) return false;
+    this.#members.delete(name);
+    this.#tell(name, 'left');
+    return true;
+  }
+
+  #tell(node: string, change: 'joined' | 'left'): void {
+    if (this.#publisher.wants('membership')) this.#publisher.publish('membership', { node, change });
+  }
+
+  /** Somebody else's message may say anything, passwords included. */
+  #failed(error: unknown): void {
+    const { code, name } = error as { code?: unknown; name?: unknown };
+    const why = error instanceof LadderError ? error.message : `${code ?? name ?? 'it failed'}`;
+    const isNew = why !== this.#problem;
+    this.#problem = why;
+    if (!isNew || !this.#publisher.wants('warning')) return;
+    this.#publisher.publish('warning', {
+      code: 'discovery',
+      message: `the discovery gave no list of servers that could be used, and nothing changes: ${why}`,
+    });
+  }
+}
+
+function answered(discovery: Discovery, context: DiscoveryContext): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const { signal } = context;
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+    // Also what it throws at once.
+    Promise.resolve(context).then(discovery).then(resolve, reject);
+  });
+}

@@ -1,0 +1,90 @@
+/** What a discovery names, made into servers that can be told apart and opened: nothing is connected to here. */
+import pg from 'pg';
+import { parse } from 'pg-connection-string';
+import { z } from 'zod';
+import { invalidOptions } from '../errors.js';
+import { check } from './check.js';
+import { type NodeOptions, type NodeSettings, node, nodeSettings } from './servers.js';
+
+/** A server that was found. */
+export interface FoundServer {
+  readonly name: string;
+  /** `host:port`, or the pool that was handed in: another one is another server, whatever its name. */
+  readonly place: string | pg.Pool;
+  readonly weight: number;
+  readonly zone: string | undefined;
+  /** Makes its pool. */
+  open(): NodeSettings;
+}
+
+const found = z.array(node);
+
+/**
+ * @param given the servers that are there anyway; the first one's options are what found ones leave out
+ * @param lane whether found servers share connections that say nothing of it
+ * @returns each server once, and none of the given ones
+ * @throws LadderError `LADDER_INVALID_OPTIONS`, of all of them, when one makes no sense
+ */
+export function foundServers(
+  answer: unknown,
+  given: readonly NodeSettings[],
+  lane: boolean | undefined,
+): FoundServer[] {
+  check(found, answer, 'discovery');
+  const [{ pool: template }] = given as [NodeSettings];
+  const known = new Set<string | pg.Pool>(given.flatMap(({ pool }) => [pool, placeOf(pool.options)]));
+  const names = new Set(given.map(({ name }) => name));
+  const servers: FoundServer[] = [];
+  for (const [i, options] of (answer as readonly NodeOptions[]).entries()) {
+    const server = foundServer(options, template, lane, `discovery[${i}]`);
+    if (known.has(server.place)) continue;
+    known.add(server.place);
+    // Who already has that name keeps it.
+    const name = names.has(server.name) ? `${server.name}@${nameOf(server.place)}` : server.name;
+    names.add(name);
+    servers.push({ ...server, name, open: () => ({ ...server.open(), name }) });
+  }
+  return servers;
+}
+
+function foundServer(given: NodeOptions, template: pg.Pool, lane: boolean | undefined, where: string): FoundServer {
+  const options = typeof given === 'string' ? { connectionString: given } : given;
+  const { weight = 1, zone } = options;
+  const own = 'pool' in options || 'connectionString' in options ? options : laidOver(template, options);
+  const place = 'pool' in own ? own.pool : placeOf(own);
+  return {
+    name: options.name ?? nameOf(place),
+    place,
+    weight,
+    zone,
+    open: () => {
+      const settings = nodeSettings(own, nameOf(place), where, 'replica');
+      return { ...settings, lane: settings.lane ?? lane };
+    },
+  };
+}
+
+/** The first server's options with what was said of this one in their place; also what a pool hides from enumeration, such as the password. */
+function laidOver({ options }: pg.Pool, found: pg.PoolConfig): pg.PoolConfig {
+  const { connectionString, ...rest } = Object.getOwnPropertyDescriptors(options) as PropertyDescriptorMap;
+  const config: pg.PoolConfig = Object.defineProperties({}, rest);
+  const parsed = typeof connectionString?.value === 'string' ? parse(connectionString.value) : {};
+  for (const [name, value] of [...Object.entries(parsed), ...Object.entries(found)]) {
+    if (value !== undefined && value !== null)
+      Object.defineProperty(config, name, { value, enumerable: true, writable: true, configurable: true });
+  }
+  return config;
+}
+
+function placeOf(config: pg.PoolConfig): string {
+  try {
+    const { host, port } = new pg.Client(config); // parses, connects to nothing
+    return `${host.toLowerCase()}:${port}`;
+  } catch {
+    throw invalidOptions('discovery: expected servers with options that pg can parse, got one that it cannot');
+  }
+}
+
+function nameOf(place: string | pg.Pool): string {
+  return typeof place === 'string' ? place : placeOf(place.options);
+}

@@ -1,0 +1,100 @@
+/**
+ * Which keys have more of the traffic than one replica can bear: a Space-Saving sketch (Metwally, Agrawal, El Abbadi 2005) that forgets. It counts as many keys as it
+ * has counters, whatever the number of keys, and never holds a key itself.
+ */
+
+const COUNTERS = 256;
+/** One in so many sightings is counted, chosen by chance. */
+const SAMPLING = 4;
+/** What was counted counts half after so many, and after so long. */
+const WINDOW = 8_192;
+const HALF_LIFE_MILLIS = 5_000;
+/** Fewer say nothing: a key that is read so seldom is no load either. */
+const EVIDENCE = 16;
+
+/** A key that is hot now. */
+export interface HotKey {
+  /** The key's hash; see `partition.ts`. */
+  readonly hash: number;
+  /** Its part of the reads by key, 0 to 1: at least that much. */
+  readonly share: number;
+}
+
+export class HotKeys {
+  readonly #slots = new Map<number, number>();
+  readonly #keys = new Int32Array(COUNTERS);
+  readonly #counts = new Int32Array(COUNTERS);
+  /** How much of a count may be that of the keys which had the counter before. */
+  readonly #inherited = new Int32Array(COUNTERS);
+  readonly #isHot = new Uint8Array(COUNTERS);
+  #total = 0;
+  #lowest = 0;
+  #cursor = 0;
+  #chance = 1;
+  #decayedAt = Number.NEGATIVE_INFINITY;
+
+  /** A read by that key has come. Allocates nothing. @param now our monotonic clock */
+  sighted(key: number, now: number): void {
+    this.#chance = (Math.imul(this.#chance, 1664525) + 1013904223) | 0;
+    if ((this.#chance >>> 16) % SAMPLING !== 0) return;
+    if (this.#total >= WINDOW || now - this.#decayedAt > HALF_LIFE_MILLIS) this.#decay(now);
+    this.#total++;
+    const slot = this.#slots.get(key) ?? this.#assign(key);
+    this.#counts[slot] = (this.#counts[slot] as number) + 1;
+  }
+
+  /** The key's part of the traffic while it is hot: above `threshold`, until it is below half of it; else 0. */
+  shareOf(key: number, threshold: number): number {
+    const slot = this.#slots.get(key);
+    if (slot === undefined) return 0;
+    const certain = (this.#counts[slot] as number) - (this.#inherited[slot] as number);
+    const share = certain / this.#total;
+    const isHot = certain >= EVIDENCE && share > (this.#isHot[slot] === 1 ? threshold / 2 : threshold);
+    this.#isHot[slot] = isHot ? 1 : 0;
+    return isHot ? share : 0;
+  }
+
+  /** The keys that are hot now, the hottest first. */
+  list(threshold: number): HotKey[] {
+    return [...this.#slots.keys()]
+      .map((hash) => ({ hash, share: this.shareOf(hash, threshold) }))
+      .filter(({ share }) => share > 0)
+      .sort((a, b) => b.share - a.share);
+  }
+
+  /** A counter for a key that has none: that of the key with the lowest count, and that count with it. */
+  #assign(key: number): number {
+    let slot = this.#slots.size;
+    if (slot === COUNTERS) {
+      slot = this.#lowestSlot();
+      this.#slots.delete(this.#keys[slot] as number);
+    }
+    this.#inherited[slot] = this.#counts[slot] as number;
+    this.#isHot[slot] = 0;
+    this.#keys[slot] = key;
+    this.#slots.set(key, slot);
+    return slot;
+  }
+
+  /** Counts only grow between decays, so the search goes on where it ended. */
+  #lowestSlot(): number {
+    for (let i = 0; i < COUNTERS; i++) {
+      const slot = (this.#cursor + i) % COUNTERS;
+      if ((this.#counts[slot] as number) > this.#lowest) continue;
+      this.#cursor = slot + 1;
+      return slot;
+    }
+    this.#lowest = Math.min(...this.#counts);
+    return this.#lowestSlot();
+  }
+
+  #decay(now: number): void {
+    this.#decayedAt = now;
+    this.#total >>= 1;
+    this.#lowest >>= 1;
+    for (let slot = 0; slot < COUNTERS; slot++) {
+      this.#counts[slot] = (this.#counts[slot] as number) >> 1;
+      this.#inherited[slot] = (this.#inherited[slot] as number) >> 1;
+    }
+  }
+}
