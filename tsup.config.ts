@@ -18,6 +18,7 @@ export default defineConfig([
       express: 'src/session/express.ts',
       fastify: 'src/session/fastify.ts',
       redis: 'src/session/redis.ts',
+      discovery: 'src/discovery/index.ts',
     },
     format: ['esm', 'cjs'],
     shims: true,

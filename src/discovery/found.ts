@@ -23,7 +23,7 @@ const MAX_SERVERS = 1_000;
 
 /** Why nothing could be found out; whoever asked keeps the servers that he has. Its message is published: nothing that others have written goes into it unchecked. */
 export function discoveryFailed(message: string, cause?: unknown): LadderError {
-  return new LadderError('LADDER_NODE_UNREACHABLE', message, cause === undefined ? undefined : { cause });
+  return new LadderError('LADDER_DISCOVERY_FAILED', message, cause === undefined ? undefined : { cause });
 }
 
 /** What may be told of any error. */

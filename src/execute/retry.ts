@@ -31,9 +31,9 @@ export function isServerError(error: unknown): boolean {
   return code !== undefined && /^[0-9A-Z]{5}$/.test(code) && !LOST_STATES.has(code) && !isSystemCode(code);
 }
 
-/** Whether an error is the server's fault and not the statement's: it is short of something, its disk fails, its data are damaged. */
+/** Whether an error is the server's fault and not the statement's: it is short of something, cancels what takes too long, its disk fails, its data are damaged. */
 export function isServerFault(error: unknown): boolean {
-  return /^(53|58|F0|XX00[12])/.test(codeOf(error) ?? '');
+  return /^(53|57|58|F0|XX00[12])/.test(codeOf(error) ?? '');
 }
 
 /** Whether the connection went away under the statement, so that nobody knows what became of it. */

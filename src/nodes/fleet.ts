@@ -266,7 +266,8 @@ export class Fleet {
 
   #join(settings: NodeSettings): void {
     const node = this.#open(settings);
-    node.joined();
+    // Of those that are there from the start none has warm caches.
+    if (this.members.wereAsked) node.joined();
     this.#convene([...this.#nodes, node]);
   }
 
@@ -288,11 +289,11 @@ export class Fleet {
   }
 
   async #askAll<Row>(text: string): Promise<NodeAnswer<Row>[]> {
-    const asked = this.nodes.filter(({ observation }) => observation !== undefined);
-    const answers = await Promise.allSettled(
-      asked.map(async ({ name, role, questions }) => ({ node: name, role, rows: await questions.ask<Row>(text) })),
-    );
-    const given = answers.filter((answer) => answer.status === 'fulfilled').map(({ value }) => value);
+    // At the start nobody has answered anything yet.
+    const isAnswering = (): boolean => this.nodes.every(({ wasAsked }) => wasAsked);
+    await this.monitor.until(isAnswering, this.settings.hangMillis, 'primary');
+    const answers = await Promise.allSettled(this.nodes.map((node) => answerOf<Row>(node, text)));
+    const given = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
     const [failure] = answers.filter((answer) => answer.status === 'rejected');
     if (given.length === 0 && failure !== undefined) throw failure.reason;
     return given;
@@ -358,4 +359,9 @@ export class Fleet {
     if (!this.publisher.wants('tokenLost')) return;
     this.publisher.publish('tokenLost', { isCertain: why === 'lost', count: this.trail.refused[why] });
   }
+}
+
+async function answerOf<Row>({ name, observation, questions }: Node, text: string): Promise<NodeAnswer<Row>[]> {
+  if (observation === undefined) return [];
+  return [{ node: name, role: observation.inRecovery ? 'replica' : 'primary', rows: await questions.ask<Row>(text) }];
 }

@@ -51,8 +51,8 @@ export interface LaneManner {
   readonly isCapped: boolean;
   /** The way to the server and back. */
   readonly roundTripMillis: () => number;
-  /** A trivial statement would have been answered after so long. */
-  readonly took: (millis: number, now: number) => void;
+  /** A trivial statement would have been answered after so long; at least, where it had to wait for others and the way itself is not seen. */
+  readonly took: (millis: number, now: number, isWhole: boolean) => void;
 }
 
 export class LaneConnection {
@@ -146,9 +146,11 @@ export class LaneConnection {
 
   #took(sent: Sent, now: number): void {
     const { profile, expectedMillis } = sent;
-    const servedMillis = now - this.#begunAt(sent);
+    const begunAt = this.#begunAt(sent);
+    const servedMillis = now - begunAt;
     if (profile.isShort) {
-      this.#manner.took(this.#manner.roundTripMillis() + Math.max(0, servedMillis - expectedMillis), now);
+      const millis = this.#manner.roundTripMillis() + Math.max(0, servedMillis - expectedMillis);
+      this.#manner.took(millis, now, begunAt > this.#answeredAt);
     }
     profile.took(servedMillis);
   }

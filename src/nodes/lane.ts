@@ -6,7 +6,7 @@ import type { Client, Pool, PoolClient } from 'pg';
 import type { LaneSettings } from '../options/cluster.js';
 import { connected, dropSocket } from './control-connection.js';
 import { listenForRole } from './data-connections.js';
-import { LaneConnection } from './lane-connection.js';
+import { LaneConnection, type LaneManner } from './lane-connection.js';
 import { type IdentityRow, identityFrom, isDirect } from './observation.js';
 import { question } from './plain-types.js';
 import { CAP_STATEMENTS, IDENTITY } from './statements.js';
@@ -31,7 +31,7 @@ export interface LaneHooks {
   /** The way to the server and back. */
   readonly roundTripMillis: () => number;
   /** A trivial statement would have been answered after so long. */
-  readonly took: (millis: number, now: number) => void;
+  readonly took: LaneManner['took'];
   /** A connection was lost, and with it what was under way. */
   readonly lost: (error: Error) => void;
   /** The server pushed that it is no standby any more, or is one now. */

@@ -161,7 +161,7 @@ export class Node implements Candidate {
       {
         setUp,
         roundTripMillis: () => this.roundTripMillis,
-        took: (millis, now) => this.response.took(millis, now),
+        took: (millis, now, isWhole) => this.response.took(millis, now, isWhole),
         lost: () => this.failed('a shared connection was lost'),
         changedRole,
       },

@@ -66,14 +66,15 @@ function foundServer(given: NodeOptions, template: pg.Pool, lane: boolean | unde
 
 /** The first server's options with what was said of this one in their place; also what a pool hides from enumeration, such as the password. */
 function laidOver({ options }: pg.Pool, found: pg.PoolConfig): pg.PoolConfig {
-  const { connectionString, ...rest } = Object.getOwnPropertyDescriptors(options) as PropertyDescriptorMap;
-  const config: pg.PoolConfig = Object.defineProperties({}, rest);
-  const parsed = typeof connectionString?.value === 'string' ? parse(connectionString.value) : {};
-  for (const [name, value] of [...Object.entries(parsed), ...Object.entries(found)]) {
-    if (value !== undefined && value !== null)
-      Object.defineProperty(config, name, { value, enumerable: true, writable: true, configurable: true });
-  }
-  return config;
+  const entries = Object.getOwnPropertyNames(options).map((name) => [name, options[name as keyof pg.PoolOptions]]);
+  const { connectionString, ...template } = Object.fromEntries(entries) as pg.PoolConfig;
+  const parsed = connectionString === undefined ? {} : parse(connectionString);
+  return { ...template, ...told(parsed), ...told(found) };
+}
+
+/** Without what is left open. */
+function told(config: object): pg.PoolConfig {
+  return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined && value !== null));
 }
 
 function placeOf(config: pg.PoolConfig): string {

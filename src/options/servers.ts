@@ -15,6 +15,8 @@ export interface NodeLabels {
   weight?: number;
   /** Where it stands, such as an availability zone, at most 255 characters; see {@link ClusterBehaviour.zone}. Default: nowhere in particular. */
   zone?: string;
+  /** What the server's certificate is checked against, instead of its host: for servers that are reached by their addresses. At most 255 characters. */
+  servername?: string;
   /** Whether short reads share connections of this node's own; see {@link ClusterBehaviour.lane}. Default: the cluster's. */
   lane?: boolean;
 }
@@ -56,6 +58,7 @@ export const node = z.union([
     name: label.optional(),
     weight: z.number().positive().finite().optional(),
     zone: label.optional(),
+    servername: label.optional(),
     lane: z.boolean().optional(),
   }),
 ]);
@@ -90,7 +93,7 @@ export function nodeSettings(
     const pool = new pg.Pool({ connectionString: checkedUrl(options, where) });
     return { name: defaultName, role, weight: 1, zone: undefined, pool, ownsPool: true, lane: undefined };
   }
-  const { name = defaultName, weight = 1, zone, lane, ...config } = options;
+  const { name = defaultName, weight = 1, zone, lane, servername, ...config } = options;
   if ('pool' in config) {
     const { pool } = config;
     if (typeof pool?.connect !== 'function' || typeof pool.on !== 'function') {
@@ -100,7 +103,22 @@ export function nodeSettings(
     return { name, role, weight, zone, pool, ownsPool: false, lane };
   }
   if ('connectionString' in config) checkedUrl(config.connectionString, `${where}.connectionString`);
-  return { name, role, weight, zone, pool: new pg.Pool(config), ownsPool: true, lane };
+  return { name, role, weight, zone, pool: new pg.Pool(named(config, servername)), ownsPool: true, lane };
+}
+
+/** pg checks certificates against the host, which is not what they are made out to where it is an address. */
+function named(config: pg.PoolConfig, servername: string | undefined): pg.PoolConfig {
+  if (servername === undefined) return config;
+  // By what pg makes of the options, the environment and the connection string together.
+  const { ssl } = new pg.Client(config);
+  if (!ssl) return config;
+  // Also what a pool hides from enumeration, such as the key.
+  const own = ssl === true ? {} : Object.getOwnPropertyDescriptors(ssl);
+  const checked = Object.defineProperties({}, { ...own, servername: { value: servername, enumerable: true } });
+  return Object.defineProperties({} as pg.PoolConfig, {
+    ...Object.getOwnPropertyDescriptors(config),
+    ssl: { value: checked, enumerable: true, writable: true, configurable: true },
+  });
 }
 
 /** A URL with several hosts, as libpq takes them: everything else in it holds for each. A node is named by its host, with the port where hosts repeat. */

@@ -7,9 +7,9 @@
 const FORGETTING_MILLIS = 500;
 /** What a failure counts as, in milliseconds: one that fails at once must not look like one that is fast. */
 const FAILURE_MILLIS = 250;
-/** Differences far below it say nothing. */
-const RESOLUTION_MILLIS = 1;
-/** Nor do those below this factor. */
+/** Whoever answers sooner is not the faster for it: other processes and our own event loop do as much. */
+const RESOLUTION_MILLIS = 3;
+/** Differences of cost below this factor say nothing. */
 const TOLERANCE = 1.25;
 /** From where on a session leaves its replica for another one, which costs it a question to the primary. */
 const OUTDONE_FACTOR = 4;
@@ -30,24 +30,23 @@ export class ResponseTime {
     return this.#millis;
   }
 
-  /** @param now our monotonic clock, in milliseconds */
-  took(millis: number, now: number): void {
+  /**
+   * @param now our monotonic clock, in milliseconds
+   * @param isWhole whether it stands for a way there and back; else it took at least so long, and says nothing of a way that is shorter
+   */
+  took(millis: number, now: number, isWhole = true): void {
+    if (!isWhole && millis <= this.#millis) return;
     const sample = Math.min(millis, this.#previous);
     this.#previous = millis;
-    this.#tell(sample, now);
-  }
-
-  /** It failed by the server's fault. */
-  failed(now: number): void {
-    this.#previous = FAILURE_MILLIS;
-    this.#tell(Math.max(this.#millis, FAILURE_MILLIS), now);
-  }
-
-  #tell(sample: number, now: number): void {
     const passed = now - this.#toldAt;
     this.#toldAt = now;
     if (sample >= this.#millis) this.#millis = sample;
     else this.#millis += (sample - this.#millis) * (passed / (passed + FORGETTING_MILLIS) || 1);
+  }
+
+  /** It failed by the server's fault. */
+  failed(now: number): void {
+    this.took(FAILURE_MILLIS, now);
   }
 }
 
@@ -63,9 +62,13 @@ export interface Burden {
   readonly responseMillis: number;
 }
 
-/** What one more statement costs there. */
+/**
+ * What one more statement costs there. The time counts twice: once for whoever waits, and once since what is slow stays under way for longer, so that a slow node looks
+ * idle when it has answered little.
+ */
 export function costOf({ weight, share, inFlight, responseMillis }: Burden): number {
-  return (RESOLUTION_MILLIS + responseMillis) * (inFlight / (weight * share) + 1);
+  const millis = Math.max(RESOLUTION_MILLIS, responseMillis);
+  return millis * millis * (inFlight / (weight * share) + 1);
 }
 
 /**

@@ -44,6 +44,8 @@ describe('how long a node takes', () => {
     const response = new ResponseTime();
     for (let t = 0; t < 1_000; t += 10) response.took(0.4, t);
     response.failed(1_000);
+    expect(response.millis).toBeCloseTo(0.4, 3);
+    response.failed(1_001);
     expect(response.millis).toBeGreaterThanOrEqual(250);
     for (let t = 1_010; t < 1_100; t += 10) response.took(0.1, t);
     expect(response.millis).toBeGreaterThan(100);
@@ -71,12 +73,17 @@ describe('the better one of two', () => {
     expect(shares([burden({ weight: 3, inFlight: 3 }), burden({ inFlight: 3 })])[1]).toBe(0);
   });
 
+  it('makes nothing of differences that chance makes', () => {
+    const taken = shares([burden({ responseMillis: 2.9 }), burden({ responseMillis: 0.2 })]);
+    expect(taken[0]).toBeCloseTo(0.5, 1);
+  });
+
   it('takes the only one', () => expect(shares([burden({ inFlight: 99 })])).toEqual([1]));
 
   it('prices a slow one above a busy one, until that is very busy', () => {
     const slow = burden({ responseMillis: 20.3 });
-    expect(costOf(slow)).toBeGreaterThan(costOf(burden({ inFlight: 10 })));
-    expect(costOf(slow)).toBeLessThan(costOf(burden({ inFlight: 20 })));
+    expect(costOf(slow)).toBeGreaterThan(costOf(burden({ inFlight: 40 })));
+    expect(costOf(slow)).toBeLessThan(costOf(burden({ inFlight: 60 })));
   });
 });
 
@@ -87,6 +94,6 @@ describe('leaving a replica for a better one', () => {
     ['for many more', burden({ inFlight: 20 }), burden({ inFlight: 2 }), true],
     ['not for one that is as busy', burden({ inFlight: 20 }), burden({ inFlight: 15 }), false],
     ['for one that answers far sooner', burden({ responseMillis: 20 }), burden(), true],
-    ['not for one that answers a bit sooner', burden({ responseMillis: 2 }), burden(), false],
+    ['not for one that answers a bit sooner', burden({ responseMillis: 4 }), burden(), false],
   ])('%s', (_, own, other, leaves) => expect(isOutdone(own, other)).toBe(leaves));
 });

@@ -1,0 +1,345 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { Cluster, Discovery, QueryEvent, ReadOptions } from '../../src/index.js';
+import { startTestCluster, type TestCluster, type TestNode } from '../../src/testing/index.js';
+import { query } from '../testing/query.js';
+import { nodeOf, open, percentile, report, size, until } from './fixture.js';
+
+/** What callers saw of a run, and what each node had to do. */
+interface Run {
+  readonly reads: number;
+  readonly p50: number;
+  readonly p99: number;
+  /** Reads, by node. */
+  readonly counts: Readonly<Record<string, number>>;
+  /** Time that statements ran, in milliseconds, by node. */
+  readonly work: Readonly<Record<string, number>>;
+}
+
+/** So many callers who read one after the other for a while. */
+async function run(cluster: Cluster, callers: number, millis: number, read: () => Promise<unknown>): Promise<Run> {
+  const [counts, work]: Record<string, number>[] = [{}, {}];
+  const heard = ({ node, durationMillis }: QueryEvent): void => {
+    (counts as Record<string, number>)[node] = ((counts as Record<string, number>)[node] ?? 0) + 1;
+    (work as Record<string, number>)[node] = ((work as Record<string, number>)[node] ?? 0) + durationMillis;
+  };
+  cluster.events.on('query', heard);
+  const took: number[] = [];
+  const giveUpAt = performance.now() + millis;
+  const caller = async (): Promise<void> => {
+    while (performance.now() < giveUpAt) {
+      const startedAt = performance.now();
+      await read();
+      took.push(performance.now() - startedAt);
+    }
+  };
+  await Promise.all(Array.from({ length: callers }, caller));
+  cluster.events.off('query', heard);
+  return {
+    reads: took.length,
+    p50: percentile(took, 0.5),
+    p99: percentile(took, 0.99),
+    counts: counts as Record<string, number>,
+    work: work as Record<string, number>,
+  };
+}
+
+const shareOf = (of: Readonly<Record<string, number>>, name: string): number =>
+  (of[name] ?? 0) / Object.values(of).reduce((sum, n) => sum + n, 0);
+const shares = (of: Readonly<Record<string, number>>): Record<string, number> =>
+  Object.fromEntries(['r1', 'r2', 'r3'].map((name) => [name, shareOf(of, name)]));
+const READ = 'select value from items where id = $1';
+const ITEMS = 10_000;
+const anyItem = (): number => Math.floor(Math.random() * ITEMS);
+
+describe('which of several replicas answers', () => {
+  let servers: TestCluster;
+  let cluster: Cluster;
+
+  beforeAll(async () => {
+    servers = await startTestCluster({ replicas: 3, links: true });
+    await query(
+      servers.primary,
+      `create table items as select i as id, 0 as value from generate_series(0, ${ITEMS - 1}) i`,
+    );
+    await query(servers.primary, 'alter table items add primary key (id)');
+    await query(servers.primary, 'analyze items');
+    for (const replica of servers.replicas) await replica.waitForReplay();
+  });
+  afterAll(() => servers.stop());
+  afterEach(async () => {
+    for (const replica of servers.replicas) replica.link?.restore();
+    await cluster.close();
+  });
+
+  it('ten thousand keys are shared evenly; those of a replica that leaves are shared by the others, and come back with it', async () => {
+    let members = servers.replicas;
+    const discovery: Discovery = () => members.map(({ name, connectionString }) => ({ name, connectionString }));
+    cluster = await open(servers, { replicas: [], discovery, discoveryMillis: 10 });
+    const present = async (count: number): Promise<void> => {
+      await until('the list is followed', () => {
+        const live = cluster.stats().nodes.filter(({ state }) => state === 'live');
+        return live.length === count + 1;
+      });
+    };
+    await present(3);
+    const placed = async (): Promise<string[]> => {
+      const places: string[] = [];
+      let at = 0;
+      const heard = ({ node }: { node: string }): void => {
+        places[at] = node;
+      };
+      cluster.events.on('route', heard);
+      for (at = 0; at < ITEMS; at++) await cluster.read(READ, [at], { partitionKey: `item:${at}` });
+      cluster.events.off('route', heard);
+      return places;
+    };
+    const all = await placed();
+    for (const { name } of servers.replicas) {
+      const share = all.filter((node) => node === name).length / ITEMS;
+      expect(Math.abs(share - 1 / 3)).toBeLessThan(0.02);
+    }
+    members = servers.replicas.slice(0, 2);
+    await present(2);
+    const without = await placed();
+    for (const [i, node] of all.entries()) if (node !== 'r3') expect(without[i]).toBe(node);
+    const inherited = without.filter((_, i) => all[i] === 'r3');
+    expect(inherited.filter((node) => node === 'r1').length / inherited.length).toBeCloseTo(0.5, 1);
+    members = servers.replicas;
+    // A server that joins gets its keys bit by bit, since its caches are cold.
+    await until('it is back', () => nodeOf(cluster, 'primary').state === 'live' && cluster.stats().nodes.length === 4);
+    await until('all of its keys are back', () => nodeOf(cluster, 'r3').state === 'live', 15_000);
+    expect(await placed()).toEqual(all);
+    expect(cluster.stats().routes).toMatchObject({ 'next-in-order': 0 });
+  }, 60_000);
+
+  it('a key with half of the traffic loads no replica with more than one and a half of its share, and slows nobody', async () => {
+    cluster = await open(servers);
+    const millis = size(1_500, 15_000);
+    const by = (id: number) => cluster.read(READ, [id], { partitionKey: `item:${id}` });
+    await run(cluster, 16, 500, () => by(anyItem()));
+    const uniform = await run(cluster, 16, millis, () => by(anyItem()));
+    const celebrity = () => by(Math.random() < 0.5 ? 42 : anyItem());
+    await run(cluster, 16, 300, celebrity);
+    const hot = await run(cluster, 16, millis, celebrity);
+    const { hotKeys, routes } = cluster.stats();
+    report('uniform', { reads: uniform.reads, p99: uniform.p99, ...shares(uniform.work) });
+    report('celebrity', { reads: hot.reads, p99: hot.p99, ...shares(hot.work), 'found share': hotKeys[0]?.share ?? 0 });
+    for (const { name } of servers.replicas) {
+      expect(shareOf(uniform.counts, name)).toBeLessThan(1.25 / 3);
+      expect(shareOf(hot.work, name)).toBeLessThan(1.5 / 3);
+      expect(shareOf(hot.counts, name)).toBeLessThan(1.5 / 3);
+    }
+    expect(hot.p99).toBeLessThan(Math.max(2 * uniform.p99, 10));
+    expect(hotKeys).toHaveLength(1);
+    expect(hotKeys[0]?.share).toBeGreaterThan(0.3);
+    expect(hotKeys[0]?.share).toBeLessThan(0.6);
+    expect(routes['hot-key']).toBeGreaterThan(hot.reads / 4);
+    await run(cluster, 16, 3_000, () => by(anyItem()));
+    expect(cluster.stats().hotKeys).toEqual([]);
+  }, 60_000);
+
+  it('a hot key goes to the primary where that is chosen, and to its own replica where nothing is', async () => {
+    for (const [hotKeys, role] of [
+      [{ target: 'primary', share: 0.5 }, 'primary'],
+      [false, 'replica'],
+    ] as const) {
+      cluster = await open(servers, { hotKeys, loadFactor: 100 });
+      for (let i = 0; i < 1_000; i++) await cluster.read(READ, [42], { partitionKey: 'celebrity' });
+      const routes: string[] = [];
+      cluster.events.on('route', ({ node, reason }) => routes.push(`${node} ${reason}`));
+      for (let i = 0; i < 50; i++) await cluster.read(READ, [42], { partitionKey: 'celebrity' });
+      await cluster.read(READ, [7], { partitionKey: 'somebody' });
+      expect(new Set(routes.slice(0, 50)).size).toBe(1);
+      expect(routes[0]).toMatch(role === 'primary' ? /^primary hot-key$/ : /^r\d partition$/);
+      expect(routes.at(-1)).toMatch(/^r\d partition$/);
+      expect((await cluster.explain(READ, [42], { partitionKey: 'celebrity' })).reason).toBe(
+        role === 'primary' ? 'hot-key' : 'partition',
+      );
+      await cluster.close();
+    }
+  });
+
+  it('what is more than a replica’s fair share of the work under way goes to the next one, and comes back when it has ended', async () => {
+    cluster = await open(servers, { hotKeys: false });
+    const sleep = () => cluster.read('select pg_sleep(0.4)', [], { partitionKey: 'slow' });
+    const running = Array.from({ length: 24 }, sleep);
+    await until(
+      'all are under way',
+      () => cluster.stats().nodes.reduce((sum, { inFlight }) => sum + inFlight, 0) === 24,
+    );
+    const under = cluster
+      .stats()
+      .nodes.filter(({ role }) => role === 'replica')
+      .map(({ inFlight }) => inFlight);
+    expect(Math.max(...under)).toBeLessThanOrEqual(Math.ceil((1.25 * 24) / 3));
+    await Promise.all(running);
+    const places = new Set<string>();
+    cluster.events.on('route', ({ node, reason }) => places.add(`${node} ${reason}`));
+    for (let i = 0; i < 50; i++) await cluster.read(READ, [i], { partitionKey: 'slow' });
+    expect([...places]).toEqual([expect.stringMatching(/^r\d partition$/)]);
+  });
+
+  it.each([
+    ['without a session', (id: number) => cluster.read(READ, [id])],
+    [
+      'each in a session of its own',
+      (id: number) => cluster.session(() => cluster.read(READ, [id]), { inherit: 'none' }),
+    ],
+  ])(
+    'a replica slowed by 20 ms gets hardly any reads %s, and its share again within 5 s of its recovery',
+    async (how, read) => {
+      cluster = await open(servers);
+      const anyOf = () => read(anyItem());
+      await run(cluster, 16, 500, anyOf);
+      const healthy = await run(cluster, 16, size(1_000, 10_000), anyOf);
+      servers.replicas[0]?.link?.delay(20);
+      await run(cluster, 16, 500, anyOf);
+      const slowed = await run(cluster, 16, size(2_000, 20_000), anyOf);
+      servers.replicas[0]?.link?.restore();
+      const restoredAt = performance.now();
+      let back: Run;
+      do back = await run(cluster, 16, 250, anyOf);
+      while (shareOf(back.counts, 'r1') < 0.2 && performance.now() - restoredAt < 10_000);
+      const recovery = performance.now() - restoredAt;
+      report(`slowed, ${how}`, {
+        'its share': shareOf(slowed.counts, 'r1'),
+        'p99 healthy': healthy.p99,
+        'p99 slowed': slowed.p99,
+        'recovery ms': recovery,
+      });
+      expect(shareOf(healthy.counts, 'r1')).toBeGreaterThan(0.15);
+      expect(shareOf(slowed.counts, 'r1')).toBeLessThan(0.1);
+      expect(slowed.p99).toBeLessThan(Math.max(2 * healthy.p99, 20));
+      expect(recovery).toBeLessThan(5_000);
+    },
+    60_000,
+  );
+
+  it('sessions leave a replica that has become slow, and see nothing older for it', async () => {
+    cluster = await open(servers);
+    const [slow, moved] = [new Set<string>(), new Set<string>()];
+    let current = slow;
+    await Promise.all(
+      Array.from({ length: 12 }, () =>
+        cluster.session(
+          async () => {
+            let seen = 0;
+            const read = async (): Promise<void> => {
+              const { rows } = await cluster.read<{ value: number }>(READ, [1]);
+              expect(rows[0]?.value).toBeGreaterThanOrEqual(seen);
+              seen = rows[0]?.value ?? 0;
+            };
+            for (let i = 0; i < 20; i++) await read();
+            servers.replicas[1]?.link?.delay(20);
+            for (let i = 0; i < 60; i++) {
+              if (i % 10 === 0) await cluster.write('update items set value = value + 1 where id = 1');
+              await read();
+            }
+          },
+          { inherit: 'none' },
+        ),
+      ),
+    );
+    cluster.events.on('route', ({ node }) => current.add(node));
+    current = moved;
+    await run(cluster, 12, 300, () => cluster.session(() => cluster.read(READ, [1]), { inherit: 'none' }));
+    expect(cluster.stats().moveCount).toBeGreaterThan(0);
+    expect(nodeOf(cluster, 'r2').responseMillis).toBeGreaterThan(5);
+  });
+
+  it('long queries do not make their replica look slow to short ones', async () => {
+    cluster = await open(servers);
+    const long = (async (): Promise<void> => {
+      for (let i = 0; i < size(8, 40); i++) await cluster.read('select pg_sleep(0.2)', [], { target: { node: 'r1' } });
+    })();
+    const short = await run(cluster, 8, size(1_500, 8_000), () => cluster.read(READ, [anyItem()]));
+    await long;
+    report('beside long queries', shares(short.counts));
+    expect(shareOf(short.counts, 'r1')).toBeGreaterThan(0.15);
+  });
+
+  it('work counts and not connections: one that is busy with long queries gets fewer of the next', async () => {
+    cluster = await open(servers);
+    const held = Array.from({ length: 8 }, () => cluster.read('select pg_sleep(0.8)', [], { target: { node: 'r1' } }));
+    await until('they run', () => nodeOf(cluster, 'r1').inFlight === 8);
+    const next = await Promise.all(
+      Array.from({ length: 16 }, async () => {
+        await cluster.read('select pg_sleep(0.3)');
+      }),
+    );
+    expect(next).toHaveLength(16);
+    await Promise.all(held);
+    const [r1, r2, r3] = ['r1', 'r2', 'r3'].map((name) => nodeOf(cluster, name).statementCount) as [
+      number,
+      number,
+      number,
+    ];
+    report('beside eight long ones', { r1: r1 - 8, r2, r3 });
+    expect(r1 - 8).toBeLessThan(4);
+    expect(Math.abs(r2 - r3)).toBeLessThan(8);
+  });
+
+  it('one that refuses every statement at once does not attract them', async () => {
+    const replicas = servers.replicas.map(({ name, connectionString }) => ({
+      name,
+      connectionString,
+      // Every statement but the library's own position question finds no memory there.
+      ...(name === 'r1' ? { options: '-c temp_file_limit=0 -c work_mem=64kB' } : {}),
+    }));
+    cluster = await open(servers, { replicas });
+    const sort =
+      'select count(*) from (select id from generate_series(1, 20000) id order by -id offset 1) t where $1 = $1';
+    let failed = 0;
+    const sorted = await run(cluster, 4, size(3_000, 10_000), () => cluster.read(sort, [1]).catch(() => failed++));
+    report('one refuses', { reads: sorted.reads, failed, ...shares(sorted.counts) });
+    expect(failed / sorted.reads).toBeLessThan(0.25);
+  }, 30_000);
+});
+
+describe('the servers’ memory', () => {
+  it('reads by key take half as many blocks from outside it as reads that go round, or fewer', async () => {
+    // A page of rows to each key, two and a half times as many pages as each server keeps in memory.
+    const buffers = 16 * 128;
+    const keys = buffers * 2.5;
+    await using servers = await startTestCluster({ replicas: 3, settings: { shared_buffers: '16MB' } });
+    await query(servers.primary, 'create table pages (id int, body text)');
+    await query(servers.primary, 'alter table pages alter body set storage plain');
+    await query(servers.primary, `insert into pages select i, repeat('x', 7000) from generate_series(1, ${keys}) i`);
+    await query(servers.primary, 'create index on pages (id)');
+    await query(servers.primary, 'analyze pages');
+    for (const replica of servers.replicas) await replica.waitForReplay();
+    const blocks = async (): Promise<number> => {
+      const sums = servers.replicas.map((node: TestNode) =>
+        query(node, 'select blks_read::float8 from pg_stat_database where datname = current_database()'),
+      );
+      return (await Promise.all(sums)).reduce((sum: number, n) => sum + Number(n), 0);
+    };
+    type Options = (id: number) => ReadOptions;
+    const read = async (count: number, optionsOf: Options): Promise<void> => {
+      // Backends tell all that they have counted when they end.
+      await using cluster = await open(servers);
+      const caller = async (): Promise<void> => {
+        for (let i = 0; i < count / 8; i++) {
+          const id = 1 + Math.floor(Math.random() * keys);
+          await cluster.read('select length(body) from pages where id = $1', [id], optionsOf(id));
+        }
+      };
+      await Promise.all(Array.from({ length: 8 }, caller));
+    };
+    const count = size(20_000, 100_000);
+    const reads = async (optionsOf: Options): Promise<number> => {
+      // Until the servers' memory holds what it will hold.
+      await read(keys * 3, optionsOf);
+      const before = await blocks();
+      await read(count, optionsOf);
+      return (await blocks()) - before;
+    };
+    const round = await reads(() => ({}));
+    const byKey = await reads((id) => ({ partitionKey: `page:${id}` }));
+    report('blocks read per 1,000 reads', {
+      'going round': (round / count) * 1_000,
+      'by key': (byKey / count) * 1_000,
+    });
+    expect(byKey).toBeLessThan(round / 2);
+  }, 60_000);
+});

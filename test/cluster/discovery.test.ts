@@ -1,0 +1,453 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { dnsDiscovery, patroniDiscovery, replicationDiscovery } from '../../src/discovery/index.js';
+import {
+  type Cluster,
+  type ClusterBehaviour,
+  createCluster,
+  type Discovery,
+  type MembershipEvent,
+  type NodeOptions,
+  type WarningEvent,
+} from '../../src/index.js';
+import { startTestCluster, type TestCluster, type TestNode } from '../../src/testing/index.js';
+import { query } from '../testing/query.js';
+import { member, startDnsServer, startPatroniServer } from './discovery-servers.js';
+import { report, size, until } from './fixture.js';
+
+const lane = process.env['LANE'] === 'off' ? { lane: false, namedStatements: false } : {};
+const addressOf = ({ name, host, port }: TestNode): NodeOptions => ({ name, host, port });
+const namesOf = (cluster: Cluster) => cluster.stats().nodes.map(({ name }) => name);
+const live = (cluster: Cluster, ...names: string[]) =>
+  until(`exactly ${names} are there and answer`, () => {
+    const nodes = cluster.stats().nodes.filter(({ state }) => state === 'live' || state === 'probation');
+    return (
+      nodes.length === namesOf(cluster).length &&
+      nodes
+        .map(({ name }) => name)
+        .sort()
+        .join() === names.sort().join()
+    );
+  });
+
+/** Connections of clients, the replication of the servers among themselves left out. */
+async function connectionsTo(node: TestNode): Promise<number> {
+  const text =
+    "select count(*)::int from pg_stat_activity where backend_type = 'client backend' and application_name = 'of the test'";
+  return (await query(node, text)) as number;
+}
+
+function signal(): { readonly given: Promise<void>; give(): void } {
+  let give = (): void => undefined;
+  const given = new Promise<void>((resolve) => {
+    give = resolve;
+  });
+  return { given, give };
+}
+
+describe('servers that come and go', () => {
+  let servers: TestCluster;
+  let found: NodeOptions[] | Error;
+  let cluster: Cluster;
+  const list: Discovery = async () => {
+    if (found instanceof Error) throw found;
+    return found;
+  };
+  const openWith = (discovery: Discovery, behaviour: ClusterBehaviour = {}) =>
+    createCluster({
+      primary: { connectionString: servers.primary.connectionString, application_name: 'of the test' },
+      discovery,
+      discoveryMillis: 10,
+      ...lane,
+      ...behaviour,
+    });
+
+  beforeAll(async () => {
+    servers = await startTestCluster({ replicas: 3 });
+    await query(servers.primary, 'create table items as select i as id, 0 as value from generate_series(1, 64) i');
+    await query(servers.primary, 'alter table items add primary key (id)');
+    for (const replica of servers.replicas) await replica.waitForReplay();
+  });
+  afterAll(() => servers.stop());
+  beforeEach(() => {
+    found = servers.replicas.map(addressOf);
+  });
+  afterEach(() => cluster?.close());
+
+  it('join with the first server’s options, take reads, and leave with all their connections', async () => {
+    const events: MembershipEvent[] = [];
+    cluster = openWith(list);
+    cluster.events.on('membership', (event) => events.push(event));
+    await cluster.ready();
+    await live(cluster, 'primary', 'r1', 'r2', 'r3');
+    expect(cluster.stats().discovery).toMatchObject({ nodeCount: 3, problem: undefined });
+    for (let i = 0; i < 200; i++) await cluster.read('select value from items where id = $1', [1 + (i % 64)]);
+    for (const { role, readShare } of cluster.stats().nodes) {
+      if (role === 'replica') expect(readShare).toBeGreaterThan(0.1);
+    }
+    found = servers.replicas.slice(0, 1).map(addressOf);
+    await live(cluster, 'primary', 'r1');
+    expect(events.map(({ node, change }) => `${node} ${change}`)).toEqual([
+      'r1 joined',
+      'r2 joined',
+      'r3 joined',
+      'r2 left',
+      'r3 left',
+    ]);
+    for (const replica of servers.replicas.slice(1)) {
+      await until('no connection is left', async () => (await connectionsTo(replica)) === 0);
+    }
+    expect(await connectionsTo(servers.replicas[0] as TestNode)).toBeGreaterThan(0);
+  });
+
+  it('a hundred times under load: no read fails, none is stale, and no pool is left behind', async () => {
+    cluster = openWith(list);
+    await live(cluster, 'primary', 'r1', 'r2', 'r3');
+    let [joins, leaves, reads, stale, onReplicas] = [0, 0, 0, 0, 0];
+    const failures: unknown[] = [];
+    cluster.events.on('membership', ({ change }) => (change === 'joined' ? joins++ : leaves++));
+    cluster.events.on('route', ({ role }) => role === 'replica' && onReplicas++);
+    let isOn = true;
+    const caller = (id: number) =>
+      cluster.session(
+        async () => {
+          for (let value = 1; isOn; value++) {
+            try {
+              if (value % 4 === 0) await cluster.write('update items set value = $2 where id = $1', [id, value]);
+              const written = value - (value % 4);
+              const text = 'select value from items where id = $1';
+              const { rows } =
+                value % 16 === 0
+                  ? await cluster.transaction(async (client) => client.query(text, [id]), { readOnly: true })
+                  : await cluster.read(text, [id], value % 3 === 0 ? { partitionKey: `item:${value}` } : {});
+              reads++;
+              if ((rows[0] as { value: number }).value !== written) stale++;
+              if (value % 64 === 0)
+                for await (const row of cluster.stream(text, [id])) expect(row).toHaveProperty('value');
+            } catch (error) {
+              failures.push(error);
+            }
+          }
+        },
+        { inherit: 'none', ...(id % 2 === 0 ? { partitionKey: `item:${id}` } : {}) },
+      );
+    const callers = Array.from({ length: 16 }, (_, i) => caller(i + 1));
+    const all = servers.replicas;
+    for (let round = 1; leaves < size(100, 1_000); round++) {
+      const kept = all.filter((_, i) => ((round * 5) >> i) % 2 === 1);
+      found = kept.map(addressOf);
+      const expected = kept.length + 1;
+      await until('the list is followed', () => namesOf(cluster).length === expected);
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * 20));
+    }
+    isOn = false;
+    await Promise.all(callers);
+    report('churn', { joins, leaves, reads, failures: failures.length, stale, 'on replicas': onReplicas / reads });
+    expect({ failures, stale }).toEqual({ failures: [], stale: 0 });
+    expect(joins).toBeGreaterThan(90);
+    found = [];
+    await until('all have left', () => namesOf(cluster).length === 1);
+    for (const replica of all) await until('no connection is left', async () => (await connectionsTo(replica)) === 0);
+  });
+
+  it('what is under way on a server that leaves ends there', async () => {
+    cluster = openWith(list);
+    await live(cluster, 'primary', 'r1', 'r2', 'r3');
+    const routes: string[] = [];
+    cluster.events.on('route', ({ node }) => routes.push(node));
+    const slow = cluster.read('select pg_sleep(0.5), 1 as one', [], { target: { node: 'r2' } });
+    const [begun, mayEnd] = [signal(), signal()];
+    const transaction = cluster.session(
+      () =>
+        cluster.transaction(
+          async (client) => {
+            await client.query('select 1');
+            begun.give();
+            await mayEnd.given;
+            return (await client.query('select inet_server_port() as port')).rows[0] as { port: number };
+          },
+          { readOnly: true },
+        ),
+      { inherit: 'none' },
+    );
+    await begun.given;
+    found = [];
+    await until('all have left', () => namesOf(cluster).length === 1);
+    await cluster.read('select 1');
+    expect(routes.at(-1)).toBe('primary');
+    expect((await slow).rows).toEqual([{ pg_sleep: '', one: 1 }]);
+    mayEnd.give();
+    expect(servers.replicas.map(({ port }) => port)).toContain((await transaction).port);
+    for (const replica of servers.replicas) {
+      await until('no connection is left', async () => (await connectionsTo(replica)) === 0);
+    }
+  });
+
+  it('one that hangs and leaves is let go, and its reads are answered elsewhere', async () => {
+    cluster = openWith(list);
+    await live(cluster, 'primary', 'r1', 'r2', 'r3');
+    const [r1] = servers.replicas as [TestNode];
+    await r1.freeze();
+    try {
+      const reads = Array.from({ length: 30 }, () => cluster.read('select 1 as one'));
+      found = servers.replicas.slice(1).map(addressOf);
+      for (const { rows } of await Promise.all(reads)) expect(rows).toEqual([{ one: 1 }]);
+      await live(cluster, 'primary', 'r2', 'r3');
+    } finally {
+      await r1.thaw();
+    }
+    await until('no connection is left', async () => (await connectionsTo(r1)) === 0);
+  });
+
+  it('closing ends those that have left, and those that still run something', async () => {
+    cluster = openWith(list);
+    await live(cluster, 'primary', 'r1', 'r2', 'r3');
+    const slow = Promise.all(
+      servers.replicas.map(({ name }) => cluster.read('select pg_sleep(0.3)', [], { target: { node: name } })),
+    );
+    found = [];
+    await until('all have left', () => namesOf(cluster).length === 1);
+    await cluster.close();
+    await slow;
+    for (const replica of servers.replicas) expect(await connectionsTo(replica)).toBe(0);
+  });
+
+  it('nothing changes when the list cannot be had, or makes no sense: a warning and stats() say why, never what others wrote', async () => {
+    const warnings: WarningEvent[] = [];
+    cluster = openWith(list);
+    cluster.events.on('warning', (event) => warnings.push(event));
+    await live(cluster, 'primary', 'r1', 'r2', 'r3');
+    for (const bad of [
+      Object.assign(new Error('postgres://app:secret@host'), { code: 'ECONNREFUSED' }),
+      new TypeError('postgres://app:secret@host'),
+    ]) {
+      found = bad;
+      await until('it is told', () => cluster.stats().discovery?.problem !== undefined);
+      expect(JSON.stringify([cluster.stats().discovery, warnings])).not.toContain('secret');
+      found = servers.replicas.map(addressOf);
+      await until('it is over', () => cluster.stats().discovery?.problem === undefined);
+    }
+    expect(warnings.map(({ code }) => code)).toEqual(['discovery', 'discovery']);
+    expect(warnings[0]?.message).toContain('ECONNREFUSED');
+    for (const bad of [
+      'r1',
+      undefined,
+      [42],
+      [{ host: 'x', weight: -1 }],
+      [{ connectionString: 'http://user:secret@[' }],
+    ]) {
+      found = bad as NodeOptions[];
+      await until('it is told', () => cluster.stats().discovery?.problem !== undefined);
+      expect(cluster.stats().discovery?.problem).toContain('discovery');
+      expect(cluster.stats().discovery?.problem).not.toContain('secret');
+      found = servers.replicas.map(addressOf);
+      await until('it is over', () => cluster.stats().discovery?.problem === undefined);
+    }
+    expect(namesOf(cluster)).toEqual(['primary', 'r1', 'r2', 'r3']);
+  });
+
+  it('one missing answer is no leave, and an answer that does not come holds up nobody', async () => {
+    let asked = 0;
+    let release = (): void => undefined;
+    cluster = openWith(async ({ signal }) => {
+      asked++;
+      if (asked === 5) return [];
+      if (asked === 7) {
+        await new Promise<void>((resolve) => {
+          release = resolve;
+          signal.addEventListener('abort', () => resolve());
+        });
+      }
+      return servers.replicas.map(addressOf);
+    });
+    const left: MembershipEvent[] = [];
+    cluster.events.on('membership', (event) => event.change === 'left' && left.push(event));
+    await until('it hangs', () => asked === 7);
+    expect((await cluster.read('select 1 as one')).rows).toEqual([{ one: 1 }]);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(asked).toBe(7);
+    release();
+    await until('it goes on', () => asked > 8);
+    expect(left).toEqual([]);
+  });
+
+  it('a server that was given stays, and is not taken twice under another name; names that clash are told apart', async () => {
+    const [r1, r2, r3] = servers.replicas as [TestNode, TestNode, TestNode];
+    found = [
+      { name: 'other', host: 'LOCALHOST'.toLowerCase(), port: 1 },
+      { name: 'again', host: r1.host, port: r1.port },
+      { name: 'primary', host: r2.host, port: r2.port },
+      { name: 'twice', host: r2.host, port: r2.port },
+      { host: r3.host, port: r3.port },
+    ];
+    cluster = createCluster({
+      primary: servers.primary.connectionString,
+      replicas: [addressOf(r1) as { host: string }].map((own) => ({ ...own, user: 'postgres', database: 'postgres' })),
+      discovery: list,
+      discoveryMillis: 10,
+    });
+    await until('they have joined', () => namesOf(cluster).length === 5);
+    const port = `${r3.host}:${r3.port}`;
+    expect(namesOf(cluster)).toEqual(['primary', 'r1', 'other', `primary@${r2.host}:${r2.port}`, port]);
+    found = [];
+    await until('they have left', () => namesOf(cluster).length === 2);
+  });
+
+  it('a name at another place is another server, new labels are taken over, and a read may aim at what comes and goes', async () => {
+    const [r1, r2] = servers.replicas as [TestNode, TestNode];
+    found = [{ name: 'it', host: r1.host, port: r1.port }];
+    cluster = openWith(list, { zone: 'here' });
+    await live(cluster, 'primary', 'it');
+    const portOf = async () =>
+      (
+        (await cluster.read('select inet_server_port() as port', [], { target: { node: 'it' } })).rows[0] as {
+          port: number;
+        }
+      ).port;
+    expect(await portOf()).toBe(r1.port);
+    found = [{ name: 'it', host: r2.host, port: r2.port }];
+    await until('it is the other one', async () => (await portOf().catch(() => 0)) === r2.port);
+    found = [
+      { name: 'it', host: r2.host, port: r2.port },
+      { name: 'near', host: r1.host, port: r1.port, zone: 'here' },
+    ];
+    await live(cluster, 'primary', 'it', 'near');
+    const nearly = async () => {
+      const nodes = new Set<string>();
+      const heard = ({ node }: { node: string }) => nodes.add(node);
+      cluster.events.on('route', heard);
+      for (let i = 0; i < 60; i++) await cluster.read('select 1', [], { consistency: 'eventual' });
+      cluster.events.off('route', heard);
+      return [...nodes].sort();
+    };
+    expect(await nearly()).toEqual(['near']);
+    found = [
+      { name: 'it', host: r2.host, port: r2.port, zone: 'here' },
+      { name: 'near', host: r1.host, port: r1.port, zone: 'there' },
+    ];
+    await until('they have changed places', async () => (await nearly()).join() === 'it');
+    found = [];
+    await until('they have left', () => namesOf(cluster).length === 1);
+    await expect(cluster.read('select 1', [], { target: { node: 'it' } })).rejects.toMatchObject({
+      code: 'LADDER_NO_CANDIDATE',
+    });
+  });
+
+  it('is asked by statements alone with a monitor on demand', async () => {
+    let asked = 0;
+    cluster = openWith(
+      async () => {
+        asked++;
+        return servers.replicas.map(addressOf);
+      },
+      { monitor: 'onDemand' },
+    );
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(asked).toBe(0);
+    await until('a replica answers', async () => {
+      await cluster.read('select 1');
+      return cluster.stats().nodes.some(({ role, readShare }) => role === 'replica' && readShare > 0);
+    });
+    const before = asked;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(asked).toBeLessThanOrEqual(before + 1);
+  });
+
+  it('DNS: SRV records of a name server, followed as they change', async () => {
+    await using dns = await startDnsServer();
+    const name = '_postgresql._tcp.db.test';
+    const record = ({ port }: TestNode) => ({ target: 'localhost', port, priority: 1, weight: 5 });
+    dns.addresses('localhost', 'A', '127.0.0.1');
+    dns.services(name, ...servers.replicas.map(record));
+    cluster = openWith(dnsDiscovery({ hostname: name, record: 'SRV', servers: [dns.address] }));
+    const called = (...nodes: TestNode[]) => ['primary', ...nodes.map(({ port }) => `localhost:${port}`)];
+    await live(cluster, ...called(...servers.replicas));
+    dns.services(name, ...servers.replicas.slice(1).map(record));
+    await live(cluster, ...called(...servers.replicas.slice(1)));
+    dns.failure = 'SERVFAIL';
+    await until('it is told', () => cluster.stats().discovery?.problem?.includes('SERVFAIL') === true);
+    dns.failure = undefined;
+    dns.services(name, ...servers.replicas.map(record));
+    await live(cluster, ...called(...servers.replicas));
+  });
+
+  it('DNS: addresses behind a name, at a port of their own', async () => {
+    await using dns = await startDnsServer();
+    const [r1] = servers.replicas as [TestNode];
+    dns.addresses('replicas.test', 'A', '127.0.0.1');
+    cluster = openWith(dnsDiscovery({ hostname: 'replicas.test', port: r1.port, servers: [dns.address] }));
+    await live(cluster, 'primary', `127.0.0.1:${r1.port}`);
+  });
+
+  it('finds cascading replicas by pg_stat_replication, reads from them, and keeps them when their upstream goes', async () => {
+    const [r1, r2, r3] = servers.replicas as [TestNode, TestNode, TestNode];
+    await r2.follow(r1);
+    await r3.follow(r2);
+    try {
+      cluster = openWith(
+        replicationDiscovery({
+          node: ({ applicationName }) => {
+            const node = servers.replicas.find(({ name }) => name === applicationName);
+            return node && addressOf(node);
+          },
+        }),
+      );
+      await live(cluster, 'primary', 'r1', 'r2', 'r3');
+      await cluster.session(async () => {
+        for (let value = 1; value <= 50; value++) {
+          await cluster.write('update items set value = $1 where id = 64', [value]);
+          for (const { name } of servers.replicas.slice(0, 3)) {
+            const { rows } = await cluster
+              .read('select value from items where id = 64', [], {
+                target: { node: name },
+                timeoutMillis: 2_000,
+              })
+              .catch(() => ({ rows: [{ value }] }));
+            expect(rows).toEqual([{ value }]);
+          }
+        }
+      });
+      for (const { name, readShare } of cluster.stats().nodes) {
+        if (name !== 'primary') expect(readShare).toBeGreaterThan(0.2);
+      }
+    } finally {
+      await r2.follow(servers.primary);
+      await r3.follow(servers.primary);
+    }
+  });
+});
+
+describe('Patroni', () => {
+  it('names the members, also after a failover: those that are not up leave, and the promoted one takes writes', async () => {
+    await using servers = await startTestCluster({ replicas: 2 });
+    const [r1, r2] = servers.replicas as [TestNode, TestNode];
+    const of = ({ name, host, port }: TestNode, more = {}) => member(name, host, { port, ...more });
+    await using patroni = await startPatroniServer(
+      of(servers.primary, { role: 'leader', state: 'running' }),
+      of(r1),
+      of(r2),
+    );
+    await using cluster = createCluster({
+      nodes: [{ name: 'seed', connectionString: r2.connectionString }],
+      discovery: patroniDiscovery({ urls: ['http://127.0.0.1:1', patroni.url] }),
+      discoveryMillis: 20,
+    });
+    await cluster.write('create table t (id int)');
+    await live(cluster, 'seed', servers.primary.name, r1.name);
+    expect(cluster.stats().nodes.find(({ role }) => role === 'primary')?.name).toBe(servers.primary.name);
+    // The primary stays for as long as no other one is known, whatever the list says.
+    patroni.members = [of(r1), of(r2)];
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(namesOf(cluster)).toContain(servers.primary.name);
+    await cluster.write('insert into t values (1)');
+    await r1.waitForReplay();
+    await servers.primary.kill();
+    await r1.promote();
+    await r2.follow(r1);
+    patroni.members = [of(r1, { role: 'leader', state: 'running', timeline: 2 }), of(r2, { timeline: 2 })];
+    await cluster.write('insert into t values (2)');
+    await until('the old one has left', () => !namesOf(cluster).includes(servers.primary.name));
+    await live(cluster, 'seed', r1.name);
+    const rows = await cluster.session(() => cluster.read('select id from t order by id'));
+    expect(rows.rows).toEqual([{ id: 1 }, { id: 2 }]);
+  });
+});
