@@ -11,9 +11,9 @@ import type { Servers, Spec } from './contenders/access.js';
 import { interruptible } from './interruption.js';
 import { describe, machineOf } from './machine.js';
 import { count, resultFile } from './options.js';
-import { haproxy } from './proxies/haproxy.js';
+import { haproxyBalanced } from './proxies/haproxy.js';
 import { pgbouncer } from './proxies/pgbouncer.js';
-import { pgpool } from './proxies/pgpool.js';
+import { pgpoolBalanced } from './proxies/pgpool.js';
 import { RunningProxy } from './proxies/proxy.js';
 import { recordText, writeFile } from './record.js';
 import { compare, type Pace, type Standing } from './rounds.js';
@@ -74,7 +74,7 @@ async function enter(servers: Servers, proxies: RunningProxy[], signal: AbortSig
     { spec: { driver: 'pg.Pool', name: 'pg.Pool, primary alone' }, servers },
     { spec: { driver: 'pg-ladder', name: 'pg-ladder' }, servers },
   ];
-  for (const kind of [pgpool, haproxy, pgbouncer]) {
+  for (const kind of [pgpoolBalanced, haproxyBalanced, pgbouncer]) {
     signal.throwIfAborted();
     const binary = findBinary(kind.binary);
     if (binary === undefined) {

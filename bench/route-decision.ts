@@ -1,45 +1,92 @@
-/** What it costs to decide where a read goes when all is known: a floor, three replicas, nothing to wait for. */
+/** What it costs to decide where a read goes when all is known: a floor, some replicas, nothing to wait for. */
 import { Publisher } from '../src/events.js';
 import { Floor } from '../src/freshness/floor.js';
-import { Fleet } from '../src/nodes/fleet.js';
+import { ReadTrace } from '../src/freshness/read-trace.js';
+import { Fleet, type Need } from '../src/nodes/fleet.js';
 import { settingsFrom } from '../src/options/cluster.js';
+import { hashOf } from '../src/routing/partition.js';
 import type { Servers } from './contenders/access.js';
 
-const DECISIONS = 200_000;
+const DECISIONS = 100_000;
 
-/** Microseconds of one decision, in each round. */
-export async function routeDecisionMicros({ primary, replicas }: Servers, rounds: number): Promise<number[]> {
-  const replicaUrl = replicas[0] ?? primary;
-  const settings = settingsFrom({
-    primary,
-    replicas: ['r1', 'r2', 'r3'].map((name) => ({ name, connectionString: replicaUrl })),
-  });
+/** How a read is placed. */
+export type Placing = 'without a key' | 'in a session' | 'by key' | 'by a hot key';
+
+/** Microseconds and bytes of one decision, in each round. */
+export interface Decision {
+  readonly micros: number[];
+  readonly bytes: number[];
+}
+
+/** @param count replicas: many names of one server, since nothing is sent there */
+export async function routeDecision(
+  { primary, replicas }: Servers,
+  count: number,
+  placing: Placing,
+  rounds: number,
+): Promise<Decision> {
+  const connectionString = replicas[0] ?? primary;
+  const names = Array.from({ length: count }, (_, i) => `r${i + 1}`);
+  const settings = settingsFrom({ primary, replicas: names.map((name) => ({ name, connectionString })) });
   const fleet = new Fleet(settings, new Publisher());
   try {
     for (const node of fleet.nodes) await node.refresh();
     const floor = new Floor();
     floor.wrote(performance.now(), fleet.trail.history.timeline);
     for (const node of fleet.nodes) await node.refresh();
+    const trace = new ReadTrace(floor);
+    if (placing === 'in a session') trace.ended(fleet.replicas[0]?.observation?.identity.server ?? '', 0);
+    const keys = Array.from({ length: 10_000 }, (_, i) => hashOf(`user:${i}`));
     const need = {
       floor,
       requirement: settings,
       target: undefined,
-      key: undefined,
-      trace: undefined,
+      key: undefined as number | undefined,
+      trace: placing === 'in a session' ? trace : undefined,
       priority: 'normal' as const,
       giveUpAt: Number.POSITIVE_INFINITY,
     };
-    const micros: number[] = [];
-    for (let round = 0; round <= rounds; round++) {
+    const decide = decider(fleet, need, placing, keys);
+    const found: Decision = { micros: [], bytes: [] };
+    for (let round = -1; round < rounds; round++) {
+      for (const node of fleet.nodes) await node.refresh();
+      const heapBefore = process.memoryUsage().heapUsed;
       const startedAt = performance.now();
-      for (let i = 0; i < DECISIONS; i++) {
-        if (typeof fleet.choose(need, performance.now()) === 'string')
-          throw new Error('the decision must be a replica');
-      }
-      if (round > 0) micros.push(((performance.now() - startedAt) * 1_000) / DECISIONS);
+      for (let i = 0; i < DECISIONS; i++) if (!decide(i)) throw new Error('the decision must be a replica');
+      if (round < 0) continue;
+      found.micros.push(((performance.now() - startedAt) * 1_000) / DECISIONS);
+      found.bytes.push((process.memoryUsage().heapUsed - heapBefore) / DECISIONS);
     }
-    return micros;
+    return found;
   } finally {
     await fleet.close();
   }
+}
+
+function decider(
+  fleet: Fleet,
+  need: { -readonly [K in keyof Need]: Need[K] },
+  placing: Placing,
+  keys: readonly number[],
+): (i: number) => boolean {
+  const isNode = (chosen: unknown): boolean => typeof chosen === 'object';
+  if (placing === 'without a key') return () => isNode(fleet.choose(need, performance.now()));
+  if (placing === 'in a session') {
+    return () => {
+      const home = fleet.homeOf(need);
+      return home !== undefined && fleet.keeps(home, need, performance.now());
+    };
+  }
+  return (i) => {
+    const now = performance.now();
+    const isHot = placing === 'by a hot key' && i % 2 === 0;
+    need.key = isHot ? 42 : (keys[i % keys.length] as number);
+    fleet.sighted(need.key, now);
+    return isNode(fleet.choose(need, now));
+  };
+}
+
+/** Of the usual case: three replicas, no key. */
+export async function routeDecisionMicros(servers: Servers, rounds: number): Promise<number[]> {
+  return (await routeDecision(servers, 3, 'without a key', rounds)).micros;
 }

@@ -269,7 +269,7 @@ export class Cluster implements AsyncDisposable {
       claim: (floor, token, subject) => this.#calls.claim(floor, token, subject),
       carrier: {
         isSigned: this.#calls.settings.secrets.length > 0,
-        hasTokens: this.#calls.settings.tracking === 'lsn',
+        hasTokens: () => this.#calls.fleet.trail.isTracking,
         tokenLifetimeMillis: this.#calls.settings.tokenLifetimeMillis,
         primaryOnlyToken: (subject) => this.#calls.primaryOnlyToken(subject),
         within: (scope, fn) => {
@@ -281,7 +281,7 @@ export class Cluster implements AsyncDisposable {
           if (this.#calls.publisher.wants('warning')) this.#calls.publisher.publish('warning', warning());
         },
       },
-      tracesReads: this.#calls.settings.tracking === 'lsn',
+      tracesReads: () => this.#calls.fleet.trail.isTracking,
     };
   }
 

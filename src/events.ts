@@ -126,7 +126,8 @@ export interface WarningEvent {
    * `released-in-transaction`: a client of `cluster.pool()` was released before COMMIT or ROLLBACK. `write-after-headers`: a request wrote when the answer
    * that would have carried its token was gone. `position-late`: an answer carries no position, since the primary did not tell it in time, and keeps its
    * bearer's reads on the primary. `token-store`: a TokenStore failed, and reads go to the primary instead.
-   * `discovery`: it gave no list of servers that could be used, and nothing changes.
+   * `discovery`: it gave no list of servers that could be used, and nothing changes. `no-positions`: the servers tell no
+   * positions in the log, and windows after writes take their place.
    */
   readonly code:
     | 'session-state'
@@ -134,7 +135,8 @@ export interface WarningEvent {
     | 'write-after-headers'
     | 'position-late'
     | 'token-store'
-    | 'discovery';
+    | 'discovery'
+    | 'no-positions';
   /** What was found, and what to use instead; never SQL. */
   readonly message: string;
 }

@@ -1,37 +1,42 @@
-/** HAProxy: an entry for writes, to the primary, and one for reads, to the replicas in turn. It sees connections and no statements. */
-import { addressOf, entry, freePort, type Kind } from './proxy.js';
+/** HAProxy: it sees connections and no statements. */
+import type { Servers } from '../contenders/access.js';
+import { entry, freePort, type Kind, type ProxyPlan } from './proxy.js';
+import { addresses, instead, recipe } from './recipe.js';
 
+/** An entry for each server. */
 export const haproxy: Kind = {
   binary: 'haproxy',
   debianPackage: 'haproxy',
   stopSignal: 'SIGTERM',
-  async plan({ primary, replicas }, folder) {
-    const writes = await freePort();
-    const reads = await freePort();
-    const server = (url: string, index: number) => {
-      const { host, port } = addressOf(url);
-      return `  server s${index} ${host}:${port}`;
-    };
-    const configuration = `
-global
-  maxconn 4000
-defaults
-  mode tcp
-  timeout connect 5s
-  timeout client 1h
-  timeout server 1h
-listen writes
-  bind 127.0.0.1:${writes}
-${server(primary, 0)}
-listen reads
-  bind 127.0.0.1:${reads}
-  balance roundrobin
-${replicas.map(server).join('\n')}
-`;
-    return {
-      files: { 'haproxy.cfg': configuration },
-      args: ['-db', '-f', `${folder}/haproxy.cfg`],
-      entries: { primary: entry(writes), replicas: [entry(reads)] },
-    };
+  plan: async (servers, folder) => {
+    const { text, ports } = await filledIn(servers);
+    return planOf(text, folder, { primary: entry(ports.primary), replicas: [entry(ports.r1), entry(ports.r2)] });
   },
 };
+
+/** As many use it: an entry for writes, to the primary, and one for reads, to the replicas in turn. */
+export const haproxyBalanced: Kind = {
+  ...haproxy,
+  plan: async (servers, folder) => {
+    const { text, ports } = await filledIn(servers);
+    const second = /^ {2}server r2 .*$/m.exec(text)?.[0] ?? '';
+    const balanced = instead(text, /^ {2}server r1 .*$/m, `$&\n${second}\n  balance roundrobin`);
+    return planOf(balanced, folder, { primary: entry(ports.primary), replicas: [entry(ports.r1)] });
+  },
+};
+
+async function filledIn(servers: Servers) {
+  const ports = { primary: await freePort(), r1: await freePort(), r2: await freePort() };
+  const text = recipe('haproxy.cfg', {
+    ...addresses(servers),
+    'listen-host': '127.0.0.1',
+    'primary-listen-port': ports.primary,
+    'r1-listen-port': ports.r1,
+    'r2-listen-port': ports.r2,
+  });
+  return { text, ports };
+}
+
+function planOf(text: string, folder: string, entries: Servers): ProxyPlan {
+  return { files: { 'haproxy.cfg': text }, args: ['-db', '-f', `${folder}/haproxy.cfg`], entries };
+}

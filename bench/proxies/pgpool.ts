@@ -1,43 +1,56 @@
-/** Pgpool-II: one entry for everything. It parses each statement, and sends those that only read to any of the servers. */
+/** Pgpool-II: it parses each statement, and can send those that only read to any of its servers. */
 import type { Servers } from '../contenders/access.js';
-import { addressOf, entry, freePort, type Kind } from './proxy.js';
+import { addressOf, entry, freePort, type Kind, type ProxyPlan } from './proxy.js';
+import { instead, recipe } from './recipe.js';
 
+/** Before one server, the first; whoever has more runs more of them. */
 export const pgpool: Kind = {
   binary: 'pgpool',
   debianPackage: 'pgpool2',
   stopSignal: 'SIGINT',
-  async plan(servers, folder) {
-    const port = await freePort();
-    return {
-      files: { 'pgpool.conf': configuration(servers, folder, port, await freePort()), 'pcp.conf': '', 'hba.conf': '' },
-      args: ['-n', '-f', `${folder}/pgpool.conf`, '-F', `${folder}/pcp.conf`, '-a', `${folder}/hba.conf`],
-      entries: { primary: entry(port), replicas: [entry(port)] },
-    };
+  async plan({ primary }, folder) {
+    const { text, port } = await filledIn(primary, folder);
+    return planOf(text, folder, { primary: entry(port), replicas: [] });
   },
 };
 
-/** As it comes, but for addresses and the choice of a server by statement: by connection, ten of them would seldom be spread evenly. */
-function configuration({ primary, replicas }: Servers, folder: string, port: number, pcpPort: number): string {
-  const backends = [primary, ...replicas].map((url, index) => {
-    const { host, port: behind } = addressOf(url);
-    return `backend_hostname${index} = '${host}'\nbackend_port${index} = ${behind}\nbackend_weight${index} = 1\n`;
+/** Before all servers, as it comes, but for the choice of a server by statement: by connection, ten of them would seldom be spread evenly. */
+export const pgpoolBalanced: Kind = {
+  ...pgpool,
+  async plan({ primary, replicas }, folder) {
+    const { text, port } = await filledIn(primary, folder);
+    const changes = [
+      [/^load_balance_mode = off$/m, 'load_balance_mode = on'],
+      [/^statement_level_load_balance = off$/m, 'statement_level_load_balance = on'],
+      [/^sr_check_period = 0$/m, 'sr_check_period = 10'],
+      [/^num_init_children = .*$/m, 'num_init_children = 128'],
+    ] as const;
+    const changed = changes.reduce((before, [said, now]) => instead(before, said, now), text);
+    const backends = [primary, ...replicas].map((url, index) => {
+      const { host, port: behind } = addressOf(url);
+      return `backend_hostname${index} = '${host}'\nbackend_port${index} = ${behind}\nbackend_weight${index} = 1\n`;
+    });
+    const check = "sr_check_user = 'postgres'\nsr_check_database = 'postgres'\n";
+    return planOf(`${changed}${check}${backends.join('')}`, folder, { primary: entry(port), replicas: [entry(port)] });
+  },
+};
+
+async function filledIn(server: string, folder: string): Promise<{ text: string; port: number }> {
+  const port = await freePort();
+  const text = recipe('pgpool.conf', {
+    ...addressOf(server),
+    'listen-host': '127.0.0.1',
+    'listen-port': port,
+    'run-dir': `${folder}/run`,
+    'pcp-port': await freePort(),
   });
-  return `
-backend_clustering_mode = 'streaming_replication'
-listen_addresses = '127.0.0.1'
-port = ${port}
-socket_dir = '${folder}/run'
-pcp_port = ${pcpPort}
-pcp_socket_dir = '${folder}/run'
-pid_file_name = '${folder}/run/pgpool.pid'
-logdir = '${folder}/run'
-work_dir = '${folder}/run'
-pool_passwd = ''
-num_init_children = 128
-max_pool = 1
-load_balance_mode = on
-statement_level_load_balance = on
-sr_check_user = 'postgres'
-sr_check_database = 'postgres'
-${backends.join('')}`;
+  return { text, port };
+}
+
+function planOf(text: string, folder: string, entries: Servers): ProxyPlan {
+  return {
+    files: { 'pgpool.conf': text, 'pcp.conf': '', 'hba.conf': '' },
+    args: ['-n', '-f', `${folder}/pgpool.conf`, '-F', `${folder}/pcp.conf`, '-a', `${folder}/hba.conf`],
+    entries,
+  };
 }

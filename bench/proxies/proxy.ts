@@ -36,15 +36,17 @@ const STOP_MILLIS = 3_000;
 
 export class RunningProxy implements AsyncDisposable {
   readonly entries: Servers;
-  readonly #child: ChildProcess;
+  readonly #launch: () => ChildProcess;
+  #child: ChildProcess;
+  readonly #kind: Kind;
   readonly #folder: string;
-  readonly #stopSignal: NodeJS.Signals;
 
-  private constructor(child: ChildProcess, folder: string, entries: Servers, stopSignal: NodeJS.Signals) {
-    this.#child = child;
+  private constructor(launch: () => ChildProcess, kind: Kind, folder: string, entries: Servers) {
+    this.#launch = launch;
+    this.#child = launch();
+    this.#kind = kind;
     this.#folder = folder;
     this.entries = entries;
-    this.#stopSignal = stopSignal;
   }
 
   /** @throws Error with the end of its log, when it does not answer */
@@ -57,32 +59,49 @@ export class RunningProxy implements AsyncDisposable {
     if (account !== undefined) {
       for (const name of ['.', 'run', ...Object.keys(files)]) chownSync(join(folder, name), account.uid, account.gid);
     }
-    const log = openSync(join(folder, 'log'), 'a');
-    // A group of its own: Ctrl-C is for this process, which then stops the proxy in good order.
-    const child = spawn(binary, args, { ...account, cwd: '/', detached: true, stdio: ['ignore', log, log] });
-    closeSync(log);
-    const proxy = new RunningProxy(child, folder, entries, kind.stopSignal);
-    try {
-      await Promise.all([entries.primary, ...entries.replicas].map((url) => proxy.#answers(url)));
-      return proxy;
-    } catch (error) {
-      const said = readFileSync(join(folder, 'log'), 'utf8').trimEnd().split('\n').slice(-10).join('\n  ');
-      await proxy.stop();
-      throw new Error(`${kind.binary} does not answer. Its log ends with:\n  ${said}`, { cause: error });
-    }
+    const launch = () => {
+      const log = openSync(join(folder, 'log'), 'a');
+      // A group of its own: Ctrl-C is for this process, which then stops the proxy in good order.
+      const child = spawn(binary, args, { ...account, cwd: '/', detached: true, stdio: ['ignore', log, log] });
+      closeSync(log);
+      return child;
+    };
+    const proxy = new RunningProxy(launch, kind, folder, entries);
+    await proxy.#ready();
+    return proxy;
+  }
+
+  /** Ends it with all its connections, and starts it again at the same addresses; resolves when it answers. */
+  async restart(): Promise<void> {
+    await this.#end();
+    this.#child = this.#launch();
+    await this.#ready();
   }
 
   async stop(): Promise<void> {
-    const child = this.#child;
-    if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
-      const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-      child.kill(this.#stopSignal);
-      await within(STOP_MILLIS, 'stopping', gone).catch(() => {});
-      try {
-        process.kill(-child.pid, 'SIGKILL'); // whoever is left of its group
-      } catch {} // nobody is
-    }
+    await this.#end();
     rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  async #ready(): Promise<void> {
+    try {
+      await Promise.all([this.entries.primary, ...this.entries.replicas].map((url) => this.#answers(url)));
+    } catch (error) {
+      const said = readFileSync(join(this.#folder, 'log'), 'utf8').trimEnd().split('\n').slice(-10).join('\n  ');
+      await this.stop();
+      throw new Error(`${this.#kind.binary} does not answer. Its log ends with:\n  ${said}`, { cause: error });
+    }
+  }
+
+  async #end(): Promise<void> {
+    const child = this.#child;
+    if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+    child.kill(this.#kind.stopSignal);
+    await within(STOP_MILLIS, 'stopping', gone).catch(() => {});
+    try {
+      process.kill(-child.pid, 'SIGKILL'); // whoever is left of its group
+    } catch {} // nobody is
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -121,6 +140,7 @@ export function addressOf(url: string): { readonly host: string; readonly port: 
   return { host: hostname, port };
 }
 
-export function entry(port: number, database = 'postgres'): string {
-  return `postgres://postgres@127.0.0.1:${port}/${database}`;
+export function entry(port: number, database = 'postgres', password?: string): string {
+  const user = password === undefined ? 'postgres' : `postgres:${password}`;
+  return `postgres://${user}@127.0.0.1:${port}/${database}`;
 }

@@ -15,11 +15,11 @@ export async function commitPosition(fleet: Fleet, floor: Floor): Promise<Positi
   const { trail, settings } = fleet;
   const giveUpAt = performance.now() + settings.hangMillis;
   for (;;) {
+    if (!trail.isTracking) throw unavailable("the servers tell no positions, or tracking is 'window'");
     const lsn = floor.resolve(trail);
     if (typeof lsn === 'bigint' && trail.clusterId !== undefined) {
       return floor.position(trail) ?? { clusterId: trail.clusterId, timeline: trail.history.timeline, lsn: 0n };
     }
-    if (lsn === 'sticky' || settings.tracking === 'window') throw unavailable("tracking: 'window' knows no positions");
     if (lsn === 'unprovable') {
       if (performance.now() > giveUpAt) throw unavailable('a write was cut off and may still commit');
       await new Promise((resolve) => setTimeout(resolve, SETTLE_POLL_MILLIS));

@@ -41,8 +41,7 @@ export interface RefusedPositions {
 }
 
 export class PrimaryTrail {
-  /** How long a write keeps reads on the primary where no LSN is tracked; `undefined` where they are. */
-  readonly stickinessMillis: number | undefined;
+  #stickinessMillis: number | undefined;
   clock = new StalenessClock();
   readonly refused: RefusedPositions = {
     malformed: 0,
@@ -70,10 +69,26 @@ export class PrimaryTrail {
   /** When the last complete survey was sent: every node has answered a question asked after that; −∞ while one does not. */
   surveyedAt = Number.NEGATIVE_INFINITY;
 
-  /** @param onRefused told of every position that is given up */
+  /** @param stickinessMillis where no positions are tracked from the start @param onRefused told of every position that is given up */
   constructor(stickinessMillis?: number, onRefused?: (why: keyof RefusedPositions) => void) {
-    this.stickinessMillis = stickinessMillis;
+    this.#stickinessMillis = stickinessMillis;
     this.#onRefused = onRefused;
+  }
+
+  /** How long a write keeps reads on the primary where no LSN is tracked; `undefined` where they are. */
+  get stickinessMillis(): number | undefined {
+    return this.#stickinessMillis;
+  }
+
+  /** Whether positions are known at all. */
+  get isTracking(): boolean {
+    return this.#stickinessMillis === undefined;
+  }
+
+  /** The servers tell no positions: a window after each write takes their place, for good. */
+  loseTrack(stickinessMillis: number): void {
+    this.#stickinessMillis = stickinessMillis;
+    this.#restart(this.#history);
   }
 
   get clusterId(): string | undefined {
@@ -131,13 +146,13 @@ export class PrimaryTrail {
       // A crash can take unflushed log with it, so that the same LSN is written a second time with other content.
       this.#restart(this.#history);
       this.#hasRestarted = true;
-      this.#isAmbiguous = isOther && this.stickinessMillis === undefined;
+      this.#isAmbiguous = isOther && this.isTracking;
     }
     this.#node = sample.node;
     this.#startedAt = sample.startedAt;
     this.#sentAt = sample.sentAt;
     if (sample.lsn > this.#highest) this.#highest = sample.lsn;
-    if (this.stickinessMillis === undefined) this.clock.sample(sample.sentAt, sample.lsn);
+    if (this.isTracking) this.clock.sample(sample.sentAt, sample.lsn);
   }
 
   /**

@@ -35,6 +35,8 @@ export interface Need {
 /** Why no replica answers: `pending` and `unprovable` stand for a floor that is not known. */
 export type Refusal = Shortfall | Extract<FloorLsn, string> | 'cold-start';
 
+/** With a hundred times a second for few replicas, and a thousand for all of many, it is nothing beside the reads. */
+const FRESHEN_MILLIS = 10;
 /** A read that waits asks so many replicas where they stand. */
 const ASKED_AT_ONCE = 8;
 const FURTHEST = 1n << 64n;
@@ -72,6 +74,7 @@ export class Fleet {
       observed: (node) => !this.#leaving.has(node) && this.#observed(node),
       lost: (node) => !this.#leaving.has(node) && this.#lost(node),
       hung: (node) => this.#hung(node),
+      untracked: () => this.#untracked(),
     };
     this.#nodes = settings.nodes.map((node) => this.#open(node));
     this.leadership = new Leadership(this.#nodes, this.trail, settings, publisher);
@@ -108,6 +111,11 @@ export class Fleet {
 
   get replicas(): readonly Node[] {
     return this.leadership.replicas;
+  }
+
+  /** Under load no position is older: the next read on a shared connection brings a new one along. Of many replicas each is asked less often. */
+  get freshenMillis(): number {
+    return Math.max(FRESHEN_MILLIS, this.#nodes.length);
   }
 
   /** The replicas that a read may go to. */
@@ -306,10 +314,11 @@ export class Fleet {
 
   /** Nothing can be dated while the primary does not answer: without an explicit bound, the floor alone decides then. */
   #staleness({ maxStalenessMillis, consistency }: Requirement): number {
-    const { maxLagMillis, tokenLifetimeMillis, tracking } = this.settings;
-    const isDated = this.leadership.isSettled && tracking === 'lsn';
+    const { maxLagMillis, tokenLifetimeMillis } = this.settings;
+    const { isTracking } = this.trail;
+    const isDated = this.leadership.isSettled && isTracking;
     const asked = maxStalenessMillis ?? (isDated ? maxLagMillis : Number.POSITIVE_INFINITY);
-    if (consistency === 'eventual' || tracking === 'window') return asked;
+    if (consistency === 'eventual' || !isTracking) return asked;
     // A token that has expired no longer says what its session wrote: by then, every candidate must have it anyway.
     return Math.min(asked, tokenLifetimeMillis - CLOCK_TOLERANCE_MILLIS);
   }
@@ -353,6 +362,26 @@ export class Fleet {
     if (node.role === 'replica') node.eject('it hangs');
     // A write on a primary that hangs may still be answered; a read can be answered elsewhere.
     node.abandon(node.role === 'primary');
+  }
+
+  /** Without the primary's positions, or any replica's, nothing can be compared: windows are better than nothing, and worse than LSNs, so it is said. */
+  #untracked(): void {
+    if (!this.trail.isTracking) return;
+    const replicas = this.#nodes.filter(
+      ({ untracked, observation }) => untracked !== 'primary' && observation?.inRecovery !== false,
+    );
+    const isPrimary = this.#nodes.some(({ untracked }) => untracked === 'primary');
+    if (!isPrimary && !replicas.every(({ untracked }) => untracked === 'replica')) return;
+    const { stickinessMillis } = this.settings;
+    this.trail.loseTrack(stickinessMillis);
+    this.monitor.hastenAll();
+    if (!this.publisher.wants('warning')) return;
+    this.publisher.publish('warning', {
+      code: 'no-positions',
+      message:
+        `the ${isPrimary ? 'primary tells' : 'replicas tell'} no positions in the log, as on Aurora: after a write its session reads from the primary for ${stickinessMillis} ms ` +
+        "(stickinessMillis), which promises nothing about replicas that lag longer, and there are no tokens; set tracking: 'window' to say that this is known",
+    });
   }
 
   #tellLost(why: 'lost' | 'uncertain'): void {

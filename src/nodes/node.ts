@@ -42,6 +42,8 @@ export interface NodeListener {
   lost(node: Node): void;
   /** It did not answer in time, although its connection stands. */
   hung(node: Node): void;
+  /** It answers, and tells no positions. */
+  untracked(node: Node): void;
 }
 
 const TOO_MANY_CONNECTIONS = '53300';
@@ -55,8 +57,6 @@ const LEAVING_MILLIS = 50;
 const DEFAULT_POOL_MAX = 10;
 /** Before that it stands where it stood. */
 const MOVING_MILLIS = 1;
-/** Under load a position is no older than that: the next read on a shared connection brings one along. */
-const FRESHEN_MILLIS = 10;
 
 export class Node implements Candidate {
   readonly name: string;
@@ -77,6 +77,8 @@ export class Node implements Candidate {
   hasAnswered = false;
   /** Whether its first question has been settled, with an answer or without. */
   wasAsked = false;
+  /** Its role, where it answers and tells no positions. */
+  untracked: Role | undefined;
   /** Whether it came later than the others. */
   hasJoined = false;
   isEjected = false;
@@ -98,11 +100,13 @@ export class Node implements Candidate {
   readonly #connections: DataConnections;
   readonly #ejection = new Ejection();
   readonly #listener: NodeListener;
-  readonly #probeText: string;
 
   #lastError: unknown;
   #observation: Observation | undefined;
   #server: string | undefined;
+  #lsn: Lsn | undefined;
+  #lsnOf: Observation | undefined;
+  #lsnIn = -1;
   #freshAsOf = Number.NEGATIVE_INFINITY;
   #freshIn = -1;
   #shownTimeline = 0;
@@ -137,8 +141,7 @@ export class Node implements Candidate {
     this.#settings = settings;
     this.#publisher = publisher;
     this.#listener = listener;
-    this.#probeText = settings.tracking === 'window' ? PROBE_ROLE : PROBE;
-    this.#probeProfile = new Profile(this.#probeText);
+    this.#probeProfile = new Profile(PROBE);
     this.#probeProfile.sightings = Number.POSITIVE_INFINITY;
     this.#control = new ControlConnection(pool, settings.hangMillis, (cause, isHung) => {
       this.void(cause);
@@ -183,7 +186,7 @@ export class Node implements Candidate {
     if (this.role === 'primary') return { state: 'live' };
     if (this.lsn === undefined) return { state: 'unknown' };
     const isLate = performance.now() - this.freshAsOf > this.#settings.maxLagMillis;
-    if (isLate && this.#settings.tracking === 'lsn') return { state: 'lagging' };
+    if (isLate && this.#trail.isTracking) return { state: 'lagging' };
     return this.share < 1 ? { state: 'probation', share: this.share } : { state: 'live' };
   }
 
@@ -243,7 +246,13 @@ export class Node implements Candidate {
 
   /** How far a replica has replayed the primary's own history; `undefined` while it is not proven that it follows it. */
   get lsn(): Lsn | undefined {
-    return replayedLsn(this.#observation, this.#trail);
+    // It is asked for by every decision.
+    if (this.#lsnOf !== this.#observation || this.#lsnIn !== this.#trail.epoch) {
+      this.#lsn = replayedLsn(this.#observation, this.#trail);
+      this.#lsnOf = this.#observation;
+      this.#lsnIn = this.#trail.epoch;
+    }
+    return this.#lsn;
   }
 
   get freshAsOf(): number {
@@ -353,13 +362,16 @@ export class Node implements Candidate {
     return this.#connections.adopt(client);
   }
 
-  /** A shared connection to the server that was observed; `undefined` when none takes one more statement now. */
-  board(now: number): LaneConnection | undefined {
+  /**
+   * A shared connection to the server that was observed; `undefined` when none takes one more statement now.
+   * @param freshenMillis how old its position may be before the next statement brings a new one along
+   */
+  board(now: number, freshenMillis: number): LaneConnection | undefined {
     const seen = this.#observation;
     const connection = seen === undefined ? undefined : this.lane.take(seen.identity.server);
     if (connection === undefined || seen === undefined) return undefined;
-    const isOld = now - seen.sentAt > FRESHEN_MILLIS;
-    if (isOld && !this.#isLocating && this.#settings.tracking === 'lsn') this.locateOn(connection);
+    const isOld = now - seen.sentAt > freshenMillis;
+    if (isOld && !this.#isLocating && this.#trail.isTracking) this.locateOn(connection);
     return connection;
   }
 
@@ -434,6 +446,14 @@ export class Node implements Candidate {
     this.#connections.close();
   }
 
+  get #probeText(): string {
+    return this.#trail.isTracking ? PROBE : PROBE_ROLE;
+  }
+
+  get #probeQuestion(): [text: string, values: undefined, name: string] {
+    return [this.#probeText, undefined, this.#trail.isTracking ? 'ladder_probe' : 'ladder_role'];
+  }
+
   #ask(): Promise<void> {
     this.#next = undefined;
     const asking = this.#probe().finally(() => {
@@ -446,11 +466,7 @@ export class Node implements Candidate {
   async #probe(): Promise<void> {
     try {
       const sentAt = performance.now();
-      const { rows, identity, tookMillis } = await this.#control.query<ProbeRow>(
-        this.#probeText,
-        undefined,
-        'ladder_probe',
-      );
+      const { rows, identity, tookMillis } = await this.#control.query<ProbeRow>(...this.#probeQuestion);
       this.probeLatency.add(tookMillis);
       this.response.took(tookMillis, sentAt + tookMillis);
       this.roundTripMillis = Math.min(this.roundTripMillis, tookMillis);
@@ -458,13 +474,21 @@ export class Node implements Candidate {
       if (row.in_recovery) await this.#learnTimeline();
       this.#record(this.#read(row, identity, sentAt));
     } catch (error) {
-      this.wasAsked = true;
       this.#lastError = error;
+      if (this.#trail.isTracking && isUnsupported(error)) await this.#untrack();
+      this.wasAsked = true;
       const cause = error instanceof Error ? error.message : 'no answer';
-      if (this.isCrowded) this.void(cause);
+      if (this.isCrowded || this.untracked !== undefined) this.void(cause);
       else this.failed(cause);
       throw error;
     }
+  }
+
+  /** It answers, if not what it was asked: at least its role can be had. */
+  async #untrack(): Promise<void> {
+    const { rows } = await this.#control.query<ProbeRow>(PROBE_ROLE, undefined, 'ladder_role');
+    this.untracked = rows[0]?.in_recovery === false ? 'primary' : 'replica';
+    this.#listener.untracked(this);
   }
 
   #read(row: ProbeRow, identity: Identity, sentAt: number): Observation | undefined {
@@ -506,4 +530,9 @@ export class Node implements Candidate {
 
 function isNear(zone: string | undefined, settings: Settings): boolean {
   return zone !== undefined && zone === settings.zone;
+}
+
+/** A server that is like PostgreSQL, such as Aurora, says so of functions that it does not have: 0A000 or 42883. */
+function isUnsupported(error: unknown): boolean {
+  return ['0A000', '42883'].includes((error as { code?: string }).code ?? '');
 }

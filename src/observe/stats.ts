@@ -46,6 +46,8 @@ export interface ClusterStats {
   readonly clusterId: string | undefined;
   /** The primary's timeline; 0 until it has answered. */
   readonly timeline: number;
+  /** `window`: the servers tell no positions, or `tracking` says so: see there. */
+  readonly tracking: 'lsn' | 'window';
   readonly nodes: readonly NodeStats[];
   /** Statements placed since the start, by reason. */
   readonly routes: Readonly<Record<Reason, number>>;
@@ -72,6 +74,7 @@ export function statsOf(fleet: Fleet, budget: FallbackBudget): ClusterStats {
   return Object.freeze({
     clusterId: trail.clusterId,
     timeline: trail.history.timeline,
+    tracking: trail.isTracking ? 'lsn' : 'window',
     nodes: Object.freeze(nodes.map((node) => nodeStats(node, readCount, now))),
     routes: Object.freeze({ ...routeCounts }),
     hotKeys: Object.freeze(fleet.hotKeys.list(fleet.hotShare).map(hexadecimal)),

@@ -110,7 +110,7 @@ export interface ClusterBehaviour extends FreshnessOptions {
   /**
    * `lsn` (default): positions in the write-ahead log. `window`: none are asked for; after a write, its session reads from the
    * primary for `stickinessMillis`. For servers that tell no LSNs. It promises nothing about replicas that lag longer than the
-   * window, and a session has no token.
+   * window, and a session has no token. Servers that tell none although they are asked, such as Aurora, get the window too, with a `no-positions` warning.
    */
   tracking?: 'lsn' | 'window';
   /** The window of `tracking: 'window'`, in milliseconds, above 0. Default 5,000. */

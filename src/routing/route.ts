@@ -65,8 +65,9 @@ export class Router<C extends Candidate> {
   /** Those of them in this process's zone, and the others. */
   readonly #near: C[] = [];
   readonly #far: C[] = [];
-  /** The first in the key's order. */
-  readonly #foremost: C[] = [];
+  /** Those that take the key. */
+  readonly #open: C[] = [];
+  readonly #ranks: number[] = [];
   #turn = 0;
   #first = 0;
   #second = 0;
@@ -78,6 +79,30 @@ export class Router<C extends Candidate> {
   }
 
   choose(candidates: readonly C[], wish: Wish<C>): C | Shortfall {
+    return this.#atOnce(candidates, wish) ?? this.#amongAll(candidates, wish);
+  }
+
+  /** Where the first to be looked at will do, as they mostly do, nobody else needs to be: there may be many. */
+  #atOnce(candidates: readonly C[], wish: Wish<C>): C | undefined {
+    const { key, spread, home } = wish;
+    if (candidates.length < 2 || spread > 1) return undefined;
+    if (key !== undefined) {
+      const first = foremost(candidates, key);
+      if (!isAble(first, wish) || !isOpen(first, key, wish) || !isAtEase(first)) return undefined;
+      this.way = first === home ? 'affinity' : 'partition';
+      return first;
+    }
+    if (home !== undefined) return undefined;
+    this.#draw();
+    const chosen = betterOfTwo(candidates, this.#first, this.#second);
+    // Another one may be near.
+    if (!isAble(chosen, wish) || (!chosen.isNear && candidates.some(({ isNear }) => isNear))) return undefined;
+    if (chosen.isNear && chosen.inFlight >= chosen.capacity) return undefined;
+    this.way = 'balanced';
+    return chosen;
+  }
+
+  #amongAll(candidates: readonly C[], wish: Wish<C>): C | Shortfall {
     const { floor, freshSince, except } = wish;
     this.#able.length = 0;
     this.#near.length = 0;
@@ -125,14 +150,8 @@ export class Router<C extends Candidate> {
 
   /** The first in the key's order of all that are in rotation, fresh enough or not. */
   firstFor(key: number, candidates: readonly C[]): C | undefined {
-    let first: C | undefined;
-    let highest = Number.NEGATIVE_INFINITY;
-    for (const candidate of candidates) {
-      if (candidate.lsn === undefined || candidate.isEjected || candidate.isStalled) continue;
-      const rank = rankOf(key, candidate);
-      if (rank > highest) [first, highest] = [candidate, rank];
-    }
-    return first;
+    const known = candidates.filter(({ lsn, isEjected, isStalled }) => lsn !== undefined && !isEjected && !isStalled);
+    return known.length === 0 ? undefined : foremost(known, key);
   }
 
   #balanced(home: C | undefined): C {
@@ -148,66 +167,53 @@ export class Router<C extends Candidate> {
     return chosen;
   }
 
-  #byKey(key: number, { maxAgeMillis, spread, home }: Wish<C>, candidates: readonly C[]): C {
-    const fraction = keyFraction(key);
+  #byKey(key: number, wish: Wish<C>, candidates: readonly C[]): C {
+    const { home, spread } = wish;
     let under = 0;
     let weight = 0;
+    this.#open.length = 0;
     for (const candidate of this.#able) {
       under += candidate.inFlight;
       weight += candidate.weight * candidate.share;
+      if (isOpen(candidate, key, wish)) this.#open.push(candidate);
     }
+    // Those that qualify are better than the primary, open to the key or not.
+    const open = this.#open.length > 0 ? this.#open : this.#able;
+    if (spread > 1 && open.length > 1) return this.#spread(key, open, wish);
+
     const fair = (this.#loadFactor * (under + 1)) / weight;
-    // Of those that qualify some are not open to the key yet: back from a fault with a share of their keys, or not steadily young enough.
-    let own: C | undefined;
-    let next: C | undefined;
-    let any: C | undefined;
-    let [ownRank, nextRank, anyRank] = [-1, -1, -1];
-    this.#foremost.length = 0;
-    for (const candidate of this.#able) {
+    let chosen: C | undefined;
+    let highest = -1;
+    for (const candidate of open) {
       const rank = rankOf(key, candidate);
-      if (rank > anyRank) [any, anyRank] = [candidate, rank];
-      if (candidate.share <= fraction || candidate.steadyAgeMillis > maxAgeMillis) continue;
-      this.#foremost.push(candidate);
-      if (rank > ownRank) [own, ownRank] = [candidate, rank];
-      if (rank > nextRank && !this.#isLoaded(candidate, fair)) [next, nextRank] = [candidate, rank];
+      if (rank > highest && !isLoaded(candidate, fair)) [chosen, highest] = [candidate, rank];
     }
-    if (spread > 1 && this.#foremost.length > 1) return this.#spread(key, spread, home);
-    let chosen = next ?? own ?? (any as C);
+    chosen ??= foremost(open, key);
     // A session that has moved to the next one comes home when there is room again, and not for a moment's.
-    const mayStay = home !== undefined && this.#foremost.includes(home) && !this.#isLoaded(home, fair);
-    if (mayStay && this.#isLoaded(chosen, fair / 2)) chosen = home;
-    const isFirst = this.#isFirst(key, chosen, candidates);
+    const mayStay = home !== undefined && open.includes(home) && !isLoaded(home, fair);
+    if (mayStay && isLoaded(chosen, fair / 2)) chosen = home;
+    const isFirst = chosen === foremost(candidates, key);
     this.way = chosen === home ? 'affinity' : isFirst ? 'partition' : 'next-in-order';
     return chosen;
   }
 
-  /** @param fair the work that one of weight 1 may have */
-  #isLoaded({ inFlight, weight, share, typicalMillis }: C, fair: number): boolean {
-    if (inFlight < Math.ceil(fair * weight * share)) return false;
-    return inFlight >= MODEST_COUNT || typicalMillis === 0 || inFlight * typicalMillis > MOMENT_MILLIS;
-  }
-
-  #isFirst(key: number, chosen: C, candidates: readonly C[]): boolean {
-    const own = rankOf(key, chosen);
-    for (const candidate of candidates) if (candidate !== chosen && rankOf(key, candidate) > own) return false;
-    return true;
-  }
-
   /** Of the first several in the order the one that has less to do. */
-  #spread(key: number, count: number, home: C | undefined): C {
-    const all = this.#foremost;
-    // Brings the foremost to the front, which costs nothing when all of them are wanted.
-    for (let i = 0; count < all.length && i < count; i++) {
-      let best = i;
-      for (let j = i + 1; j < all.length; j++) {
-        if (rankOf(key, all[j] as C) > rankOf(key, all[best] as C)) best = j;
+  #spread(key: number, open: C[], { spread: count, home }: Wish<C>): C {
+    if (count < open.length) {
+      const ranks = this.#ranks;
+      for (let i = 0; i < open.length; i++) ranks[i] = rankOf(key, open[i] as C);
+      // Brings the foremost to the front.
+      for (let i = 0; i < count; i++) {
+        let best = i;
+        for (let j = i + 1; j < open.length; j++) if ((ranks[j] as number) > (ranks[best] as number)) best = j;
+        [open[i], open[best]] = [open[best] as C, open[i] as C];
+        [ranks[i], ranks[best]] = [ranks[best] as number, ranks[i] as number];
       }
-      [all[i], all[best]] = [all[best] as C, all[i] as C];
+      open.length = count;
     }
-    if (count < all.length) all.length = count;
     this.#draw();
-    const chosen = betterOfTwo(all, this.#first, this.#second);
-    const isStaying = home !== undefined && (home === chosen || (all.includes(home) && !isOutdone(home, chosen)));
+    const chosen = betterOfTwo(open, this.#first, this.#second);
+    const isStaying = home !== undefined && (home === chosen || (open.includes(home) && !isOutdone(home, chosen)));
     this.way = isStaying ? 'affinity' : 'hot-key';
     return isStaying ? home : chosen;
   }
@@ -217,4 +223,48 @@ export class Router<C extends Candidate> {
     this.#first = Math.random();
     this.#second = Math.random();
   }
+}
+
+/** Whether it may answer, without a second thought. */
+function isAble<C extends Candidate>(candidate: C, { floor, freshSince, except }: Wish<C>): boolean {
+  const { lsn } = candidate;
+  return (
+    lsn !== undefined &&
+    lsn >= floor &&
+    !candidate.isEjected &&
+    !candidate.isStalled &&
+    candidate.freshAsOf >= freshSince &&
+    except?.has(candidate) !== true
+  );
+}
+
+/** Whether it takes that key: one that is back from a fault takes a share of its keys at first, and none that is not steadily young enough. */
+function isOpen<C extends Candidate>(candidate: C, key: number, { maxAgeMillis }: Wish<C>): boolean {
+  return candidate.share > keyFraction(key) && candidate.steadyAgeMillis <= maxAgeMillis;
+}
+
+/** Whether it cannot have more than its fair share of the work, whatever the others have. */
+function isAtEase({ inFlight, typicalMillis }: Candidate): boolean {
+  return inFlight === 0 || (inFlight < MODEST_COUNT && isMomentary(inFlight, typicalMillis));
+}
+
+/** @param fair the work that one of weight 1 may have */
+function isLoaded({ inFlight, weight, share, typicalMillis }: Candidate, fair: number): boolean {
+  if (inFlight < Math.ceil(fair * weight * share)) return false;
+  return inFlight >= MODEST_COUNT || !isMomentary(inFlight, typicalMillis);
+}
+
+function isMomentary(inFlight: number, typicalMillis: number): boolean {
+  return typicalMillis > 0 && inFlight * typicalMillis <= MOMENT_MILLIS;
+}
+
+/** The first in the key's order. */
+function foremost<C extends Candidate>(all: readonly C[], key: number): C {
+  let first = all[0] as C;
+  let highest = -1;
+  for (const candidate of all) {
+    const rank = rankOf(key, candidate);
+    if (rank > highest) [first, highest] = [candidate, rank];
+  }
+  return first;
 }

@@ -118,7 +118,7 @@ function checked({ origins, header = TOKEN_HEADER }: ServiceOptions): {
 /** What could not be told in time keeps the other service's reads on the primary. */
 async function tokenOf(session: CarriedSession): Promise<string> {
   const { carrier, hasMoved, isPinned } = session;
-  if (!carrier.hasTokens) return hasMoved || isPinned ? session.primaryOnlyToken() : NOTHING;
+  if (!carrier.hasTokens()) return hasMoved || isPinned ? session.primaryOnlyToken() : NOTHING;
   const token = await session.token().catch(() => session.primaryOnlyToken());
   // Whoever kept this one on the primary means those it asks, too, and for no longer.
   return isPinned ? [session.pinnedBy ?? session.primaryOnlyToken(), token].join(SEPARATOR) : token;

@@ -73,8 +73,8 @@ export interface CarriedSession extends Session {
 export interface CarrierTools {
   /** Whether nobody else can make tokens. */
   readonly isSigned: boolean;
-  /** Whether there are any: not with `tracking: 'window'`. */
-  readonly hasTokens: boolean;
+  /** Whether there are any: not with `tracking: 'window'`, nor of servers that tell no positions. */
+  hasTokens(): boolean;
   readonly tokenLifetimeMillis: number;
   primaryOnlyToken(subject: string | undefined): string;
   warn(warning: () => WarningEvent): void;
@@ -114,7 +114,7 @@ export interface SessionRunner {
   claim(floor: Floor, token: string, subject: string | undefined): 'pinned' | 'claimed' | 'refused';
   readonly carrier: CarrierTools;
   /** Whether reads leave a trace: only where positions are tracked can a later one be held to it. */
-  readonly tracesReads: boolean;
+  tracesReads(): boolean;
 }
 
 export class SessionScope implements CarriedSession {
@@ -136,7 +136,7 @@ export class SessionScope implements CarriedSession {
     const start = options.inherit === 'none' ? undefined : outer;
     this.#runner = runner;
     this.floor = new Floor(outer?.floor, start?.floor);
-    const isTraced = outer !== undefined && runner.tracesReads;
+    const isTraced = outer !== undefined && runner.tracesReads();
     this.trace = isTraced ? (start?.trace ?? new ReadTrace(this.floor)) : undefined;
     this.requirement = requirementOf(options, base);
     this.subject = options.subject ?? outer?.subject;
