@@ -1,6 +1,7 @@
 /** A raw connection for one caller: for what no single statement can do. It is closed afterwards, whatever state it was left in. */
 import type { PoolClient } from 'pg';
 import type { Floor } from '../freshness/floor.js';
+import { throwAway } from '../nodes/data-connections.js';
 import type { Need } from '../nodes/fleet.js';
 import { abortable } from './abort.js';
 import { place } from './place.js';
@@ -29,10 +30,10 @@ export async function connection<T>(
   try {
     return await abortable((async () => fn(client))(), signal);
   } catch (error) {
-    if (signal?.aborted === true) placement.node.questions.cancel(identity.pid);
+    if (signal?.aborted === true) placement.node.cancel(placement.connection);
     throw isWriter ? writeError(fleet, placement, floor, error, signal) : error;
   } finally {
-    client.release(true);
+    throwAway(placement.connection);
     left(placement);
     if (isWriter) wrote(fleet, placement, floor, timeline);
     else need.trace?.ended(identity.server, performance.now());

@@ -28,7 +28,8 @@ export function codeOf(error: unknown): string | undefined {
 /** Whether the server answered with an error of its own and the connection lives on. */
 export function isServerError(error: unknown): boolean {
   const code = codeOf(error);
-  return code !== undefined && /^[0-9A-Z]{5}$/.test(code) && !LOST_STATES.has(code) && !isSystemCode(code);
+  if (code === undefined || isPoolersLoss(error)) return false;
+  return /^[0-9A-Z]{5}$/.test(code) && !LOST_STATES.has(code) && !isSystemCode(code);
 }
 
 /** Whether an error is the server's fault and not the statement's: it is short of something, cancels what takes too long, its disk fails, its data are damaged. */
@@ -39,8 +40,14 @@ export function isServerFault(error: unknown): boolean {
 /** Whether the connection went away under the statement, so that nobody knows what became of it. */
 export function isConnectionLoss(error: unknown): boolean {
   const code = codeOf(error);
-  if (code !== undefined) return LOST_STATES.has(code) || isSystemCode(code);
+  if (code !== undefined) return LOST_STATES.has(code) || isSystemCode(code) || isPoolersLoss(error);
   return error instanceof Error && LOST_MESSAGES.test(error.message);
+}
+
+/** What a pooler says in its own name when the server behind it has gone: Pgpool-II has nothing better than an internal error for it, and closes the connection. */
+function isPoolersLoss(error: unknown): boolean {
+  const { severity } = error as { severity?: unknown };
+  return codeOf(error) === 'XX000' && (severity === 'FATAL' || severity === 'PANIC');
 }
 
 /** Whether a connection could not be had because the server is gone, or hangs: another one may take its place. */

@@ -1,7 +1,7 @@
 /** Runs one statement on one connection of its own: named where its text comes again, counted, timed, and the connection given back or thrown away. */
 import type { PoolClient, QueryConfig, QueryResult, QueryResultRow } from 'pg';
 import type { Publisher } from '../events.js';
-import type { DataConnection } from '../nodes/data-connections.js';
+import { type DataConnection, throwAway } from '../nodes/data-connections.js';
 import type { Node } from '../nodes/node.js';
 import type { StatementName } from '../nodes/statement-names.js';
 import { writable } from '../nodes/values.js';
@@ -40,7 +40,8 @@ export function giveBackAfter(error: unknown, { node, connection }: Place, signa
   const isAnswered = isServerError(error);
   if (isAnswered) node.succeeded();
   // A text of several statements can fail inside a transaction that it began.
-  client.release(signal?.aborted === true || !(isAnswered && isIdle(client)));
+  if (signal?.aborted === true || !(isAnswered && isIdle(client))) throwAway(connection);
+  else client.release();
 }
 
 /** Runs it; the connection stays the caller's. @throws pg's error, or the reason of `statement.signal` */
@@ -55,7 +56,7 @@ export function run<Row extends QueryResultRow>(
     send<Row>(place, statement, publisher, (error, result) => (error === null ? resolve(result) : reject(error)));
   });
   if (signal === undefined) return running;
-  return cancellable(running, signal, () => node.questions.cancel(connection.identity.pid));
+  return cancellable(running, signal, () => node.cancel(connection));
 }
 
 export type Answer<Row extends QueryResultRow> = (error: Error | null, result: QueryResult<Row>) => void;

@@ -1,6 +1,7 @@
 /** Rows one after the other, placed like a read. Run again elsewhere only while no row has been handed out. */
 
 import { invalidOptions } from '../errors.js';
+import { throwAway } from '../nodes/data-connections.js';
 import type { Need } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import { place } from './place.js';
@@ -32,8 +33,8 @@ export async function* stream<Row>(
   let lostOn: ReadonlySet<Node> | undefined;
   for (;;) {
     const placement = await place(rungs, need, performance.now(), lostOn, signal);
-    const { client, identity } = placement.connection;
-    const cancel = (): void => placement.node.questions.cancel(identity.pid);
+    const { client } = placement.connection;
+    const cancel = (): void => placement.node.cancel(placement.connection);
     signal?.addEventListener('abort', cancel, { once: true });
     let hasRows = false;
     let isWhole = false;
@@ -54,7 +55,8 @@ export async function* stream<Row>(
     } finally {
       signal?.removeEventListener('abort', cancel);
       // A stream that was left early has rows under way: its connection serves nobody else.
-      client.release(!isWhole);
+      if (isWhole) client.release();
+      else throwAway(placement.connection);
       leave(placement, need);
     }
   }

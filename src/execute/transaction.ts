@@ -4,6 +4,7 @@
  */
 import type { PoolClient, QueryResult, QueryResultRow } from 'pg';
 import { LadderError } from '../errors.js';
+import { throwAway } from '../nodes/data-connections.js';
 import type { Fleet, Need } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import type { TransactionOptions } from '../options/calls.js';
@@ -154,7 +155,7 @@ async function once<T>(rungs: Rungs, request: TransactionRequest<T>): Promise<T>
       result = await abortable(body(), signal);
     } catch (error) {
       // Given up, `fn` may still be at work: its connection must not serve anybody else.
-      if (signal?.aborted === true) placement.node.questions.cancel(identity.pid);
+      if (signal?.aborted === true) placement.node.cancel(placement.connection);
       else isOver = await rollback(client);
       throw error;
     }
@@ -168,7 +169,8 @@ async function once<T>(rungs: Rungs, request: TransactionRequest<T>): Promise<T>
     return result;
   } finally {
     void current.end();
-    client.release(!isOver);
+    if (isOver) client.release();
+    else throwAway(placement.connection);
     left(placement);
     if (isReadOnly) need.trace?.ended(identity.server, performance.now());
     else wrote(fleet, placement, need.floor, timeline);

@@ -9,7 +9,6 @@ import type { Floor, UncertainWrite } from '../freshness/floor.js';
 import type { DataConnection } from '../nodes/data-connections.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
-import type { Identity } from '../nodes/observation.js';
 import { left, type Placement } from './placement.js';
 import { onPrimary, throwUnlessGone } from './primary.js';
 import { codeOf, isConnectionLoss } from './retry.js';
@@ -19,6 +18,9 @@ const SETTLE_POLL_MILLIS = 50;
 const SETTLE_POLL_CAP_MILLIS = 2_000;
 /** A replica's answer to a write; others come with "recovery" in the message, of whatever language. */
 const READ_ONLY_STATE = '25006';
+
+/** What ran a write. */
+export type Backend = Pick<DataConnection, 'identity' | 'isDirect'>;
 
 interface Writing {
   readonly fleet: Fleet;
@@ -149,7 +151,7 @@ export function writeError(
   const wasAborted = signal?.aborted === true;
   if (!wasAborted && !isConnectionLoss(error)) return error;
   if (!wasAborted) node.failed('a connection was lost under a write');
-  holdUntilSettled(fleet, node, connection.identity, floor);
+  holdUntilSettled(fleet, node, connection, floor);
   return new LadderError(
     'LADDER_WRITE_OUTCOME_UNKNOWN',
     `${wasAborted ? 'it was given up' : 'the connection was lost'} before the primary answered: the write may have committed or not, ` +
@@ -159,18 +161,19 @@ export function writeError(
 }
 
 /** What was cut off may still commit: the session stays on the primary until it is known to be over. */
-export function holdUntilSettled(fleet: Fleet, node: Node, { server, pid }: Identity, floor: Floor): void {
+export function holdUntilSettled(fleet: Fleet, node: Node, connection: Backend, floor: Floor): void {
   const uncertain: UncertainWrite = { settledAt: undefined };
   floor.hold(uncertain);
-  void settle(fleet, node, server, uncertain, pid);
+  void settle(fleet, node, connection, uncertain);
 }
 
-/** Waits until the backend of a write that was cut off is gone, or has no say any more: until then it may still commit. */
-async function settle(fleet: Fleet, node: Node, server: string, uncertain: UncertainWrite, pid: number): Promise<void> {
+/** Waits until whatever a write that was cut off has begun is over, or has no say any more: until then it may still commit. */
+async function settle(fleet: Fleet, node: Node, backend: Backend, uncertain: UncertainWrite): Promise<void> {
+  const isOver = node.questions.whetherOver(backend.identity, backend.isDirect);
   for (let pause = SETTLE_POLL_MILLIS; !fleet.isClosed; pause = Math.min(pause * 2, SETTLE_POLL_CAP_MILLIS)) {
     // What a deposed primary commits is in nobody's history.
     const isDeposed = fleet.leadership.isSettled && fleet.primary !== node;
-    if (isDeposed || !(await node.questions.hasBackend(pid, server).catch(() => true))) {
+    if (isDeposed || (await isOver().catch(() => false))) {
       uncertain.settledAt = performance.now();
       return;
     }

@@ -4,7 +4,7 @@
  */
 import type { Client, Pool, PoolClient } from 'pg';
 import { connected, dropSocket } from './control-connection.js';
-import { type Identity, type IdentityRow, identityFrom } from './observation.js';
+import { type Identity, type IdentityRow, identityFrom, isDirect } from './observation.js';
 import { question } from './plain-types.js';
 import { StatementNames } from './statement-names.js';
 import { IDENTITY } from './statements.js';
@@ -13,10 +13,20 @@ import { IDENTITY } from './statements.js';
 export interface DataConnection {
   readonly client: PoolClient;
   readonly identity: Identity;
+  /** Whether no pooler stands between, so that its process id means its server's process for as long as it lives. */
+  readonly isDirect: boolean;
+  /** Until the server was asked to stop what runs on it. */
+  cancelling: Promise<void> | undefined;
   /** Whether what runs on it may write: such a statement is not cut off as long as its server may still answer. */
   mayWrite: boolean;
   /** The statements it has prepared; `undefined` where it shall prepare none. */
   readonly names: StatementNames | undefined;
+}
+
+/** Nobody knows what state it is in: it is closed, though not before the server was asked to stop what runs there. */
+export function throwAway({ client, cancelling }: DataConnection): void {
+  if (cancelling === undefined) client.release(true);
+  else void cancelling.finally(() => client.release(true));
 }
 
 /** Called once, with pg's error when there is no connection to be had, or with why the one who waited was sent away. */
@@ -168,7 +178,14 @@ export class DataConnections {
     const { rows } = await client.query<IdentityRow>(question(IDENTITY));
     const identity = identityFrom(rows[0] as IdentityRow);
     const names = this.#hooks.mayName(client, identity) ? StatementNames.of(client) : undefined;
-    const connection = { client, identity, mayWrite: false, names };
+    const connection = {
+      client,
+      identity,
+      isDirect: isDirect(client, identity),
+      cancelling: undefined,
+      mayWrite: false,
+      names,
+    };
     this.#known.set(client, connection);
     return connection;
   }

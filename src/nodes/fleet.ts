@@ -7,7 +7,6 @@ import type { Requirement, Target } from '../freshness/requirement.js';
 import type { Priority } from '../options/calls.js';
 import type { Settings } from '../options/cluster.js';
 import type { NodeAnswer } from '../options/discovery.js';
-import type { NodeSettings } from '../options/servers.js';
 import { HotKeys } from '../routing/hot-keys.js';
 import { Router, type Shortfall, type Way } from '../routing/route.js';
 import { isFarSlower } from './ejection.js';
@@ -16,6 +15,7 @@ import { Members } from './members.js';
 import { Monitor } from './monitor.js';
 import { Node, type NodeListener } from './node.js';
 import { type Observation, replayedLsn } from './observation.js';
+import { Roster } from './roster.js';
 
 /** What a read needs of the node that answers it. */
 export interface Need {
@@ -56,10 +56,7 @@ export class Fleet {
   readonly routeCounts = Object.fromEntries(reasons.map((reason) => [reason, 0])) as Record<Reason, number>;
   readonly leadership: Leadership;
   readonly #router: Router<Node>;
-  readonly #listener: NodeListener;
-  /** Nodes that have left, and run what is under way on them to its end. */
-  readonly #leaving = new Map<Node, Promise<void>>();
-  #nodes: readonly Node[];
+  readonly #roster: Roster;
 
   constructor(settings: Settings, publisher: Publisher) {
     this.settings = settings;
@@ -70,26 +67,30 @@ export class Fleet {
     );
     this.#router = new Router(settings.loadFactor);
     // What a node that has left has to say is nobody's business any more, unless it keeps somebody waiting.
-    this.#listener = {
-      observed: (node) => !this.#leaving.has(node) && this.#observed(node),
-      lost: (node) => !this.#leaving.has(node) && this.#lost(node),
+    const listener: NodeListener = {
+      observed: (node) => !node.hasLeft && this.#observed(node),
+      lost: (node) => !node.hasLeft && this.#lost(node),
       hung: (node) => this.#hung(node),
       untracked: () => this.#untracked(),
     };
-    this.#nodes = settings.nodes.map((node) => this.#open(node));
-    this.leadership = new Leadership(this.#nodes, this.trail, settings, publisher);
-    this.monitor = new Monitor(this.#nodes, settings, () => this.#ticked());
+    this.#roster = new Roster(
+      (node) => new Node(node, node.role, this.trail, settings, publisher, listener),
+      () => this.#convene(),
+    );
+    for (const node of settings.nodes) this.#roster.add(node);
+    this.leadership = new Leadership(this.nodes, this.trail, settings, publisher);
+    this.monitor = new Monitor(this.nodes, settings, () => this.#ticked());
     this.members = new Members(settings, publisher, {
-      joined: (joining) => this.#join(joining),
-      stays: (name, labels) => this.#nodes.find((node) => node.name === name)?.relabel(labels),
-      left: (name) => this.#leave(name),
+      joined: (joining) => this.#roster.join(joining, this.members.wereAsked),
+      stays: (name, labels) => this.#roster.find(name)?.relabel(labels),
+      left: (name) => this.#roster.leave(name, this.primary),
       ask: (text) => this.#askAll(text),
-      asked: () => this.#convene(this.#nodes),
+      asked: () => this.#convene(),
     });
   }
 
   get nodes(): readonly Node[] {
-    return this.#nodes;
+    return this.#roster.nodes;
   }
 
   /** Begins to ask who is there, and where everybody stands. */
@@ -115,7 +116,7 @@ export class Fleet {
 
   /** Under load no position is older: the next read on a shared connection brings a new one along. Of many replicas each is asked less often. */
   get freshenMillis(): number {
-    return Math.max(FRESHEN_MILLIS, this.#nodes.length);
+    return Math.max(FRESHEN_MILLIS, this.nodes.length);
   }
 
   /** The replicas that a read may go to. */
@@ -265,46 +266,20 @@ export class Fleet {
     this.isClosed = true;
     this.members.close();
     this.monitor.stop();
-    await Promise.all([...this.nodes.map((node) => node.close()), ...this.#leaving.values()]);
+    await this.#roster.close();
   }
 
-  #open(settings: NodeSettings): Node {
-    return new Node(settings, settings.role, this.trail, this.settings, this.publisher, this.#listener);
-  }
-
-  #join(settings: NodeSettings): void {
-    const node = this.#open(settings);
-    // Of those that are there from the start none has warm caches.
-    if (this.members.wereAsked) node.joined();
-    this.#convene([...this.#nodes, node]);
-  }
-
-  #leave(name: string): boolean {
-    const node = this.#nodes.find((one) => one.name === name);
-    if (node === undefined) return true;
-    if (node === this.primary) return false;
-    const left = node.leave().finally(() => this.#leaving.delete(node));
-    this.#leaving.set(node, left);
-    this.#convene(this.#nodes.filter((one) => one !== node));
-    return true;
-  }
-
-  #convene(nodes: readonly Node[]): void {
-    this.#nodes = nodes;
-    this.leadership.convene(nodes);
-    this.monitor.watch(nodes);
+  #convene(): void {
+    this.leadership.convene(this.nodes);
+    this.monitor.watch(this.nodes);
     this.monitor.wake();
   }
 
   async #askAll<Row>(text: string): Promise<NodeAnswer<Row>[]> {
     // At the start nobody has answered anything yet.
-    const isAnswering = (): boolean => this.nodes.every(({ wasAsked }) => wasAsked);
-    await this.monitor.until(isAnswering, this.settings.hangMillis, 'primary');
-    const answers = await Promise.allSettled(this.nodes.map((node) => answerOf<Row>(node, text)));
-    const given = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
-    const [failure] = answers.filter((answer) => answer.status === 'rejected');
-    if (given.length === 0 && failure !== undefined) throw failure.reason;
-    return given;
+    const haveAnswered = (): boolean => this.nodes.every(({ wasAsked }) => wasAsked);
+    await this.monitor.until(haveAnswered, this.settings.hangMillis, 'primary');
+    return this.#roster.ask(text);
   }
 
   #ticked(): void {
@@ -352,7 +327,7 @@ export class Fleet {
   }
 
   #hung(node: Node): void {
-    if (this.#leaving.has(node)) {
+    if (node.hasLeft) {
       node.abandon(false);
       return;
     }
@@ -367,10 +342,10 @@ export class Fleet {
   /** Without the primary's positions, or any replica's, nothing can be compared: windows are better than nothing, and worse than LSNs, so it is said. */
   #untracked(): void {
     if (!this.trail.isTracking) return;
-    const replicas = this.#nodes.filter(
+    const replicas = this.nodes.filter(
       ({ untracked, observation }) => untracked !== 'primary' && observation?.inRecovery !== false,
     );
-    const isPrimary = this.#nodes.some(({ untracked }) => untracked === 'primary');
+    const isPrimary = this.nodes.some(({ untracked }) => untracked === 'primary');
     if (!isPrimary && !replicas.every(({ untracked }) => untracked === 'replica')) return;
     const { stickinessMillis } = this.settings;
     this.trail.loseTrack(stickinessMillis);
@@ -388,9 +363,4 @@ export class Fleet {
     if (!this.publisher.wants('tokenLost')) return;
     this.publisher.publish('tokenLost', { isCertain: why === 'lost', count: this.trail.refused[why] });
   }
-}
-
-async function answerOf<Row>({ name, observation, questions }: Node, text: string): Promise<NodeAnswer<Row>[]> {
-  if (observation === undefined) return [];
-  return [{ node: name, role: observation.inRecovery ? 'replica' : 'primary', rows: await questions.ask<Row>(text) }];
 }

@@ -4,33 +4,29 @@
  */
 import { setTimeout as elapsed } from 'node:timers/promises';
 import type { Client, Pool, PoolClient } from 'pg';
-import { LadderError } from '../errors.js';
+import type { LadderError } from '../errors.js';
 import type { Publisher } from '../events.js';
 import type { Lsn } from '../freshness/lsn.js';
 import type { PrimaryTrail } from '../freshness/primary-trail.js';
 import type { Settings } from '../options/cluster.js';
 import type { NodeSettings } from '../options/servers.js';
 import { ResponseTime } from '../routing/balance.js';
-import { hashOf, steadied } from '../routing/partition.js';
+import { hashOf } from '../routing/partition.js';
 import type { Candidate } from '../routing/route.js';
 import { Profile } from '../sql/profile.js';
+import { cancelByKey } from './cancel.js';
 import { ControlConnection } from './control-connection.js';
 import { type CheckedOut, type DataConnection, DataConnections, SentAway } from './data-connections.js';
 import { Ejection, type Health } from './ejection.js';
 import { Lane } from './lane.js';
 import type { LaneConnection } from './lane-connection.js';
 import { Latency } from './latency.js';
-import {
-  type Identity,
-  isDirect,
-  type Observation,
-  observationFrom,
-  type ProbeRow,
-  replayedLsn,
-} from './observation.js';
+import { type Identity, isDirect, type Observation, observationFrom, type ProbeRow } from './observation.js';
 import { plainTypes, question } from './plain-types.js';
+import { problemOf } from './problem.js';
 import { Questions } from './questions.js';
 import { PROBE, PROBE_ROLE, REPLICA_TIMELINE } from './statements.js';
+import { Whereabouts } from './whereabouts.js';
 
 export type Role = 'primary' | 'replica';
 
@@ -55,8 +51,6 @@ const TIMED_STATEMENTS = 512;
 const LEAVING_MILLIS = 50;
 /** Where pg's pool has no setting. */
 const DEFAULT_POOL_MAX = 10;
-/** Before that it stands where it stood. */
-const MOVING_MILLIS = 1;
 
 export class Node implements Candidate {
   readonly name: string;
@@ -79,6 +73,7 @@ export class Node implements Candidate {
   wasAsked = false;
   /** Its role, where it answers and tells no positions. */
   untracked: Role | undefined;
+  hasLeft = false;
   /** Whether it came later than the others. */
   hasJoined = false;
   isEjected = false;
@@ -89,11 +84,13 @@ export class Node implements Candidate {
   readonly probeLatency = new Latency(PROBES);
   readonly statementLatency = new Latency(TIMED_STATEMENTS);
   readonly response = new ResponseTime();
-  steadyAgeMillis = Number.POSITIVE_INFINITY;
   readonly questions: Questions;
+  /** Why it did not answer the last time; `undefined` when it did. */
+  lastError: unknown;
   readonly lane: Lane;
 
   readonly #trail: PrimaryTrail;
+  readonly #whereabouts: Whereabouts;
   readonly #publisher: Publisher;
   readonly #settings: Settings;
   readonly #control: ControlConnection;
@@ -101,24 +98,13 @@ export class Node implements Candidate {
   readonly #ejection = new Ejection();
   readonly #listener: NodeListener;
 
-  #lastError: unknown;
-  #observation: Observation | undefined;
   #server: string | undefined;
-  #lsn: Lsn | undefined;
-  #lsnOf: Observation | undefined;
-  #lsnIn = -1;
-  #freshAsOf = Number.NEGATIVE_INFINITY;
-  #freshIn = -1;
-  #shownTimeline = 0;
   /** The state that was told last. */
   #told: Health['state'] = 'unknown';
   #asking: Promise<void> | undefined;
   #next: Promise<void> | undefined;
-  #voidedAt = Number.NEGATIVE_INFINITY;
   readonly #probeProfile: Profile;
   #isLocating = false;
-  /** Where it stood when it had not caught up, although there was hope. */
-  #stoodAt: Lsn | undefined;
   #bestProbeMillis = Number.POSITIVE_INFINITY;
 
   constructor(
@@ -138,11 +124,12 @@ export class Node implements Candidate {
     this.capacity = pool.options?.max ?? DEFAULT_POOL_MAX;
     this.ownsPool = ownsPool;
     this.#trail = trail;
+    this.#whereabouts = new Whereabouts(trail);
     this.#settings = settings;
     this.#publisher = publisher;
     this.#listener = listener;
     this.#probeProfile = new Profile(PROBE);
-    this.#probeProfile.sightings = Number.POSITIVE_INFINITY;
+    this.#probeProfile.comesAgain(PROBE);
     this.#control = new ControlConnection(pool, settings.hangMillis, (cause, isHung) => {
       this.void(cause);
       if (isHung) listener.hung(this);
@@ -173,14 +160,14 @@ export class Node implements Candidate {
 
   /** What the server last said; `undefined` when it has not answered, or may be another one by now. */
   get observation(): Observation | undefined {
-    return this.#observation;
+    return this.#whereabouts.observation;
   }
 
   get health(): Health {
     const { sentence } = this.#ejection;
     // A replica out of rotation stays that until it answers, however long its time is over.
     if (this.role === 'replica' && sentence !== undefined) return { state: 'ejected', ...sentence };
-    if (this.#observation === undefined || this.#observation.inRecovery === (this.role === 'primary')) {
+    if (this.observation === undefined || this.observation.inRecovery === (this.role === 'primary')) {
       return { state: 'unknown' };
     }
     if (this.role === 'primary') return { state: 'live' };
@@ -196,7 +183,7 @@ export class Node implements Candidate {
 
   /** Whether its server takes no more connections: it is alive, and nothing more can be asked. */
   get isCrowded(): boolean {
-    return (this.#lastError as { code?: unknown } | undefined)?.code === TOO_MANY_CONNECTIONS;
+    return (this.lastError as { code?: unknown } | undefined)?.code === TOO_MANY_CONNECTIONS;
   }
 
   get responseMillis(): number {
@@ -213,56 +200,20 @@ export class Node implements Candidate {
 
   /** Why no statement of its role goes there; `undefined` when nothing is wrong. */
   get problem(): LadderError | undefined {
-    const seen = this.#observation;
-    const is = `node "${this.name}"`;
-    if (seen === undefined) {
-      return new LadderError('LADDER_NODE_UNREACHABLE', `${is} does not answer; see cause`, { cause: this.#lastError });
-    }
-    const { clusterId, history } = this.#trail;
-    if (clusterId !== undefined && seen.identity.clusterId !== clusterId) {
-      const ids = `expected system identifier ${clusterId}, got ${seen.identity.clusterId}`;
-      return new LadderError('LADDER_FOREIGN_NODE', `${is} belongs to another cluster than the primary: ${ids}`);
-    }
-    if (this.role === 'primary') {
-      if (!seen.inRecovery) return undefined;
-      return new LadderError('LADDER_NOT_PRIMARY', `${is} is a replica, and no node of the cluster takes writes`);
-    }
-    if (!seen.inRecovery) {
-      const where = `on timeline ${seen.timeline}, where the primary is on ${history.timeline}`;
-      return new LadderError(
-        'LADDER_WRONG_ROLE',
-        `${is} takes writes beside the primary (${where}): rebuild it as a replica`,
-      );
-    }
-    if (this.lsn !== undefined) return undefined;
-    const why = this.#trail.isAmbiguous
-      ? `two servers have written timeline ${history.timeline}, and nothing tells whose it is`
-      : `wait, or grant pg_read_all_stats`;
-    return new LadderError(
-      'LADDER_NODE_UNREACHABLE',
-      `${is} is not shown to follow the primary's timeline ${history.timeline}: ${why}`,
-    );
+    return problemOf(this, this.#trail);
   }
 
-  /** How far a replica has replayed the primary's own history; `undefined` while it is not proven that it follows it. */
+  /** See {@link Whereabouts.lsn}. */
   get lsn(): Lsn | undefined {
-    // It is asked for by every decision.
-    if (this.#lsnOf !== this.#observation || this.#lsnIn !== this.#trail.epoch) {
-      this.#lsn = replayedLsn(this.#observation, this.#trail);
-      this.#lsnOf = this.#observation;
-      this.#lsnIn = this.#trail.epoch;
-    }
-    return this.#lsn;
+    return this.#whereabouts.lsn;
   }
 
   get freshAsOf(): number {
-    const { clock } = this.#trail;
-    if (this.#freshIn !== clock.version) {
-      const lsn = this.lsn;
-      this.#freshAsOf = lsn === undefined ? Number.NEGATIVE_INFINITY : clock.freshAsOf(lsn);
-      this.#freshIn = clock.version;
-    }
-    return this.#freshAsOf;
+    return this.#whereabouts.freshAsOf;
+  }
+
+  get steadyAgeMillis(): number {
+    return this.#whereabouts.steadyAgeMillis;
   }
 
   /** How long it takes to answer lately and when at its best, in milliseconds; `undefined` until enough probes have told. */
@@ -291,10 +242,7 @@ export class Node implements Candidate {
 
   /** Forgets what the server said: a lost connection may mean that it was restarted, rebuilt or replaced. */
   void(cause: string): void {
-    this.#observation = undefined;
-    this.#voidedAt = performance.now();
-    this.#shownTimeline = 0;
-    this.#freshIn = -1;
+    this.#whereabouts.void(performance.now());
     this.judge(cause);
     this.#listener.lost(this);
   }
@@ -340,9 +288,9 @@ export class Node implements Candidate {
   /** Lets time pass, and tells of a change of state since the last time. */
   judge(cause: string): void {
     const now = performance.now();
-    this.#ejection.pass(now, this.#observation?.sentAt ?? Number.NEGATIVE_INFINITY);
+    this.#ejection.pass(now, this.observation?.sentAt ?? Number.NEGATIVE_INFINITY);
     this.#connections.look(now);
-    this.#steady(now);
+    this.#whereabouts.pass(now);
     this.isEjected = this.#ejection.isOut;
     this.share = this.#ejection.share(now);
     const previous = this.#told;
@@ -367,7 +315,7 @@ export class Node implements Candidate {
    * @param freshenMillis how old its position may be before the next statement brings a new one along
    */
   board(now: number, freshenMillis: number): LaneConnection | undefined {
-    const seen = this.#observation;
+    const seen = this.observation;
     const connection = seen === undefined ? undefined : this.lane.take(seen.identity.server);
     if (connection === undefined || seen === undefined) return undefined;
     const isOld = now - seen.sentAt > freshenMillis;
@@ -387,26 +335,31 @@ export class Node implements Candidate {
       this.#isLocating = false;
       const row = error === null ? (result?.rows[0] as ProbeRow | undefined) : undefined;
       const observation = row === undefined ? undefined : this.#read(row, connection.identity, sentAt);
-      if (observation !== undefined && sentAt > (this.#observation?.sentAt ?? sentAt)) this.#record(observation);
+      if (observation !== undefined && sentAt > (this.observation?.sentAt ?? sentAt)) this.#record(observation);
       told?.(observation);
     });
   }
 
-  /** Whether it may stand elsewhere by now than when it was last asked, as far as trying has shown. */
+  /** See {@link Whereabouts.mayHaveMoved}. */
   mayHaveMoved(now: number): boolean {
-    const seen = this.#observation;
-    return seen !== undefined && now - seen.sentAt >= MOVING_MILLIS && seen.lsn !== this.#stoodAt;
+    return this.#whereabouts.mayHaveMoved(now);
   }
 
-  /** A read was sent along with the question where it stands, in the hope that it has caught up. */
+  /** See {@link Whereabouts.judgeGate}. */
   judgeGate(seen: Observation | undefined, wasOpen: boolean): void {
-    this.#stoodAt = wasOpen ? undefined : seen?.lsn;
+    this.#whereabouts.judgeGate(seen, wasOpen);
   }
 
   /** Ends the connections of a server that hangs or was superseded. @param sparesWrites leaves those that may write: they may still be answered */
   abandon(sparesWrites: boolean): void {
     this.lane.abandon();
     this.#connections.abandon(new SentAway(`node "${this.name}" does not answer`), sparesWrites);
+  }
+
+  /** Asks the server to stop what runs on that connection; it may have ended by itself. */
+  cancel(connection: DataConnection): void {
+    if (connection.isDirect) this.questions.cancel(connection.identity.pid);
+    else connection.cancelling ??= cancelByKey(this.pool, connection.client, this.#settings.hangMillis);
   }
 
   /** Sends those who wait for a connection of a pool that stands still elsewhere. */
@@ -423,6 +376,7 @@ export class Node implements Candidate {
 
   /** It has left the cluster: nothing new comes here, and when the last statement has ended, it closes. */
   async leave(): Promise<void> {
+    this.hasLeft = true;
     // Not at once: whoever has chosen it already is on his way.
     for (await elapsed(LEAVING_MILLIS); this.inFlight > 0; await elapsed(LEAVING_MILLIS)) {
       // Only a server that is asked is noticed to hang.
@@ -468,14 +422,14 @@ export class Node implements Candidate {
       const sentAt = performance.now();
       const { rows, identity, tookMillis } = await this.#control.query<ProbeRow>(...this.#probeQuestion);
       this.probeLatency.add(tookMillis);
-      this.response.took(tookMillis, sentAt + tookMillis);
+      this.response.took(tookMillis, performance.now());
       this.roundTripMillis = Math.min(this.roundTripMillis, tookMillis);
       const row = rows[0] as ProbeRow;
       if (row.in_recovery) await this.#learnTimeline();
       this.#record(this.#read(row, identity, sentAt));
     } catch (error) {
-      this.#lastError = error;
-      if (this.#trail.isTracking && isUnsupported(error)) await this.#untrack();
+      this.lastError = error;
+      if (this.#trail.isTracking && isUnsupported(error)) await this.#untrack().catch(() => undefined);
       this.wasAsked = true;
       const cause = error instanceof Error ? error.message : 'no answer';
       if (this.isCrowded || this.untracked !== undefined) this.void(cause);
@@ -493,33 +447,25 @@ export class Node implements Candidate {
 
   #read(row: ProbeRow, identity: Identity, sentAt: number): Observation | undefined {
     const { assumeSynchronousCommit } = this.#settings;
-    return observationFrom(row, identity, sentAt, this.#shownTimeline, assumeSynchronousCommit);
+    return observationFrom(row, identity, sentAt, this.#whereabouts.shownTimeline, assumeSynchronousCommit);
   }
 
   /** A replica that was shown to be on the primary's timeline stays on it until the primary leaves it. */
   async #learnTimeline(): Promise<void> {
     const { timeline } = this.#trail.history;
-    if (timeline <= 1 || this.#shownTimeline === timeline) return;
+    if (timeline <= 1 || this.#whereabouts.shownTimeline === timeline) return;
     const { rows } = await this.#control.query<{ timeline: number | null }>(REPLICA_TIMELINE);
-    this.#shownTimeline = rows[0]?.timeline ?? 0;
+    this.#whereabouts.shownTimeline = rows[0]?.timeline ?? 0;
   }
 
   #record(observation: Observation | undefined): void {
     this.wasAsked = true;
-    // What was asked before a connection was lost may have been answered by the server's earlier life.
-    if (observation !== undefined && observation.sentAt <= this.#voidedAt) return;
-    this.#steady(performance.now());
-    this.#observation = observation;
-    this.#lastError = undefined;
+    if (!this.#whereabouts.record(observation, performance.now())) return;
+    this.lastError = undefined;
     this.hasAnswered = true;
-    this.#freshIn = -1;
     if (observation !== undefined) this.#recognise(observation.identity.server);
     this.#listener.observed(this);
     this.judge('it answered');
-  }
-
-  #steady(now: number): void {
-    this.steadyAgeMillis = steadied(this.steadyAgeMillis, now - this.freshAsOf);
   }
 
   #recognise(server: string): void {

@@ -2,7 +2,8 @@
 import type { QueryResultRow } from 'pg';
 import { formatLsn, type Lsn } from '../freshness/lsn.js';
 import type { ControlConnection } from './control-connection.js';
-import { BACKEND_ALIVE, CANCEL_BACKEND, COMMITTED_AMONG, nudge, SNAPSHOT } from './statements.js';
+import type { Identity } from './observation.js';
+import { BACKEND_ALIVE, CANCEL_BACKEND, COMMITTED_AMONG, nudge, OLDER_WORK, SNAPSHOT } from './statements.js';
 
 /** Which transactions a server shows. */
 export interface TransactionSnapshot {
@@ -57,9 +58,22 @@ export class Questions {
     this.#control.query(CANCEL_BACKEND, [pid]).catch(() => undefined);
   }
 
-  /** Whether that life of the server still has the backend with that process id. Rejects when it does not say. */
-  async hasBackend(pid: number, server: string): Promise<boolean> {
-    const { rows, identity } = await this.#control.query(BACKEND_ALIVE, [pid]);
-    return rows.length > 0 && identity.server === server;
+  /**
+   * How to ask whether what that backend was running is over; what it gives rejects when the server does not say.
+   * @param isDirect whether the backend's process id is known: behind a pooler any of them may be it, so all transactions of the role count that are under way
+   */
+  whetherOver({ pid, server }: Identity, isDirect: boolean): () => Promise<boolean> {
+    let since: string | null = null;
+    return async () => {
+      if (isDirect) {
+        const { rows, identity } = await this.#control.query(BACKEND_ALIVE, [pid]);
+        return rows.length === 0 || identity.server !== server;
+      }
+      const { rows, identity } = await this.#control.query<{ now: string; goes_on: boolean | null }>(OLDER_WORK, [
+        since,
+      ]);
+      since ??= rows[0]?.now ?? null;
+      return rows[0]?.goes_on === false || identity.server !== server;
+    };
   }
 }

@@ -4,8 +4,6 @@
  */
 import type { Profile } from '../sql/profile.js';
 
-/** A text that comes for the second time may well come again. */
-const SIGHTINGS = 2;
 /** A plan is some ten kilobytes of the server's memory. */
 const MAX_COUNT = 256;
 const MAX_CHARACTERS = 1024 * 1024;
@@ -29,7 +27,6 @@ export class StatementNames {
   readonly #preparer: Preparer;
   readonly #names = new Map<Profile, StatementName>();
   #characters = 0;
-  #count = 0;
 
   private constructor(preparer: Preparer) {
     this.#preparer = preparer;
@@ -45,8 +42,8 @@ export class StatementNames {
   use(profile: Profile): StatementName | undefined {
     const known = this.#names.get(profile);
     if (known !== undefined) return known.isReady ? known : undefined;
-    if (profile.sightings < SIGHTINGS || profile.length > MAX_CHARACTERS) return undefined;
-    const name = { text: `ladder_${this.#count++}`, isReady: false, fields: undefined };
+    if (profile.name === undefined || profile.length > MAX_CHARACTERS) return undefined;
+    const name = { text: profile.name, isReady: false, fields: undefined };
     this.#characters += profile.length;
     this.#makeRoom();
     this.#names.set(profile, name);

@@ -59,6 +59,11 @@ export const CANCEL_BACKEND = 'select pg_catalog.pg_cancel_backend($1)';
 /** One row while the backend with that process id exists. */
 export const BACKEND_ALIVE = 'select 1 from pg_catalog.pg_stat_activity where pid = $1';
 
+/** Whether anything of this role goes on that began before a moment of the server's own clock; that clock, for who has no moment yet. */
+export const OLDER_WORK = `select pg_catalog.clock_timestamp()::text as now,
+  case when $1::pg_catalog.timestamptz is not null then exists (select 1 from pg_catalog.pg_stat_activity
+    where usename = session_user and pid <> pg_catalog.pg_backend_pid() and xact_start <= $1::pg_catalog.timestamptz) end as goes_on`;
+
 /** Lowers the bound on a statement's duration to so many milliseconds, unless it is lower already; tells whether it was lowered. */
 export const CAP_STATEMENTS = `select setting::int not between 1 and $1::int as is_capped,
   pg_catalog.set_config(name, case when setting::int between 1 and $1::int then setting else $1::int::text end, false)

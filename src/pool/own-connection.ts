@@ -7,12 +7,11 @@ import { isDefinition } from '../execute/call.js';
 import { isPrimary, primaryFound, throwUnlessGone } from '../execute/primary.js';
 import { isConnectionLoss, isServerError } from '../execute/retry.js';
 import { copyOf, isTimed, tell } from '../execute/statement.js';
-import { holdUntilSettled, wrote } from '../execute/write.js';
+import { type Backend, holdUntilSettled, wrote } from '../execute/write.js';
 import type { UncertainWrite } from '../freshness/floor.js';
 import type { DataConnection } from '../nodes/data-connections.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
-import type { Identity } from '../nodes/observation.js';
 import type { SessionScope } from '../session/session.js';
 import type { Classification, Classifier } from '../sql/classifier.js';
 import type { ClusterAccess } from './access.js';
@@ -34,7 +33,7 @@ export class OwnConnection {
   /** Whether something was left on it that later reads go by. */
   holdsState = false;
   readonly #fleet: Fleet;
-  readonly #identity: Identity;
+  readonly #backend: Backend;
   /** Whether the open transaction may have written. */
   #hasWritten = false;
   /** Whether it may have changed the catalogue. */
@@ -42,12 +41,12 @@ export class OwnConnection {
   #onIdle: (() => void) | undefined;
   readonly #classifier: Classifier;
 
-  private constructor(fleet: Fleet, classifier: Classifier, node: Node, { client, identity }: DataConnection) {
+  private constructor(fleet: Fleet, classifier: Classifier, node: Node, connection: DataConnection) {
     this.#fleet = fleet;
     this.#classifier = classifier;
     this.node = node;
-    this.client = client;
-    this.#identity = identity;
+    this.client = connection.client;
+    this.#backend = connection;
   }
 
   /**
@@ -141,9 +140,9 @@ export class OwnConnection {
       this.client.removeListener('drain', over);
       this.client.removeListener('end', over);
       const now = performance.now();
-      if (isRead) scope.trace?.ended(this.#identity.server, now);
+      if (isRead) scope.trace?.ended(this.#backend.identity.server, now);
       else {
-        if (!this.isUsable) holdUntilSettled(this.#fleet, this.node, this.#identity, scope.floor);
+        if (!this.isUsable) holdUntilSettled(this.#fleet, this.node, this.#backend, scope.floor);
         this.#hasWritten = true;
         open.settledAt = now;
         this.#fleet.monitor.wrote(this.node, now);
@@ -185,12 +184,12 @@ export class OwnConnection {
     timeline: number,
   ): void {
     if (found?.class === 'read') {
-      scope.trace?.ended(this.#identity.server, performance.now());
+      scope.trace?.ended(this.#backend.identity.server, performance.now());
       return;
     }
     if (error) {
       if (isConnectionLoss(error)) this.node.void('a connection was lost under a write');
-      if (!isServerError(error)) holdUntilSettled(this.#fleet, this.node, this.#identity, scope.floor);
+      if (!isServerError(error)) holdUntilSettled(this.#fleet, this.node, this.#backend, scope.floor);
       // Of several statements, or within a procedure, some may have been committed.
       wrote(this.#fleet, this, scope.floor, timeline);
       return;

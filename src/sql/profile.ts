@@ -1,6 +1,7 @@
 /**
  * What running a text has taught: that it comes again, and how long it keeps a server busy. By its exact text, for as long as it is in use.
  */
+import { createHash } from 'node:crypto';
 import { StatementCache } from './statement-cache.js';
 
 /** Above it a statement holds up whoever shares its connection, and gains nothing by sharing. */
@@ -27,7 +28,9 @@ export class Profile {
   readonly length: number;
   /** Whether it may be sent again when the server has refused its plan. */
   readonly isUndivided: boolean;
-  sightings = 0;
+  /** What it is prepared under; `undefined` as long as nothing says that it will come again. */
+  name: string | undefined;
+  #sightings = 0;
   #millis: number | undefined;
   #samples = 0;
   #isFast = false;
@@ -38,6 +41,16 @@ export class Profile {
   constructor(text: string) {
     this.length = text.length;
     this.isUndivided = UNDIVIDED.test(text);
+  }
+
+  /** It has come once more. One that comes for the second time may well come again. */
+  sighted(text: string): void {
+    if (++this.#sightings === 2) this.comesAgain(text);
+  }
+
+  /** The same name everywhere: behind a pooler another connection may have prepared it, and must have meant this text and no other. */
+  comesAgain(text: string): void {
+    this.name = `ladder_${createHash('sha256').update(text).digest('hex').slice(0, 32)}`;
   }
 
   /** Of a server's time, in milliseconds; 0 as long as nobody knows. */
@@ -91,7 +104,7 @@ export class Profiles {
       profile = new Profile(text);
       this.#cache.set(text, profile);
     }
-    profile.sightings++;
+    profile.sighted(text);
     return profile;
   }
 }

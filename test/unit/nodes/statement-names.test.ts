@@ -13,7 +13,13 @@ describe('the names of prepared statements', () => {
     names = StatementNames.of({ connection }) as StatementNames;
   });
 
-  const text = (length = 10, sightings = 2): Profile => Object.assign(new Profile('x'.repeat(length)), { sightings });
+  let made = 0;
+  const text = (length = 10, sightings = 2): Profile => {
+    const own = `${++made}`.padStart(length, 'x');
+    const profile = new Profile(own);
+    for (let i = 0; i < sightings; i++) profile.sighted(own);
+    return profile;
+  };
   /** As pg does when the server has taken it. */
   const prepare = (profile: Profile): string => {
     const name = names.use(profile);
@@ -40,12 +46,14 @@ describe('the names of prepared statements', () => {
     expect(names.use(profile)).toBe(first);
   });
 
-  it('are given anew when their first use failed', () => {
+  it('are closed when their first use failed, and given anew', () => {
     const profile = text();
     const first = names.use(profile);
     if (first !== undefined) expect(names.settle(profile, first, { code: '22012' })).toBe(false);
     expect(closed).toEqual([first?.text]);
-    expect(names.use(profile)?.text).not.toBe(first?.text);
+    const second = names.use(profile);
+    expect(second).not.toBe(first);
+    expect(second).toMatchObject({ text: first?.text, isReady: false });
   });
 
   it('outlast errors of what they stand for', () => {
@@ -60,15 +68,16 @@ describe('the names of prepared statements', () => {
   it.each([
     [{ code: '0A000', routine: 'RevalidateCachedQuery' }, true],
     [{ code: '0A000', routine: 'ExecInitNode' }, false],
-    [{ code: '26000', message: 'prepared statement "ladder_0" does not exist' }, true],
-    [{ code: '42P05', message: 'prepared statement "ladder_0" already exists' }, true],
+    [{ code: '26000', message: 'prepared statement "NAME" does not exist' }, true],
+    [{ code: '42P05', message: 'prepared statement "NAME" already exists' }, true],
     [{ code: '26000', message: 'prepared statement "theirs" does not exist' }, false],
   ])('%o: the name was refused: %s', (error, isRefused) => {
     const profile = text();
     prepare(profile);
     const used = names.use(profile);
     if (used === undefined) throw new Error('no name');
-    expect(names.settle(profile, used, error)).toBe(isRefused);
+    const message = 'message' in error ? error.message.replace('NAME', used.text) : undefined;
+    expect(names.settle(profile, used, { ...error, message })).toBe(isRefused);
     expect(closed.length).toBe(isRefused ? 1 : 0);
   });
 

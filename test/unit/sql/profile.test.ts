@@ -61,10 +61,13 @@ describe('what running a text has taught', () => {
     expect(new Profile(text).isUndivided).toBe(isUndivided);
   });
 
-  it('is kept by the exact text', () => {
+  it('is kept by the exact text, and named when that comes again: alike in every process', () => {
     const profiles = new Profiles();
-    profiles.sighted('select 1');
-    expect(profiles.sighted('select 1').sightings).toBe(2);
-    expect(profiles.sighted('select 2').sightings).toBe(1);
+    expect(profiles.sighted('select 1').name).toBeUndefined();
+    expect(profiles.sighted('select 2').name).toBeUndefined();
+    const { name } = profiles.sighted('select 1');
+    expect(name).toBe('ladder_822ae07d4783158bc1912bb623e5107c');
+    expect(profiles.sighted('select 1').name).toBe(name);
+    expect(profiles.sighted('select 2').name).not.toBe(name);
   });
 });

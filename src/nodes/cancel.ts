@@ -1,0 +1,48 @@
+/**
+ * Asks a server to stop what one connection is running, in PostgreSQL's own way: on another connection, by the key that the first one was given. A pooler that stands between
+ * knows whom it means, where a process id may by now be that of somebody else's statement.
+ */
+import type { Pool } from 'pg';
+
+/** pg's Connection and Client, with what their types leave out. */
+interface Wire {
+  connect(port: number | string, host?: string): void;
+  requestSsl(): void;
+  cancel(processID: number, secretKey: unknown): void;
+  on(event: 'error', listener: () => void): void;
+  once(event: 'connect' | 'sslconnect' | 'end', listener: () => void): void;
+  readonly stream: { destroy(): void };
+}
+interface WiredClient {
+  readonly connection?: Wire;
+  readonly host: string;
+  readonly port: number;
+  readonly ssl: unknown;
+}
+
+/** Resolves when the server, or the pooler, has taken notice, or after `boundMillis`; never rejects. */
+export function cancelByKey(pool: Pool, client: object, boundMillis: number): Promise<void> {
+  const { Client: PoolClient, options } = pool as unknown as {
+    Client: new (config: unknown) => WiredClient;
+    options: unknown;
+  };
+  const { processID, secretKey } = client as { processID?: number; secretKey?: unknown };
+  const { connection, host, port, ssl } = new PoolClient(options);
+  if (connection === undefined || processID === undefined) return Promise.resolve();
+  return new Promise((resolve) => {
+    const over = (): void => {
+      clearTimeout(timer);
+      connection.stream.destroy();
+      resolve();
+    };
+    const timer = setTimeout(over, boundMillis);
+    const ask = (): void => connection.cancel(processID, secretKey);
+    connection.on('error', over);
+    // It answers by closing.
+    connection.once('end', over);
+    connection.once('connect', () => (ssl ? connection.requestSsl() : ask()));
+    connection.once('sslconnect', ask);
+    if (host.startsWith('/')) connection.connect(`${host}/.s.PGSQL.${port}`);
+    else connection.connect(port, host);
+  });
+}

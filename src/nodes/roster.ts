@@ -1,0 +1,71 @@
+/**
+ * The list of nodes: it grows and shrinks while statements run, and nobody who was sent to one that leaves notices. Who belongs to it is decided elsewhere.
+ */
+import type { NodeAnswer } from '../options/discovery.js';
+import type { NodeSettings } from '../options/servers.js';
+import type { Node } from './node.js';
+
+export class Roster {
+  readonly #open: (settings: NodeSettings) => Node;
+  readonly #changed: () => void;
+  /** Those that have left, and run what is under way on them to its end. */
+  readonly #leaving = new Set<Promise<void>>();
+  #nodes: readonly Node[] = [];
+
+  /** @param changed told when nodes have joined or left */
+  constructor(open: (settings: NodeSettings) => Node, changed: () => void) {
+    this.#open = open;
+    this.#changed = changed;
+  }
+
+  get nodes(): readonly Node[] {
+    return this.#nodes;
+  }
+
+  find(name: string): Node | undefined {
+    return this.#nodes.find((node) => node.name === name);
+  }
+
+  /** One that is there from the start. */
+  add(settings: NodeSettings): void {
+    this.#nodes = [...this.#nodes, this.#open(settings)];
+  }
+
+  /** @param isLate whether the others are in use already: where none has warm caches, all are alike */
+  join(settings: NodeSettings, isLate: boolean): void {
+    this.add(settings);
+    if (isLate) this.find(settings.name)?.joined();
+    this.#changed();
+  }
+
+  /** @returns whether it is gone: the primary stays until there is another one */
+  leave(name: string, primary: Node): boolean {
+    const node = this.find(name);
+    if (node === undefined) return true;
+    if (node === primary) return false;
+    const leaving = node.leave().finally(() => this.#leaving.delete(leaving));
+    this.#leaving.add(leaving);
+    this.#nodes = this.#nodes.filter((one) => one !== node);
+    this.#changed();
+    return true;
+  }
+
+  /** What all that answer have to say. @throws the error, when all that answer do so with one */
+  async ask<Row>(text: string): Promise<NodeAnswer<Row>[]> {
+    const answers = await Promise.allSettled(this.#nodes.map((node) => answerOf<Row>(node, text)));
+    const given = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
+    const failure = answers.find((answer) => answer.status === 'rejected');
+    if (given.length === 0 && failure !== undefined) throw failure.reason;
+    return given;
+  }
+
+  /** Resolves when all are closed, those that have left, too. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#nodes.map((node) => node.close()), ...this.#leaving]);
+  }
+}
+
+async function answerOf<Row>({ name, observation, questions }: Node, text: string): Promise<NodeAnswer<Row>[]> {
+  if (observation === undefined) return [];
+  return [{ node: name, role: observation.inRecovery ? 'replica' : 'primary', rows: await questions.ask<Row>(text) }];
+}

@@ -1,0 +1,94 @@
+/**
+ * Where a server stands, by what it last said of itself, and how much of that is proven. It forgets what may no longer hold, and asks nobody.
+ */
+import type { Lsn } from '../freshness/lsn.js';
+import type { PrimaryTrail } from '../freshness/primary-trail.js';
+import { steadied } from '../routing/partition.js';
+import { type Observation, replayedLsn } from './observation.js';
+
+/** Before that it stands where it stood. */
+const MOVING_MILLIS = 1;
+
+export class Whereabouts {
+  /** The timeline that a replica was shown to be on; 0 while it is not known. */
+  shownTimeline = 0;
+  readonly #trail: PrimaryTrail;
+  #observation: Observation | undefined;
+  #voidedAt = Number.NEGATIVE_INFINITY;
+  #lsn: Lsn | undefined;
+  #lsnOf: Observation | undefined;
+  #lsnIn = -1;
+  #freshAsOf = Number.NEGATIVE_INFINITY;
+  #freshIn = -1;
+  #steadyAgeMillis = Number.POSITIVE_INFINITY;
+  /** Where it stood when it had not caught up, although there was hope. */
+  #stoodAt: Lsn | undefined;
+
+  constructor(trail: PrimaryTrail) {
+    this.#trail = trail;
+  }
+
+  /** What the server last said; `undefined` when it has not answered, or may be another one by now. */
+  get observation(): Observation | undefined {
+    return this.#observation;
+  }
+
+  /** How far a replica has replayed the primary's own history; `undefined` while it is not proven that it follows it. */
+  get lsn(): Lsn | undefined {
+    // It is asked for by every decision.
+    if (this.#lsnOf !== this.#observation || this.#lsnIn !== this.#trail.epoch) {
+      this.#lsn = replayedLsn(this.#observation, this.#trail);
+      this.#lsnOf = this.#observation;
+      this.#lsnIn = this.#trail.epoch;
+    }
+    return this.#lsn;
+  }
+
+  /** The moment of our clock up to which it is shown to hold every commit; −∞ when nothing is. */
+  get freshAsOf(): number {
+    const { clock } = this.#trail;
+    if (this.#freshIn !== clock.version) {
+      const lsn = this.lsn;
+      this.#freshAsOf = lsn === undefined ? Number.NEGATIVE_INFINITY : clock.freshAsOf(lsn);
+      this.#freshIn = clock.version;
+    }
+    return this.#freshAsOf;
+  }
+
+  /** See `steadied`. */
+  get steadyAgeMillis(): number {
+    return this.#steadyAgeMillis;
+  }
+
+  /** @returns whether it counts: what was asked before a connection was lost may have been answered by the server's earlier life */
+  record(observation: Observation | undefined, now: number): boolean {
+    if (observation !== undefined && observation.sentAt <= this.#voidedAt) return false;
+    this.pass(now);
+    this.#observation = observation;
+    this.#freshIn = -1;
+    return true;
+  }
+
+  void(now: number): void {
+    this.#observation = undefined;
+    this.#voidedAt = now;
+    this.shownTimeline = 0;
+    this.#freshIn = -1;
+  }
+
+  /** Lets time pass. */
+  pass(now: number): void {
+    this.#steadyAgeMillis = steadied(this.#steadyAgeMillis, now - this.freshAsOf);
+  }
+
+  /** Whether it may stand elsewhere by now than when it was last asked, as far as trying has shown. */
+  mayHaveMoved(now: number): boolean {
+    const seen = this.#observation;
+    return seen !== undefined && now - seen.sentAt >= MOVING_MILLIS && seen.lsn !== this.#stoodAt;
+  }
+
+  /** A read was sent along with the question where it stands, in the hope that it has caught up. */
+  judgeGate(seen: Observation | undefined, wasOpen: boolean): void {
+    this.#stoodAt = wasOpen ? undefined : seen?.lsn;
+  }
+}
