@@ -155,8 +155,7 @@ export class Members {
 
   /** Somebody else's message may say anything, passwords included. */
   #failed(error: unknown): void {
-    const { code, name } = error as { code?: unknown; name?: unknown };
-    const why = error instanceof LadderError ? error.message : `${code ?? name ?? 'it failed'}`;
+    const why = error instanceof LadderError ? error.message : wordFor(error);
     const isNew = why !== this.#problem;
     this.#problem = why;
     if (!isNew || !this.#publisher.wants('warning')) return;
@@ -174,4 +173,9 @@ function answered(discovery: Discovery, context: DiscoveryContext): Promise<unkn
     // Also what it throws at once.
     Promise.resolve(context).then(discovery).then(resolve, reject);
   });
+}
+
+function wordFor(error: unknown): string {
+  const { code, name } = error as { code?: unknown; name?: unknown };
+  return typeof code === 'string' ? code : typeof name === 'string' ? name : 'it failed';
 }

@@ -18,7 +18,7 @@ const lane = process.env['LANE'] === 'off' ? { lane: false, namedStatements: fal
 const addressOf = ({ name, host, port }: TestNode): NodeOptions => ({ name, host, port });
 const namesOf = (cluster: Cluster) => cluster.stats().nodes.map(({ name }) => name);
 const live = (cluster: Cluster, ...names: string[]) =>
-  until(`exactly ${names} are there and answer`, () => {
+  until(`exactly ${names.join()} are there and answer`, () => {
     const nodes = cluster.stats().nodes.filter(({ state }) => state === 'live' || state === 'probation');
     return (
       nodes.length === namesOf(cluster).length &&
