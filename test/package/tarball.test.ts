@@ -39,7 +39,7 @@ const program = `
     const client = await pool.connect();
     assert.deepStrictEqual((await client.query('select 4 as four')).rows, [{ four: 4 }]);
     client.release();
-    const entries = { http: 'httpSessions', express: 'sessionMiddleware', fastify: 'sessionPlugin', redis: 'redisTokenStore' };
+    const entries = { http: 'httpSessions', express: 'sessionMiddleware', fastify: 'sessionPlugin', redis: 'redisTokenStore', discovery: 'dnsDiscovery' };
     for (const [name, what] of Object.entries(entries)) {
       assert.strictEqual(typeof require('pg-ladder/' + name)[what], 'function');
       assert.strictEqual(typeof (await import('pg-ladder/' + name))[what], 'function');
