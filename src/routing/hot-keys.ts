@@ -7,7 +7,7 @@ const COUNTERS = 256;
 /** One in so many sightings is counted, chosen by chance. */
 const SAMPLING = 4;
 /** What was counted counts half after so many, and after so long. */
-const WINDOW = 8_192;
+const WINDOW = 4_096;
 const HALF_LIFE_MILLIS = 5_000;
 /** Fewer say nothing: a key that is read so seldom is no load either. */
 const EVIDENCE = 16;

@@ -53,7 +53,7 @@ export type Shortfall = Extract<Reason, 'behind-floor' | 'too-stale' | 'no-candi
 /** Why it is that one. */
 export type Way = Extract<Reason, 'affinity' | 'partition' | 'next-in-order' | 'hot-key' | 'balanced'>;
 
-/** The same two are looked at for so many reads, less one, as a mask: a few in a row to the same one go out in one piece. */
+/** The same two are looked at for so many reads, less one, as a mask, as long as these are over in a moment: a few in a row to the same one go out in one piece. */
 const TURN_MASK = 7;
 /** What is over within that time altogether is no load. */
 const MOMENT_MILLIS = 5;
@@ -69,6 +69,7 @@ export class Router<C extends Candidate> {
   readonly #open: C[] = [];
   readonly #ranks: number[] = [];
   #turn = 0;
+  #isAtEase = false;
   #first = 0;
   #second = 0;
   /** Why the last choice was made. */
@@ -94,7 +95,7 @@ export class Router<C extends Candidate> {
     }
     if (home !== undefined) return undefined;
     this.#draw();
-    const chosen = betterOfTwo(candidates, this.#first, this.#second);
+    const chosen = this.#betterOfTwo(candidates);
     // Another one may be near.
     if (!isAble(chosen, wish) || (!chosen.isNear && candidates.some(({ isNear }) => isNear))) return undefined;
     if (chosen.isNear && chosen.inFlight >= chosen.capacity) return undefined;
@@ -157,9 +158,9 @@ export class Router<C extends Candidate> {
   #balanced(home: C | undefined): C {
     this.#draw();
     const isNear = this.#near.length > 0;
-    let chosen = betterOfTwo(isNear ? this.#near : this.#far, this.#first, this.#second);
+    let chosen = this.#betterOfTwo(isNear ? this.#near : this.#far);
     if (isNear && this.#far.length > 0 && chosen.inFlight >= chosen.capacity) {
-      const other = betterOfTwo(this.#far, this.#first, this.#second);
+      const other = this.#betterOfTwo(this.#far);
       if (costOf(other) < costOf(chosen)) chosen = other;
     }
     if (home !== undefined && this.#able.includes(home) && !isOutdone(home, chosen)) chosen = home;
@@ -212,14 +213,20 @@ export class Router<C extends Candidate> {
       open.length = count;
     }
     this.#draw();
-    const chosen = betterOfTwo(open, this.#first, this.#second);
+    const chosen = this.#betterOfTwo(open);
     const isStaying = home !== undefined && (home === chosen || (open.includes(home) && !isOutdone(home, chosen)));
     this.way = isStaying ? 'affinity' : 'hot-key';
     return isStaying ? home : chosen;
   }
 
+  #betterOfTwo(all: readonly C[]): C {
+    const chosen = betterOfTwo(all, this.#first, this.#second);
+    this.#isAtEase = isAtEase(chosen);
+    return chosen;
+  }
+
   #draw(): void {
-    if ((this.#turn++ & TURN_MASK) !== 0) return;
+    if ((this.#turn++ & TURN_MASK) !== 0 && this.#isAtEase) return;
     this.#first = Math.random();
     this.#second = Math.random();
   }

@@ -104,7 +104,7 @@ describe('pg-ladder demo', () => {
     await mkdir(join(bare, 'node_modules'));
     await cp(join(root, 'src'), join(bare, 'src'), { recursive: true });
     await cp(join(root, 'package.json'), join(bare, 'package.json'));
-    for (const name of ['pg', 'pg-protocol', 'tsx', 'zod']) {
+    for (const name of ['pg', 'pg-connection-string', 'pg-protocol', 'tsx', 'zod']) {
       await symlink(join(root, 'node_modules', name), join(bare, 'node_modules', name));
     }
     const { ended } = start(['demo'], { cwd: bare, env: { PG_LADDER_TEST_BACKEND: 'embedded' } });

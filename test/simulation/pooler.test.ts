@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createCluster } from '../../src/index.js';
-import { clientOf, FakeServer } from './server.js';
+import { clientOf } from './client.js';
+import { FakeServer } from './server.js';
 
 describe('behind a pooler that exchanges the server under an open connection', () => {
   it('a write that a replica refuses runs on the primary instead, once, and the promotion is followed', async () => {

@@ -2,13 +2,15 @@
  * A PostgreSQL server as far as the library can see one: a log that it writes or replays, connections that break, and the answers to the library's own
  * questions. It stands in for a server where thousands of faults are played through in seconds; what it promises is shown on real ones elsewhere.
  */
-import { EventEmitter } from 'node:events';
+import type { Door, FakeClient, Question } from './client.js';
 
 /** A commit: where it lies in the log, and what was written. */
 export interface Commit {
   readonly timeline: number;
   readonly lsn: bigint;
   readonly id: number;
+  /** When it was made, by the library's clock. */
+  readonly at: number;
 }
 
 /** What a read shows. */
@@ -20,12 +22,17 @@ export interface Seen {
   readonly count: number;
   /** When it was sent, by the library's clock. */
   readonly sentAt: number;
+  /** Which way it came. */
+  readonly door: Door;
 }
-
-type Callback = (error: Error | undefined, result?: unknown) => void;
 
 const CLUSTER_ID = '7300000000000000001';
 const FIRST_LSN = 0x3000100n;
+const COMMIT_BYTES = 100n;
+/** What is older has no say about an age that jitters. */
+const AGES_KEPT = 600;
+/** How often its age is taken down. */
+export const AGE_MILLIS = 50;
 let lives = 0;
 
 export class FakeServer {
@@ -42,7 +49,13 @@ export class FakeServer {
   isPaused = false;
   isCut = false;
   latencyMillis = 1;
-  startedAt = ++lives;
+  /** How much later than its upstream it replays: a standby with `recovery_min_apply_delay`. */
+  delayMillis = 0;
+  /** When something was last done to it, or taken from it. */
+  troubledAt = Number.NEGATIVE_INFINITY;
+  /** How old what it shows has been lately, in truth: the latest last. */
+  readonly ages: number[] = [];
+  startedAt = nextLife();
   /** Reads that run here now, and the most that ever did at once. */
   readsNow = 0;
 
@@ -66,7 +79,7 @@ export class FakeServer {
 
   commit(id: number): void {
     const end = this.log.at(-1)?.lsn ?? FIRST_LSN;
-    this.log.push({ timeline: this.timeline, lsn: end + 100n, id });
+    this.log.push({ timeline: this.timeline, lsn: end + COMMIT_BYTES, id, at: performance.now() });
     this.replayedCount = this.log.length;
   }
 
@@ -78,14 +91,37 @@ export class FakeServer {
     // One that has received what its upstream never had receives nothing more.
     if (canReceive && this.isPrefixOf(upstream, this.log.length)) this.log.push(...upstream.log.slice(this.log.length));
     if (this.isPaused) return;
-    this.replayedCount = this.log.length;
-    this.timeline = this.log.at(-1)?.timeline ?? this.timeline;
-    if (canReceive && this.isPrefixOf(upstream, this.log.length)) this.timeline = upstream.timeline;
+    this.#replay(performance.now() - this.delayMillis);
+    this.timeline = this.log[this.replayedCount - 1]?.timeline ?? this.timeline;
+    if (canReceive && this.replayedCount === this.log.length && this.isPrefixOf(upstream, this.log.length))
+      this.timeline = upstream.timeline;
+  }
+
+  #replay(upTo: number): void {
+    if (this.delayMillis === 0) this.replayedCount = this.log.length;
+    while (this.replayedCount < this.log.length && (this.log[this.replayedCount] as Commit).at <= upTo)
+      this.replayedCount++;
+  }
+
+  /** Takes down how old what it shows is. */
+  noteAge(primary: FakeServer): void {
+    const missing = primary.log[this.replayedCount];
+    this.ages.push(missing === undefined ? 0 : performance.now() - missing.at);
+    if (this.ages.length > AGES_KEPT) this.ages.shift();
+  }
+
+  /** Whether nothing has been wrong with it for so long. */
+  isWell(primary: FakeServer, millis: number): boolean {
+    const isStreaming = this.upstream === primary && this.isPrefixOf(primary);
+    const isFast = this.latencyMillis === 1 && this.delayMillis === 0;
+    const isFree = this.isUp && !this.isFrozen && !this.isPaused && !this.isCut;
+    return isFree && isFast && isStreaming && performance.now() - this.troubledAt > millis;
   }
 
   promote(timeline: number): void {
     this.upstream = undefined;
     this.isPaused = false;
+    this.delayMillis = 0;
     // What was received is replayed before the promotion ends.
     this.replayedCount = this.log.length;
     this.forkLsn = this.lsn;
@@ -95,7 +131,7 @@ export class FakeServer {
   /** A fresh copy of the other one's data. */
   rebuild(upstream: FakeServer): void {
     this.log = upstream.log.slice();
-    this.replayedCount = this.log.length;
+    this.replayedCount = upstream.replayedCount;
     this.timeline = upstream.timeline;
     this.upstream = upstream;
     this.isCut = false;
@@ -107,7 +143,7 @@ export class FakeServer {
     this.isUp = true;
     this.isFrozen = false;
     this.forkLsn = undefined;
-    this.startedAt = ++lives;
+    this.startedAt = nextLife();
   }
 
   kill(): void {
@@ -139,13 +175,14 @@ export class FakeServer {
   }
 
   /** The answer to a statement. @throws what PostgreSQL would */
-  answer({ text, values, sentAt }: Question, pid: number): Record<string, unknown>[] {
+  answer({ text, values, sentAt }: Question, pid: number, door: Door): Record<string, unknown>[] {
     if (text === 'write') {
       if (!this.isPrimary) throw Object.assign(new Error('read-only'), { code: '25006' });
       this.commit(values[0] as number);
       return [];
     }
-    if (text === 'read') return [{ server: this, log: this.log, count: this.replayedCount, sentAt } satisfies Seen];
+    if (text === 'read')
+      return [{ server: this, log: this.log, count: this.replayedCount, sentAt, door } satisfies Seen];
     if (text.includes('system_identifier')) {
       return [
         {
@@ -176,154 +213,13 @@ function formatted(lsn: bigint): string {
   return `${(lsn >> 32n).toString(16)}/${(lsn & 0xffffffffn).toString(16)}`;
 }
 
-interface Question {
-  readonly text: string;
-  readonly values: readonly unknown[];
-  readonly settle: Callback;
-  isSent: boolean;
-  sentAt: number;
+/** A number that nobody had before. */
+export function nextLife(): number {
+  return ++lives;
 }
 
-/** pg's Client, with a fake server behind it. */
-export class FakeClient extends EventEmitter {
-  readonly #server: FakeServer;
-  readonly #life: number;
-  readonly #questions: Question[] = [];
-  readonly #pid = ++lives;
-  readonly connection = { stream: { destroy: () => this.break() }, on: () => undefined };
-  _queryable = true;
-  _ending = false;
-  #isOpen = false;
-  #onConnect: Callback | undefined;
-
-  constructor(server: FakeServer) {
-    super();
-    this.#server = server;
-    this.#life = server.startedAt;
-  }
-
-  connect(callback?: Callback): Promise<void> | undefined {
-    if (callback === undefined) return promised((settle) => void this.connect(settle));
-    setTimeout(() => {
-      if (!this.#server.isUp) {
-        callback(Object.assign(new Error('refused'), { code: 'ECONNREFUSED' }));
-        return;
-      }
-      this.#onConnect = callback;
-      this.#server.opened(this);
-      this.flush();
-    }, this.#server.latencyMillis);
-    return undefined;
-  }
-
-  query(
-    text: string | { text: string },
-    values?: readonly unknown[],
-    callback?: (error: Error | null, result: unknown) => void,
-  ): Promise<unknown> {
-    const answer = this.#answer(text, values ?? []);
-    if (callback !== undefined)
-      answer.then(
-        (result) => callback(null, result),
-        (error: Error) => callback(error, undefined),
-      );
-    return answer;
-  }
-
-  #answer(text: string | { text: string }, values: readonly unknown[]): Promise<unknown> {
-    if (!this._queryable) return Promise.reject(new Error('Client was closed and is not queryable'));
-    return promised((settle) => {
-      this.#questions.push({
-        text: typeof text === 'string' ? text : text.text,
-        values,
-        settle,
-        isSent: false,
-        sentAt: 0,
-      });
-      if (this.#questions.length === 1) this.#work();
-    });
-  }
-
-  end(callback?: Callback): Promise<void> | undefined {
-    if (callback === undefined) return promised((settle) => void this.end(settle));
-    this._ending = true;
-    setTimeout(() => {
-      if (!this.#server.isFrozen) this.break();
-      callback(undefined);
-    }, 1);
-    return undefined;
-  }
-
-  getTransactionStatus(): string {
-    return 'I';
-  }
-
-  /** The server has woken up. */
-  flush(): void {
-    if (this.#server.isFrozen) return;
-    const connected = this.#onConnect;
-    if (connected !== undefined) {
-      this.#onConnect = undefined;
-      this.#isOpen = true;
-      connected(undefined);
-    }
-    if (this.#questions[0]?.isSent === true) this.#reply();
-  }
-
-  /** The connection is gone. */
-  break(): void {
-    if (!this._queryable) return;
-    this._queryable = false;
-    this.#server.closed(this);
-    const error = new Error('Connection terminated unexpectedly');
-    this.#onConnect?.(error);
-    this.#onConnect = undefined;
-    for (const { text, isSent, settle } of this.#questions.splice(0)) {
-      if (isSent && text === 'read') this.#server.readsNow--;
-      settle(error);
-    }
-    if (this.#isOpen && !this._ending && this.listenerCount('error') > 0) this.emit('error', error);
-    this.emit('end');
-  }
-
-  #work(): void {
-    const question = this.#questions[0];
-    if (question === undefined) return;
-    question.isSent = true;
-    question.sentAt = performance.now();
-    if (question.text === 'read') this.#server.readsNow++;
-    setTimeout(() => this.#reply(question), this.#server.latencyMillis);
-  }
-
-  #reply(question = this.#questions[0]): void {
-    if (question === undefined || this.#questions[0] !== question || this.#server.isFrozen) return;
-    if (this.#life !== this.#server.startedAt || !this.#server.isUp) {
-      this.break();
-      return;
-    }
-    this.#questions.shift();
-    if (question.text === 'read') this.#server.readsNow--;
-    try {
-      const rows = this.#server.answer(question, this.#pid);
-      question.settle(undefined, { rows, rowCount: rows.length });
-    } catch (error) {
-      question.settle(error as Error);
-    }
-    this.#work();
-  }
-}
-
-function promised<T>(start: (settle: Callback) => void): Promise<T> {
-  return new Promise((resolve, reject) => {
-    start((error, result) => (error === undefined ? resolve(result as T) : reject(error)));
-  });
-}
-
-/** pg's Client class for a server. */
-export function clientOf(server: FakeServer): new () => FakeClient {
-  return class extends FakeClient {
-    constructor() {
-      super(server);
-    }
-  };
+/** Whether a read shows a commit: the logs of all servers are the same objects, as far as they agree. */
+export function shows({ log, count }: Pick<Seen, 'log' | 'count'>, commit: Commit): boolean {
+  const place = Number((commit.lsn - FIRST_LSN) / COMMIT_BYTES) - 1;
+  return place < count && log[place] === commit;
 }

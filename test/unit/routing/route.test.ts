@@ -228,7 +228,7 @@ describe('choosing by a partition key', () => {
     const one = router();
     for (const key of keys.slice(0, 200)) {
       const several = inOrder(nodes, key).slice(0, 3);
-      const chosen = new Set(Array.from({ length: 160 }, () => one.choose(nodes, wish({ key, spread: 3 }))));
+      const chosen = new Set(Array.from({ length: 600 }, () => one.choose(nodes, wish({ key, spread: 3 }))));
       expect(chosen).toEqual(new Set(several));
       expect(one.way).toBe('hot-key');
       expect([one.choose(nodes, wish({ key, spread: 3, home: several[2] })), one.way]).toEqual([
