@@ -33,6 +33,8 @@ export function justBehind(fleet: Fleet, need: Need, now: number): Node | undefi
   for (const replica of candidates) {
     if (replica?.lsn === undefined || !replica.mayHaveMoved(now) || !fleet.isInRotation(replica)) continue;
     if (keepsToOne(need) && replica.observation?.identity.server !== need.trace?.server) continue;
+    // Not behind, but not wanted: another one is better.
+    if (fleet.qualifies(replica, need, now)) continue;
     if (foremost?.lsn === undefined || replica.lsn > foremost.lsn) foremost = replica;
   }
   return foremost;

@@ -43,6 +43,14 @@ async function run(cluster: Cluster, callers: number, millis: number, read: () =
   };
 }
 
+function signal(): { readonly given: Promise<void>; give(): void } {
+  let give = (): void => undefined;
+  const given = new Promise<void>((resolve) => {
+    give = resolve;
+  });
+  return { given, give };
+}
+
 const shareOf = (of: Readonly<Record<string, number>>, name: string): number =>
   (of[name] ?? 0) / Object.values(of).reduce((sum, n) => sum + n, 0);
 const shares = (of: Readonly<Record<string, number>>): Record<string, number> =>
@@ -218,34 +226,42 @@ describe('which of several replicas answers', () => {
 
   it('sessions leave a replica that has become slow, and see nothing older for it', async () => {
     cluster = await open(servers);
-    const [slow, moved] = [new Set<string>(), new Set<string>()];
-    let current = slow;
-    await Promise.all(
-      Array.from({ length: 12 }, () =>
-        cluster.session(
-          async () => {
-            let seen = 0;
-            const read = async (): Promise<void> => {
-              const { rows } = await cluster.read<{ value: number }>(READ, [1]);
-              expect(rows[0]?.value).toBeGreaterThanOrEqual(seen);
-              seen = rows[0]?.value ?? 0;
-            };
-            for (let i = 0; i < 20; i++) await read();
-            servers.replicas[1]?.link?.delay(20);
-            for (let i = 0; i < 60; i++) {
-              if (i % 10 === 0) await cluster.write('update items set value = value + 1 where id = 1');
-              await read();
-            }
-          },
-          { inherit: 'none' },
-        ),
-      ),
-    );
-    cluster.events.on('route', ({ node }) => current.add(node));
-    current = moved;
-    await run(cluster, 12, 300, () => cluster.session(() => cluster.read(READ, [1]), { inherit: 'none' }));
+    const isSlow = signal();
+    let current = new Map<string, number>();
+    cluster.events.on('route', ({ node, reason }) => {
+      if (reason !== 'write') current.set(node, (current.get(node) ?? 0) + 1);
+    });
+    let backwards = 0;
+    const caller = async (): Promise<void> => {
+      let seen = 0;
+      const read = async (): Promise<void> => {
+        const { rows } = await cluster.read<{ value: number }>(READ, [1]);
+        const value = rows[0]?.value ?? 0;
+        if (value < seen) backwards++;
+        seen = value;
+      };
+      for (let i = 0; i < 40; i++) await read();
+      await isSlow.given;
+      for (let i = 0; i < 100; i++) {
+        if (i % 20 === 0) await cluster.write('update items set value = value + 1 where id = 1');
+        await read();
+      }
+    };
+    const callers = Array.from({ length: 12 }, () => cluster.session(caller, { inherit: 'none' }));
+    await until('each has found its replica', () => [...current.values()].reduce((sum, n) => sum + n, 0) >= 12 * 40);
+    const before = current;
+    expect(before.size).toBe(3);
+    servers.replicas[1]?.link?.delay(20);
+    await until('it is noticed', () => nodeOf(cluster, 'r2').responseMillis > 12);
+    current = new Map();
+    isSlow.give();
+    await Promise.all(callers);
+    const after = Object.fromEntries(current);
+    report('sessions beside a slow replica', { ...after, moves: cluster.stats().moveCount });
+    expect(backwards).toBe(0);
     expect(cluster.stats().moveCount).toBeGreaterThan(0);
-    expect(nodeOf(cluster, 'r2').responseMillis).toBeGreaterThan(5);
+    // Whoever was there noticed with one of his next few reads.
+    expect(shareOf(after, 'r2')).toBeLessThan(0.1);
   });
 
   it('long queries do not make their replica look slow to short ones', async () => {
