@@ -81,7 +81,7 @@ function decider(
     const now = performance.now();
     const isHot = placing === 'by a hot key' && i % 2 === 0;
     need.key = isHot ? 42 : (keys[i % keys.length] as number);
-    fleet.sighted(need.key, now);
+    fleet.sighted(need, now);
     return isNode(fleet.choose(need, now));
   };
 }

@@ -253,7 +253,6 @@ export class Calls {
     const { floor, requirement, key, trace, priority } = scope;
     if (requirement.consistency !== 'session') return this.need(scope, {}, startedAt);
     const giveUpAt = startedAt + this.settings.primaryWaitMillis;
-    if (key !== undefined) this.fleet.sighted(key, startedAt);
     return { floor, requirement, target: undefined, key, trace, priority, giveUpAt };
   }
 
@@ -267,7 +266,6 @@ export class Calls {
     // All that had been committed when the read began: only an answer of the primary to a later question covers it.
     if (requirement.consistency === 'strong') floor.wrote(startedAt, 0);
     const key = partitionKey === undefined ? scope.key : hashOf(partitionKey);
-    if (key !== undefined && target === undefined) this.fleet.sighted(key, startedAt);
     return {
       floor,
       requirement,

@@ -37,6 +37,7 @@ export function read<Row extends QueryResultRow>(
   const reading = { rungs, statement, need, startedAt, trial };
   const { fleet, admission } = rungs;
   const { profile } = statement;
+  fleet.sighted(need, startedAt);
   const shared = profile === undefined ? undefined : admission.admit(statement, profile, startedAt);
   if (profile !== undefined && shared !== undefined) {
     const shareable = { statement: shared, profile };

@@ -30,6 +30,7 @@ export async function* stream<Row>(
   { text, values, batchRows, need, signal }: StreamRequest,
 ): AsyncGenerator<Row, void, void> {
   const QueryStream = await load();
+  rungs.fleet.sighted(need, performance.now());
   let lostOn: ReadonlySet<Node> | undefined;
   for (;;) {
     const placement = await place(rungs, need, performance.now(), lostOn, signal);

@@ -181,6 +181,7 @@ async function once<T>(rungs: Rungs, request: TransactionRequest<T>): Promise<T>
 async function begin<T>(rungs: Rungs, { options, need, signal }: TransactionRequest<T>): Promise<Placement> {
   const { isolation, readOnly } = options;
   const text = `begin${isolation === undefined ? '' : ` isolation level ${isolation}`}${readOnly === true ? ' read only' : ''}`;
+  if (readOnly === true) rungs.fleet.sighted(need, performance.now());
   const find = (lostOn: ReadonlySet<Node> | undefined): Promise<Placement> =>
     placeTransaction(rungs, options, need, lostOn, signal);
   return opened(rungs.fleet, find, ({ connection }) => abortable(answer(connection.client, text), signal), signal);

@@ -176,9 +176,9 @@ export class Fleet {
     return this.#router.keeps(home, this.candidates(need.target), now - this.#staleness(need.requirement));
   }
 
-  /** A read by that key has come. */
-  sighted(key: number, now: number): void {
-    if (this.settings.hotKeys !== false) this.hotKeys.sighted(key, now);
+  /** A read has come. */
+  sighted({ key, target }: Need, now: number): void {
+    if (key !== undefined && target === undefined && this.settings.hotKeys !== false) this.hotKeys.sighted(key, now);
   }
 
   /** Whether the primary takes the reads of that key, because it is hot. */

@@ -188,6 +188,45 @@ describe('which of several replicas answers', () => {
     expect([...places]).toEqual([expect.stringMatching(/^r\d partition$/)]);
   });
 
+  it('a replica whose lag jitters around a bound keeps its keys away until that has been at half of it', async () => {
+    cluster = await open(servers, { probeMillis: 40 });
+    const place = async (partitionKey: string): Promise<string> => {
+      const asked = { partitionKey, maxStalenessMillis: 800, consistency: 'eventual' } as const;
+      return (await cluster.explain(READ, [1], asked)).node;
+    };
+    let key = 'a';
+    while ((await place(key)) !== 'r1') key += 'a';
+    let isOn = true;
+    const writing = (async () => {
+      for (; isOn; await new Promise((resolve) => setTimeout(resolve, 10))) {
+        await cluster.write('update items set value = value + 1 where id = 2');
+      }
+    })();
+    const [r1] = servers.replicas as [TestNode];
+    const age = (): number => nodeOf(cluster, 'r1').stalenessMillis ?? Number.POSITIVE_INFINITY;
+    try {
+      await r1.delayReplay(1_500);
+      await until('it is over the bound', () => age() > 900);
+      expect(await place(key)).not.toBe('r1');
+      await r1.delayReplay(550);
+      const isBetween = (): boolean => age() > 450 && age() < 780;
+      await until('it is below the bound, and above half of it', isBetween);
+      let between = 0;
+      for (let i = 0; i < 40; i++) {
+        if (isBetween()) between++;
+        expect(await place(key)).not.toBe('r1');
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+      expect(between).toBeGreaterThan(20);
+      await r1.delayReplay(0);
+      await until('it is back', async () => (await place(key)) === 'r1');
+    } finally {
+      isOn = false;
+      await writing;
+      await r1.delayReplay(0);
+    }
+  }, 30_000);
+
   it.each([
     ['without a session', (id: number) => cluster.read(READ, [id])],
     [

@@ -24,6 +24,8 @@ export interface Call {
 /** Where a read must go, and why. */
 interface Expectation {
   readonly doors: readonly Door[];
+  /** Those of them that must be well for it. */
+  readonly sure: readonly Door[];
   readonly kind: 'own' | 'stay' | 'near';
 }
 
@@ -145,16 +147,15 @@ export class Judge {
       );
       const isOpen = good.some(({ door }) => door === own) && (home === undefined || home === own?.server);
       if (!isOpen || own === undefined || this.#isHot(key)) return undefined;
-      return { doors: [own], kind: 'own' };
+      return { doors: [own], sure: [own], kind: 'own' };
     }
     if (home !== undefined) {
       const at = good.find(({ door, stats }) => door.server === home && stats.responseMillis <= QUICK_MILLIS);
-      return at === undefined ? undefined : { doors: [at.door], kind: 'stay' };
+      return at === undefined ? undefined : { doors: [at.door], sure: [at.door], kind: 'stay' };
     }
     const near = replicas.filter(({ door }) => door.zone !== undefined && door.zone === this.zone);
-    return good.some(({ door }) => near.some((one) => one.door === door))
-      ? { doors: near.map(({ door }) => door), kind: 'near' }
-      : undefined;
+    const sure = good.map(({ door }) => door).filter((door) => near.some((one) => one.door === door));
+    return sure.length === 0 ? undefined : { doors: near.map(({ door }) => door), sure, kind: 'near' };
   }
 
   #isHot(key: string): boolean {
@@ -165,20 +166,14 @@ export class Judge {
     return server.isWell(this.#servers.primary, WELL_MILLIS);
   }
 
-  #checkPlace({ doors, kind }: Expectation, { key, askedAt }: Call, seen: Seen): void {
+  #checkPlace({ doors, sure, kind }: Expectation, { key, askedAt }: Call, seen: Seen): void {
     const isHere = doors.includes(seen.door);
     // By that very read it may have become hot.
     if (!isHere && key !== undefined && this.#isHot(key)) return;
     // What has befallen it meanwhile, the model cannot know of.
-    if (
-      !isHere &&
-      !doors.every((door) =>
-        kind === 'near'
-          ? door.leftAt > askedAt
-          : this.#isWell(door) && door.leftAt > askedAt && door.server.troubledAt < askedAt,
-      )
-    )
-      return;
+    const isUnharmed = (door: Door): boolean =>
+      this.#isWell(door) && door.leftAt > askedAt && door.server.troubledAt < askedAt;
+    if (!isHere && !sure.some(isUnharmed)) return;
     if (kind === 'own') this.figures['own expected']++;
     if (kind === 'own' && isHere) this.figures['on own']++;
     if (kind === 'stay') this.figures.stays++;
