@@ -257,7 +257,8 @@ describe('which of several replicas answers', () => {
       });
       expect(shareOf(healthy.counts, 'r1')).toBeGreaterThan(0.15);
       expect(shareOf(slowed.counts, 'r1')).toBeLessThan(0.1);
-      expect(slowed.p99).toBeLessThan(Math.max(2 * healthy.p99, size(30, 15)));
+      // It is above the 20 ms when more than one read in a hundred waited for it.
+      expect(slowed.p99).toBeLessThan(Math.max(2 * healthy.p99, 18));
       expect(recovery).toBeLessThan(5_000);
     },
     60_000,

@@ -182,6 +182,21 @@ describe('servers that come and go', () => {
     }
   });
 
+  it('whoever waits for a connection of a server that leaves gets it', async () => {
+    const [, r2] = servers.replicas as [TestNode, TestNode];
+    found = [{ name: 'r2', host: r2.host, port: r2.port, max: 1 }];
+    cluster = openWith(list);
+    await live(cluster, 'primary', 'r2');
+    const target = { node: 'r2' };
+    const reads = Promise.all(
+      Array.from({ length: 5 }, (_, i) => cluster.read('select pg_sleep(0.1), $1::int as i', [i], { target })),
+    );
+    found = [];
+    await until('it has left', () => namesOf(cluster).length === 1);
+    expect((await reads).map(({ rows: [row] }) => (row as { i: number }).i)).toEqual([0, 1, 2, 3, 4]);
+    await until('no connection is left', async () => (await connectionsTo(r2)) === 0);
+  });
+
   it('one that hangs and leaves is let go, and its reads are answered elsewhere', async () => {
     cluster = openWith(list);
     await live(cluster, 'primary', 'r1', 'r2', 'r3');

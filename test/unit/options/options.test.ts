@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { describe, expect, it } from 'vitest';
-import { createCluster, LadderError } from '../../src/index.js';
-import { settingsFrom } from '../../src/options/cluster.js';
+import { createCluster, LadderError } from '../../../src/index.js';
+import { settingsFrom } from '../../../src/options/cluster.js';
 
 const url = 'postgres://app:s3cret@127.0.0.1:1/shop';
 

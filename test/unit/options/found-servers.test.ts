@@ -1,0 +1,148 @@
+import pg from 'pg';
+import { afterEach, describe, expect, it } from 'vitest';
+import { settingsFrom } from '../../../src/options/cluster.js';
+import { foundServers } from '../../../src/options/found-servers.js';
+import type { NodeOptions } from '../../../src/options/servers.js';
+
+const pools: pg.Pool[] = [];
+afterEach(async () => {
+  await Promise.all(pools.splice(0).map((pool) => (pool.ending ? undefined : pool.end())));
+});
+
+function given(first: NodeOptions) {
+  const { nodes } = settingsFrom({ primary: first });
+  pools.push(...nodes.filter(({ ownsPool }) => ownsPool).map(({ pool }) => pool));
+  return nodes;
+}
+
+/** What pg makes of the options of a server that was found beside `first`. */
+function made(first: NodeOptions, found: NodeOptions) {
+  const [server] = foundServers([found], given(first), undefined);
+  if (server === undefined) throw new Error('it was not found');
+  const { pool, ...settings } = server.open();
+  pools.push(pool);
+  const client = new pg.Client(pool.options);
+  return { server, settings, options: pool.options as pg.PoolConfig & { password?: unknown }, client };
+}
+
+describe('a server that was found', () => {
+  it('is like the first server, but for what was said of it', () => {
+    const first = 'postgres://app:s%40crit@first:6000/shop?application_name=web&options=-c%20geqo%3Doff';
+    const { server, settings, client } = made(first, { host: 'second' });
+    expect(client).toMatchObject({ host: 'second', port: 6000, user: 'app', password: 's@crit', database: 'shop' });
+    expect((client as { connectionParameters?: unknown }).connectionParameters).toMatchObject({
+      application_name: 'web',
+      options: '-c geqo=off',
+    });
+    expect(server).toMatchObject({ name: 'second:6000', place: 'second:6000', weight: 1 });
+    expect(settings).toMatchObject({ name: 'second:6000', role: 'replica', ownsPool: true, lane: undefined });
+  });
+
+  it.each([
+    ['in the options', { host: 'first', user: 'app', password: 'secret' }, 'secret'],
+    ['as a function', { host: 'first', user: 'app', password: () => 'secret' }, expect.any(Function)],
+  ])('has the first server’s password, which pools hide: %s', (_, first, password) => {
+    expect(made(first, { host: 'second', port: 7 }).options.password).toEqual(password);
+  });
+
+  it('has that of a pool that was handed in, its client and its other options', () => {
+    class Client extends pg.Client {}
+    const pool = new pg.Pool({
+      host: 'first',
+      password: 'secret',
+      max: 3,
+      statement_timeout: 70,
+      Client,
+    } as pg.PoolConfig);
+    pools.push(pool);
+    const { options } = made({ pool }, { host: 'second', port: 7, max: 4 });
+    expect(options).toMatchObject({ host: 'second', port: 7, max: 4, statement_timeout: 70, Client });
+    expect(options.password).toBe('secret');
+  });
+
+  it('says what it says of itself, over the parts of a connection string, too', () => {
+    const found = {
+      host: 'second',
+      port: 7,
+      user: 'other',
+      database: 'db',
+      name: 'n',
+      weight: 2,
+      zone: 'z',
+      lane: false,
+    };
+    const { client, settings, server } = made('postgres://app:pw@first/shop', found);
+    expect(client).toMatchObject({ host: 'second', port: 7, user: 'other', database: 'db', password: 'pw' });
+    expect(settings).toMatchObject({ name: 'n', weight: 2, zone: 'z', lane: false });
+    expect(server).toMatchObject({ name: 'n', weight: 2, zone: 'z', place: 'second:7' });
+    expect(made('postgres://first/shop', { host: 'second' }).settings.lane).toBeUndefined();
+  });
+
+  it('is taken as it is when it has a connection string, or is one, or a pool', () => {
+    const url = 'postgres://me@third:9/own';
+    for (const found of [url, { connectionString: url, name: 'n' }]) {
+      expect(made('postgres://app:pw@first/shop', found).client).toMatchObject({
+        host: 'third',
+        port: 9,
+        user: 'me',
+        database: 'own',
+      });
+    }
+    const pool = new pg.Pool({ host: 'fourth', port: 9 });
+    pools.push(pool);
+    const { server, settings } = made('postgres://app:pw@first/shop', { pool });
+    expect(server).toMatchObject({ name: 'fourth:9', place: pool });
+    expect(settings.ownsPool).toBe(false);
+  });
+
+  it('has its certificate checked against another name than its host, whatever says that TLS is used, and keeps the key', () => {
+    const key = 'PRIVATE';
+    const ssl = { ca: 'CA', key };
+    const { options } = made({ host: 'first', ssl }, { host: '10.0.0.7', servername: 'db.test' });
+    expect(options.ssl).toMatchObject({ ca: 'CA', servername: 'db.test' });
+    expect((options.ssl as { key?: string }).key).toBe(key);
+    expect(JSON.stringify(options)).not.toContain(key);
+    const byUrl = made('postgres://first/shop?ssl=true', { host: '10.0.0.7', servername: 'db.test' });
+    expect(byUrl.options.ssl).toMatchObject({ servername: 'db.test' });
+    expect(made({ host: 'first' }, { host: '10.0.0.7', servername: 'db.test' }).options.ssl).toBeFalsy();
+  });
+
+  it('is one of the given servers when it has the address of one, and each address is one server', () => {
+    const [primary] = given('postgres://app@FIRST/shop');
+    const found = [
+      { host: 'first', name: 'other' },
+      { host: 'first', port: 5432 },
+      { host: 'second' },
+      { host: 'SECOND', name: 'twin' },
+      'postgres://x@second:5432/other',
+    ];
+    expect(foundServers(found, [primary as never], undefined).map(({ name }) => name)).toEqual(['second:5432']);
+  });
+
+  it('is told apart by its address when its name is taken', () => {
+    const found = [
+      { host: 'a', name: 'primary' },
+      { host: 'b', name: 'x' },
+      { host: 'c', name: 'x' },
+    ];
+    const servers = foundServers(found, given('postgres://first/shop'), undefined);
+    expect(servers.map(({ name }) => name)).toEqual(['primary@a:5432', 'x', 'x@c:5432']);
+    const [, , last] = servers;
+    const { name, pool } = last?.open() ?? {};
+    expect(name).toBe('x@c:5432');
+    if (pool !== undefined) pools.push(pool);
+  });
+
+  it.each([
+    ['no list', 'postgres://app:secret@host/db'],
+    ['nothing', undefined],
+    ['something else in it', [7]],
+    ['a weight below 0', [{ host: 'h', weight: -1 }]],
+    ['an empty name', [{ host: 'h', name: '' }]],
+    ['text that is no connection string', [{ connectionString: 'http://app:secret@[' }]],
+  ])('%s: an error that tells no secret', (_, answer) => {
+    const find = () => foundServers(answer, given('postgres://app:secret@first/shop'), undefined);
+    expect(find).toThrow(expect.objectContaining({ code: 'LADDER_INVALID_OPTIONS' }));
+    expect(find).toThrow(expect.objectContaining({ message: expect.not.stringContaining('secret') }));
+  });
+});
