@@ -40,6 +40,8 @@ const FRESHEN_MILLIS = 10;
 /** A read that waits asks so many replicas where they stand. */
 const ASKED_AT_ONCE = 8;
 const FURTHEST = 1n << 64n;
+/** Below that the sketch of the traffic does not tell keys apart. */
+const LEAST_HOT_SHARE = 0.005;
 /** How far the clocks of processes that hand tokens to each other may differ. */
 const CLOCK_TOLERANCE_MILLIS = 5_000;
 
@@ -192,7 +194,7 @@ export class Fleet {
   get hotShare(): number {
     const { hotKeys, loadFactor } = this.settings;
     if (hotKeys === false) return Number.POSITIVE_INFINITY;
-    return hotKeys.share ?? (loadFactor - 1) / Math.max(0, this.replicas.length - 1);
+    return hotKeys.share ?? Math.max(LEAST_HOT_SHARE, (loadFactor - 1) / Math.max(0, this.replicas.length - 1));
   }
 
   /** Twice as many replicas as would do for its share, so that chance does not load one of them with all of it. */
