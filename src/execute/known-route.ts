@@ -10,7 +10,7 @@ export interface KnownRoute {
 
 /** `undefined` when more must be found out. */
 export function knownRoute(fleet: Fleet, need: Need, now: number): KnownRoute | undefined {
-  if (fleet.isForPrimary(need)) return undefined;
+  if (fleet.isForPrimary(need, now)) return undefined;
   const home = fleet.homeOf(need);
   if (keepsToOne(need)) {
     if (home === undefined) return undefined;
@@ -26,7 +26,7 @@ export function knownRoute(fleet: Fleet, need: Need, now: number): KnownRoute | 
  * it has only just said so, or has not moved since it was tried before.
  */
 export function justBehind(fleet: Fleet, need: Need, now: number): Node | undefined {
-  if (typeof need.floor.resolve(fleet.trail) === 'string' || fleet.isForPrimary(need)) return undefined;
+  if (typeof need.floor.resolve(fleet.trail) === 'string' || fleet.isForPrimary(need, now)) return undefined;
   const isOneOnly = keepsToOne(need) || need.key !== undefined;
   const candidates = isOneOnly ? [fleet.homeOf(need) ?? fleet.firstFor(need)] : fleet.candidates(need.target);
   let foremost: Node | undefined;

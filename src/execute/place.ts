@@ -35,7 +35,7 @@ export async function place(
   const { fleet } = rungs;
   const reasonOf = (reason: Reason): Reason =>
     lostOn !== undefined ? 'retried' : asked.target !== undefined ? 'hint' : reason;
-  if (fleet.isPrimary(asked.target) || fleet.isForPrimary(asked)) {
+  if (fleet.isPrimary(asked.target) || fleet.isForPrimary(asked, startedAt)) {
     await unovertaken(fleet, asked, signal);
     const { giveUpAt } = asked;
     return onPrimary(fleet, { reason: reasonOf('hot-key'), mayWrite: false, startedAt, giveUpAt, signal });

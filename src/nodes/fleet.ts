@@ -161,7 +161,7 @@ export class Fleet {
     if (typeof lsn === 'string') return lsn;
     const maxAgeMillis = this.#staleness(requirement);
     const freshSince = now - maxAgeMillis;
-    const spread = key === undefined ? 1 : this.#spreadOf(key);
+    const spread = key === undefined ? 1 : this.#spreadOf(key, now);
     const wish = { floor: lsn, freshSince, maxAgeMillis, key, spread, home, except };
     const chosen = this.#router.choose(this.candidates(target), wish);
     return chosen === 'no-candidate' ? this.absence() : chosen;
@@ -184,10 +184,10 @@ export class Fleet {
   }
 
   /** Whether the primary takes the reads of that key, because it is hot. */
-  isForPrimary({ key, target }: Need): boolean {
+  isForPrimary({ key, target }: Need, now: number): boolean {
     const { hotKeys } = this.settings;
     if (key === undefined || target !== undefined || hotKeys === false || hotKeys.target !== 'primary') return false;
-    return this.leadership.isSettled && this.hotKeys.shareOf(key, this.hotShare) > 0;
+    return this.leadership.isSettled && this.hotKeys.shareOf(key, this.hotShare, now) > 0;
   }
 
   /** The part of the traffic from which on a key is hot. */
@@ -198,10 +198,10 @@ export class Fleet {
   }
 
   /** Twice as many replicas as would do for its share, so that chance does not load one of them with all of it. */
-  #spreadOf(key: number): number {
+  #spreadOf(key: number, now: number): number {
     const { hotKeys } = this.settings;
     if (hotKeys === false || hotKeys.target === 'primary') return 1;
-    const share = this.hotKeys.shareOf(key, this.hotShare);
+    const share = this.hotKeys.shareOf(key, this.hotShare, now);
     return share === 0 ? 1 : Math.max(2, Math.ceil(2 * share * this.replicas.length));
   }
 

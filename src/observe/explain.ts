@@ -37,7 +37,7 @@ export async function explain(fleet: Fleet, found: Classification, need: Need, n
   if (need.floor.resolve(fleet.trail) === 'pending') await fleet.primary.refresh().catch(() => undefined);
   const lsn = need.floor.resolve(fleet.trail);
   const isRead = found.class === 'read';
-  const isPrimary = !isRead || fleet.isPrimary(need.target) || fleet.isForPrimary(need);
+  const isPrimary = !isRead || fleet.isPrimary(need.target) || fleet.isForPrimary(need, now);
   const rung = isPrimary ? fleet.primary : fleet.choose(need, now);
   const isNode = rung instanceof Node;
   return {

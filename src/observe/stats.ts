@@ -77,7 +77,7 @@ export function statsOf(fleet: Fleet, budget: FallbackBudget): ClusterStats {
     tracking: trail.isTracking ? 'lsn' : 'window',
     nodes: Object.freeze(nodes.map((node) => nodeStats(node, readCount, now))),
     routes: Object.freeze({ ...routeCounts }),
-    hotKeys: Object.freeze(fleet.hotKeys.list(fleet.hotShare).map(hexadecimal)),
+    hotKeys: Object.freeze(fleet.hotKeys.list(fleet.hotShare, now).map(hexadecimal)),
     moveCount: fleet.moveCount,
     discovery: Object.freeze(fleet.members.stats),
     tokens: Object.freeze({ ...trail.refused }),

@@ -4,7 +4,7 @@ import { parse } from 'pg-connection-string';
 import { z } from 'zod';
 import { invalidOptions } from '../errors.js';
 import { check } from './check.js';
-import { type NodeOptions, type NodeSettings, node, nodeSettings } from './servers.js';
+import { type NodeOptions, type NodeSettings, node, nodeSettings, openPool } from './servers.js';
 
 /** A server that was found. */
 export interface FoundServer {
@@ -51,7 +51,8 @@ function foundServer(given: NodeOptions, template: pg.Pool, lane: boolean | unde
   const options = typeof given === 'string' ? { connectionString: given } : given;
   const { weight = 1, zone } = options;
   const own = 'pool' in options || 'connectionString' in options ? options : laidOver(template, options);
-  const place = 'pool' in own ? own.pool : placeOf(own);
+  // Whatever makes no sense is found out here, before anything is changed.
+  const place = 'pool' in own ? openPool(own.pool, where) : placeOf(own);
   return {
     name: options.name ?? nameOf(place),
     place,

@@ -95,15 +95,19 @@ export function nodeSettings(
   }
   const { name = defaultName, weight = 1, zone, lane, servername, ...config } = options;
   if ('pool' in config) {
-    const { pool } = config;
-    if (typeof pool?.connect !== 'function' || typeof pool.on !== 'function') {
-      throw invalidOptions(`${where}.pool: expected a pg.Pool`);
-    }
-    if (pool.ending) throw invalidOptions(`${where}.pool: expected an open pg.Pool, this one was ended`);
-    return { name, role, weight, zone, pool, ownsPool: false, lane };
+    return { name, role, weight, zone, pool: openPool(config.pool, where), ownsPool: false, lane };
   }
   if ('connectionString' in config) checkedUrl(config.connectionString, `${where}.connectionString`);
   return { name, role, weight, zone, pool: new pg.Pool(named(config, servername)), ownsPool: true, lane };
+}
+
+/** @throws LadderError `LADDER_INVALID_OPTIONS` for one that is none, or was ended */
+export function openPool(pool: pg.Pool | undefined, where: string): pg.Pool {
+  if (typeof pool?.connect !== 'function' || typeof pool.on !== 'function') {
+    throw invalidOptions(`${where}.pool: expected a pg.Pool`);
+  }
+  if (pool.ending) throw invalidOptions(`${where}.pool: expected an open pg.Pool, this one was ended`);
+  return pool;
 }
 
 /** pg checks certificates against the host, which is not what they are made out to where it is an address. */

@@ -31,20 +31,22 @@ export class HotKeys {
   #lowest = 0;
   #cursor = 0;
   #chance = 1;
-  #decayedAt = Number.NEGATIVE_INFINITY;
+  #halvedAt = Number.NEGATIVE_INFINITY;
 
   /** A read by that key has come. Allocates nothing. @param now our monotonic clock */
   sighted(key: number, now: number): void {
     this.#chance = (Math.imul(this.#chance, 1664525) + 1013904223) | 0;
     if ((this.#chance >>> 16) % SAMPLING !== 0) return;
-    if (this.#total >= WINDOW || now - this.#decayedAt > HALF_LIFE_MILLIS) this.#decay(now);
+    this.#pass(now);
+    if (this.#total >= WINDOW) this.#halve(1);
     this.#total++;
     const slot = this.#slots.get(key) ?? this.#assign(key);
     this.#counts[slot] = (this.#counts[slot] as number) + 1;
   }
 
   /** The key's part of the traffic while it is hot: above `threshold`, until it is below half of it; else 0. */
-  shareOf(key: number, threshold: number): number {
+  shareOf(key: number, threshold: number, now: number): number {
+    this.#pass(now);
     const slot = this.#slots.get(key);
     if (slot === undefined) return 0;
     const certain = (this.#counts[slot] as number) - (this.#inherited[slot] as number);
@@ -55,9 +57,9 @@ export class HotKeys {
   }
 
   /** The keys that are hot now, the hottest first. */
-  list(threshold: number): HotKey[] {
+  list(threshold: number, now: number): HotKey[] {
     return [...this.#slots.keys()]
-      .map((hash) => ({ hash, share: this.shareOf(hash, threshold) }))
+      .map((hash) => ({ hash, share: this.shareOf(hash, threshold, now) }))
       .filter(({ share }) => share > 0)
       .sort((a, b) => b.share - a.share);
   }
@@ -88,13 +90,20 @@ export class HotKeys {
     return this.#lowestSlot();
   }
 
-  #decay(now: number): void {
-    this.#decayedAt = now;
-    this.#total >>= 1;
-    this.#lowest >>= 1;
+  /** Lets time pass. */
+  #pass(now: number): void {
+    const halvings = Math.floor((now - this.#halvedAt) / HALF_LIFE_MILLIS);
+    if (halvings < 1) return;
+    this.#halvedAt = now;
+    this.#halve(Math.min(halvings, 31));
+  }
+
+  #halve(times: number): void {
+    this.#total >>= times;
+    this.#lowest >>= times;
     for (let slot = 0; slot < COUNTERS; slot++) {
-      this.#counts[slot] = (this.#counts[slot] as number) >> 1;
-      this.#inherited[slot] = (this.#inherited[slot] as number) >> 1;
+      this.#counts[slot] = (this.#counts[slot] as number) >> times;
+      this.#inherited[slot] = (this.#inherited[slot] as number) >> times;
     }
   }
 }

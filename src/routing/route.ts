@@ -96,11 +96,14 @@ export class Router<C extends Candidate> {
     if (home !== undefined) return undefined;
     this.#draw();
     const chosen = this.#betterOfTwo(candidates);
-    // Another one may be near.
-    if (!isAble(chosen, wish) || (!chosen.isNear && candidates.some(({ isNear }) => isNear))) return undefined;
-    if (chosen.isNear && chosen.inFlight >= chosen.capacity) return undefined;
-    this.way = 'balanced';
-    return chosen;
+    const isFull = chosen.isNear && chosen.inFlight >= chosen.capacity;
+    if (isAble(chosen, wish) && !isFull && (chosen.isNear || !candidates.some(({ isNear }) => isNear))) {
+      this.way = 'balanced';
+      return chosen;
+    }
+    // What was drawn fell on one that will not do: among the others it is no chance any more.
+    this.#turn = 0;
+    return undefined;
   }
 
   #amongAll(candidates: readonly C[], wish: Wish<C>): C | Shortfall {

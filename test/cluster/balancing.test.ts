@@ -112,10 +112,13 @@ describe('which of several replicas answers', () => {
     for (const [i, node] of all.entries()) if (node !== 'r3') expect(without[i]).toBe(node);
     const inherited = without.filter((_, i) => all[i] === 'r3');
     expect(inherited.filter((node) => node === 'r1').length / inherited.length).toBeCloseTo(0.5, 1);
+    const states: string[] = [];
+    cluster.events.on('node', ({ node, state }) => node === 'r3' && states.push(state));
     members = servers.replicas;
     // A server that joins gets its keys bit by bit, since its caches are cold.
     await until('it is back', () => nodeOf(cluster, 'primary').state === 'live' && cluster.stats().nodes.length === 4);
     await until('all of its keys are back', () => nodeOf(cluster, 'r3').state === 'live', 15_000);
+    expect(states).toEqual(['probation', 'live']);
     expect(await placed()).toEqual(all);
     expect(cluster.stats().routes).toMatchObject({ 'next-in-order': 0 });
   }, 60_000);

@@ -393,6 +393,21 @@ describe('servers that come and go', () => {
     await live(cluster, 'primary', `127.0.0.1:${r1.port}`);
   });
 
+  it('asks a question of the servers only once they can answer: the first list is there at once', async () => {
+    const warnings: WarningEvent[] = [];
+    const discovery = replicationDiscovery({
+      node: ({ applicationName }) => {
+        const node = servers.replicas.find(({ name }) => name === applicationName);
+        return node && addressOf(node);
+      },
+    });
+    cluster = openWith(discovery, { discoveryMillis: 600_000 });
+    cluster.events.on('warning', (event) => warnings.push(event));
+    await cluster.ready();
+    await live(cluster, 'primary', 'r1', 'r2', 'r3');
+    expect(warnings).toEqual([]);
+  });
+
   it('finds cascading replicas by pg_stat_replication, reads from them, and keeps them when their upstream goes', async () => {
     const [r1, r2, r3] = servers.replicas as [TestNode, TestNode, TestNode];
     await r2.follow(r1);

@@ -107,7 +107,7 @@ async function comesBackLate(calm: Calm): Promise<string[]> {
   const [late, ...others] = judge.replicas();
   if (late === undefined || others.length === 0) return [];
   const { server, name } = late.door;
-  const { key } = ownedBy(name, calm);
+  let count = 0;
   const at = new Set<string | undefined>();
   const lag = async (millis: number, forMillis: number): Promise<void> => {
     server.delayMillis = millis;
@@ -115,15 +115,16 @@ async function comesBackLate(calm: Calm): Promise<string[]> {
     for (let t = 0; t < forMillis; t += 100) {
       await until(traffic.write());
       await pass(100);
+      const { key } = ownedBy(name, calm, 100 * (count++ % 40));
       at.add((await until(traffic.single(key, 0, BOUND_MILLIS)))?.door.name);
     }
   };
   const wrong: string[] = [];
   await lag(2 * BOUND_MILLIS, 4_000);
   await lag(0.7 * BOUND_MILLIS, 2_500);
-  if (at.has(name)) wrong.push(`${key} came back to ${name} before that was at half of the bound`);
+  if (at.has(name)) wrong.push(`keys came back to ${name} before that was at half of the bound`);
   await lag(0, 2_000);
-  if (!at.has(name)) wrong.push(`${key} did not come back to ${name} when that was young again`);
+  if (!at.has(name)) wrong.push(`no key came back to ${name} when that was young again`);
   return wrong;
 }
 
@@ -183,10 +184,10 @@ async function leavesHanging(calm: Calm, name: string): Promise<string[]> {
   return wrong;
 }
 
-/** A key of that node's own. */
-function ownedBy(name: string, { judge }: Calm): { readonly key: string; readonly door: Door | undefined } {
+/** A key of that node's own. @param from where to begin to look: another one each time, so that none becomes hot */
+function ownedBy(name: string, { judge }: Calm, from = 0): { readonly key: string; readonly door: Door | undefined } {
   const doors = judge.replicas().map(({ door }) => door);
-  let i = 0;
+  let i = from;
   while (ownerOf(`lasting:${i}`, doors)?.name !== name) i++;
   return { key: `lasting:${i}`, door: doors.find((door) => door.name === name) };
 }

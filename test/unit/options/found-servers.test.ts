@@ -133,6 +133,12 @@ describe('a server that was found', () => {
     if (pool !== undefined) pools.push(pool);
   });
 
+  it('is refused when its pool was ended', async () => {
+    const pool = new pg.Pool();
+    await pool.end();
+    expect(() => foundServers([{ pool }], given('postgres://first/shop'), undefined)).toThrow(/discovery\[0\]\.pool/);
+  });
+
   it.each([
     ['no list', 'postgres://app:secret@host/db'],
     ['nothing', undefined],

@@ -118,6 +118,19 @@ describe('choosing a replica', () => {
     for (let i = 0; i < 1_000; i++) expect(near).toContain(one.choose([...far, ...near], wish()));
   });
 
+  it.each([
+    ['another is in another zone', { isNear: false }],
+    ['another is out', { isNear: true, isEjected: true }],
+    ['another is behind', { isNear: true, freshAsOf: -1 }],
+  ])('shares evenly among those that will do, while %s', (_, over) => {
+    const both = [replica(1n, { isNear: true }), replica(1n, { isNear: true })];
+    const one = router();
+    const nodes = [both[0] as Replica, replica(1n, over), both[1] as Replica];
+    const chosen = Array.from({ length: 20_000 }, () => one.choose(nodes, wish()));
+    expect(chosen.filter((node) => node === both[0]).length / 20_000).toBeCloseTo(0.5, 1);
+    expect(chosen.filter((node) => node === both[1]).length / 20_000).toBeCloseTo(0.5, 1);
+  });
+
   it('leaves a session where it is, unless that is far slower or busier than another', () => {
     const [home, other] = [replica(1n), replica(1n)];
     const one = router();
