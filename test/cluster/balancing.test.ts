@@ -79,7 +79,7 @@ describe('which of several replicas answers', () => {
     await cluster.close();
   });
 
-  it('ten thousand keys are shared evenly; those of a replica that leaves are shared by the others, and come back with it', async () => {
+  it('keys are shared evenly; those of a replica that leaves are shared by the others, and come back with it', async () => {
     let members = servers.replicas;
     const discovery: Discovery = () => members.map(({ name, connectionString }) => ({ name, connectionString }));
     cluster = await open(servers, { replicas: [], discovery, discoveryMillis: 10 });
@@ -90,6 +90,7 @@ describe('which of several replicas answers', () => {
       });
     };
     await present(3);
+    const keys = size(3_000, ITEMS);
     const placed = async (): Promise<string[]> => {
       const places: string[] = [];
       let at = 0;
@@ -97,14 +98,15 @@ describe('which of several replicas answers', () => {
         places[at] = node;
       };
       cluster.events.on('route', heard);
-      for (at = 0; at < ITEMS; at++) await cluster.read(READ, [at], { partitionKey: `item:${at}` });
+      for (at = 0; at < keys; at++) await cluster.read(READ, [at], { partitionKey: `item:${at}` });
       cluster.events.off('route', heard);
       return places;
     };
     const all = await placed();
     for (const { name } of servers.replicas) {
-      const share = all.filter((node) => node === name).length / ITEMS;
-      expect(Math.abs(share - 1 / 3)).toBeLessThan(0.02);
+      const share = all.filter((node) => node === name).length / keys;
+      // Four standard deviations of a fair draw.
+      expect(Math.abs(share - 1 / 3)).toBeLessThan(4 * Math.sqrt(2 / 9 / keys));
     }
     members = servers.replicas.slice(0, 2);
     await present(2);
@@ -125,7 +127,7 @@ describe('which of several replicas answers', () => {
 
   it('a key with half of the traffic loads no replica with more than one and a half of its share, and slows nobody', async () => {
     cluster = await open(servers);
-    const millis = size(1_500, 15_000);
+    const millis = size(1_000, 15_000);
     const by = (id: number) => cluster.read(READ, [id], { partitionKey: `item:${id}` });
     await run(cluster, 16, 500, () => by(anyItem()));
     const uniform = await run(cluster, 16, millis, () => by(anyItem()));
@@ -146,8 +148,10 @@ describe('which of several replicas answers', () => {
     expect(hotKeys[0]?.share).toBeGreaterThan(0.15);
     expect(hotKeys[0]?.share).toBeLessThan(0.6);
     expect(routes['hot-key']).toBeGreaterThan(hot.reads / 4);
-    await run(cluster, 16, 3_000, () => by(anyItem()));
-    expect(cluster.stats().hotKeys).toEqual([]);
+    await until('the crowd is forgotten', async () => {
+      await run(cluster, 16, 200, () => by(anyItem()));
+      return cluster.stats().hotKeys.length === 0;
+    });
   }, 60_000);
 
   it('a hot key goes to the primary where that is chosen, and to its own replica where nothing is', async () => {
@@ -242,10 +246,10 @@ describe('which of several replicas answers', () => {
       cluster = await open(servers);
       const anyOf = () => read(anyItem());
       await run(cluster, 16, 500, anyOf);
-      const healthy = await run(cluster, 16, size(1_000, 10_000), anyOf);
+      const healthy = await run(cluster, 16, size(700, 10_000), anyOf);
       servers.replicas[0]?.link?.delay(20);
       await run(cluster, 16, 500, anyOf);
-      const slowed = await run(cluster, 16, size(2_000, 20_000), anyOf);
+      const slowed = await run(cluster, 16, size(1_200, 20_000), anyOf);
       servers.replicas[0]?.link?.restore();
       const restoredAt = performance.now();
       let back: Run;
@@ -350,7 +354,7 @@ describe('which of several replicas answers', () => {
     const sort =
       'select count(*) from (select id from generate_series(1, 20000) id order by -id offset 1) t where $1 = $1';
     let failed = 0;
-    const sorted = await run(cluster, 4, size(3_000, 10_000), () => cluster.read(sort, [1]).catch(() => failed++));
+    const sorted = await run(cluster, 4, size(1_500, 10_000), () => cluster.read(sort, [1]).catch(() => failed++));
     report('one refuses', { reads: sorted.reads, failed, ...shares(sorted.counts) });
     expect(failed / sorted.reads).toBeLessThan(0.25);
   }, 30_000);
@@ -386,10 +390,10 @@ describe('the servers’ memory', () => {
       };
       await Promise.all(Array.from({ length: 8 }, caller));
     };
-    const count = size(20_000, 100_000);
+    const count = size(8_000, 100_000);
     const reads = async (optionsOf: Options): Promise<number> => {
       // Until the servers' memory holds what it will hold.
-      await read(keys * 3, optionsOf);
+      await read(keys * 2, optionsOf);
       const before = await blocks();
       await read(count, optionsOf);
       return (await blocks()) - before;

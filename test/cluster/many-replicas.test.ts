@@ -31,7 +31,7 @@ describe('fifty replicas', () => {
     }));
     await using cluster = createCluster({ primary: servers.primary.connectionString, replicas });
     await until('all are live', () => cluster.stats().nodes.every(({ state }) => state === 'live'), 20_000);
-    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    await new Promise((resolve) => setTimeout(resolve, 1_200));
     const perSecond = async (millis: number): Promise<number> => {
       probes = 0;
       await new Promise((resolve) => setTimeout(resolve, millis));
@@ -48,10 +48,10 @@ describe('fifty replicas', () => {
       }
     };
     const callers = Promise.all(Array.from({ length: 16 }, caller));
-    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    await new Promise((resolve) => setTimeout(resolve, 500));
     const before = reads;
-    const busy = await perSecond(size(3_000, 20_000));
-    const readsPerSecond = ((reads - before) * 1_000) / size(3_000, 20_000);
+    const busy = await perSecond(size(1_500, 20_000));
+    const readsPerSecond = ((reads - before) * 1_000) / size(1_500, 20_000);
     isOn = false;
     await callers;
     report('probes a second of fifty replicas', { idle, 'under load': busy, 'reads a second': readsPerSecond });
