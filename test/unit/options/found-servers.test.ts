@@ -6,7 +6,8 @@ import type { NodeOptions } from '../../../src/options/servers.js';
 
 const pools: pg.Pool[] = [];
 afterEach(async () => {
-  await Promise.all(pools.splice(0).map((pool) => (pool.ending ? undefined : pool.end())));
+  const open = pools.splice(0).filter(({ ending }) => !ending);
+  await Promise.all(open.map((pool) => pool.end()));
 });
 
 function given(first: NodeOptions) {
