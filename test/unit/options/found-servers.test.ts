@@ -6,7 +6,7 @@ import type { NodeOptions } from '../../../src/options/servers.js';
 
 const pools: pg.Pool[] = [];
 afterEach(async () => {
-  const open = pools.splice(0).filter(({ ending }) => !ending);
+  const open = [...new Set(pools.splice(0))].filter(({ ending }) => !ending);
   await Promise.all(open.map((pool) => pool.end()));
 });
 
