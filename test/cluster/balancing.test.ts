@@ -90,7 +90,7 @@ describe('which of several replicas answers', () => {
       });
     };
     await present(3);
-    const keys = size(3_000, ITEMS);
+    const keys = size(2_000, ITEMS);
     const placed = async (): Promise<string[]> => {
       const places: string[] = [];
       let at = 0;

@@ -48,7 +48,9 @@ describe('fifty replicas', () => {
       }
     };
     const callers = Promise.all(Array.from({ length: 16 }, caller));
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    await until('all have shared connections', () =>
+      cluster.stats().nodes.every(({ role, lane }) => role === 'primary' || lane.connectionCount > 0),
+    );
     const before = reads;
     const busy = await perSecond(size(1_500, 20_000));
     const readsPerSecond = ((reads - before) * 1_000) / size(1_500, 20_000);
