@@ -176,6 +176,7 @@ function answered(discovery: Discovery, context: DiscoveryContext): Promise<unkn
 }
 
 function wordFor(error: unknown): string {
-  const { code, name } = error as { code?: unknown; name?: unknown };
+  // It may be anything, or nothing.
+  const { code, name } = Object(error) as { code?: unknown; name?: unknown };
   return typeof code === 'string' ? code : typeof name === 'string' ? name : 'it failed';
 }

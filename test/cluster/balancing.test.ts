@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Cluster, Discovery, QueryEvent, ReadOptions } from '../../src/index.js';
 import { startTestCluster, type TestCluster, type TestNode } from '../../src/testing/index.js';
 import { query } from '../testing/query.js';
-import { nodeOf, open, percentile, report, size, until } from './fixture.js';
+import { nodeOf, open, percentile, report, signal, size, until } from './fixture.js';
 
 /** What callers saw of a run, and what each node had to do. */
 interface Run {
@@ -41,14 +41,6 @@ async function run(cluster: Cluster, callers: number, millis: number, read: () =
     counts: counts as Record<string, number>,
     work: work as Record<string, number>,
   };
-}
-
-function signal(): { readonly given: Promise<void>; give(): void } {
-  let give = (): void => undefined;
-  const given = new Promise<void>((resolve) => {
-    give = resolve;
-  });
-  return { given, give };
 }
 
 const shareOf = (of: Readonly<Record<string, number>>, name: string): number =>
@@ -309,6 +301,25 @@ describe('which of several replicas answers', () => {
     expect(cluster.stats().moveCount).toBeGreaterThan(0);
     // Whoever was there noticed with one of his next few reads.
     expect(shareOf(after, 'r2')).toBeLessThan(0.1);
+  });
+
+  it('the own zone’s replica comes first, until as much is under way on it as its pool holds', async () => {
+    const replicas = servers.replicas.map(({ name, connectionString }) => ({
+      name,
+      connectionString,
+      max: 4,
+      zone: name === 'r3' ? 'here' : 'there',
+    }));
+    cluster = await open(servers, { replicas, zone: 'here' });
+    const routes: string[] = [];
+    cluster.events.on('route', ({ node }) => routes.push(node));
+    for (let i = 0; i < 50; i++) await cluster.read(READ, [i]);
+    expect(new Set(routes)).toEqual(new Set(['r3']));
+    await Promise.all(Array.from({ length: 12 }, () => cluster.read('select pg_sleep(0.3)')));
+    const long = routes.slice(50);
+    const onOwn = long.filter((node) => node === 'r3').length;
+    expect(onOwn).toBeGreaterThanOrEqual(4);
+    expect(onOwn).toBeLessThanOrEqual(6);
   });
 
   it('long queries do not make their replica look slow to short ones', async () => {

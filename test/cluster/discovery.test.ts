@@ -12,7 +12,7 @@ import {
 import { startTestCluster, type TestCluster, type TestNode } from '../../src/testing/index.js';
 import { query } from '../testing/query.js';
 import { member, startDnsServer, startPatroniServer } from './discovery-servers.js';
-import { report, size, until } from './fixture.js';
+import { report, signal, size, until } from './fixture.js';
 
 const lane = process.env['LANE'] === 'off' ? { lane: false, namedStatements: false } : {};
 const addressOf = ({ name, host, port }: TestNode): NodeOptions => ({ name, host, port });
@@ -34,14 +34,6 @@ async function connectionsTo(node: TestNode): Promise<number> {
   const text =
     "select count(*)::int from pg_stat_activity where backend_type = 'client backend' and application_name = 'of the test'";
   return (await query(node, text)) as number;
-}
-
-function signal(): { readonly given: Promise<void>; give(): void } {
-  let give = (): void => undefined;
-  const given = new Promise<void>((resolve) => {
-    give = resolve;
-  });
-  return { given, give };
 }
 
 describe('servers that come and go', () => {
@@ -258,6 +250,13 @@ describe('servers that come and go', () => {
       await until('it is over', () => cluster.stats().discovery?.problem === undefined);
     }
     expect(namesOf(cluster)).toEqual(['primary', 'r1', 'r2', 'r3']);
+  });
+
+  it.each([undefined, null, 'text', 7])('throwing %s is a failure like any other', async (thrown) => {
+    let asked = 0;
+    cluster = openWith(() => (asked++ % 2 === 0 ? Promise.reject(thrown) : servers.replicas.map(addressOf)));
+    await until('it is told', () => cluster.stats().discovery?.problem !== undefined);
+    await live(cluster, 'primary', 'r1', 'r2', 'r3');
   });
 
   it('one missing answer is no leave, and an answer that does not come holds up nobody', async () => {

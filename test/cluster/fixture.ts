@@ -69,3 +69,12 @@ export function replicaShare(cluster: Cluster): number {
   const all = Object.values(routes).reduce((sum, count) => sum + count, 0) - routes.write;
   return onReplicas / all;
 }
+
+/** Something that is waited for, and happens when it is given. */
+export function signal(): { readonly given: Promise<void>; give(): void } {
+  let give = (): void => undefined;
+  const given = new Promise<void>((resolve) => {
+    give = resolve;
+  });
+  return { given, give };
+}
