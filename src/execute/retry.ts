@@ -44,10 +44,14 @@ export function isConnectionLoss(error: unknown): boolean {
   return error instanceof Error && LOST_MESSAGES.test(error.message);
 }
 
-/** What a pooler says in its own name when the server behind it has gone: Pgpool-II has nothing better than an internal error for it, and closes the connection. */
+/**
+ * What a pooler says in its own name when the server behind it has gone. Pgpool-II has nothing better than an internal error for it:
+ * a FATAL one, or where the server's end was reset a mere ERROR, which only the source file it comes from tells from PostgreSQL's own.
+ */
 function isPoolersLoss(error: unknown): boolean {
-  const { severity } = error as { severity?: unknown };
-  return codeOf(error) === 'XX000' && (severity === 'FATAL' || severity === 'PANIC');
+  if (codeOf(error) !== 'XX000') return false;
+  const { severity, file } = error as { severity?: unknown; file?: unknown };
+  return severity === 'FATAL' || severity === 'PANIC' || (typeof file === 'string' && file.startsWith('pool_'));
 }
 
 /** Whether a connection could not be had because the server is gone, or hangs: another one may take its place. */

@@ -5,11 +5,11 @@ import { pgbouncer } from '../../bench/proxies/pgbouncer.js';
 import { pgpool } from '../../bench/proxies/pgpool.js';
 import { type Kind, RunningProxy } from '../../bench/proxies/proxy.js';
 import { createCluster } from '../../src/index.js';
-import { startTestCluster } from '../../src/testing/index.js';
+import { startTestCluster, type TestNode } from '../../src/testing/index.js';
 import { report } from '../cluster/fixture.js';
 
 async function start(kind: Kind, options: object = {}) {
-  const servers = await startTestCluster({ replicas: 2 });
+  const servers = await startTestCluster({ replicas: 2, links: true });
   const urls = servers.nodes.map(({ connectionString }) => connectionString);
   const proxies = await Promise.all(
     urls.map((url) =>
@@ -129,18 +129,21 @@ describe.skipIf(isMissing(pgbouncer))('behind PgBouncer with transaction pooling
 });
 
 describe.skipIf(isMissing(pgpool))('behind Pgpool-II', () => {
-  it('its own word for a lost server is one: a read runs elsewhere, and a write is of unknown outcome', async () => {
+  it.each([
+    ['that has died', (node: TestNode) => node.kill()],
+    ['whose connections are reset', async (node: TestNode) => node.link?.reset()],
+  ])('its own words for a server %s: a read runs elsewhere, and a write is of unknown outcome', async (_, lose) => {
     await using bed = await start(pgpool);
     const { cluster, servers } = bed;
     const reads = Array.from({ length: 8 }, () => cluster.read('select pg_sleep(1)').then(() => 'read', String));
     await sleep(200);
-    await servers.replicas[0]?.kill();
+    await lose(servers.replicas[0] as TestNode);
     const write = cluster.write(SLOW, [1, 1]).then(
       () => 'written',
       ({ code }) => code,
     );
     await sleep(200);
-    await servers.primary.kill();
+    await lose(servers.primary);
     expect([await write, ...new Set(await Promise.all(reads))]).toEqual(['LADDER_WRITE_OUTCOME_UNKNOWN', 'read']);
   });
 });
