@@ -18,6 +18,7 @@ interface WiredClient {
   readonly host: string;
   readonly port: number;
   readonly ssl: unknown;
+  readonly sslNegotiation?: 'postgres' | 'direct';
 }
 
 /** Resolves when the server, or the pooler, has taken notice, or after `boundMillis`; never rejects. */
@@ -27,7 +28,7 @@ export function cancelByKey(pool: Pool, client: object, boundMillis: number): Pr
     options: unknown;
   };
   const { processID, secretKey } = client as { processID?: number; secretKey?: unknown };
-  const { connection, host, port, ssl } = new PoolClient(options);
+  const { connection, host, port, ssl, sslNegotiation } = new PoolClient(options);
   if (connection === undefined || processID === undefined) return Promise.resolve();
   return new Promise((resolve) => {
     const over = (): void => {
@@ -40,7 +41,10 @@ export function cancelByKey(pool: Pool, client: object, boundMillis: number): Pr
     connection.on('error', over);
     // It answers by closing.
     connection.once('end', over);
-    connection.once('connect', () => (ssl ? connection.requestSsl() : ask()));
+    connection.once('connect', () => {
+      if (!ssl) ask();
+      else if (sslNegotiation !== 'direct') connection.requestSsl();
+    });
     connection.once('sslconnect', ask);
     if (host.startsWith('/')) connection.connect(`${host}/.s.PGSQL.${port}`);
     else connection.connect(port, host);

@@ -1,4 +1,6 @@
 /** What a server is given by: a connection string, pg's options or a pool; and what is known of it before anybody has asked it. */
+import { isIP } from 'node:net';
+import tls from 'node:tls';
 import pg from 'pg';
 import { z } from 'zod';
 import { invalidOptions } from '../errors.js';
@@ -15,7 +17,7 @@ export interface NodeLabels {
   weight?: number;
   /** Where it stands, such as an availability zone, at most 255 characters; see {@link ClusterBehaviour.zone}. Default: nowhere in particular. */
   zone?: string;
-  /** What the server's certificate is checked against, instead of its host: for servers that are reached by their addresses. At most 255 characters. */
+  /** What the server's certificate is checked against, instead of its host: for servers that are reached by their addresses, or by a balancer's or tunnel's. At most 255 characters. */
   servername?: string;
   /** Whether short reads share connections of this node's own; see {@link ClusterBehaviour.lane}. Default: the cluster's. */
   lane?: boolean;
@@ -110,7 +112,7 @@ export function openPool(pool: pg.Pool | undefined, where: string): pg.Pool {
   return pool;
 }
 
-/** pg checks certificates against the host, which is not what they are made out to where it is an address. */
+/** pg checks certificates against the host, which is not always what they are made out to. */
 function named(config: pg.PoolConfig, servername: string | undefined): pg.PoolConfig {
   if (servername === undefined) return config;
   // By what pg makes of the options, the environment and the connection string together.
@@ -118,7 +120,11 @@ function named(config: pg.PoolConfig, servername: string | undefined): pg.PoolCo
   if (!ssl) return config;
   // Also what a pool hides from enumeration, such as the key.
   const own = ssl === true ? {} : Object.getOwnPropertyDescriptors(ssl);
-  const checked = Object.defineProperties({}, { ...own, servername: { value: servername, enumerable: true } });
+  const { checkServerIdentity = tls.checkServerIdentity } = ssl === true ? {} : ssl;
+  const checked: tls.ConnectionOptions = Object.defineProperties({}, own);
+  checked.checkServerIdentity = (_host, certificate) => checkServerIdentity(servername, certificate);
+  // Who the server is told is wanted, which TLS allows for names alone; where the host is one, pg says that instead.
+  if (isIP(servername) === 0) checked.servername = servername;
   return Object.defineProperties({} as pg.PoolConfig, {
     ...Object.getOwnPropertyDescriptors(config),
     ssl: { value: checked, enumerable: true, writable: true, configurable: true },
