@@ -17,7 +17,7 @@ export interface DiscoveryContext {
    * Asks every node that answers, on the library's own connection to it, one statement that only reads.
    * @returns what they said; those that did not answer, or with an error, are left out. @throws the error, when all that answered did so with one
    */
-  ask<Row>(text: string): Promise<readonly NodeAnswer<Row>[]>;
+  readonly ask: <Row>(text: string) => Promise<readonly NodeAnswer<Row>[]>;
 }
 
 /**

@@ -119,10 +119,12 @@ function named(config: pg.PoolConfig, servername: string | undefined): pg.PoolCo
   const { ssl } = new pg.Client(config);
   if (!ssl) return config;
   // Also what a pool hides from enumeration, such as the key.
-  const own = ssl === true ? {} : Object.getOwnPropertyDescriptors(ssl);
-  const { checkServerIdentity = tls.checkServerIdentity } = ssl === true ? {} : ssl;
-  const checked: tls.ConnectionOptions = Object.defineProperties({}, own);
-  checked.checkServerIdentity = (_host, certificate) => checkServerIdentity(servername, certificate);
+  const own: tls.ConnectionOptions = ssl === true ? {} : ssl;
+  const checked: tls.ConnectionOptions = Object.defineProperties({}, Object.getOwnPropertyDescriptors(own));
+  checked.checkServerIdentity = (_host, certificate) =>
+    own.checkServerIdentity
+      ? own.checkServerIdentity(servername, certificate)
+      : tls.checkServerIdentity(servername, certificate);
   // Who the server is told is wanted, which TLS allows for names alone; where the host is one, pg says that instead.
   if (isIP(servername) === 0) checked.servername = servername;
   return Object.defineProperties({} as pg.PoolConfig, {

@@ -20,6 +20,7 @@ const shown: Record<string, RegExp> = {
     /→ r[12] .*\nwithout the token: nobody\n {2}→ primary \(behind-floor\)\n {2}failed: no mail server to greet Ada\n {2}→ r[12] .*\ngreeted Ada\n$/,
   'many-replicas.ts':
     /^ {2}r1 has joined[\s\S]*\nada → .*r3.*\n {2}r3 has left\nada → (?!.*r3).*\nhot: 1 key; reads spread: true\ntrue\n$/,
+  'own-discovery.ts': /^Aurora: a replica answers: true\nConsul: a replica answers: true\n$/,
   'quickstart.ts': /→ primary \(write\)[\s\S]*→ r1 [\s\S]*read back: Ada[\s\S]*next request: Ada/,
 };
 
