@@ -36,6 +36,6 @@ export async function connection<T>(
     throwAway(placement.connection);
     left(placement);
     if (isWriter) wrote(fleet, placement, floor, timeline);
-    else need.trace?.ended(identity.server, performance.now());
+    else need.trace?.ended(identity.server, performance.now(), need.key);
   }
 }

@@ -8,15 +8,15 @@ export interface KnownRoute {
   readonly reason: Reason;
 }
 
-/** `undefined` when more must be found out. */
-export function knownRoute(fleet: Fleet, need: Need, now: number): KnownRoute | undefined {
+/** `undefined` when more must be found out. @param isBrief whether the statement is known to be over in a moment */
+export function knownRoute(fleet: Fleet, need: Need, now: number, isBrief = false): KnownRoute | undefined {
   if (fleet.isForPrimary(need, now)) return undefined;
   const home = fleet.homeOf(need);
   if (keepsToOne(need)) {
     if (home === undefined) return undefined;
     if (need.key === undefined) return fleet.keeps(home, need, now) ? { replica: home, reason: 'affinity' } : undefined;
   }
-  const chosen = fleet.choose(need, now, undefined, home);
+  const chosen = fleet.choose(need, now, undefined, home, isBrief);
   if (!(chosen instanceof Node) || (home !== undefined && chosen !== home)) return undefined;
   return { replica: chosen, reason: fleet.way };
 }

@@ -67,7 +67,7 @@ export async function place(
       }
       // Nothing was sent: the next node is no second run.
       connection?.client.release();
-      replica.inFlight--;
+      replica.work.ended();
       tried = new Set(tried).add(replica);
     }
     route = undefined;
@@ -102,11 +102,11 @@ async function connect(
   signal: AbortSignal | undefined,
 ): Promise<DataConnection | undefined> {
   let connection: DataConnection;
-  replica.inFlight++;
+  replica.work.began();
   try {
     connection = await checkout(replica, false, signal);
   } catch (error) {
-    if (signal?.aborted === true) replica.inFlight--;
+    if (signal?.aborted === true) replica.work.ended();
     signal?.throwIfAborted();
     // A full pool says nothing about the server behind it.
     if (!isPoolTimeout(error)) replica.lostBy(error);

@@ -13,6 +13,6 @@ export interface Placement {
 
 /** The caller is done with the connection, whatever became of it. */
 export function left({ node, endTurn }: Placement): void {
-  node.inFlight--;
+  node.work.ended();
   endTurn?.();
 }

@@ -30,7 +30,7 @@ export async function onPrimary(fleet: Fleet, request: PrimaryRequest): Promise<
   for (;;) {
     if (!fleet.leadership.isSettled) await primaryFound(fleet, giveUpAt, signal);
     const node = fleet.primary;
-    node.inFlight++;
+    node.work.began();
     try {
       const connection = await checkout(node, mayWrite, signal);
       const isKnown = connection.identity.server === node.observation?.identity.server;
@@ -41,12 +41,12 @@ export async function onPrimary(fleet: Fleet, request: PrimaryRequest): Promise<
       connection.client.release(true);
       node.void('its connections reach different servers, or it was restarted');
     } catch (error) {
-      node.inFlight--;
+      node.work.ended();
       signal?.throwIfAborted();
       throwUnlessGone(fleet, node, error, giveUpAt);
       continue;
     }
-    node.inFlight--;
+    node.work.ended();
     const { vacancy } = fleet.leadership;
     if (vacancy !== undefined && performance.now() >= giveUpAt) throw vacancy;
   }

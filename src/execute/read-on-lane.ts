@@ -35,7 +35,7 @@ export function readOnLane<Row extends QueryResultRow>(
   const timesIt = isHeard || isTimed(node);
   const sentAt = timesIt ? performance.now() : 0;
   let seen: Observation | undefined;
-  node.inFlight++;
+  node.work.began();
   node.statementCount++;
   if (isGated) {
     node.locateOn(connection, (observation) => {
@@ -44,7 +44,7 @@ export function readOnLane<Row extends QueryResultRow>(
   } else fleet.placed(node, reason, startedAt);
   return new Promise((resolve) => {
     connection.send(statement, profile, (error, result, now) => {
-      node.inFlight--;
+      node.work.ended();
       if (timesIt) node.statementLatency.add(now - sentAt);
       if (isHeard) tell(publisher, node, now - sentAt, result?.rowCount ?? null, error);
       if (isGated) {
@@ -59,7 +59,7 @@ export function readOnLane<Row extends QueryResultRow>(
       }
       if (error === null) {
         node.succeeded();
-        need.trace?.ended(connection.identity.server, now);
+        need.trace?.ended(connection.identity.server, now, need.key);
         resolve(result as QueryResult<Row>);
       } else resolve(recover(fleet, seat, need, error as Error, trial, elsewhere));
     });

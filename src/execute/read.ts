@@ -83,11 +83,11 @@ function readAtOnce<Row extends QueryResultRow>(route: KnownRoute, reading: Read
   const { fleet } = rungs;
   const { replica: node } = route;
   const reason = need.target === undefined ? route.reason : 'hint';
-  node.inFlight++;
+  node.work.began();
   return new Promise((resolve) => {
     node.checkout(false, (error, connection) => {
       if (connection === undefined || !isStillRight(fleet, route, connection, need)) {
-        node.inFlight--;
+        node.work.ended();
         connection?.client.release();
         // A full pool says nothing about the server behind it.
         if (connection === undefined && !isPoolTimeout(error)) node.lostBy(error);
@@ -137,11 +137,11 @@ async function readOnPool<Row extends QueryResultRow>(
   return result;
 }
 
-function over(placement: Placement, { trace }: Need): void {
+function over(placement: Placement, { trace, key }: Need): void {
   const { node, connection } = placement;
   connection.client.release();
   node.succeeded();
-  trace?.ended(connection.identity.server, performance.now());
+  trace?.ended(connection.identity.server, performance.now(), key);
   left(placement);
 }
 

@@ -35,7 +35,7 @@ export function seatFor(fleet: Fleet, need: Need, now: number): Seat | undefined
         };
   }
   if (fleet.isPrimary(need.target)) return undefined;
-  const route = knownRoute(fleet, need, now);
+  const route = knownRoute(fleet, need, now, true);
   const node = route?.replica ?? justBehind(fleet, need, now);
   const connection = node?.board(now, freshenMillis);
   if (node === undefined || connection === undefined) return undefined;

@@ -15,7 +15,11 @@ type QueryStreamClass = new (
   values: unknown[] | undefined,
   options: { highWaterMark: number },
 ) => RowStream;
-type RowStream = AsyncIterable<unknown> & { destroy(): void; submit(connection: unknown): void };
+type RowStream = AsyncIterable<unknown> & {
+  destroy(error?: unknown): void;
+  _destroy(error: Error | null, done: (error: Error | null) => void): void;
+  submit(connection: unknown): void;
+};
 
 export interface StreamRequest {
   readonly text: string;
@@ -35,12 +39,18 @@ export async function* stream<Row>(
   for (;;) {
     const placement = await place(rungs, need, performance.now(), lostOn, signal);
     const { client } = placement.connection;
-    const cancel = (): void => placement.node.cancel(placement.connection);
+    const rows = new QueryStream(text, values, { highWaterMark: batchRows });
+    // It would wait for the server to close its cursor, which one that is lost never does; the connection of a stream that has not ended well is closed anyway.
+    rows._destroy = (error, done) => done(error);
+    const cancel = (): void => {
+      placement.node.cancel(placement.connection);
+      rows.destroy(signal?.reason);
+    };
     signal?.addEventListener('abort', cancel, { once: true });
     let hasRows = false;
     let isWhole = false;
     try {
-      const rows = client.query(new QueryStream(text, values, { highWaterMark: batchRows }));
+      client.query(rows);
       for await (const row of rows) {
         signal?.throwIfAborted();
         hasRows = true;
@@ -63,8 +73,8 @@ export async function* stream<Row>(
   }
 }
 
-function leave(placement: Placement, { trace }: Need): void {
-  trace?.ended(placement.connection.identity.server, performance.now());
+function leave(placement: Placement, { trace, key }: Need): void {
+  trace?.ended(placement.connection.identity.server, performance.now(), key);
   left(placement);
 }
 

@@ -172,7 +172,7 @@ async function once<T>(rungs: Rungs, request: TransactionRequest<T>): Promise<T>
     if (isOver) client.release();
     else throwAway(placement.connection);
     left(placement);
-    if (isReadOnly) need.trace?.ended(identity.server, performance.now());
+    if (isReadOnly) need.trace?.ended(identity.server, performance.now(), need.key);
     else wrote(fleet, placement, need.floor, timeline);
   }
 }

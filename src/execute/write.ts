@@ -50,11 +50,11 @@ export function write<Row extends QueryResultRow>(
 function writeAtOnce<Row extends QueryResultRow>(writing: Writing): Promise<QueryResult<Row>> {
   const { fleet, statement, reason, startedAt, giveUpAt } = writing;
   const node = fleet.primary;
-  node.inFlight++;
+  node.work.began();
   return new Promise((resolve, reject) => {
     node.checkout(true, (error, connection) => {
       if (connection === undefined || !isKnown(fleet, node, connection)) {
-        node.inFlight--;
+        node.work.ended();
         connection?.client.release();
         try {
           if (connection === undefined) throwUnlessGone(fleet, node, error, giveUpAt);

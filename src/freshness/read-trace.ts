@@ -7,6 +7,7 @@ import type { Floor } from './floor.js';
 export class ReadTrace {
   #floor: Floor;
   #server: string | undefined;
+  #key: number | undefined;
   #endedAt = Number.NEGATIVE_INFINITY;
 
   /** @param floor the session's own, which keeps what was seen on servers that it has left */
@@ -19,16 +20,22 @@ export class ReadTrace {
     return this.#server;
   }
 
+  /** The partition key, as its hash, that brought the last read there. */
+  get key(): number | undefined {
+    return this.#key;
+  }
+
   /** When the last read on it ended, by our monotonic clock. */
   get endedAt(): number {
     return this.#endedAt;
   }
 
   /** A read has ended there. */
-  ended(server: string, at: number): void {
+  ended(server: string, at: number, key?: number): void {
     // Reads that ran side by side may end on different servers, and the next one must have what either has seen.
     if (this.#server !== undefined && this.#server !== server) this.#floor.saw(this.#endedAt);
     this.#server = server;
+    this.#key = key;
     this.#endedAt = at;
   }
 }

@@ -153,16 +153,23 @@ export class Fleet {
 
   /**
    * The replica that answers, by what is known now; asks nobody. Why it is that one is told by `way` until the next choice.
-   * @param home where the session last read @param except nodes that just failed the read
+   * @param home where the session last read @param except nodes that just failed the read @param isBrief whether the statement is known to be over in a moment
    */
-  choose(need: Need, now: number, except?: ReadonlySet<Node>, home = this.homeOf(need)): Node | Refusal {
-    const { floor, requirement, target, key } = need;
+  choose(
+    need: Need,
+    now: number,
+    except?: ReadonlySet<Node>,
+    home = this.homeOf(need),
+    isBrief = false,
+  ): Node | Refusal {
+    const { floor, requirement, target, key, trace } = need;
     const lsn = floor.resolve(this.trail);
     if (typeof lsn === 'string') return lsn;
     const maxAgeMillis = this.#staleness(requirement);
     const freshSince = now - maxAgeMillis;
     const spread = key === undefined ? 1 : this.#spreadOf(key, now);
-    const wish = { floor: lsn, freshSince, maxAgeMillis, key, spread, home, except };
+    const isHomeOfKey = trace?.key === key;
+    const wish = { floor: lsn, freshSince, maxAgeMillis, key, spread, home, isHomeOfKey, isBrief, except };
     const chosen = this.#router.choose(this.candidates(target), wish);
     return chosen === 'no-candidate' ? this.absence() : chosen;
   }

@@ -13,6 +13,7 @@ import type { NodeSettings } from '../options/servers.js';
 import { ResponseTime } from '../routing/balance.js';
 import { hashOf } from '../routing/partition.js';
 import type { Candidate } from '../routing/route.js';
+import { Work } from '../routing/work.js';
 import { Profile } from '../sql/profile.js';
 import { cancelByKey } from './cancel.js';
 import { ControlConnection } from './control-connection.js';
@@ -63,7 +64,7 @@ export class Node implements Candidate {
   readonly ownsPool: boolean;
   /** By what the servers say; a first guess before. */
   role: Role;
-  inFlight = 0;
+  readonly work = new Work();
   statementCount = 0;
   /** Reads placed on it. */
   readCount = 0;
@@ -184,6 +185,10 @@ export class Node implements Candidate {
   /** Whether its server takes no more connections: it is alive, and nothing more can be asked. */
   get isCrowded(): boolean {
     return (this.lastError as { code?: unknown } | undefined)?.code === TOO_MANY_CONNECTIONS;
+  }
+
+  get inFlight(): number {
+    return this.work.count;
   }
 
   get responseMillis(): number {

@@ -156,7 +156,7 @@ export class OwnConnection {
 
   #sent({ found }: Finding): void {
     this.pending++;
-    this.node.inFlight++;
+    this.node.work.began();
     this.node.statementCount++;
     const isRead = found?.class === 'read';
     const reason = this.isInTransaction
@@ -169,7 +169,7 @@ export class OwnConnection {
 
   #ended(): void {
     this.pending--;
-    this.node.inFlight--;
+    this.node.work.ended();
     if (this.pending > 0 || this.#onIdle === undefined) return;
     // Its last answer is not read yet.
     setImmediate(this.#onIdle);

@@ -16,6 +16,8 @@ const OUTDONE_FACTOR = 4;
 const OUTDONE_MILLIS = 2;
 /** As many statements under way are no burden, if they are over in a moment. */
 export const MODEST_COUNT = 8;
+/** What is over within that time altogether is no load. */
+export const MOMENT_MILLIS = 5;
 
 /**
  * How long a node takes to answer beside what the statement itself takes: as long as the latest slow answers, fading as faster ones come (a peak-sensitive moving average, as in
@@ -60,6 +62,8 @@ export interface Burden {
   readonly inFlight: number;
   /** See {@link ResponseTime}. */
   readonly responseMillis: number;
+  /** How long its statements take as a rule, the statements' own time included; 0 while unknown. */
+  readonly typicalMillis: number;
 }
 
 /**
@@ -97,8 +101,13 @@ function drawn<C extends Burden>(all: readonly C[], chance: number, except: C | 
   return last;
 }
 
+/** Whether what is under way is little, and known to be over in a moment. */
+export function isModest({ inFlight, typicalMillis }: Burden): boolean {
+  return inFlight === 0 || (inFlight < MODEST_COUNT && typicalMillis > 0 && inFlight * typicalMillis <= MOMENT_MILLIS);
+}
+
 /** Whether another one is so much better that a move is worth its price. */
 export function isOutdone(own: Burden, other: Burden): boolean {
-  const isBurdened = own.inFlight >= MODEST_COUNT || own.responseMillis - other.responseMillis > OUTDONE_MILLIS;
+  const isBurdened = !isModest(own) || own.responseMillis - other.responseMillis > OUTDONE_MILLIS;
   return isBurdened && costOf(own) > OUTDONE_FACTOR * costOf(other);
 }

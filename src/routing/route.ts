@@ -4,8 +4,9 @@
  */
 import type { Reason } from '../events.js';
 import type { Lsn } from '../freshness/lsn.js';
-import { type Burden, betterOfTwo, costOf, isOutdone, MODEST_COUNT } from './balance.js';
+import { type Burden, betterOfTwo, costOf, isModest, isOutdone } from './balance.js';
 import { keyFraction, rankOf } from './partition.js';
+import type { Work } from './work.js';
 
 /** What the router must know of a replica. */
 export interface Candidate extends Burden {
@@ -25,8 +26,7 @@ export interface Candidate extends Burden {
   readonly isNear: boolean;
   /** Statements that its pool runs side by side. */
   readonly capacity: number;
-  /** How long its statements take as a rule, the statements' own time included; 0 while unknown. */
-  readonly typicalMillis: number;
+  readonly work: Work;
 }
 
 /** What a read asks of its replica. */
@@ -43,6 +43,10 @@ export interface Wish<C> {
   readonly spread: number;
   /** Where the session last read. */
   readonly home: C | undefined;
+  /** Whether it read there by the same key. */
+  readonly isHomeOfKey: boolean;
+  /** Whether the statement is known to be over in a moment. */
+  readonly isBrief: boolean;
   /** Replicas that must not be chosen. */
   readonly except: ReadonlySet<C> | undefined;
 }
@@ -55,8 +59,8 @@ export type Way = Extract<Reason, 'affinity' | 'partition' | 'next-in-order' | '
 
 /** The same two are looked at for so many reads, less one, as a mask, as long as these are over in a moment: a few in a row to the same one go out in one piece. */
 const TURN_MASK = 7;
-/** What is over within that time altogether is no load. */
-const MOMENT_MILLIS = 5;
+/** Statements that take longer pile up by themselves, and not by chance. */
+const SHORT_MILLIS = 20;
 
 export class Router<C extends Candidate> {
   readonly #loadFactor: number;
@@ -89,7 +93,7 @@ export class Router<C extends Candidate> {
     if (candidates.length < 2 || spread > 1) return undefined;
     if (key !== undefined) {
       const first = foremost(candidates, key);
-      if (!isAble(first, wish) || !isOpen(first, key, wish) || !isAtEase(first)) return undefined;
+      if (!isAble(first, wish) || !isOpen(first, key, wish) || !isModest(first)) return undefined;
       this.way = first === home ? 'affinity' : 'partition';
       return first;
     }
@@ -172,12 +176,14 @@ export class Router<C extends Candidate> {
   }
 
   #byKey(key: number, wish: Wish<C>, candidates: readonly C[]): C {
-    const { home, spread } = wish;
+    const { home, isHomeOfKey, isBrief, spread } = wish;
     let under = 0;
+    let usual = 0;
     let weight = 0;
     this.#open.length = 0;
     for (const candidate of this.#able) {
       under += candidate.inFlight;
+      usual += candidate.work.usual;
       weight += candidate.weight * candidate.share;
       if (isOpen(candidate, key, wish)) this.#open.push(candidate);
     }
@@ -185,17 +191,17 @@ export class Router<C extends Candidate> {
     const open = this.#open.length > 0 ? this.#open : this.#able;
     if (spread > 1 && open.length > 1) return this.#spread(key, open, wish);
 
-    const fair = (this.#loadFactor * (under + 1)) / weight;
+    const fair = { now: (this.#loadFactor * (under + 1)) / weight, usual: (this.#loadFactor * (usual + 1)) / weight };
     let chosen: C | undefined;
     let highest = -1;
     for (const candidate of open) {
       const rank = rankOf(key, candidate);
-      if (rank > highest && !isLoaded(candidate, fair)) [chosen, highest] = [candidate, rank];
+      if (rank > highest && !isLoaded(candidate, fair, isBrief)) [chosen, highest] = [candidate, rank];
     }
     chosen ??= foremost(open, key);
     // A session that has moved to the next one comes home when there is room again, and not for a moment's.
-    const mayStay = home !== undefined && open.includes(home) && !isLoaded(home, fair);
-    if (mayStay && isLoaded(chosen, fair / 2)) chosen = home;
+    const mayStay = home !== undefined && isHomeOfKey && open.includes(home) && !isLoaded(home, fair, isBrief);
+    if (mayStay && isLoaded(chosen, { now: fair.now / 2, usual: fair.usual / 2 }, isBrief)) chosen = home;
     const isFirst = chosen === foremost(candidates, key);
     this.way = chosen === home ? 'affinity' : isFirst ? 'partition' : 'next-in-order';
     return chosen;
@@ -224,7 +230,7 @@ export class Router<C extends Candidate> {
 
   #betterOfTwo(all: readonly C[]): C {
     const chosen = betterOfTwo(all, this.#first, this.#second);
-    this.#isAtEase = isAtEase(chosen);
+    this.#isAtEase = isModest(chosen);
     return chosen;
   }
 
@@ -253,19 +259,21 @@ function isOpen<C extends Candidate>(candidate: C, key: number, { maxAgeMillis }
   return candidate.share > keyFraction(key) && candidate.steadyAgeMillis <= maxAgeMillis;
 }
 
-/** Whether it cannot have more than its fair share of the work, whatever the others have. */
-function isAtEase({ inFlight, typicalMillis }: Candidate): boolean {
-  return inFlight === 0 || (inFlight < MODEST_COUNT && isMomentary(inFlight, typicalMillis));
+/** The work that one of weight 1 may have, at this moment and as a rule. */
+interface Fair {
+  readonly now: number;
+  readonly usual: number;
 }
 
-/** @param fair the work that one of weight 1 may have */
-function isLoaded({ inFlight, weight, share, typicalMillis }: Candidate, fair: number): boolean {
-  if (inFlight < Math.ceil(fair * weight * share)) return false;
-  return inFlight >= MODEST_COUNT || !isMomentary(inFlight, typicalMillis);
-}
-
-function isMomentary(inFlight: number, typicalMillis: number): boolean {
-  return typicalMillis > 0 && inFlight * typicalMillis <= MOMENT_MILLIS;
+/**
+ * Whether it has more than its share of the work. Of statements that are over in a moment chance alone has more under way on one than on another at any time: for
+ * these, what is usual counts.
+ */
+function isLoaded(candidate: Candidate, fair: Fair, isBrief: boolean): boolean {
+  const { inFlight, weight, share, typicalMillis, work } = candidate;
+  const part = weight * share;
+  if (inFlight < Math.ceil(fair.now * part) || isModest(candidate)) return false;
+  return !isBrief || typicalMillis > SHORT_MILLIS || work.usual >= fair.usual * part;
 }
 
 /** The first in the key's order. */

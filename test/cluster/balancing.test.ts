@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Cluster, Discovery, QueryEvent, ReadOptions } from '../../src/index.js';
+import { hashOf, rankOf } from '../../src/routing/partition.js';
 import { startTestCluster, type TestCluster, type TestNode } from '../../src/testing/index.js';
 import { query } from '../testing/query.js';
 import { nodeOf, open, percentile, report, signal, size, until } from './fixture.js';
@@ -227,6 +228,35 @@ describe('which of several replicas answers', () => {
     }
   }, 30_000);
 
+  it('keys stay where they belong, whatever chance brings at once, also when a session reads by several', async () => {
+    cluster = await open(servers);
+    const read = (id: number) => cluster.read(READ, [id], { partitionKey: `item:${id}` });
+    await run(cluster, 32, 300, () => read(anyItem()));
+    const before = cluster.stats().routes;
+    const { reads } = await run(cluster, 32, size(1_000, 10_000), () => read(anyItem()));
+    const passedOn = cluster.stats().routes['next-in-order'] - before['next-in-order'];
+    // Many keys within a session, by statements that take a while: also where it read last, it read by another key.
+    const told = servers.replicas.map(async (node) => [await query(node, 'select inet_server_port()'), node.name]);
+    const names = new Map((await Promise.all(told)) as [number, string][]);
+    let [own, all] = [0, 0];
+    const caller = async (first: number): Promise<void> => {
+      for (let id = first; id < first + 30; id++) {
+        const key = `item:${id}`;
+        const text = 'select inet_server_port() as port from pg_sleep(0.005)';
+        const { rows } = await cluster.read<{ port: number }>(text, [], { partitionKey: key });
+        const rank = (name: string) => rankOf(hashOf(key), { hash: hashOf(name), weight: 1 });
+        const [foremost] = [...names.values()].sort((a, b) => rank(b) - rank(a));
+        if (names.get(rows[0]?.port ?? 0) === foremost) own++;
+        all++;
+      }
+    };
+    const session = (_: unknown, i: number) => cluster.session(() => caller(i * 100), { inherit: 'none' });
+    await Promise.all(Array.from({ length: 8 }, session));
+    report('keys', { reads, 'passed on': passedOn / reads, 'own in sessions': own / all });
+    expect(passedOn / reads).toBeLessThan(0.12);
+    expect(own / all).toBeGreaterThan(0.6);
+  });
+
   it.each([
     ['without a session', (id: number) => cluster.read(READ, [id])],
     [
@@ -377,6 +407,7 @@ describe('the servers’ memory', () => {
     // A page of rows to each key, two and a half times as many pages as each server keeps in memory.
     const buffers = 16 * 128;
     const keys = buffers * 2.5;
+    const callers = 32;
     await using servers = await startTestCluster({ replicas: 3, settings: { shared_buffers: '16MB' } });
     await query(servers.primary, 'create table pages (id int, body text)');
     await query(servers.primary, 'alter table pages alter body set storage plain');
@@ -395,12 +426,12 @@ describe('the servers’ memory', () => {
       // Backends tell all that they have counted when they end.
       await using cluster = await open(servers);
       const caller = async (): Promise<void> => {
-        for (let i = 0; i < count / 8; i++) {
+        for (let i = 0; i < count / callers; i++) {
           const id = 1 + Math.floor(Math.random() * keys);
           await cluster.read('select length(body) from pages where id = $1', [id], optionsOf(id));
         }
       };
-      await Promise.all(Array.from({ length: 8 }, caller));
+      await Promise.all(Array.from({ length: callers }, caller));
     };
     const count = size(8_000, 100_000);
     const reads = async (optionsOf: Options): Promise<number> => {

@@ -6,6 +6,7 @@ const burden = (over: Partial<Burden> = {}): Burden => ({
   share: 1,
   inFlight: 0,
   responseMillis: 0.3,
+  typicalMillis: 0.3,
   ...over,
 });
 const shares = (all: readonly Burden[], count = 30_000): number[] => {
@@ -91,6 +92,7 @@ describe('leaving a replica for a better one', () => {
   it.each([
     ['not for a little', burden({ inFlight: 3 }), burden(), false],
     ['not for many more that are over in a moment', burden({ inFlight: 7 }), burden(), false],
+    ['for a few more that take their time', burden({ inFlight: 4, typicalMillis: 50 }), burden(), true],
     ['for many more', burden({ inFlight: 20 }), burden({ inFlight: 2 }), true],
     ['not for one that is as busy', burden({ inFlight: 20 }), burden({ inFlight: 15 }), false],
     ['for one that answers far sooner', burden({ responseMillis: 20 }), burden(), true],

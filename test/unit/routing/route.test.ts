@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { hashOf, keyFraction, rankOf } from '../../../src/routing/partition.js';
 import { type Candidate, Router, type Wish } from '../../../src/routing/route.js';
+import { Work } from '../../../src/routing/work.js';
 
 type Replica = { -readonly [K in keyof Candidate]: Candidate[K] } & { readonly name: string };
 
@@ -10,7 +11,7 @@ const replica = (lsn: bigint | undefined, over: Partial<Candidate> = {}): Replic
   const name = `r${++made}`;
   const load = { weight: 1, inFlight: 0, share: 1, responseMillis: 0.3, typicalMillis: 50, capacity: 10 };
   const state = { freshAsOf: 100, steadyAgeMillis: 0, isEjected: false, isStalled: false, isNear: false };
-  return { name, hash: hashOf(name), lsn, ...load, ...state, ...over };
+  return { name, hash: hashOf(name), lsn, work: new Work(), ...load, ...state, ...over };
 };
 const wish = (over: Partial<Wish<Replica>> = {}): Wish<Replica> => ({
   floor: 0n,
@@ -19,6 +20,8 @@ const wish = (over: Partial<Wish<Replica>> = {}): Wish<Replica> => ({
   key: undefined,
   spread: 1,
   home: undefined,
+  isHomeOfKey: true,
+  isBrief: false,
   except: undefined,
   ...over,
 });
@@ -201,6 +204,22 @@ describe('choosing by a partition key', () => {
     expect(choose(nodes, { key })).not.toBe(first);
   });
 
+  it('takes no chance for a burden: of statements that are over in a moment, what is usual counts', () => {
+    const nodes = three();
+    const key = hashOf('user:42');
+    const [first, second, third] = inOrder(nodes, key) as [Replica, Replica, Replica];
+    for (const node of nodes) [node.typicalMillis, node.inFlight, node.work.usual] = [1, 10, 10];
+    first.inFlight = 25;
+    expect(choose(nodes, { key, isBrief: true })).toBe(first);
+    expect(choose(nodes, { key })).not.toBe(first);
+    first.work.usual = 20;
+    expect(choose(nodes, { key, isBrief: true })).not.toBe(first);
+    // What takes its time does not pile up by chance.
+    first.work.usual = 10;
+    first.typicalMillis = 50;
+    expect([second, third]).toContain(choose(nodes, { key, isBrief: true }));
+  });
+
   it('does not come back to one whose age jitters around the bound, unless no other is steady', () => {
     const nodes = three();
     const key = hashOf('user:42');
@@ -229,6 +248,8 @@ describe('choosing by a partition key', () => {
     first.inFlight = 9;
     expect(choose(nodes, { key, home: second })).toBe(second);
     expect(choose(nodes, { key })).toBe(first);
+    // It was there for another key.
+    expect(choose(nodes, { key, home: second, isHomeOfKey: false })).toBe(first);
     first.inFlight = 3;
     expect(choose(nodes, { key, home: second })).toBe(first);
     second.inFlight = 30;

@@ -1,0 +1,97 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { Cluster } from '../../src/index.js';
+import { startTestCluster, type TestCluster, type TestNode } from '../../src/testing/index.js';
+import { nodeOf, open, until } from '../cluster/fixture.js';
+
+const ROWS = 400;
+const SLOW_START = 'select i from (select pg_sleep(1)) s, generate_series(1, 10) i';
+const LONG = `select i, pg_sleep(0.005) from generate_series(1, ${ROWS}) i`;
+
+describe('a stream whose server is lost', () => {
+  let servers: TestCluster;
+  let cluster: Cluster;
+  let r1: TestNode;
+
+  beforeAll(async () => {
+    servers = await startTestCluster({ replicas: 2, links: true });
+    [r1] = servers.replicas as [TestNode];
+  });
+  afterEach(async () => {
+    // Whatever has become of its streams.
+    await cluster.close();
+    await r1.thaw();
+    r1.link.restore();
+    if (!r1.running) await r1.restart();
+  });
+  afterAll(() => servers.stop());
+
+  const losses: [string, () => unknown][] = [
+    ['is killed', () => r1.kill()],
+    ['is reset', () => r1.link.reset()],
+    ['freezes', () => r1.freeze()],
+    ['falls silent', () => r1.link.halfOpen()],
+  ];
+  const readAll = async (text: string, seen: number[], options = {}): Promise<string> => {
+    try {
+      for await (const { i } of cluster.stream<{ i: number }>(text, [], { batchRows: 10, ...options })) seen.push(i);
+      return 'ended';
+    } catch (error) {
+      return String((error as { code?: unknown }).code ?? (error as Error).message);
+    }
+  };
+  const started = async () => {
+    cluster = await open(servers, { hangMillis: 300 });
+    await until('both are known', () => nodeOf(cluster, 'r1').state === 'live');
+    return { target: { node: 'r1' } };
+  };
+
+  it.each(losses)('is read elsewhere when it %s before its first row', async (_, lose) => {
+    cluster = await open(servers, { hangMillis: 300 });
+    const nodes: string[] = [];
+    cluster.events.on('route', ({ node }) => nodes.push(node));
+    // Streams enough that one of them is on the server that is lost.
+    const seen = Array.from({ length: 6 }, (): number[] => []);
+    const reading = seen.map((rows) => readAll(SLOW_START, rows));
+    await until('they run', () => nodes.length === 6);
+    await lose();
+    expect(new Set(await Promise.all(reading))).toEqual(new Set(['ended']));
+    expect(seen.every((rows) => rows.length === 10)).toBe(true);
+    expect(nodes.length).toBeGreaterThan(6);
+  });
+
+  it.each(losses)('fails when it %s after some of its rows', async (_, lose) => {
+    const options = await started();
+    const seen: number[] = [];
+    const reading = readAll(LONG, seen, options);
+    await until('there are rows', () => seen.length > 20);
+    await lose();
+    expect(await reading).not.toBe('ended');
+    expect(seen.length).toBeLessThan(ROWS);
+    expect(seen).toEqual(seen.map((__, index) => index + 1));
+  });
+
+  it.each([
+    ['timeoutMillis', () => ({ timeoutMillis: 700 }), 'LADDER_TIMEOUT'],
+    ['a signal', () => ({ signal: AbortSignal.timeout(700) }), '23'],
+  ])('ends by %s, also on a server that is not found to hang', async (_, more, code) => {
+    cluster = await open(servers, { hangMillis: 30_000 });
+    const seen: number[] = [];
+    const startedAt = performance.now();
+    const reading = readAll(LONG, seen, { target: { node: 'r1' }, ...more() });
+    await until('there are rows', () => seen.length > 20);
+    await r1.freeze();
+    expect(await reading).toBe(code);
+    expect(performance.now() - startedAt).toBeLessThan(3_000);
+    await r1.thaw();
+  });
+
+  it('does not hold up close() when it is left on a server that is frozen', async () => {
+    const options = await started();
+    for await (const row of cluster.stream<{ i: number }>(LONG, [], { batchRows: 10, ...options })) {
+      if (row.i < 20) continue;
+      await r1.freeze();
+      break;
+    }
+    await cluster.close();
+  });
+});
