@@ -45,6 +45,11 @@ export class LadderError extends Error {
   }
 }
 
+/** `LADDER_DISCOVERY_FAILED`: why nothing could be found out; whoever asked keeps the servers that he has. Its message is published: nothing that others have written goes into it unchecked. */
+export function discoveryFailed(message: string, cause?: unknown): LadderError {
+  return new LadderError('LADDER_DISCOVERY_FAILED', message, cause === undefined ? undefined : { cause });
+}
+
 /** `LADDER_INVALID_OPTIONS`: an option is missing, unknown or out of range; the message names it. */
 export function invalidOptions(message: string, cause?: unknown): LadderError {
   return new LadderError('LADDER_INVALID_OPTIONS', message, { cause });

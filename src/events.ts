@@ -139,6 +139,8 @@ export interface WarningEvent {
     | 'no-positions';
   /** What was found, and what to use instead; never SQL. */
   readonly message: string;
+  /** Of `discovery`: what it threw. Somebody else's error may say anything, secrets included. */
+  readonly cause?: unknown;
 }
 
 /** Event names and what they carry. Each is also the `diagnostics_channel` `pg-ladder:<name>`. */

@@ -5,14 +5,13 @@
 import { Resolver } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { z } from 'zod';
-import { invalidOptions } from '../errors.js';
+import { discoveryFailed, invalidOptions } from '../errors.js';
 import { check } from '../options/check.js';
 import type { Discovery } from '../options/discovery.js';
 import type { NodeOptions } from '../options/servers.js';
 import {
   type CommonLabels,
   commonLabels,
-  discoveryFailed,
   eachOnce,
   host,
   port,

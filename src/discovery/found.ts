@@ -1,6 +1,6 @@
 /** What all discoveries have in common: which hosts they believe, how many, each once; how they fail, and when they stop waiting. Asks nobody by itself. */
 import { z } from 'zod';
-import { LadderError } from '../errors.js';
+import { discoveryFailed, LadderError } from '../errors.js';
 import { label } from '../options/check.js';
 import type { NodeLabels, NodeOptions } from '../options/servers.js';
 
@@ -20,11 +20,6 @@ export const timeoutMillis = z.number().positive().max(10_000).default(2_000);
 
 /** Each server costs connections: an answer that has more than any cluster is a mistake, or no answer of a friend. */
 const MAX_SERVERS = 1_000;
-
-/** Why nothing could be found out; whoever asked keeps the servers that he has. Its message is published: nothing that others have written goes into it unchecked. */
-export function discoveryFailed(message: string, cause?: unknown): LadderError {
-  return new LadderError('LADDER_DISCOVERY_FAILED', message, cause === undefined ? undefined : { cause });
-}
 
 /** What may be told of any error. */
 export function reasonOf(error: unknown): string {

@@ -1,5 +1,5 @@
 /** JSON by HTTP from somebody who is not trusted: no more of an answer is read than asked for, whatever its head says. */
-import { discoveryFailed } from './found.js';
+import { discoveryFailed } from '../errors.js';
 
 /** What `fetch` must take and give, as far as it matters here: the global one, undici's or node-fetch's. */
 export type FetchLike = (

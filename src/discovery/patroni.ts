@@ -3,11 +3,11 @@
  * it says of roles is not gone by: the servers are asked themselves. (https://patroni.readthedocs.io/en/latest/rest_api.html#cluster-status-endpoints)
  */
 import { z } from 'zod';
-import { invalidOptions } from '../errors.js';
+import { discoveryFailed, invalidOptions } from '../errors.js';
 import { check, label } from '../options/check.js';
 import type { Discovery } from '../options/discovery.js';
 import type { NodeOptions } from '../options/servers.js';
-import { discoveryFailed, eachOnce, host, port, reasonOf, timeoutMillis, within } from './found.js';
+import { eachOnce, host, port, reasonOf, timeoutMillis, within } from './found.js';
 import { type FetchLike, jsonOf } from './json.js';
 
 export type { FetchLike, FetchLikeResponse } from './json.js';

@@ -2,11 +2,13 @@
  * Servers by what PostgreSQL knows itself: every server tells who receives its log (pg_stat_replication), so that cascading replicas are found below their own
  * upstream. It opens no connection. A server leaves when nobody sends it log any more and it does not answer either.
  */
+
 import { z } from 'zod';
+import { discoveryFailed } from '../errors.js';
 import { check } from '../options/check.js';
 import type { Discovery, NodeAnswer } from '../options/discovery.js';
 import type { NodeOptions } from '../options/servers.js';
-import { discoveryFailed, eachOnce } from './found.js';
+import { eachOnce } from './found.js';
 
 /** A standby, as its upstream sees it. */
 export interface WalReceiver {

@@ -1,4 +1,5 @@
 /** All servers of a cluster with what is known of them, and the question that every read asks first: is a replica fresh enough now? */
+import { discoveryFailed, LadderError } from '../errors.js';
 import { type Publisher, type Reason, reasons } from '../events.js';
 import type { Floor, FloorLsn } from '../freshness/floor.js';
 import { PrimaryTrail } from '../freshness/primary-trail.js';
@@ -223,13 +224,41 @@ export class Fleet {
     return refusal === 'pending' || refusal === 'unprovable' ? 'floor-unknown' : refusal;
   }
 
-  /** Resolves when every node answers in its role. @throws LadderError what is wrong with the first one that does not in time */
+  /** Resolves when every node that was given answers in its role, and each that was found has been asked. @throws LadderError what is wrong with the first one that does not in time */
   async ready(timeoutMillis: number): Promise<void> {
     const isReady = (): boolean =>
-      this.members.wereAsked && this.leadership.isSettled && this.nodes.every((node) => node.problem === undefined);
+      this.members.wereAsked &&
+      this.leadership.isSettled &&
+      this.nodes.every((node) => this.#obstacle(node) === undefined);
     if (await this.monitor.until(isReady, timeoutMillis, 'primary')) return;
-    const problem = this.nodes.map((node) => node.problem).find((one) => one !== undefined);
-    throw problem ?? this.leadership.vacancy;
+    const obstacle = this.nodes.map((node) => this.#obstacle(node)).find((one) => one !== undefined);
+    throw (
+      obstacle ??
+      this.leadership.vacancy ??
+      discoveryFailed(`ready: the discovery has given no answer within ${timeoutMillis} ms`)
+    );
+  }
+
+  /** Why no statement of its role goes to that node; `undefined` when nothing is wrong. */
+  problemOf(node: Node): LadderError | undefined {
+    if (!this.#isTwin(node)) return node.problem;
+    const why = `is the primary "${this.primary.name}" by another address, and gets no reads`;
+    return new LadderError('LADDER_WRONG_ROLE', `node "${node.name}" ${why}`);
+  }
+
+  /** What nobody is ready with. A server that was found may be gone by now, and is waited for no longer than for its first answer. */
+  #obstacle(node: Node): LadderError | undefined {
+    const isOptional = this.#isTwin(node) || (node.wasAsked && this.members.has(node.name));
+    return isOptional ? undefined : node.problem;
+  }
+
+  /** Whether it is the primary's server under another name, as when that was given by its host and found by its address. */
+  #isTwin({ role, observation }: Node): boolean {
+    return (
+      role === 'replica' &&
+      observation?.identity.server === this.primary.observation?.identity.server &&
+      observation !== undefined
+    );
   }
 
   /** Why there is no replica to speak of: not yet, or not any more. */

@@ -73,6 +73,11 @@ export class Members {
     return { nodeCount: this.#members.size, answeredAt: this.#answeredAt, problem: this.#problem };
   }
 
+  /** Whether a server of that name was found. */
+  has(name: string): boolean {
+    return this.#members.has(name);
+  }
+
   /** Asks when it is time to. @param isSeeking whether no server takes writes, so that it is time sooner */
   look(now: number, isSeeking: boolean): void {
     const { discovery, discoveryMillis } = this.#settings;
@@ -162,6 +167,7 @@ export class Members {
     this.#publisher.publish('warning', {
       code: 'discovery',
       message: `the discovery gave no list of servers that could be used, and nothing changes: ${why}`,
+      cause: error,
     });
   }
 }

@@ -65,7 +65,8 @@ export class Roster {
   }
 }
 
-async function answerOf<Row>({ name, observation, questions }: Node, text: string): Promise<NodeAnswer<Row>[]> {
-  if (observation === undefined) return [];
-  return [{ node: name, role: observation.inRecovery ? 'replica' : 'primary', rows: await questions.ask<Row>(text) }];
+async function answerOf<Row>(node: Node, text: string): Promise<NodeAnswer<Row>[]> {
+  const { name, observation, untracked, questions } = node;
+  const role = observation === undefined ? untracked : observation.inRecovery ? 'replica' : 'primary';
+  return role === undefined ? [] : [{ node: name, role, rows: await questions.ask<Row>(text) }];
 }

@@ -1,4 +1,5 @@
 /** A snapshot of a cluster for people and dashboards. */
+import type { LadderError } from '../errors.js';
 import type { NodeState, Reason, TopologyEvent } from '../events.js';
 import { formatLsn } from '../freshness/lsn.js';
 import type { RefusedPositions } from '../freshness/primary-trail.js';
@@ -75,7 +76,7 @@ export function statsOf(fleet: Fleet, budget: FallbackBudget): ClusterStats {
     clusterId: trail.clusterId,
     timeline: trail.history.timeline,
     tracking: trail.isTracking ? 'lsn' : 'window',
-    nodes: Object.freeze(nodes.map((node) => nodeStats(node, readCount, now))),
+    nodes: Object.freeze(nodes.map((node) => nodeStats(node, fleet.problemOf(node), readCount, now))),
     routes: Object.freeze({ ...routeCounts }),
     hotKeys: Object.freeze(fleet.hotKeys.list(fleet.hotShare, now).map(hexadecimal)),
     moveCount: fleet.moveCount,
@@ -87,7 +88,7 @@ export function statsOf(fleet: Fleet, budget: FallbackBudget): ClusterStats {
   });
 }
 
-function nodeStats(node: Node, allReads: number, now: number): NodeStats {
+function nodeStats(node: Node, problem: LadderError | undefined, allReads: number, now: number): NodeStats {
   const { name, role, health, observation, ejectionCount, inFlight, statementCount, statementLatency, pool } = node;
   const { lane } = node;
   const isDated = role === 'replica' && node.freshAsOf !== Number.NEGATIVE_INFINITY;
@@ -96,7 +97,7 @@ function nodeStats(node: Node, allReads: number, now: number): NodeStats {
     name,
     role,
     state: health.state,
-    problem: node.problem?.message,
+    problem: problem?.message,
     ejectedFor: health.state === 'ejected' ? health.cause : undefined,
     ejectionCount,
     lsn: observation === undefined ? undefined : formatLsn(observation.lsn),

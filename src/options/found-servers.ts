@@ -9,7 +9,7 @@ import { type NodeOptions, type NodeSettings, node, nodeSettings, openPool } fro
 /** A server that was found. */
 export interface FoundServer {
   readonly name: string;
-  /** `host:port`, or the pool that was handed in: another one is another server, whatever its name. */
+  /** `host:port/database`, or the pool that was handed in: another one is another server, whatever its name. A pooler serves several at one address, by their databases. */
   readonly place: string | pg.Pool;
   readonly weight: number;
   readonly zone: string | undefined;
@@ -18,6 +18,8 @@ export interface FoundServer {
 }
 
 const found = z.array(node);
+/** Without any of these it would be the first server once more. */
+const SAYS_WHERE = ['host', 'port', 'database', 'connectionString', 'pool'];
 
 /**
  * @param given the servers that are there anyway; the first one's options are what found ones leave out
@@ -32,7 +34,7 @@ export function foundServers(
 ): FoundServer[] {
   check(found, answer, 'discovery');
   const [{ pool: template }] = given as [NodeSettings];
-  const known = new Set<string | pg.Pool>(given.flatMap(({ pool }) => [pool, placeOf(pool.options)]));
+  const known = new Set<string | pg.Pool>(given.flatMap(({ pool }) => [pool, placeOf(whereOf(pool.options))]));
   const names = new Set(given.map(({ name }) => name));
   const servers: FoundServer[] = [];
   for (const [i, options] of (answer as readonly NodeOptions[]).entries()) {
@@ -40,26 +42,41 @@ export function foundServers(
     if (known.has(server.place)) continue;
     known.add(server.place);
     // Who already has that name keeps it.
-    const name = names.has(server.name) ? `${server.name}@${nameOf(server.place)}` : server.name;
+    const { where, ...rest } = server;
+    const isCalled = server.name !== where.address;
+    const more = isCalled ? [`${server.name}@${where.address}`, `${server.name}@${placeOf(where)}`] : [placeOf(where)];
+    const name = [server.name, ...more].find((one) => !names.has(one)) ?? server.name;
     names.add(name);
-    servers.push({ ...server, name, open: () => ({ ...server.open(), name }) });
+    servers.push({ ...rest, name, open: () => ({ ...server.open(), name }) });
   }
   return servers;
 }
 
-function foundServer(given: NodeOptions, template: pg.Pool, lane: boolean | undefined, where: string): FoundServer {
+function foundServer(
+  given: NodeOptions,
+  template: pg.Pool,
+  lane: boolean | undefined,
+  which: string,
+): FoundServer & { readonly where: Where } {
   const options = typeof given === 'string' ? { connectionString: given } : given;
+  if (!SAYS_WHERE.some((option) => option in options)) {
+    throw invalidOptions(
+      `${which}: expected a server with ${SAYS_WHERE.join(', ')} or several of these, got none of them`,
+    );
+  }
   const { weight = 1, zone } = options;
   const own = 'pool' in options || 'connectionString' in options ? options : laidOver(template, options);
   // Whatever makes no sense is found out here, before anything is changed.
-  const place = 'pool' in own ? openPool(own.pool, where) : placeOf(own);
+  const pool = 'pool' in own ? openPool(own.pool, which) : undefined;
+  const where = whereOf(pool?.options ?? (own as pg.PoolConfig));
   return {
-    name: options.name ?? nameOf(place),
-    place,
+    name: options.name ?? where.address,
+    place: pool ?? placeOf(where),
+    where,
     weight,
     zone,
     open: () => {
-      const settings = nodeSettings(own, nameOf(place), where, 'replica');
+      const settings = nodeSettings(own, where.address, which, 'replica');
       return { ...settings, lane: settings.lane ?? lane };
     },
   };
@@ -78,15 +95,22 @@ function told(config: object): pg.PoolConfig {
   return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined && value !== null));
 }
 
-function placeOf(config: pg.PoolConfig): string {
+/** Where a server is, by what pg makes of the options; nothing is connected to. */
+interface Where {
+  /** `host:port`. */
+  readonly address: string;
+  readonly database: string;
+}
+
+function whereOf(config: pg.PoolConfig): Where {
   try {
-    const { host, port } = new pg.Client(config); // parses, connects to nothing
-    return `${host.toLowerCase()}:${port}`;
+    const { host, port, database = '' } = new pg.Client(config);
+    return { address: `${host.toLowerCase()}:${port}`, database };
   } catch {
     throw invalidOptions('discovery: expected servers with options that pg can parse, got one that it cannot');
   }
 }
 
-function nameOf(place: string | pg.Pool): string {
-  return typeof place === 'string' ? place : placeOf(place.options);
+function placeOf({ address, database }: Where): string {
+  return `${address}/${database}`;
 }

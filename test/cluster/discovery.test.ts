@@ -259,6 +259,53 @@ describe('servers that come and go', () => {
     await live(cluster, 'primary', 'r1', 'r2', 'r3');
   });
 
+  it('the reason is handed on as it is, for whoever listens, and told to nobody else', async () => {
+    const why = new Error('no instance answers');
+    let isBroken = false;
+    cluster = openWith(() => (isBroken ? Promise.reject(why) : servers.replicas.map(addressOf)));
+    const causes: unknown[] = [];
+    cluster.events.on('warning', ({ code, cause }) => code === 'discovery' && causes.push(cause));
+    await live(cluster, 'primary', 'r1', 'r2', 'r3');
+    isBroken = true;
+    await until('it is told', () => causes.length > 0);
+    expect(causes[0]).toBe(why);
+    expect(cluster.stats().discovery?.problem).toBe('Error');
+  });
+
+  it('ready() waits for the first answer, says when there is none, and does not fail for servers that were found and are none', async () => {
+    cluster = openWith(() => new Promise(() => undefined));
+    await expect(cluster.ready({ timeoutMillis: 1_500 })).rejects.toMatchObject({
+      code: 'LADDER_DISCOVERY_FAILED',
+      message: 'ready: the discovery has given no answer within 1500 ms',
+    });
+    await cluster.close();
+    found = [...servers.replicas.map(addressOf), { name: 'gone', host: '127.0.0.1', port: 1 }];
+    cluster = openWith(list);
+    await cluster.ready({ timeoutMillis: 5_000 });
+    expect(cluster.stats().nodes.find(({ name }) => name === 'gone')?.problem).toContain('does not answer');
+    expect((await cluster.read('select 1 as one')).rows).toEqual([{ one: 1 }]);
+  });
+
+  it('the primary by another address is no second one, and gets no reads', async () => {
+    const { host, port } = servers.primary;
+    found = [{ name: 'leader', host, port }, ...servers.replicas.map(addressOf)];
+    cluster = createCluster({
+      primary: { host: 'localhost', port, user: 'postgres', database: 'postgres' },
+      discovery: list,
+      discoveryMillis: 10,
+      onTwoPrimaries: 'refuse',
+    });
+    await cluster.ready({ timeoutMillis: 5_000 });
+    await cluster.write('update items set value = 0 where id = 1');
+    await until('all have joined', () => namesOf(cluster).length === 5);
+    for (let i = 0; i < 50; i++) await cluster.read('select 1');
+    const leader = cluster.stats().nodes.find(({ name }) => name === 'leader');
+    expect(leader).toMatchObject({
+      readShare: 0,
+      problem: 'node "leader" is the primary "primary" by another address, and gets no reads',
+    });
+  });
+
   it('one missing answer is no leave, and an answer that does not come holds up nobody', async () => {
     let asked = 0;
     let release = (): void => undefined;

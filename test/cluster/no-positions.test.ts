@@ -49,6 +49,20 @@ describe('servers that tell no positions, as Aurora', () => {
         await expect(session.token()).rejects.toMatchObject({ code: 'LADDER_POSITION_UNAVAILABLE' });
       });
       expect(routes).toEqual(['primary write', 'primary sticky', 'replica balanced', 'replica partition']);
+      // Its servers can be asked who is there, before anybody has told a position.
+      const asked: unknown[] = [];
+      await using other = createCluster({
+        primary: servers.primary.connectionString,
+        tracking: 'lsn',
+        discovery: async ({ ask }) => {
+          asked.push(await ask('select 1 as one'));
+          return [];
+        },
+        discoveryMillis: 600_000,
+      });
+      await until('it was asked', () => asked.length > 0);
+      expect(asked[0]).toEqual([{ node: 'primary', role: 'primary', rows: [{ one: 1 }] }]);
+      expect(other.stats().discovery?.problem).toBeUndefined();
       // A failure is followed without positions, too.
       const [r1] = servers.replicas as [TestNode];
       await r1.freeze();

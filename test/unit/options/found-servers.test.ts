@@ -35,7 +35,7 @@ describe('a server that was found', () => {
       application_name: 'web',
       options: '-c geqo=off',
     });
-    expect(server).toMatchObject({ name: 'second:6000', place: 'second:6000', weight: 1 });
+    expect(server).toMatchObject({ name: 'second:6000', place: expect.stringMatching(/^second:6000\//), weight: 1 });
     expect(settings).toMatchObject({ name: 'second:6000', role: 'replica', ownsPool: true, lane: undefined });
   });
 
@@ -75,7 +75,7 @@ describe('a server that was found', () => {
     const { client, settings, server } = made('postgres://app:pw@first/shop', found);
     expect(client).toMatchObject({ host: 'second', port: 7, user: 'other', database: 'db', password: 'pw' });
     expect(settings).toMatchObject({ name: 'n', weight: 2, zone: 'z', lane: false });
-    expect(server).toMatchObject({ name: 'n', weight: 2, zone: 'z', place: 'second:7' });
+    expect(server).toMatchObject({ name: 'n', weight: 2, zone: 'z', place: 'second:7/db' });
     expect(made('postgres://first/shop', { host: 'second' }).settings.lane).toBeUndefined();
   });
 
@@ -108,16 +108,20 @@ describe('a server that was found', () => {
     expect(made({ host: 'first' }, { host: '10.0.0.7', servername: 'db.test' }).options.ssl).toBeFalsy();
   });
 
-  it('is one of the given servers when it has the address of one, and each address is one server', () => {
+  it('is one of the given servers when it has the address and database of one, and each such place is one server', () => {
     const [primary] = given('postgres://app@FIRST/shop');
     const found = [
       { host: 'first', name: 'other' },
       { host: 'first', port: 5432 },
       { host: 'second' },
       { host: 'SECOND', name: 'twin' },
-      'postgres://x@second:5432/other',
+      'postgres://x@second:5432/shop',
+      // Behind a pooler, one for each server.
+      { host: 'second', database: 'r2' },
+      { host: 'second', database: 'r3', name: 'r3' },
     ];
-    expect(foundServers(found, [primary as never], undefined).map(({ name }) => name)).toEqual(['second:5432']);
+    const names = foundServers(found, [primary as never], undefined).map(({ name }) => name);
+    expect(names).toEqual(['second:5432', 'second:5432/r2', 'r3']);
   });
 
   it('is told apart by its address when its name is taken', () => {
@@ -146,6 +150,8 @@ describe('a server that was found', () => {
     ['something else in it', [7]],
     ['a weight below 0', [{ host: 'h', weight: -1 }]],
     ['an empty name', [{ host: 'h', name: '' }]],
+    ['nothing of where it is', [{ address: 'h' }]],
+    ['a promise', [Promise.resolve({ host: 'h' })]],
     ['text that is no connection string', [{ connectionString: 'http://app:secret@[' }]],
   ])('%s: an error that tells no secret', (_, answer) => {
     const find = () => foundServers(answer, given('postgres://app:secret@first/shop'), undefined);
