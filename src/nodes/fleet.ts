@@ -188,7 +188,8 @@ export class Fleet {
 
   /** A read has come. */
   sighted({ key, target }: Need, now: number): void {
-    if (key !== undefined && target === undefined && this.settings.hotKeys !== false) this.hotKeys.sighted(key, now);
+    if (key === undefined || target !== undefined || this.settings.hotKeys === false) return;
+    this.hotKeys.sighted(key, this.hotShare, now);
   }
 
   /** Whether the primary takes the reads of that key, because it is hot. */

@@ -5,9 +5,10 @@
 
 const COUNTERS = 256;
 /** One in so many sightings is counted, chosen by chance. */
-const SAMPLING = 4;
-/** What was counted counts half after so many, and after so long. */
-const WINDOW = 4_096;
+const SAMPLING = 2;
+/** What was counted counts half after so many: enough to tell shares around the threshold apart, and no more, since a crowd that comes must outweigh them. */
+const WINDOW = { least: 1_024, most: 4_096, evidence: 128 };
+/** And after so long. */
 const HALF_LIFE_MILLIS = 5_000;
 /** Fewer say nothing: a key that is read so seldom is no load either. */
 const EVIDENCE = 16;
@@ -33,12 +34,15 @@ export class HotKeys {
   #chance = 1;
   #halvedAt = Number.NEGATIVE_INFINITY;
 
-  /** A read by that key has come. Allocates nothing. @param now our monotonic clock */
-  sighted(key: number, now: number): void {
+  /**
+   * A read by that key has come. Allocates nothing.
+   * @param threshold the share that matters @param now our monotonic clock
+   */
+  sighted(key: number, threshold: number, now: number): void {
     this.#chance = (Math.imul(this.#chance, 1664525) + 1013904223) | 0;
     if ((this.#chance >>> 16) % SAMPLING !== 0) return;
     this.#pass(now);
-    if (this.#total >= WINDOW) this.#halve(1);
+    if (this.#total >= Math.min(WINDOW.most, Math.max(WINDOW.least, WINDOW.evidence / threshold))) this.#halve(1);
     this.#total++;
     const slot = this.#slots.get(key) ?? this.#assign(key);
     this.#counts[slot] = (this.#counts[slot] as number) + 1;

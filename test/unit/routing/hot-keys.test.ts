@@ -5,11 +5,12 @@ import { hashOf } from '../../../src/routing/partition.js';
 const celebrity = hashOf('celebrity');
 
 /** So many reads, `share` of them by the celebrity, the others by 10,000 keys. */
-function traffic(hot: HotKeys, count: number, share: number, from = 0, millisEach = 0.01): number {
+function traffic(hot: HotKeys, count: number, share: number, from = 0, millisEach = 0.01, threshold = 0.125): number {
   let now = from;
   for (let i = 0; i < count; i++) {
     now += millisEach;
-    hot.sighted(Math.random() < share ? celebrity : hashOf(`user:${Math.floor(Math.random() * 10_000)}`), now);
+    const key = Math.random() < share ? celebrity : hashOf(`user:${Math.floor(Math.random() * 10_000)}`);
+    hot.sighted(key, threshold, now);
   }
   return now;
 }
@@ -18,7 +19,7 @@ describe('finding hot keys', () => {
   it('finds the one with more than its share, and how much it has, beside ten thousand others', () => {
     for (const share of [0.5, 0.2, 0.02]) {
       const hot = new HotKeys();
-      const now = traffic(hot, 100_000, share);
+      const now = traffic(hot, 100_000, share, 0, 0.01, share / 2);
       const [first, ...others] = hot.list(share / 2, now);
       expect(others).toEqual([]);
       expect(first?.hash).toBe(celebrity);
@@ -27,10 +28,14 @@ describe('finding hot keys', () => {
     }
   });
 
-  it('finds it within a thousand reads', () => {
+  it('finds it within a thousand reads, also after fifty thousand others', () => {
     const hot = new HotKeys();
     const now = traffic(hot, 1_000, 0.5);
     expect(hot.shareOf(celebrity, 0.125, now)).toBeGreaterThan(0.3);
+    const busy = new HotKeys();
+    const before = traffic(busy, 50_000, 0);
+    expect(busy.shareOf(celebrity, 0.125, before)).toBe(0);
+    expect(busy.shareOf(celebrity, 0.125, traffic(busy, 1_000, 0.5, before))).toBeGreaterThan(0.125);
   });
 
   it('finds none where all are alike, nor where hardly anybody reads', () => {
@@ -65,7 +70,7 @@ describe('finding hot keys', () => {
   it('never counts a key for more than it had: what it took over with its counter is not its own', () => {
     const hot = new HotKeys();
     // More keys than counters, all equally often: each new one inherits.
-    for (let i = 0; i < 200_000; i++) hot.sighted(hashOf(`k${i % 1_000}`), i / 100);
+    for (let i = 0; i < 200_000; i++) hot.sighted(hashOf(`k${i % 1_000}`), 0.002, i / 100);
     for (const { share } of hot.list(0.002, 2_000)) expect(share).toBeLessThan(0.01);
   });
 
@@ -73,7 +78,7 @@ describe('finding hot keys', () => {
     const hot = new HotKeys();
     for (let i = 0; i < 100_000; i++) {
       const key = Math.random() < 0.75 ? `hot${Math.floor(Math.random() * 50)}` : `k${Math.floor(Math.random() * 1e5)}`;
-      hot.sighted(hashOf(key), i / 100);
+      hot.sighted(hashOf(key), 0.005, i / 100);
     }
     const found = new Set(hot.list(0.005, 1_000).map(({ hash }) => hash));
     expect(found.size).toBe(50);
