@@ -161,7 +161,7 @@ export class Calls {
   ): Promise<QueryResult<Row>> {
     return this.counted((startedAt) => {
       checkQuery(query);
-      if (options !== undefined) checkOptions('read', options);
+      if (options !== undefined) checkOptions('query', options);
       const text = textOf(query);
       const found = joined === undefined ? this.classifier.known(text, startedAt) : undefined;
       if (found !== undefined && options === undefined) {

@@ -16,6 +16,8 @@ export interface Route {
 
 /** A gate that is still shut by then waits for log that nobody flushes, more likely than for replay. */
 const NUDGE_AFTER_MILLIS = 5;
+/** All are asked at once: whoever is well has answered by then, too. */
+const OWN_MILLIS = 3;
 
 /** @param except nodes that just failed the read; the others are asked anew then, since what befell one may have befallen all */
 export async function catchUp(
@@ -29,7 +31,13 @@ export async function catchUp(
   const look = (): Node | Refusal => fleet.choose(need, performance.now(), except);
   const open = (): boolean => isSettled(look());
 
-  const answering = fleet.likeliest(need, except);
+  let answering = fleet.likeliest(need, except);
+  if (answering.length === 0 && fleet.absence() === 'cold-start') {
+    // At first the replicas are as little known as the primary, which is waited for, too.
+    await fleet.monitor.until(() => fleet.absence() !== 'cold-start', hangMillis, 'anything', signal);
+    signal?.throwIfAborted();
+    answering = fleet.likeliest(need, except);
+  }
   if (answering.length === 0) return routeTo(fleet, fleet.absence(), 'gated');
   let found = look();
   if (except === undefined && isSettled(found)) return routeTo(fleet, found, 'gated');
@@ -41,7 +49,8 @@ export async function catchUp(
     if (found === 'pending' || (except === undefined && isSettled(found))) return routeTo(fleet, found, 'gated');
   }
 
-  await abortable(settledWithin(refreshUntil(open, answering), hangMillis), signal);
+  const own = fleet.homeOf(need) ?? fleet.firstFor(need);
+  await abortable(settledWithin(refreshUntil(open, answering, own), hangMillis), signal);
   found = look();
   if (isSettled(found) || fleet.settings.waitMillis === 0) return routeTo(fleet, found, 'gated');
 
@@ -55,15 +64,30 @@ export async function catchUp(
   return routeTo(fleet, look(), 'waited');
 }
 
-/** Asks where the replicas stand, until one is fresh enough: a frozen one must not hold up a read that another can answer. */
-function refreshUntil(open: () => boolean, replicas: readonly Node[]): Promise<void> {
+/**
+ * Asks where the replicas stand, until one is fresh enough: a frozen one must not hold up a read that another can answer.
+ * @param own the session's or the key's, whose answer is waited for a moment longer than that of any other
+ */
+function refreshUntil(open: () => boolean, replicas: readonly Node[], own: Node | undefined): Promise<void> {
   return new Promise((resolve) => {
     let left = replicas.length;
-    const answered = (): void => {
+    let isOwnAwaited = own !== undefined && replicas.includes(own);
+    let impatient: NodeJS.Timeout | undefined;
+    const answered = (replica: Node): void => {
       left--;
-      if (left === 0 || open()) resolve();
+      if (replica === own) isOwnAwaited = false;
+      if (left > 0 && !open()) return;
+      if (left > 0 && isOwnAwaited) {
+        impatient ??= setTimeout(resolve, OWN_MILLIS);
+        return;
+      }
+      clearTimeout(impatient);
+      resolve();
     };
-    for (const replica of replicas) replica.refresh().then(answered, answered);
+    for (const replica of replicas) {
+      const over = (): void => answered(replica);
+      replica.refresh().then(over, over);
+    }
   });
 }
 

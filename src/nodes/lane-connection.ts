@@ -23,6 +23,8 @@ interface Sent {
   readonly profile: Profile;
   readonly expectedMillis: number;
   readonly sentAt: number;
+  /** Whether the server reads its catalogue for it first, and plans it. */
+  readonly isCold: boolean;
   /** Unset when nobody waits for the answer any more. */
   settle: Settle | undefined;
 }
@@ -41,6 +43,8 @@ const HELD_UP_MILLIS = 40;
 /** What is expected to be under way: beyond that the pool, with a connection for each statement, is faster. */
 const MAX_BACKLOG_MILLIS = 10;
 const CANCELLED = '57014';
+/** The first statements of a connection also fill its backend's caches: they say nothing of how fast the server is. */
+const WARMING_COUNT = 8;
 
 /** How a connection is used. */
 export interface LaneManner {
@@ -62,6 +66,7 @@ export class LaneConnection {
   readonly #manner: LaneManner;
   readonly #isOfOurPg: boolean;
   readonly #sent: Sent[] = [];
+  #sentCount = 0;
   #backlogMillis = 0;
   #answeredAt = Number.NEGATIVE_INFINITY;
   #isHeldUp = false;
@@ -95,7 +100,8 @@ export class LaneConnection {
     const { text, values, rowMode, types } = statement;
     const name = this.#names?.use(profile);
     const { expectedMillis } = profile;
-    const sent: Sent = { profile, expectedMillis, sentAt: performance.now(), settle };
+    const isCold = this.#sentCount++ < WARMING_COUNT || name?.isReady === false;
+    const sent: Sent = { profile, expectedMillis, sentAt: performance.now(), isCold, settle };
     if (this.#sent.push(sent) === 1) this.#look();
     else this.#cork();
     this.#backlogMillis += expectedMillis;
@@ -148,7 +154,7 @@ export class LaneConnection {
     const { profile, expectedMillis } = sent;
     const begunAt = this.#begunAt(sent);
     const servedMillis = now - begunAt;
-    if (profile.isShort) {
+    if (profile.isShort && !sent.isCold) {
       const millis = this.#manner.roundTripMillis() + Math.max(0, servedMillis - expectedMillis);
       this.#manner.took(millis, now, begunAt > this.#answeredAt);
     }

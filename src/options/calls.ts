@@ -133,6 +133,7 @@ const poolSchema = z.strictObject({ intent: z.enum(['auto', 'read', 'write']).op
 
 const callSchemas = {
   read: readSchema,
+  query: readSchema,
   write: writeSchema,
   transaction: transactionSchema,
   stream: streamSchema,

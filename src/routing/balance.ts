@@ -106,6 +106,11 @@ export function isModest({ inFlight, typicalMillis }: Burden): boolean {
   return inFlight === 0 || (inFlight < MODEST_COUNT && typicalMillis > 0 && inFlight * typicalMillis <= MOMENT_MILLIS);
 }
 
+/** Whether another one answers in a fraction of the time, whatever is under way. */
+export function isFarSlower(own: Burden, other: Burden): boolean {
+  return own.responseMillis > OUTDONE_FACTOR * Math.max(RESOLUTION_MILLIS, other.responseMillis);
+}
+
 /** Whether another one is so much better that a move is worth its price. */
 export function isOutdone(own: Burden, other: Burden): boolean {
   const isBurdened = !isModest(own) || own.responseMillis - other.responseMillis > OUTDONE_MILLIS;

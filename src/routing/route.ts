@@ -4,7 +4,7 @@
  */
 import type { Reason } from '../events.js';
 import type { Lsn } from '../freshness/lsn.js';
-import { type Burden, betterOfTwo, costOf, isModest, isOutdone } from './balance.js';
+import { type Burden, betterOfTwo, costOf, isFarSlower, isModest, isOutdone } from './balance.js';
 import { keyFraction, rankOf } from './partition.js';
 import type { Work } from './work.js';
 
@@ -166,9 +166,10 @@ export class Router<C extends Candidate> {
     this.#draw();
     const isNear = this.#near.length > 0;
     let chosen = this.#betterOfTwo(isNear ? this.#near : this.#far);
-    if (isNear && this.#far.length > 0 && chosen.inFlight >= chosen.capacity) {
+    if (isNear && this.#far.length > 0) {
       const other = this.#betterOfTwo(this.#far);
-      if (costOf(other) < costOf(chosen)) chosen = other;
+      const isSpilling = chosen.inFlight >= chosen.capacity || isFarSlower(chosen, other);
+      if (isSpilling && costOf(other) < costOf(chosen)) chosen = other;
     }
     if (home !== undefined && this.#able.includes(home) && !isOutdone(home, chosen)) chosen = home;
     if (chosen === home) this.way = 'affinity';

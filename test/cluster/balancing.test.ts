@@ -257,6 +257,27 @@ describe('which of several replicas answers', () => {
     expect(own / all).toBeGreaterThan(0.6);
   });
 
+  it('after a write, too, a key’s own replica answers, or the one where its session has read, where others are as fresh', async () => {
+    cluster = await open(servers);
+    const nodes: string[] = [];
+    cluster.events.on('route', ({ node, role }) => role === 'replica' && nodes.push(node));
+    const read = () => cluster.transaction((client) => client.query('select 1'), { readOnly: true });
+    for (let i = 0; i < size(60, 600); i++) {
+      await cluster.session(
+        async () => {
+          await cluster.write('update items set value = value + 1 where id = 3');
+          await read();
+        },
+        { inherit: 'none', partitionKey: 'item:3' },
+      );
+    }
+    const rank = (name: string) => rankOf(hashOf('item:3'), { hash: hashOf(name), weight: 1 });
+    const [own] = servers.replicas.map(({ name }) => name).sort((a, b) => rank(b) - rank(a));
+    const share = nodes.filter((node) => node === own).length / nodes.length;
+    report('after a write', { reads: nodes.length, 'by the key’s own': share });
+    expect(share).toBeGreaterThan(0.5);
+  });
+
   it.each([
     ['without a session', (id: number) => cluster.read(READ, [id])],
     [

@@ -246,12 +246,19 @@ describe('everything that a cluster can do, with an ordinary login role', () => 
     expect(nodeOf(refusing, 'primary').pool.totalCount).toBe(0);
   });
 
+  it('the first reads of a process wait until the servers have said who they are, instead of overrunning the primary', async () => {
+    await using fresh = createCluster(asRole(servers, 'app'));
+    await Promise.all(Array.from({ length: 50 }, () => fresh.read('select 1')));
+    expect(replicaShare(fresh)).toBe(1);
+  });
+
   it('monitor: onDemand sets no timer, and statements alone keep positions known', async () => {
     await using lazy = createCluster({ ...asRole(servers, 'app'), monitor: 'onDemand' });
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(lazy.stats().nodes.map((node) => node.state)).toEqual(['unknown', 'unknown', 'unknown']);
     await lazy.read('select 1');
-    expect(lazy.stats().routes['cold-start']).toBe(1);
+    const { routes } = lazy.stats();
+    expect(routes.gated + routes['cold-start']).toBe(1);
     await until('all are known', () => lazy.stats().nodes.every((node) => node.state === 'live'));
     await lazy.session(async () => {
       await lazy.write('insert into numbers values (-11)');

@@ -121,6 +121,17 @@ describe('choosing a replica', () => {
     for (let i = 0; i < 1_000; i++) expect(near).toContain(one.choose([...far, ...near], wish()));
   });
 
+  it('takes others when those of the own zone answer far more slowly', () => {
+    const [near, ...far] = [replica(1n, { isNear: true }), replica(1n), replica(1n)] as [Replica, Replica, Replica];
+    const one = router();
+    near.responseMillis = 8;
+    for (let i = 0; i < 1_000; i++) expect(one.choose([near, ...far], wish())).toBe(near);
+    near.responseMillis = 30;
+    for (let i = 0; i < 1_000; i++) expect(far).toContain(one.choose([near, ...far], wish()));
+    for (const node of far) node.responseMillis = 10;
+    for (let i = 0; i < 1_000; i++) expect(one.choose([near, ...far], wish())).toBe(near);
+  });
+
   it.each([
     ['another is in another zone', { isNear: false }],
     ['another is out', { isNear: true, isEjected: true }],
