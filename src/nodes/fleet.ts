@@ -249,8 +249,7 @@ export class Fleet {
 
   /** What nobody is ready with. A server that was found may be gone by now, and is waited for no longer than for its first answer. */
   #obstacle(node: Node): LadderError | undefined {
-    const isOptional = this.#isTwin(node) || (node.wasAsked && this.members.has(node.name));
-    return isOptional ? undefined : node.problem;
+    return node.wasAsked && this.members.has(node.name) ? undefined : this.problemOf(node);
   }
 
   /** Whether it is the primary's server under another name, as when that was given by its host and found by its address. */

@@ -384,8 +384,8 @@ export class Node implements Candidate {
     this.hasLeft = true;
     // Not at once: whoever has chosen it already is on his way.
     for (await elapsed(LEAVING_MILLIS); this.inFlight > 0; await elapsed(LEAVING_MILLIS)) {
-      // Only a server that is asked is noticed to hang.
-      await this.observe().catch(() => undefined);
+      // Only a server that is asked is noticed to hang; its answer is not waited for.
+      this.observe().catch(() => undefined);
     }
     await this.close();
   }
