@@ -2,7 +2,6 @@
  * Servers by what PostgreSQL knows itself: every server tells who receives its log (pg_stat_replication), so that cascading replicas are found below their own
  * upstream. It opens no connection. A server leaves when nobody sends it log any more and it does not answer either.
  */
-
 import { z } from 'zod';
 import { discoveryFailed } from '../errors.js';
 import { check } from '../options/check.js';

@@ -1,5 +1,4 @@
 /** Rows one after the other, placed like a read. Run again elsewhere only while no row has been handed out. */
-
 import { invalidOptions } from '../errors.js';
 import { throwAway } from '../nodes/data-connections.js';
 import type { Need } from '../nodes/fleet.js';

@@ -254,11 +254,8 @@ export class Fleet {
 
   /** Whether it is the primary's server under another name, as when that was given by its host and found by its address. */
   #isTwin({ role, observation }: Node): boolean {
-    return (
-      role === 'replica' &&
-      observation?.identity.server === this.primary.observation?.identity.server &&
-      observation !== undefined
-    );
+    if (role === 'primary' || observation === undefined) return false;
+    return observation.identity.server === this.primary.observation?.identity.server;
   }
 
   /** Why there is no replica to speak of: not yet, or not any more. */
