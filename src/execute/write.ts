@@ -177,6 +177,6 @@ async function settle(fleet: Fleet, node: Node, backend: Backend, uncertain: Unc
       uncertain.settledAt = performance.now();
       return;
     }
-    await new Promise((resolve) => setTimeout(resolve, pause).unref());
+    await fleet.monitor.rest(pause);
   }
 }

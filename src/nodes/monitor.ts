@@ -34,6 +34,7 @@ export class Monitor {
   #plans: readonly Plan[] = [];
   readonly #ticked: () => void;
   readonly #waiting = new Set<() => void>();
+  readonly #resting = new Set<() => void>();
   /** How many wait for each replica's position. */
   readonly #awaited = new Map<Node, number>();
   #seekingCount = 0;
@@ -66,6 +67,7 @@ export class Monitor {
     this.#stopped = true;
     clearTimeout(this.#timer);
     for (const wake of this.#waiting) wake();
+    for (const over of this.#resting) over();
   }
 
   /** The cluster is in use; called for every statement. @param now our monotonic clock */
@@ -131,6 +133,20 @@ export class Monitor {
     this.#waiting.delete(wake);
     this.#want(wanted, -1);
     return reached();
+  }
+
+  /** Resolves after so long, or when it is stopped; holds no process alive meanwhile. */
+  rest(millis: number): Promise<void> {
+    if (this.#stopped) return Promise.resolve();
+    return new Promise((resolve) => {
+      const over = (): void => {
+        clearTimeout(timer);
+        this.#resting.delete(over);
+        resolve();
+      };
+      const timer = setTimeout(over, millis).unref();
+      this.#resting.add(over);
+    });
   }
 
   #want(wanted: Wanted, by: 1 | -1): void {
