@@ -306,7 +306,7 @@ describe('which of several replicas answers', () => {
         'p99 slowed': slowed.p99,
         'recovery ms': recovery,
       });
-      expect(shareOf(healthy.counts, 'r1')).toBeGreaterThan(0.15);
+      expect(shareOf(healthy.counts, 'r1')).toBeGreaterThan(size(0.04, 0.15));
       expect(shareOf(slowed.counts, 'r1')).toBeLessThan(0.1);
       // It is above the 20 ms when more than one read in a hundred waited for it; in a short run also when the machine has other work.
       expect(slowed.p99).toBeLessThan(Math.max(2 * healthy.p99, size(60, 18)));
@@ -382,7 +382,8 @@ describe('which of several replicas answers', () => {
     const short = await run(cluster, 8, size(1_500, 8_000), () => cluster.read(READ, [anyItem()]));
     await long;
     report('beside long queries', shares(short.counts));
-    expect(shareOf(short.counts, 'r1')).toBeGreaterThan(0.15);
+    // Taken for slow by 200 ms, it would get nothing at all.
+    expect(shareOf(short.counts, 'r1')).toBeGreaterThan(size(0.04, 0.15));
   });
 
   it('work counts and not connections: one that is busy with long queries gets fewer of the next', async () => {
