@@ -247,7 +247,7 @@ describe('everything that a cluster can do, with an ordinary login role', () => 
   });
 
   it('the first reads of a process wait until the servers have said who they are, instead of overrunning the primary', async () => {
-    await using fresh = createCluster(asRole(servers, 'app'));
+    await using fresh = createCluster({ ...asRole(servers, 'app'), hangMillis: 5_000 });
     await Promise.all(Array.from({ length: 50 }, () => fresh.read('select 1')));
     expect(replicaShare(fresh)).toBe(1);
   });

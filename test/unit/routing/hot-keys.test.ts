@@ -1,15 +1,20 @@
-import { describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { HotKeys } from '../../../src/routing/hot-keys.js';
 import { hashOf } from '../../../src/routing/partition.js';
+import { Random } from '../../simulation/random.js';
 
 const celebrity = hashOf('celebrity');
+let random = new Random(1);
+beforeEach(() => {
+  random = new Random(1);
+});
 
 /** So many reads, `share` of them by the celebrity, the others by 10,000 keys. */
 function traffic(hot: HotKeys, count: number, share: number, from = 0, millisEach = 0.01, threshold = 0.125): number {
   let now = from;
   for (let i = 0; i < count; i++) {
     now += millisEach;
-    const key = Math.random() < share ? celebrity : hashOf(`user:${Math.floor(Math.random() * 10_000)}`);
+    const key = random.next() < share ? celebrity : hashOf(`user:${Math.floor(random.next() * 10_000)}`);
     hot.sighted(key, threshold, now);
   }
   return now;
@@ -77,7 +82,7 @@ describe('finding hot keys', () => {
   it('finds fifty hot keys side by side', () => {
     const hot = new HotKeys();
     for (let i = 0; i < 100_000; i++) {
-      const key = Math.random() < 0.75 ? `hot${Math.floor(Math.random() * 50)}` : `k${Math.floor(Math.random() * 1e5)}`;
+      const key = random.next() < 0.75 ? `hot${Math.floor(random.next() * 50)}` : `k${Math.floor(random.next() * 1e5)}`;
       hot.sighted(hashOf(key), 0.005, i / 100);
     }
     const found = new Set(hot.list(0.005, 1_000).map(({ hash }) => hash));
