@@ -15,9 +15,9 @@ const TOLERANCE = 1.25;
 const OUTDONE_FACTOR = 4;
 const OUTDONE_MILLIS = 2;
 /** As many statements under way are no burden, if they are over in a moment. */
-export const MODEST_COUNT = 8;
+const MODEST_COUNT = 8;
 /** What is over within that time altogether is no load. */
-export const MOMENT_MILLIS = 5;
+const MOMENT_MILLIS = 5;
 
 /**
  * How long a node takes to answer beside what the statement itself takes: as long as the latest slow answers, fading as faster ones come (a peak-sensitive moving average, as in
@@ -107,7 +107,7 @@ export function isModest({ inFlight, typicalMillis }: Burden): boolean {
 }
 
 /** Whether another one answers in a fraction of the time, whatever is under way. */
-export function isFarSlower(own: Burden, other: Burden): boolean {
+export function isOutpaced(own: Burden, other: Burden): boolean {
   return own.responseMillis > OUTDONE_FACTOR * Math.max(RESOLUTION_MILLIS, other.responseMillis);
 }
 

@@ -4,7 +4,7 @@
  */
 import type { Reason } from '../events.js';
 import type { Lsn } from '../freshness/lsn.js';
-import { type Burden, betterOfTwo, costOf, isFarSlower, isModest, isOutdone } from './balance.js';
+import { type Burden, betterOfTwo, costOf, isModest, isOutdone, isOutpaced } from './balance.js';
 import { keyFraction, rankOf } from './partition.js';
 import type { Work } from './work.js';
 
@@ -167,8 +167,8 @@ export class Router<C extends Candidate> {
     const isNear = this.#near.length > 0;
     let chosen = this.#betterOfTwo(isNear ? this.#near : this.#far);
     if (isNear && this.#far.length > 0) {
-      const other = this.#betterOfTwo(this.#far);
-      const isSpilling = chosen.inFlight >= chosen.capacity || isFarSlower(chosen, other);
+      const other = betterOfTwo(this.#far, this.#first, this.#second);
+      const isSpilling = chosen.inFlight >= chosen.capacity || isOutpaced(chosen, other);
       if (isSpilling && costOf(other) < costOf(chosen)) chosen = other;
     }
     if (home !== undefined && this.#able.includes(home) && !isOutdone(home, chosen)) chosen = home;
