@@ -209,8 +209,7 @@ export class Calls {
         rejectWithin('transaction', options, Object.keys(options));
         return joined.nest((inner) => enter(inner, async () => fn(joined.placement.connection.client)));
       }
-      const { consistency, maxStalenessMillis, timeoutMillis } = options;
-      const need = this.need(scope, { consistency, maxStalenessMillis, timeoutMillis }, startedAt);
+      const need = this.need(scope, options, startedAt);
       const target = { ...need, floor: options.readOnly === true ? need.floor : scope.floor };
       const running = withAbort(options, (signal) =>
         transaction(this.rungs, { fn, options, need: target, enter, signal }),

@@ -50,8 +50,8 @@ export interface PoolOptions {
 /** Options of `cluster.connection`: `target` is `primary` unless it says otherwise. */
 export type ConnectionOptions = ReadOptions;
 
-/** Options of `cluster.transaction`. */
-export interface TransactionOptions extends FreshnessOptions, AbortOptions {
+/** Options of `cluster.transaction`. Those of a read hold for one that is `readOnly`, as a whole: what says where it runs is refused for any other. */
+export interface TransactionOptions extends ReadOptions {
   /** Runs it on a replica that is fresh enough when it begins, or else on the primary; writes are refused. Default `false`: the primary. */
   readOnly?: boolean | undefined;
   /** Default: the server's. `serializable` is refused by replicas, so it always runs on the primary. */
@@ -111,13 +111,26 @@ const streamSchema = z.strictObject({
 
 const connectionSchema = readSchema;
 
-const transactionSchema = z.strictObject({
-  ...freshness,
-  ...abort,
-  readOnly: z.boolean().optional(),
-  isolation: z.enum(['read committed', 'repeatable read', 'serializable']).optional(),
-  retries: z.int().min(0).max(100).optional(),
-});
+const PLACING = ['atLeast', 'partitionKey', 'priority', 'target'] as const;
+
+const transactionSchema = z
+  .strictObject({
+    ...readSchema.shape,
+    readOnly: z.boolean().optional(),
+    isolation: z.enum(['read committed', 'repeatable read', 'serializable']).optional(),
+    retries: z.int().min(0).max(100).optional(),
+  })
+  .check(({ value, issues }) => {
+    const refuse = (path: string, message: string): void => {
+      issues.push({ code: 'custom', path: [path], message, input: value });
+    };
+    for (const name of PLACING) {
+      if (value.readOnly !== true && value[name] !== undefined)
+        refuse(name, 'only for readOnly transactions: one that may write runs on the primary');
+    }
+    if (value.isolation === 'serializable' && value.target !== undefined && value.target !== 'primary')
+      refuse('target', 'replicas refuse serializable transactions: leave it out, or use repeatable read');
+  });
 
 const sessionSchema = z.strictObject({
   ...freshness,

@@ -1,3 +1,4 @@
+import type { PoolClient } from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Cluster, Discovery, QueryEvent, ReadOptions } from '../../src/index.js';
 import { hashOf, rankOf } from '../../src/routing/partition.js';
@@ -238,20 +239,29 @@ describe('which of several replicas answers', () => {
     // Many keys within a session, by statements that take a while: also where it read last, it read by another key.
     const told = servers.replicas.map(async (node) => [await query(node, 'select inet_server_port()'), node.name]);
     const names = new Map((await Promise.all(told)) as [number, string][]);
+    const foremost = (key: string): string | undefined => {
+      const rank = (name: string) => rankOf(hashOf(key), { hash: hashOf(name), weight: 1 });
+      return [...names.values()].sort((a, b) => rank(b) - rank(a))[0];
+    };
     let [own, all] = [0, 0];
     const caller = async (first: number): Promise<void> => {
       for (let id = first; id < first + 30; id++) {
         const key = `item:${id}`;
         const text = 'select inet_server_port() as port from pg_sleep(0.005)';
         const { rows } = await cluster.read<{ port: number }>(text, [], { partitionKey: key });
-        const rank = (name: string) => rankOf(hashOf(key), { hash: hashOf(name), weight: 1 });
-        const [foremost] = [...names.values()].sort((a, b) => rank(b) - rank(a));
-        if (names.get(rows[0]?.port ?? 0) === foremost) own++;
+        if (names.get(rows[0]?.port ?? 0) === foremost(key)) own++;
         all++;
       }
     };
     const session = (_: unknown, i: number) => cluster.session(() => caller(i * 100), { inherit: 'none' });
     await Promise.all(Array.from({ length: 8 }, session));
+    // A transaction as a whole, too.
+    const port = async (client: PoolClient) => (await client.query('select inet_server_port() as port')).rows[0].port;
+    for (let id = 0; id < 20; id++) {
+      const partitionKey = `item:${id}`;
+      const at = names.get(await cluster.transaction(port, { readOnly: true, partitionKey }));
+      expect(at).toBe(foremost(partitionKey));
+    }
     report('keys', { reads, 'passed on': passedOn / reads, 'own in sessions': own / all });
     expect(passedOn / reads).toBeLessThan(0.12);
     expect(own / all).toBeGreaterThan(0.6);

