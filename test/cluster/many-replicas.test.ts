@@ -59,6 +59,7 @@ describe('fifty replicas', () => {
     report('probes a second of fifty replicas', { idle, 'under load': busy, 'reads a second': readsPerSecond });
     expect(idle).toBeGreaterThan(10);
     expect(idle).toBeLessThanOrEqual(50);
-    expect(busy).toBeLessThan(130);
+    // 200 if no answer rode along; few reads do for fifty when other work holds them up.
+    expect(busy).toBeLessThan(size(170, 130));
   }, 60_000);
 });
