@@ -11,6 +11,7 @@ import { until } from './fixture.js';
 describe.each([14, 18])('the standbys of a real cluster of PostgreSQL %i', (postgresVersion) => {
   let servers: TestCluster;
   const clients: pg.Client[] = [];
+  let slots = 0;
 
   beforeAll(async () => {
     servers = await startTestCluster({ replicas: 3, postgresVersion });
@@ -80,13 +81,15 @@ describe.each([14, 18])('the standbys of a real cluster of PostgreSQL %i', (post
     const client = await connect(servers.primary, { replication, application_name: name });
     clients.push(client);
     const [system] = (await client.query<{ xlogpos: string }>('IDENTIFY_SYSTEM')).rows;
-    if (kind === 'LOGICAL') await client.query(`CREATE_REPLICATION_SLOT ${name} TEMPORARY LOGICAL pgoutput`);
+    // A name of its own: that of a test before may not be free yet.
+    const slot = `${name}_${++slots}`;
+    if (kind === 'LOGICAL') await client.query(`CREATE_REPLICATION_SLOT ${slot} TEMPORARY LOGICAL pgoutput`);
     const [high = 0, low = 0] = (system?.xlogpos.split('/') ?? []).map((half) => Number.parseInt(half, 16));
     const segment = `${high.toString(16)}/${(low - (low % 2 ** 24)).toString(16)}`;
     const options = "(proto_version '1', publication_names 'everything')";
     const start =
       kind === 'LOGICAL'
-        ? `START_REPLICATION SLOT ${name} LOGICAL 0/0 ${options}`
+        ? `START_REPLICATION SLOT ${slot} LOGICAL 0/0 ${options}`
         : `START_REPLICATION PHYSICAL ${segment}`;
     const { connection } = client as unknown as {
       connection: { sendCopyFromChunk(chunk: Buffer): void; once(event: string, heard: () => void): void };
