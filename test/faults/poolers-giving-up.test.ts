@@ -57,12 +57,12 @@ describe.skipIf(isMissing(pgbouncer))('behind PgBouncer with transaction pooling
           await cluster.write(SLOW, [i + 1, 0.02]).catch((error: Error) => told['victims']?.push(error.message));
         }
       }),
-      ...Array.from({ length: 4 }, async (_, i) => {
+      ...Array.from({ length: 8 }, async (_, i) => {
         const read = () => cluster.read('select v from t where id = $1', [20 + i], { target: 'primary' });
         while (performance.now() < endAt) {
           const before = (await read()).rows[0];
-          await cluster.write(SLOW, [20 + i, 0.15], { timeoutMillis: 60 }).catch(() => undefined);
-          await sleep(250);
+          await cluster.write(SLOW, [20 + i, 0.5], { timeoutMillis: 60 }).catch(() => undefined);
+          await sleep(600);
           const after = (await read()).rows[0];
           if (JSON.stringify(after) !== JSON.stringify(before)) told['committedAnyway']?.push(after);
         }
