@@ -88,7 +88,7 @@ describe('everything that a cluster can do, with an ordinary login role', () => 
     it('say of a write that was sent that its outcome is unknown, and keep its session on the primary until it is known', async () => {
       await cluster.session(async () => {
         const writing = cluster.write('insert into numbers select -1 from (select pg_sleep(3)) as pause', [], {
-          timeoutMillis: 50,
+          timeoutMillis: 300,
         });
         await expect(writing).rejects.toMatchObject({
           code: 'LADDER_WRITE_OUTCOME_UNKNOWN',
