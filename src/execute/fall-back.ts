@@ -32,17 +32,26 @@ export async function fallBack(rungs: Rungs, need: Need, fall: Fall): Promise<Pl
 
   if (!fleet.leadership.canTry && (await primaryOrReplica(rungs, need, fall)) === 'replica') return undefined;
   if (!budget.tryEnter() && (await turnOrReplica(rungs, need, fall)) === 'replica') return undefined;
-  const takenAt = performance.now();
-  const endTurn = (): void => budget.leave(performance.now() - takenAt);
   try {
     // Waiting for another primary is done above, where it holds no turn.
-    return { ...(await onPrimary(fleet, { ...request, giveUpAt: takenAt })), endTurn };
+    return await inTurn(rungs, () => onPrimary(fleet, { ...request, giveUpAt: performance.now() }));
   } catch (error) {
-    endTurn();
     const isLeft = isGone(error) || codeOf(error) === 'LADDER_NO_PRIMARY';
     if (!isLeft || signal?.aborted === true || !fleet.primary.hasAnswered || performance.now() >= need.giveUpAt)
       throw error;
     return undefined;
+  }
+}
+
+/** Finds a connection to the primary in a turn that was taken, and is given back with it. */
+export async function inTurn({ budget }: Rungs, find: () => Promise<Placement>): Promise<Placement> {
+  const takenAt = performance.now();
+  const endTurn = (): void => budget.leave(performance.now() - takenAt);
+  try {
+    return { ...(await find()), endTurn };
+  } catch (error) {
+    endTurn();
+    throw error;
   }
 }
 

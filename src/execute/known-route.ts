@@ -22,7 +22,7 @@ export function knownRoute(fleet: Fleet, need: Need, now: number, isBrief = fals
 }
 
 /**
- * A replica that was behind the floor when it was last asked, and may have reached it since; of several the foremost. `undefined` when none is worth a try:
+ * A replica that was behind the floor when it was last asked, and may have reached it since; of several the foremost, and of equals any. `undefined` when none is worth a try:
  * it has only just said so, or has not moved since it was tried before.
  */
 export function justBehind(fleet: Fleet, need: Need, now: number): Node | undefined {
@@ -30,12 +30,14 @@ export function justBehind(fleet: Fleet, need: Need, now: number): Node | undefi
   const isOneOnly = keepsToOne(need) || need.key !== undefined;
   const candidates = isOneOnly ? [fleet.homeOf(need) ?? fleet.firstFor(need)] : fleet.candidates(need.target);
   let foremost: Node | undefined;
+  let equals = 1;
   for (const replica of candidates) {
     if (replica?.lsn === undefined || !replica.mayHaveMoved(now) || !fleet.isInRotation(replica)) continue;
     if (keepsToOne(need) && replica.observation?.identity.server !== need.trace?.server) continue;
     // Not behind, but not wanted: another one is better.
     if (fleet.qualifies(replica, need, now)) continue;
-    if (foremost?.lsn === undefined || replica.lsn > foremost.lsn) foremost = replica;
+    if (foremost?.lsn === undefined || replica.lsn > foremost.lsn) [foremost, equals] = [replica, 1];
+    else if (replica.lsn === foremost.lsn && Math.random() * ++equals < 1) foremost = replica;
   }
   return foremost;
 }

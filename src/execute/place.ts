@@ -9,7 +9,7 @@ import type { DataConnection } from '../nodes/data-connections.js';
 import type { Fleet, Need } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import { catchUp, type Route } from './catch-up.js';
-import { fallBack } from './fall-back.js';
+import { fallBack, inTurn } from './fall-back.js';
 import { knownRoute } from './known-route.js';
 import { notOvertaken } from './overtaken.js';
 import type { Placement } from './placement.js';
@@ -35,11 +35,14 @@ export async function place(
   const { fleet } = rungs;
   const reasonOf = (reason: Reason): Reason =>
     lostOn !== undefined ? 'retried' : asked.target !== undefined ? 'hint' : reason;
-  if (fleet.isPrimary(asked.target) || fleet.isForPrimary(asked, startedAt)) {
+  const toPrimary = async (): Promise<Placement> => {
     await unovertaken(fleet, asked, signal);
     const { giveUpAt } = asked;
     return onPrimary(fleet, { reason: reasonOf('hot-key'), mayWrite: false, startedAt, giveUpAt, signal });
-  }
+  };
+  if (fleet.isPrimary(asked.target)) return toPrimary();
+  // What is more than the budget of a hot key goes where it would go if that were not hot.
+  if (fleet.isForPrimary(asked, startedAt) && rungs.budget.tryEnter()) return inTurn(rungs, toPrimary);
   let need = asked;
   let tried = passedOver;
   let route: Route | undefined = passedOver === undefined ? knownRoute(fleet, asked, startedAt) : undefined;

@@ -42,11 +42,13 @@ export function read<Row extends QueryResultRow>(
   if (profile !== undefined && shared !== undefined) {
     const shareable = { statement: shared, profile };
     const seat = seatFor(fleet, need, startedAt);
+    fleet.askThoseBehind(startedAt);
     if (seat !== undefined) return readIn<Row>(seat, shareable, reading);
     if (need.floor.resolve(fleet.trail) === 'pending') return readBehindWrite(shareable, reading);
   }
   const isPlain = statement.signal === undefined && !fleet.isPrimary(need.target);
   const route = isPlain ? knownRoute(fleet, need, startedAt) : undefined;
+  fleet.askThoseBehind(startedAt);
   return route === undefined ? readOnPool(reading, undefined) : readAtOnce(route, reading);
 }
 

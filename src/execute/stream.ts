@@ -46,10 +46,14 @@ export async function* stream<Row>(
       rows.destroy(signal?.reason);
     };
     signal?.addEventListener('abort', cancel, { once: true });
+    // pg-cursor tells of no loss once the server has said that it was done.
+    const lost = (): void => rows.destroy(new Error('Connection terminated unexpectedly'));
+    client.once('end', lost);
     let hasRows = false;
     let isWhole = false;
     try {
       client.query(rows);
+      placement.node.statementCount++;
       for await (const row of rows) {
         signal?.throwIfAborted();
         hasRows = true;
@@ -64,6 +68,7 @@ export async function* stream<Row>(
       if (lostOn === undefined) throw error;
     } finally {
       signal?.removeEventListener('abort', cancel);
+      client.removeListener('end', lost);
       // A stream that was left early has rows under way: its connection serves nobody else.
       if (isWhole) client.release();
       else throwAway(placement.connection);

@@ -2,6 +2,7 @@
  * A node's pool as the library uses it: who answers on each connection, who waits for one, and how both are let go when the server behind
  * it hangs or its pool stands still: the pool itself would let them wait for ever.
  */
+import type { EventEmitter } from 'node:events';
 import type { Client, Pool, PoolClient } from 'pg';
 import { connected, dropSocket } from './control-connection.js';
 import { type Identity, type IdentityRow, identityFrom, isDirect } from './observation.js';
@@ -61,6 +62,8 @@ export class DataConnections {
   readonly #pool: Pool;
   readonly #hooks: ConnectionHooks;
   readonly #known = new Map<PoolClient, DataConnection | undefined>();
+  /** How to stop listening to each. */
+  readonly #heard = new Map<PoolClient, () => void>();
   /** Connections opened outside the pool. */
   readonly #guests = new Set<PoolClient>();
   readonly #waiters: Waiter[] = [];
@@ -163,17 +166,32 @@ export class DataConnections {
     this.sendAway(error);
   }
 
-  close(): void {
+  /** @param isOver whether the pool has ended, and does not live on with its owner */
+  close(isOver: boolean): void {
+    // Connections that are ending may still break.
+    if (isOver) this.#pool.on('error', () => undefined);
+    else for (const stop of this.#heard.values()) stop();
     this.#pool.removeListener('error', this.#hooks.broke);
     this.#known.clear();
+    this.#heard.clear();
   }
 
   async #introduce(client: PoolClient): Promise<DataConnection> {
+    const { broke, changedRole } = this.#hooks;
+    const ended = (): void => {
+      this.#known.delete(client);
+      this.#heard.delete(client);
+    };
     // pg-pool stops listening while a client is checked out, and an error that nobody hears kills the process.
-    client.on('error', this.#hooks.broke);
-    client.once('end', () => this.#known.delete(client));
+    client.on('error', broke);
+    client.once('end', ended);
+    const stopListening = listenForRole(client, changedRole);
     this.#known.set(client, undefined);
-    listenForRole(client, this.#hooks.changedRole);
+    this.#heard.set(client, () => {
+      client.removeListener('error', broke);
+      client.removeListener('end', ended);
+      stopListening();
+    });
     await this.#hooks.setUp(client);
     const { rows } = await client.query<IdentityRow>(question(IDENTITY));
     const identity = identityFrom(rows[0] as IdentityRow);
@@ -198,10 +216,12 @@ export class DataConnections {
   }
 }
 
-/** PostgreSQL reports `in_hot_standby` by itself when it changes; pg keeps it to itself, and its native client does not tell. */
-export function listenForRole(client: object, changed: () => void): void {
-  const { connection } = client as { connection?: { on?(event: string, listener: (message: unknown) => void): void } };
-  connection?.on?.('parameterStatus', (message) => {
-    if ((message as { parameterName?: string }).parameterName === 'in_hot_standby') changed();
-  });
+/** PostgreSQL reports `in_hot_standby` by itself when it changes; pg keeps it to itself, and its native client does not tell. @returns what stops it */
+export function listenForRole(client: object, changed: () => void): () => void {
+  const { connection } = client as { connection?: Partial<Pick<EventEmitter, 'on' | 'removeListener'>> };
+  const heard = ({ parameterName }: { parameterName?: string }): void => {
+    if (parameterName === 'in_hot_standby') changed();
+  };
+  connection?.on?.('parameterStatus', heard);
+  return () => connection?.removeListener?.('parameterStatus', heard);
 }

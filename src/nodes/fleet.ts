@@ -175,6 +175,13 @@ export class Fleet {
     return chosen === 'no-candidate' ? this.absence() : chosen;
   }
 
+  /** Those that the last choice passed over for what they have not replayed are asked again: they may have by now, and one replica alone would get all reads else. */
+  askThoseBehind(now: number): void {
+    if (!this.#router.hasPassedOver) return;
+    this.#router.hasPassedOver = false;
+    for (const replica of this.replicas) if (!replica.isEjected) replica.freshen(now, this.freshenMillis);
+  }
+
   /** Why the last choice fell on that replica. */
   get way(): Way {
     return this.#router.way;

@@ -295,6 +295,8 @@ export class Node implements Candidate {
     const now = performance.now();
     this.#ejection.pass(now, this.observation?.sentAt ?? Number.NEGATIVE_INFINITY);
     this.#connections.look(now);
+    // pg-pool tells nobody who waits when it is ended.
+    if (this.pool.ending) this.relieve();
     this.#whereabouts.pass(now);
     this.isEjected = this.#ejection.isOut;
     this.share = this.#ejection.share(now);
@@ -322,10 +324,22 @@ export class Node implements Candidate {
   board(now: number, freshenMillis: number): LaneConnection | undefined {
     const seen = this.observation;
     const connection = seen === undefined ? undefined : this.lane.take(seen.identity.server);
-    if (connection === undefined || seen === undefined) return undefined;
-    const isOld = now - seen.sentAt > freshenMillis;
-    if (isOld && !this.#isLocating && this.#trail.isTracking) this.locateOn(connection);
+    if (connection !== undefined && this.#isToBeAsked(now, freshenMillis)) this.locateOn(connection);
     return connection;
+  }
+
+  /** Asks where it stands, unless that is known to within so long. Nobody waits for it. */
+  freshen(now: number, freshenMillis: number): void {
+    const seen = this.observation;
+    if (seen === undefined || !this.#isToBeAsked(now, freshenMillis)) return;
+    const connection = this.lane.take(seen.identity.server);
+    if (connection !== undefined) this.locateOn(connection);
+    else if (this.#asking === undefined) this.observe().catch(() => undefined);
+  }
+
+  #isToBeAsked(now: number, freshenMillis: number): boolean {
+    const seen = this.observation;
+    return seen !== undefined && now - seen.sentAt > freshenMillis && !this.#isLocating && this.#trail.isTracking;
   }
 
   /**
@@ -402,7 +416,7 @@ export class Node implements Candidate {
       this.ownsPool && !this.pool.ending ? this.pool.end() : undefined,
     ]);
     clearTimeout(impatient);
-    this.#connections.close();
+    this.#connections.close(this.ownsPool);
   }
 
   get #probeText(): string {

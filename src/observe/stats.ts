@@ -26,7 +26,7 @@ export interface NodeStats {
   readonly stalenessMillis: number | undefined;
   /** Statements under way on it, from this process. */
   readonly inFlight: number;
-  /** Statements run on it since the start. */
+  /** Statements run on it since the start, but for those that you run yourself on the client of a transaction or a connection. A stream counts as one. */
   readonly statementCount: number;
   /** Reads that were placed on it, as a share of all reads placed since the start, 0 to 1. */
   readonly readShare: number;

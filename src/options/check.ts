@@ -19,6 +19,18 @@ export function check<S extends z.ZodType>(schema: S, options: unknown, where: s
   const result = schema.safeParse(options);
   if (result.success) return result.data;
   // Only the place and the kind of the mistake: the value may be a connection string.
-  const issues = result.error.issues.map((issue) => `${issue.path.join('.') || 'options'}: ${issue.message}`);
-  throw invalidOptions(`${where}: ${issues.join('; ')}`);
+  const issues = result.error.issues.flatMap(closest);
+  const told = issues.map(({ path, message }) => `${path.join('.') || 'options'}: ${message}`);
+  throw invalidOptions(`${where}: ${told.join('; ')}`);
+}
+
+type Mistake = Pick<z.core.$ZodIssue, 'path' | 'message'>;
+
+/** Where several shapes are allowed, what is wrong by the one that was meant: one that fits as a whole, but for what is in it. */
+function closest(issue: z.core.$ZodIssue): Mistake[] {
+  if (issue.code !== 'invalid_union') return [issue];
+  const isMeant = (one: z.core.$ZodIssue): boolean => one.path.length > 0 || one.code === 'unrecognized_keys';
+  const [meant] = issue.errors.filter((issues) => issues.every(isMeant)).toSorted((a, b) => a.length - b.length);
+  if (meant === undefined) return [issue];
+  return meant.flatMap(closest).map(({ path, message }) => ({ path: [...issue.path, ...path], message }));
 }

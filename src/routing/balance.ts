@@ -106,6 +106,11 @@ export function isModest({ inFlight, typicalMillis }: Burden): boolean {
   return inFlight === 0 || (inFlight < MODEST_COUNT && typicalMillis > 0 && inFlight * typicalMillis <= MOMENT_MILLIS);
 }
 
+/** Whether none can be so much faster that it outpaces this one. */
+export function isPrompt({ responseMillis }: Burden): boolean {
+  return responseMillis <= OUTDONE_FACTOR * RESOLUTION_MILLIS;
+}
+
 /** Whether another one answers in a fraction of the time, whatever is under way. */
 export function isOutpaced(own: Burden, other: Burden): boolean {
   return own.responseMillis > OUTDONE_FACTOR * Math.max(RESOLUTION_MILLIS, other.responseMillis);

@@ -4,7 +4,7 @@
  */
 import type { Reason } from '../events.js';
 import type { Lsn } from '../freshness/lsn.js';
-import { type Burden, betterOfTwo, costOf, isModest, isOutdone, isOutpaced } from './balance.js';
+import { type Burden, betterOfTwo, costOf, isModest, isOutdone, isOutpaced, isPrompt } from './balance.js';
 import { keyFraction, rankOf } from './partition.js';
 import type { Work } from './work.js';
 
@@ -76,6 +76,8 @@ export class Router<C extends Candidate> {
   #isAtEase = false;
   #first = 0;
   #second = 0;
+  /** Whether a choice has passed over replicas for what they have not replayed, as far as is known; to be taken back by whoever does something about it. */
+  hasPassedOver = false;
   /** Why the last choice was made. */
   way: Way = 'balanced';
 
@@ -93,7 +95,7 @@ export class Router<C extends Candidate> {
     if (candidates.length < 2 || spread > 1) return undefined;
     if (key !== undefined) {
       const first = foremost(candidates, key);
-      if (!isAble(first, wish) || !isOpen(first, key, wish) || !isModest(first)) return undefined;
+      if (!isAble(first, wish) || !isOpen(first, key, wish) || !isModest(first) || !isPrompt(first)) return undefined;
       this.way = first === home ? 'affinity' : 'partition';
       return first;
     }
@@ -134,6 +136,7 @@ export class Router<C extends Candidate> {
         (candidate.isNear ? this.#near : this.#far).push(candidate);
       }
     }
+    if (shortfall !== undefined) this.hasPassedOver = true;
     this.way = 'balanced';
     if (this.#able.length > 0) {
       return wish.key === undefined ? this.#balanced(wish.home) : this.#byKey(wish.key, wish, candidates);
@@ -151,9 +154,9 @@ export class Router<C extends Candidate> {
       other.lsn !== undefined &&
       !other.isEjected &&
       !other.isStalled &&
-      other.freshAsOf >= freshSince &&
-      other.isNear === home.isNear;
-    return !isAble || !isOutdone(home, other);
+      other.freshAsOf >= freshSince;
+    if (!isAble || !isOutdone(home, other)) return true;
+    return home.isNear ? !other.isNear && !isOutpaced(home, other) : other.isNear !== home.isNear;
   }
 
   /** The first in the key's order of all that are in rotation, fresh enough or not. */
@@ -181,13 +184,16 @@ export class Router<C extends Candidate> {
     let under = 0;
     let usual = 0;
     let weight = 0;
-    this.#open.length = 0;
+    let fastest = this.#able[0] as C;
     for (const candidate of this.#able) {
       under += candidate.inFlight;
       usual += candidate.work.usual;
       weight += candidate.weight * candidate.share;
-      if (isOpen(candidate, key, wish)) this.#open.push(candidate);
+      if (candidate.responseMillis < fastest.responseMillis) fastest = candidate;
     }
+    this.#open.length = 0;
+    for (const candidate of this.#able)
+      if (isOpen(candidate, key, wish) && !isOutpaced(candidate, fastest)) this.#open.push(candidate);
     // Those that qualify are better than the primary, open to the key or not.
     const open = this.#open.length > 0 ? this.#open : this.#able;
     if (spread > 1 && open.length > 1) return this.#spread(key, open, wish);

@@ -170,6 +170,57 @@ describe('which of several replicas answers', () => {
     }
   });
 
+  it('no more reads of a hot key are on the primary at once than its budget allows', async () => {
+    cluster = await open(servers, { hotKeys: { target: 'primary', share: 0.3 }, primaryReadBudget: 3 });
+    const read = () => cluster.read('select pg_sleep(0.02)', [], { partitionKey: 'celebrity' });
+    let most = 0;
+    const caller = async (): Promise<void> => {
+      for (let i = 0; i < 20; i++) {
+        await read();
+        most = Math.max(most, nodeOf(cluster, 'primary').inFlight);
+      }
+    };
+    await Promise.all(Array.from({ length: 24 }, caller));
+    const { routes, fallback } = cluster.stats();
+    expect(most).toBeLessThanOrEqual(3);
+    expect(routes['hot-key']).toBeGreaterThan(20);
+    expect(routes['hot-key']).toBeLessThan(400);
+    expect(fallback.inUse).toBe(0);
+  });
+
+  it('writes leave no replica alone with all reads', async () => {
+    cluster = await open(servers);
+    const pool = cluster.pool();
+    const ways = {
+      reads: (id: number) => cluster.read(READ, [id]),
+      'a pool’s': (id: number) => pool.query(READ, [id]),
+    };
+    let isOn = true;
+    const writing = (async () => {
+      for (let i = 0; isOn; i++) {
+        await cluster.write('update items set value = value + 1 where id = $1', [i % 100]);
+        await new Promise((resolve) => setTimeout(resolve, 25));
+      }
+    })();
+    // Where all have got as far by what is known, reads can go to any of them.
+    let [looks, even] = [0, 0];
+    const looking = setInterval(() => {
+      const known = cluster.stats().nodes.flatMap(({ role, lsn }) => (role === 'replica' ? [lsn] : []));
+      looks++;
+      if (new Set(known).size === 1) even++;
+    }, 3);
+    for (const [how, read] of Object.entries(ways)) {
+      [looks, even] = [0, 0];
+      const { counts } = await run(cluster, 8, size(1_000, 10_000), () => read(anyItem()));
+      report(`beside writes, ${how}`, { ...shares(counts), 'share of time with all as far': even / looks });
+      expect(even / looks).toBeGreaterThan(0.5);
+      for (const share of Object.values(shares(counts))) expect(share).toBeGreaterThan(size(0.02, 0.2));
+    }
+    clearInterval(looking);
+    isOn = false;
+    await writing;
+  });
+
   it('what is more than a replica’s fair share of the work under way goes to the next one, and comes back when it has ended', async () => {
     cluster = await open(servers, { hotKeys: false });
     const sleep = () => cluster.read('select pg_sleep(0.4)', [], { partitionKey: 'slow' });

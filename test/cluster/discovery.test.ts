@@ -1,3 +1,4 @@
+import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { dnsDiscovery, patroniDiscovery, replicationDiscovery } from '../../src/discovery/index.js';
 import {
@@ -89,6 +90,27 @@ describe('servers that come and go', () => {
       await until('no connection is left', async () => (await connectionsTo(replica)) === 0);
     }
     expect(await connectionsTo(servers.replicas[0] as TestNode)).toBeGreaterThan(0);
+  });
+
+  it('in pools of their owner’s: whoever waits for one that he ends as it leaves is answered elsewhere', async () => {
+    const [going, staying] = servers.replicas.map(
+      ({ connectionString }) => new pg.Pool({ connectionString, max: 2 }),
+    ) as [pg.Pool, pg.Pool];
+    const both = [
+      { name: 'going', pool: going },
+      { name: 'staying', pool: staying },
+    ];
+    found = both;
+    cluster = openWith(list);
+    await live(cluster, 'primary', 'going', 'staying');
+    const reads = Array.from({ length: 24 }, () => cluster.read('select pg_sleep(0.05)'));
+    await until('some wait', () => going.waitingCount > 0);
+    found = both.slice(1);
+    await going.end();
+    expect(await Promise.all(reads)).toHaveLength(24);
+    await live(cluster, 'primary', 'staying');
+    await cluster.close();
+    await staying.end();
   });
 
   it('a hundred times under load: no read fails, none is stale, and no pool is left behind', async () => {

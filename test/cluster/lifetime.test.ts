@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
 import { open, report } from './fixture.js';
@@ -71,6 +72,24 @@ describe('a process that uses the library', () => {
       });
       process.stdout.write(String(token.length));`);
     expect(out).toBe('52');
+  });
+
+  it('hears of a connection that breaks as it ends: the error that nobody hears would end the process', async () => {
+    const clients: pg.Client[] = [];
+    class Seen extends pg.Client {
+      constructor(config?: pg.ClientConfig) {
+        super(config);
+        clients.push(this);
+      }
+    }
+    const cluster = await open(servers, {
+      primary: { connectionString: servers.primary.connectionString, Client: Seen },
+    });
+    await Promise.all([1, 2, 3].map((n) => cluster.write('select $1::int, pg_sleep(0.01)', [n])));
+    await cluster.close();
+    expect(clients.length).toBeGreaterThan(2);
+    for (const client of clients)
+      client.emit('error', new Error('terminating connection due to administrator command'));
   });
 
   it('lets what is under way end before it closes, and refuses what comes later', async () => {

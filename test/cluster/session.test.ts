@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import type { EventEmitter } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import pg from 'pg';
@@ -252,6 +253,17 @@ describe('a session', () => {
     await own.close();
     expect((await primary.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
     expect(primary.listenerCount('error')).toBe(0);
+    // Nor anything on its clients.
+    const client = await primary.connect();
+    const fresh = new pg.Client(servers.primary.connectionString);
+    await fresh.connect();
+    const listening = (of: object) =>
+      ['error', 'end', 'parameterStatus'].map((name) => (of as EventEmitter).listenerCount(name));
+    expect(listening(client)).toEqual(listening(fresh));
+    const wire = (of: object) => (of as { connection: EventEmitter }).connection;
+    expect(listening(wire(client))).toEqual(listening(wire(fresh)));
+    client.release();
+    await fresh.end();
     await Promise.all([primary.end(), replica.end()]);
   });
 });

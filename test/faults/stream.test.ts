@@ -65,6 +65,32 @@ describe('a stream whose server is lost', () => {
     expect(nodes.length).toBeGreaterThan(seen.length);
   });
 
+  it('ends, however late it is lost: also when all has been sent but the last word', async () => {
+    cluster = await open(servers, {
+      replicas: [{ name: 'r1', connectionString: r1.connectionString }],
+      hangMillis: 300,
+    });
+    const text = 'select i from generate_series(1, 10) i';
+    for (let millis = 0; millis <= 120; millis += 10) {
+      const target = { node: 'r1' };
+      const all = async (): Promise<string[]> =>
+        Promise.all(Array.from({ length: 4 }, () => readAll(text, [], { target })));
+      await until('it answers all of them', async () => new Set(await all()).has('ended'));
+      r1.link.delay(30);
+      const readings = Array.from({ length: 4 }, async (): Promise<[how: string, count: number]> => {
+        const seen: number[] = [];
+        return [await readAll(text, seen), seen.length];
+      });
+      await new Promise((resolve) => setTimeout(resolve, millis));
+      r1.link.reset();
+      // With rows handed out it fails, if it was not all over.
+      for (const [how, count] of await Promise.all(readings))
+        expect(how === 'ended' ? count === 10 : count > 0).toBe(true);
+      r1.link.restore();
+    }
+    await cluster.close();
+  });
+
   it.each(losses)('fails when it %s after some of its rows', async (_, lose) => {
     const options = await started();
     const seen: number[] = [];

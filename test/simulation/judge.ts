@@ -145,7 +145,10 @@ export class Judge {
         key,
         replicas.map(({ door }) => door),
       );
-      const isOpen = good.some(({ door }) => door === own) && (home === undefined || home === own?.server);
+      const at = good.find(({ door }) => door === own);
+      // What has failed lately is not known to be quick again at once.
+      const isOpen =
+        at !== undefined && at.stats.responseMillis <= QUICK_MILLIS && (home === undefined || home === own?.server);
       if (!isOpen || own === undefined || this.#isHot(key)) return undefined;
       return { doors: [own], sure: [own], kind: 'own' };
     }

@@ -31,7 +31,16 @@ describe('the options of createCluster', () => {
     ['not a number', { primary: url, maxLagMillis: '10s' }, /maxLagMillis/],
     ['a number that is none', { primary: url, probeMillis: Number.NaN }, /probeMillis/],
     ['a consistency that does not exist', { primary: url, consistency: 'linearizable' }, /consistency/],
-    ['a weight of 0', { primary: url, replicas: [{ connectionString: url, weight: 0 }] }, /replicas\.0/],
+    ['a weight of 0', { primary: url, replicas: [{ connectionString: url, weight: 0 }] }, /replicas\.0\.weight/],
+    [
+      'text as a weight',
+      { primary: url, replicas: [{ connectionString: url, weight: '2' }] },
+      /replicas\.0\.weight: .*expected number/,
+    ],
+    ['a zone that is none', { nodes: [{ connectionString: url, zone: 1 }] }, /nodes\.0\.zone: .*expected string/],
+    ['text as a share', { primary: url, hotKeys: { share: '0.5' } }, /hotKeys\.share: .*expected number/],
+    ['a target that does not exist', { primary: url, hotKeys: { target: 'all' } }, /hotKeys\.target: .*"primary"/],
+    ['an option of hotKeys that does not exist', { primary: url, hotKeys: { shares: 1 } }, /hotKeys: .*"shares"/],
     [
       'two nodes of one name',
       { primary: url, replicas: [{ name: 'primary', connectionString: url }] },

@@ -153,6 +153,15 @@ describe('choosing a replica', () => {
     home.responseMillis = 20;
     expect(one.choose([home, other], wish({ home }))).toBe(other);
     expect(Array.from({ length: 100 }, () => one.keeps(home, [home, other], 0))).toContain(false);
+    const zones = [
+      [true, false, 20, false],
+      [true, false, 8, true],
+      [false, true, 20, true],
+    ] as const;
+    for (const [isHomeNear, isNear, responseMillis, keeps] of zones) {
+      const [here, there] = [replica(1n, { isNear: isHomeNear, responseMillis }), replica(1n, { isNear })];
+      expect(Array.from({ length: 50 }, () => one.keeps(here, [here, there], 0)).every((kept) => kept)).toBe(keeps);
+    }
     for (const sick of [{ isEjected: true }, { isStalled: true }, { lsn: undefined }, { freshAsOf: -1 }]) {
       const worse = replica(1n, sick);
       for (let i = 0; i < 100; i++) expect(one.keeps(home, [home, worse], 0)).toBe(true);
@@ -176,6 +185,21 @@ describe('choosing by a partition key', () => {
       second.isEjected = true;
       expect(one.choose(nodes, wish({ key, floor: 1n }))).toBe(third);
       [first.lsn, second.isEjected] = [1n, false];
+    }
+  });
+
+  it('passes over one that answers far more slowly than others, or fails', () => {
+    const nodes = three();
+    const one = router();
+    for (const key of keys.slice(0, 300)) {
+      const [first, second] = inOrder(nodes, key) as [Replica, Replica];
+      first.responseMillis = 11;
+      expect(one.choose(nodes, wish({ key }))).toBe(first);
+      first.responseMillis = 20;
+      expect([one.choose(nodes, wish({ key })), one.way]).toEqual([second, 'next-in-order']);
+      for (const node of nodes) node.responseMillis = 20;
+      expect(one.choose(nodes, wish({ key }))).toBe(first);
+      for (const node of nodes) node.responseMillis = 0.3;
     }
   });
 
