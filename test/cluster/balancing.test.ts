@@ -468,21 +468,29 @@ describe('which of several replicas answers', () => {
     expect(Math.abs(r2 - r3)).toBeLessThan(8);
   });
 
-  it('one that refuses every statement at once does not attract them', async () => {
-    const replicas = servers.replicas.map(({ name, connectionString }) => ({
-      name,
-      connectionString,
-      // Every statement but the library's own position question finds no memory there.
-      ...(name === 'r1' ? { options: '-c temp_file_limit=0 -c work_mem=64kB' } : {}),
-    }));
-    cluster = await open(servers, { replicas });
-    const sort =
-      'select count(*) from (select id from generate_series(1, 20000) id order by -id offset 1) t where $1 = $1';
-    let failed = 0;
-    const sorted = await run(cluster, 4, size(1_500, 10_000), () => cluster.read(sort, [1]).catch(() => failed++));
-    report('one refuses', { reads: sorted.reads, failed, ...shares(sorted.counts) });
-    expect(failed / sorted.reads).toBeLessThan(0.25);
-  }, 30_000);
+  it.each([
+    ['them', () => ({})],
+    ['keys, not even its own', (id: number) => ({ partitionKey: `item:${id}` })],
+  ])(
+    'one that refuses every statement at once does not attract %s',
+    async (what, optionsOf) => {
+      const replicas = servers.replicas.map(({ name, connectionString }) => ({
+        name,
+        connectionString,
+        // Every statement but the library's own position question finds no memory there.
+        ...(name === 'r1' ? { options: '-c temp_file_limit=0 -c work_mem=64kB' } : {}),
+      }));
+      cluster = await open(servers, { replicas });
+      const sort =
+        'select count(*) from (select id from generate_series(1, 20000) id order by -id offset 1) t where $1 = $1';
+      let failed = 0;
+      const read = () => cluster.read(sort, [1], optionsOf(anyItem())).catch(() => failed++);
+      const sorted = await run(cluster, 4, size(1_500, 10_000), read);
+      report(`one refuses ${what}`, { reads: sorted.reads, failed, ...shares(sorted.counts) });
+      expect(failed / sorted.reads).toBeLessThan(0.25);
+    },
+    30_000,
+  );
 });
 
 describe('the servers’ memory', () => {
