@@ -14,6 +14,8 @@ const TOLERANCE = 1.25;
 /** From where on a session leaves its replica for another one, which costs it a question to the primary. */
 const OUTDONE_FACTOR = 4;
 const OUTDONE_MILLIS = 2;
+/** Keys leave a replica only for what no busy machine explains. */
+const PATIENCE_MILLIS = 50;
 /** As many statements under way are no burden, if they are over in a moment. */
 const MODEST_COUNT = 8;
 /** What is over within that time altogether is no load. */
@@ -106,9 +108,9 @@ export function isModest({ inFlight, typicalMillis }: Burden): boolean {
   return inFlight === 0 || (inFlight < MODEST_COUNT && typicalMillis > 0 && inFlight * typicalMillis <= MOMENT_MILLIS);
 }
 
-/** Whether none can be so much faster that it outpaces this one. */
+/** Whether it answers soon enough to keep its keys, however fast others are: what it has in memory for them is worth more. */
 export function isPrompt({ responseMillis }: Burden): boolean {
-  return responseMillis <= OUTDONE_FACTOR * RESOLUTION_MILLIS;
+  return responseMillis <= PATIENCE_MILLIS;
 }
 
 /** Whether another one answers in a fraction of the time, whatever is under way. */

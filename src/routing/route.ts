@@ -193,7 +193,8 @@ export class Router<C extends Candidate> {
     }
     this.#open.length = 0;
     for (const candidate of this.#able)
-      if (isOpen(candidate, key, wish) && !isOutpaced(candidate, fastest)) this.#open.push(candidate);
+      if (isOpen(candidate, key, wish) && (isPrompt(candidate) || !isOutpaced(candidate, fastest)))
+        this.#open.push(candidate);
     // Those that qualify are better than the primary, open to the key or not.
     const open = this.#open.length > 0 ? this.#open : this.#able;
     if (spread > 1 && open.length > 1) return this.#spread(key, open, wish);

@@ -193,11 +193,11 @@ describe('choosing by a partition key', () => {
     const one = router();
     for (const key of keys.slice(0, 300)) {
       const [first, second] = inOrder(nodes, key) as [Replica, Replica];
-      first.responseMillis = 11;
+      first.responseMillis = 45;
       expect(one.choose(nodes, wish({ key }))).toBe(first);
-      first.responseMillis = 20;
+      first.responseMillis = 60;
       expect([one.choose(nodes, wish({ key })), one.way]).toEqual([second, 'next-in-order']);
-      for (const node of nodes) node.responseMillis = 20;
+      for (const node of nodes) node.responseMillis = 60;
       expect(one.choose(nodes, wish({ key }))).toBe(first);
       for (const node of nodes) node.responseMillis = 0.3;
     }
