@@ -1,19 +1,18 @@
 import pg from 'pg';
 import { describe, expect, it } from 'vitest';
-import { findBinary } from '../../bench/binaries.js';
 import { pgbouncer } from '../../bench/proxies/pgbouncer.js';
 import { pgpool } from '../../bench/proxies/pgpool.js';
 import { type Kind, RunningProxy } from '../../bench/proxies/proxy.js';
 import { createCluster } from '../../src/index.js';
 import { startTestCluster, type TestNode } from '../../src/testing/index.js';
-import { report } from '../cluster/fixture.js';
+import { installed } from './installed.js';
 
 async function start(kind: Kind, options: object = {}) {
   const servers = await startTestCluster({ replicas: 2, links: true });
   const urls = servers.nodes.map(({ connectionString }) => connectionString);
   const proxies = await Promise.all(
     urls.map((url) =>
-      RunningProxy.start(kind, findBinary(kind.binary) ?? '', {
+      RunningProxy.start(kind, installed(kind) ?? '', {
         primary: url,
         replicas: urls.filter((u) => u !== url),
       }),
@@ -34,18 +33,11 @@ async function start(kind: Kind, options: object = {}) {
     },
   };
 }
-/** The program of that kind; its tests are skipped without. */
-function isMissing({ binary, debianPackage }: Kind): boolean {
-  const found = findBinary(binary);
-  if (found === undefined)
-    report(binary, { skipped: `it is not installed (Debian: apt-get install ${debianPackage})` });
-  return found === undefined;
-}
 
 const sleep = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis));
 const SLOW = 'update t set v = v + 1 + 0 * length(pg_sleep($2)::text) where id = $1';
 
-describe.skipIf(isMissing(pgbouncer))('behind PgBouncer with transaction pooling', () => {
+describe.skipIf(installed(pgbouncer) === undefined)('behind PgBouncer with transaction pooling', () => {
   it('giving up a write cancels it, and nobody else’s statement', async () => {
     await using bed = await start(pgbouncer);
     const { cluster } = bed;
@@ -128,7 +120,7 @@ describe.skipIf(isMissing(pgbouncer))('behind PgBouncer with transaction pooling
   });
 });
 
-describe.skipIf(isMissing(pgpool))('behind Pgpool-II', () => {
+describe.skipIf(installed(pgpool) === undefined)('behind Pgpool-II', () => {
   it.each([
     ['that has died', (node: TestNode) => node.kill()],
     ['whose connections are reset', async (node: TestNode) => node.link?.reset()],

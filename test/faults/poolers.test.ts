@@ -1,6 +1,5 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { findBinary } from '../../bench/binaries.js';
 import { haproxy, haproxyBalanced } from '../../bench/proxies/haproxy.js';
 import { pgbouncer, pgbouncerSessions } from '../../bench/proxies/pgbouncer.js';
 import { pgpool } from '../../bench/proxies/pgpool.js';
@@ -8,6 +7,7 @@ import { type Kind, RunningProxy } from '../../bench/proxies/proxy.js';
 import type { Cluster } from '../../src/index.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
 import { nodeOf, open, replicaShare, report, size, until } from '../cluster/fixture.js';
+import { installed } from './installed.js';
 import { Traffic } from './traffic.js';
 
 interface Program {
@@ -36,14 +36,6 @@ async function startServers(): Promise<TestCluster> {
 
 function connectionStrings({ primary, replicas }: TestCluster) {
   return { primary: primary.connectionString, replicas: replicas.map(({ connectionString }) => connectionString) };
-}
-
-/** The program of that kind, or why its tests are skipped. */
-function installed({ binary, debianPackage }: Kind): string | undefined {
-  const found = findBinary(binary);
-  if (found === undefined)
-    report(binary, { skipped: `it is not installed (Debian: apt-get install ${debianPackage})` });
-  return found;
 }
 
 /** Numbers by caller, with nothing that keeps a number from being there twice. */
