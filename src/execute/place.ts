@@ -35,14 +35,19 @@ export async function place(
   const { fleet } = rungs;
   const reasonOf = (reason: Reason): Reason =>
     lostOn !== undefined ? 'retried' : asked.target !== undefined ? 'hint' : reason;
-  const toPrimary = async (): Promise<Placement> => {
+  const toPrimary = async (giveUpAt: number): Promise<Placement> => {
     await unovertaken(fleet, asked, signal);
-    const { giveUpAt } = asked;
     return onPrimary(fleet, { reason: reasonOf('hot-key'), mayWrite: false, startedAt, giveUpAt, signal });
   };
-  if (fleet.isPrimary(asked.target)) return toPrimary();
-  // What is more than the budget of a hot key goes where it would go if that were not hot.
-  if (fleet.isForPrimary(asked, startedAt) && rungs.budget.tryEnter()) return inTurn(rungs, toPrimary);
+  if (fleet.isPrimary(asked.target)) return toPrimary(asked.giveUpAt);
+  // A hot key's reads beyond the budget, and those for which the primary gives no connection, go where they would go if it were not hot.
+  if (fleet.isForPrimary(asked, startedAt) && rungs.budget.tryEnter()) {
+    try {
+      return await inTurn(rungs, () => toPrimary(performance.now()));
+    } catch {
+      signal?.throwIfAborted();
+    }
+  }
   let need = asked;
   let tried = passedOver;
   let route: Route | undefined = passedOver === undefined ? knownRoute(fleet, asked, startedAt) : undefined;
@@ -65,7 +70,7 @@ export async function place(
       if (connection !== undefined && (!isStaying || connection.identity.server === asked.trace?.server)) {
         const told = reasonOf(reason);
         fleet.placed(replica, told, startedAt);
-        if (asked.trace?.server !== undefined && asked.trace.server !== connection.identity.server) fleet.moveCount++;
+        if (hasMoved(fleet, asked, connection)) fleet.moveCount++;
         return { node: replica, connection, reason: told, endTurn: undefined };
       }
       // Nothing was sent: the next node is no second run.
@@ -130,6 +135,12 @@ async function connect(
     connection.client.release(true);
   }
   return undefined;
+}
+
+/** Whether a session comes from another replica. */
+function hasMoved({ primary }: Fleet, { trace }: Need, { identity }: DataConnection): boolean {
+  const before = trace?.server;
+  return before !== undefined && before !== identity.server && before !== primary.observation?.identity.server;
 }
 
 function noCandidate({ target }: Need, reason: Reason): LadderError {

@@ -33,13 +33,13 @@ export async function onPrimary(fleet: Fleet, request: PrimaryRequest): Promise<
     node.work.began();
     try {
       const connection = await checkout(node, mayWrite, signal);
-      const isKnown = connection.identity.server === node.observation?.identity.server;
-      if (fleet.primary === node && (isKnown || (await isPrimary(fleet, node, connection)))) {
+      const isProven = await isProvenPrimary(fleet, node, connection);
+      if (isProven && signal?.aborted !== true) {
         fleet.placed(node, reason, startedAt);
         return { node, connection, reason, endTurn: undefined };
       }
-      connection.client.release(true);
-      node.void('its connections reach different servers, or it was restarted');
+      connection.client.release(!isProven);
+      signal?.throwIfAborted();
     } catch (error) {
       node.work.ended();
       signal?.throwIfAborted();
@@ -68,8 +68,18 @@ export async function primaryFound(fleet: Fleet, giveUpAt: number, signal: Abort
   if (vacancy !== undefined) throw vacancy;
 }
 
-/** Whether the server behind that very connection is the primary, whatever was heard of the node before; not if it does not say. */
-export async function isPrimary(fleet: Fleet, node: Node, connection: DataConnection): Promise<boolean> {
+/** Whether statements may go to the server behind that very connection, which took its time to come: to no other than the primary, and to none that another one contests. */
+export async function isProvenPrimary(fleet: Fleet, node: Node, connection: DataConnection): Promise<boolean> {
+  const isWanted = (): boolean => fleet.primary === node && !fleet.leadership.isContested;
+  if (!isWanted()) return false;
+  if (connection.identity.server === node.observation?.identity.server) return true;
+  if (await isPrimary(fleet, node, connection)) return isWanted();
+  node.void('its connections reach different servers, or it was restarted');
+  return false;
+}
+
+/** Whether that server itself says so, whatever was heard of the node before; not if it does not say. */
+async function isPrimary(fleet: Fleet, node: Node, connection: DataConnection): Promise<boolean> {
   const own = await node.observeOn(connection).catch(() => undefined);
   if (own === undefined || own.inRecovery) return false;
   const { clusterId, history } = fleet.trail;

@@ -16,8 +16,7 @@ const LOST_STATES = new Set([
   '08P01',
 ]);
 /** pg raises these itself, without any code. */
-const LOST_MESSAGES =
-  /^(Connection terminated|Query read timeout|Client has encountered a connection error|Client was closed)/;
+const LOST_MESSAGES = /^(Connection terminated|Client has encountered a connection error|Client was closed)/;
 
 /** The error's SQLSTATE or system code; `undefined` when it has none. */
 export function codeOf(error: unknown): string | undefined {
@@ -41,7 +40,12 @@ export function isServerFault(error: unknown): boolean {
 export function isConnectionLoss(error: unknown): boolean {
   const code = codeOf(error);
   if (code !== undefined) return LOST_STATES.has(code) || isSystemCode(code) || isPoolersLoss(error);
-  return error instanceof Error && LOST_MESSAGES.test(error.message);
+  return isReadTimeout(error) || (error instanceof Error && LOST_MESSAGES.test(error.message));
+}
+
+/** Whether pg waits for the answer no longer (`query_timeout`), although the connection may be well. */
+export function isReadTimeout(error: unknown): boolean {
+  return error instanceof Error && error.message === 'Query read timeout';
 }
 
 /**

@@ -52,6 +52,8 @@ export async function* stream<Row>(
     let hasRows = false;
     let isWhole = false;
     try {
+      // It may have been given up while its connection was waited for.
+      signal?.throwIfAborted();
       client.query(rows);
       placement.node.statementCount++;
       for await (const row of rows) {

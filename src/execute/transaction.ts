@@ -45,9 +45,11 @@ export class Transaction {
     return this.#failure;
   }
 
-  /** Runs a statement in its turn. @throws LadderError `LADDER_TRANSACTION_ENDED`, and pg's errors */
+  /** Runs a statement in its turn; one that is given up before is not sent. @throws LadderError `LADDER_TRANSACTION_ENDED`, and pg's errors */
   run<Row extends QueryResultRow>(statement: Statement): Promise<QueryResult<Row>> {
-    return this.#inTurn(async () => {
+    const { signal } = statement;
+    const running = this.#inTurn(async () => {
+      signal?.throwIfAborted();
       try {
         return await run<Row>(this.placement, statement, this.#fleet.publisher);
       } catch (error) {
@@ -55,6 +57,7 @@ export class Transaction {
         throw error;
       }
     });
+    return abortable(running, signal);
   }
 
   /** Runs `fn` within a savepoint, in its turn: statements of this transaction wait until it has ended. */
@@ -169,7 +172,7 @@ async function once<T>(rungs: Rungs, request: TransactionRequest<T>): Promise<T>
     return result;
   } finally {
     void current.end();
-    if (isOver) client.release();
+    if (isOver && !placement.connection.wasCancelled) client.release();
     else throwAway(placement.connection);
     left(placement);
     if (isReadOnly) need.trace?.ended(identity.server, performance.now(), need.key);

@@ -11,6 +11,7 @@ import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import { left, type Placement } from './placement.js';
 import { onPrimary, throwUnlessGone } from './primary.js';
+import { lostUnder } from './rerun.js';
 import { codeOf, isConnectionLoss } from './retry.js';
 import { giveBackAfter, run, type Statement, send } from './statement.js';
 
@@ -53,7 +54,7 @@ function writeAtOnce<Row extends QueryResultRow>(writing: Writing): Promise<Quer
   node.work.began();
   return new Promise((resolve, reject) => {
     node.checkout(true, (error, connection) => {
-      if (connection === undefined || !isKnown(fleet, node, connection)) {
+      if (connection === undefined || !isKnown(fleet, node, connection) || fleet.leadership.isContested) {
         node.work.ended();
         connection?.client.release();
         try {
@@ -150,7 +151,7 @@ export function writeError(
   }
   const wasAborted = signal?.aborted === true;
   if (!wasAborted && !isConnectionLoss(error)) return error;
-  if (!wasAborted) node.failed('a connection was lost under a write');
+  if (!wasAborted) lostUnder(node, error, 'write');
   holdUntilSettled(fleet, node, connection, floor);
   return new LadderError(
     'LADDER_WRITE_OUTCOME_UNKNOWN',
@@ -160,23 +161,23 @@ export function writeError(
   );
 }
 
-/** What was cut off may still commit: the session stays on the primary until it is known to be over. */
-export function holdUntilSettled(fleet: Fleet, node: Node, connection: Backend, floor: Floor): void {
+/** What was cut off may still commit: the session stays on the primary until it is known to be over. @returns what whoever knows sooner may settle */
+export function holdUntilSettled(fleet: Fleet, node: Node, connection: Backend, floor: Floor): UncertainWrite {
   const uncertain: UncertainWrite = { settledAt: undefined };
   floor.hold(uncertain);
   void settle(fleet, node, connection, uncertain);
+  return uncertain;
 }
 
 /** Waits until whatever a write that was cut off has begun is over, or has no say any more: until then it may still commit. */
 async function settle(fleet: Fleet, node: Node, backend: Backend, uncertain: UncertainWrite): Promise<void> {
   const isOver = node.questions.whetherOver(backend.identity, backend.isDirect);
-  for (let pause = SETTLE_POLL_MILLIS; !fleet.isClosed; pause = Math.min(pause * 2, SETTLE_POLL_CAP_MILLIS)) {
+  let pause = SETTLE_POLL_MILLIS;
+  while (!fleet.isClosed && uncertain.settledAt === undefined) {
     // What a deposed primary commits is in nobody's history.
     const isDeposed = fleet.leadership.isSettled && fleet.primary !== node;
-    if (isDeposed || (await isOver().catch(() => false))) {
-      uncertain.settledAt = performance.now();
-      return;
-    }
-    await fleet.monitor.rest(pause);
+    if (isDeposed || (await isOver().catch(() => false))) uncertain.settledAt ??= performance.now();
+    else await fleet.monitor.rest(pause);
+    pause = Math.min(pause * 2, SETTLE_POLL_CAP_MILLIS);
   }
 }

@@ -18,6 +18,8 @@ export interface DataConnection {
   readonly isDirect: boolean;
   /** Until the server was asked to stop what runs on it. */
   cancelling: Promise<void> | undefined;
+  /** Whether the server was asked to stop what runs on it: that may come late, and hit whatever runs there next. */
+  wasCancelled: boolean;
   /** Whether what runs on it may write: such a statement is not cut off as long as its server may still answer. */
   mayWrite: boolean;
   /** The statements it has prepared; `undefined` where it shall prepare none. */
@@ -201,6 +203,7 @@ export class DataConnections {
       identity,
       isDirect: isDirect(client, identity),
       cancelling: undefined,
+      wasCancelled: false,
       mayWrite: false,
       names,
     };

@@ -66,6 +66,7 @@ export class Ejection {
 
   /** A connection was lost or could not be had; so many in a row, or one on probation, and it is out. */
   failed(now: number, cause: string): void {
+    if (this.#standing.is === 'out') return;
     this.#failures++;
     if (this.#failures >= FAILURES || this.#standing.is === 'probation') this.eject(now, cause);
   }

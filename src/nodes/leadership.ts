@@ -50,6 +50,11 @@ export class Leadership {
     return this.#verdict.is === 'settled';
   }
 
+  /** Whether more than one server claims to be the primary, and none can be told to be right. */
+  get isContested(): boolean {
+    return this.#verdict.is === 'contested';
+  }
+
   /** Whether a statement may try the primary: it answers, or could not be asked, so that only a try tells what is wrong. */
   get canTry(): boolean {
     const { hasAnswered, isCrowded } = this.#primary;
@@ -88,7 +93,7 @@ export class Leadership {
     return this.#review() || node === this.#primary;
   }
 
-  /** These are the nodes now. The primary must be one of them. */
+  /** These are the nodes now. A primary that is none of them any more does not answer, and stays the last one until another is found. */
   convene(nodes: readonly Node[]): void {
     this.#nodes = nodes;
     this.#replicas = nodes.filter((node) => node !== this.#primary);

@@ -377,6 +377,7 @@ export class Node implements Candidate {
 
   /** Asks the server to stop what runs on that connection; it may have ended by itself. */
   cancel(connection: DataConnection): void {
+    connection.wasCancelled = true;
     if (connection.isDirect) this.questions.cancel(connection.identity.pid);
     else connection.cancelling ??= cancelByKey(this.pool, connection.client, this.#settings.hangMillis);
   }

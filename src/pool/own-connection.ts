@@ -4,7 +4,8 @@
  */
 import type { Client } from 'pg';
 import { isDefinition } from '../execute/call.js';
-import { isPrimary, primaryFound, throwUnlessGone } from '../execute/primary.js';
+import { isProvenPrimary, primaryFound, throwUnlessGone } from '../execute/primary.js';
+import { lostUnder } from '../execute/rerun.js';
 import { isConnectionLoss, isServerError } from '../execute/retry.js';
 import { copyOf, isTimed, tell } from '../execute/statement.js';
 import { type Backend, holdUntilSettled, wrote } from '../execute/write.js';
@@ -15,11 +16,17 @@ import type { Node } from '../nodes/node.js';
 import type { SessionScope } from '../session/session.js';
 import type { Classification, Classifier } from '../sql/classifier.js';
 import type { ClusterAccess } from './access.js';
-import { type Answer, type Job, type Submittable, statusOf, untyped } from './job.js';
+import { type Answer, isQueryable, type Job, type Submittable, statusOf, untyped } from './job.js';
 
 /** What is found out about a statement while it runs. */
 export interface Finding {
   found: Classification | undefined;
+}
+
+interface GivenUp {
+  /** The statement's, of those sent on the connection. */
+  readonly number: number;
+  readonly write: UncertainWrite;
 }
 
 /** A timer may be early by as much. */
@@ -38,6 +45,9 @@ export class OwnConnection {
   #hasWritten = false;
   /** Whether it may have changed the catalogue. */
   #hasDefined = false;
+  #sentCount = 0;
+  /** Statements that pg no longer waits for, although their connection lives on: over when one that was sent after them is answered. */
+  readonly #givenUp: GivenUp[] = [];
   #onIdle: (() => void) | undefined;
   readonly #classifier: Classifier;
 
@@ -74,12 +84,10 @@ export class OwnConnection {
         throwUnlessGone(fleet, node, error, giveUpAt - 2 * TIMER_MILLIS);
         continue;
       }
-      const isKnown = isAlone || connection.identity.server === node.observation?.identity.server;
-      if (fleet.primary === node && (isKnown || (await isPrimary(fleet, node, connection)))) {
+      if (isAlone || (await isProvenPrimary(fleet, node, connection))) {
         return new OwnConnection(fleet, cluster.classifier, node, connection);
       }
       endQuietly(client);
-      node.void('its connections reach different servers, or it was restarted');
       const { vacancy } = fleet.leadership;
       if (vacancy !== undefined && performance.now() >= giveUpAt) throw vacancy;
     }
@@ -92,8 +100,7 @@ export class OwnConnection {
 
   /** Whether statements may still be sent to the primary on it. */
   get isUsable(): boolean {
-    const { _queryable = true, _ending = false } = this.client as { _queryable?: boolean; _ending?: boolean };
-    return _queryable && !_ending && this.#fleet.primary === this.node;
+    return isQueryable(this.client) && this.#fleet.primary === this.node;
   }
 
   /** Calls `then` when the last statement that is under way has been answered. */
@@ -109,6 +116,7 @@ export class OwnConnection {
     const timesIt = isHeard || isTimed(node);
     const startedAt = timesIt ? performance.now() : 0;
     this.#sent(finding);
+    const number = ++this.#sentCount;
     let isOver = false;
     const answered: Answer = (error, result) => {
       // pg calls back twice when it could not write a value.
@@ -119,6 +127,8 @@ export class OwnConnection {
         node.statementLatency.add(durationMillis);
         if (isHeard) tell(publisher, node, durationMillis, result?.rowCount ?? null, error ?? null);
       }
+      if (isCutOff(this.client, error)) this.#gaveUp(error as Error, number, finding.found, scope);
+      else this.#settleBefore(number);
       this.#answered(error, query, finding.found, scope, timeline);
       this.#ended();
       answer(error, result);
@@ -131,7 +141,11 @@ export class OwnConnection {
   }
 
   /** When it ends is told by pg alone, and after its user: until then the session reads on the primary, unless it is known to only read. */
-  submit(submittable: Submittable, callback: Answer | undefined, scope: SessionScope, finding: Finding) {
+  submit(submittable: Submittable, callback: Answer | undefined, scope: SessionScope, finding: Finding): void {
+    if (!isQueryable(this.client)) {
+      untyped(this.client).query(submittable, undefined, callback);
+      return;
+    }
     this.#sent(finding);
     const isRead = finding.found?.class === 'read';
     const open: UncertainWrite = { settledAt: undefined };
@@ -176,6 +190,19 @@ export class OwnConnection {
     this.#onIdle = undefined;
   }
 
+  #gaveUp(error: Error, number: number, found: Classification | undefined, { floor }: SessionScope): void {
+    if (found?.class === 'read') return;
+    if (isConnectionLoss(error)) lostUnder(this.node, error, 'write');
+    this.#givenUp.push({ number, write: holdUntilSettled(this.#fleet, this.node, this.#backend, floor) });
+  }
+
+  #settleBefore(number: number): void {
+    while (this.#givenUp[0] !== undefined && this.#givenUp[0].number < number) {
+      this.#givenUp[0].write.settledAt ??= performance.now();
+      this.#givenUp.shift();
+    }
+  }
+
   #answered(
     error: Error | null | undefined,
     query: Job['query'],
@@ -188,8 +215,6 @@ export class OwnConnection {
       return;
     }
     if (error) {
-      if (isConnectionLoss(error)) this.node.void('a connection was lost under a write');
-      if (!isServerError(error)) holdUntilSettled(this.#fleet, this.node, this.#backend, scope.floor);
       // Of several statements, or within a procedure, some may have been committed.
       wrote(this.#fleet, this, scope.floor, timeline);
       return;
@@ -206,6 +231,11 @@ export class OwnConnection {
     this.#hasDefined = false;
     this.#classifier.changed();
   }
+}
+
+/** Whether pg answered for a server that has not: its connection is gone, or took too long. What else pg itself finds wrong, such as a value, leaves nothing under way. */
+function isCutOff(client: Client, error: Error | null | undefined): boolean {
+  return error ? isConnectionLoss(error) || !(isServerError(error) || isQueryable(client)) : false;
 }
 
 function endQuietly(client: Client): void {

@@ -10,7 +10,15 @@ import type { Need } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import type { SessionScope } from '../session/session.js';
 import type { Introduce } from './access.js';
-import { type Answer, type Job, type Submittable, statusOf, type TransactionStatus, untyped } from './job.js';
+import {
+  type Answer,
+  isQueryable,
+  type Job,
+  type Submittable,
+  statusOf,
+  type TransactionStatus,
+  untyped,
+} from './job.js';
 
 /** What streams on after its client was released, and brings nothing for so long, is nobody's. */
 const SILENCE_MILLIS = 5_000;
@@ -79,6 +87,11 @@ export class ReplicaHold {
   /** Resolves when pg is done with it, or its client is gone. */
   submit(submittable: Submittable, callback: Answer | undefined): Promise<void> {
     const client = this.#client;
+    if (!isQueryable(client)) {
+      this.#mustClose = true;
+      untyped(client).query(submittable, undefined, callback);
+      return Promise.resolve();
+    }
     this.#placement.node.statementCount++;
     this.isStreaming = true;
     return new Promise((resolve) => {

@@ -289,6 +289,40 @@ describe('a transaction', () => {
     expect(nodeOf(cluster, 'primary').inFlight).toBe(0);
   });
 
+  it('does not send a joined statement that was given up while it waited for its turn', async () => {
+    const startedAt = performance.now();
+    await cluster.transaction(async () => {
+      const slow = cluster.write('select pg_sleep(0.5)');
+      const late = cluster.write('insert into items values (1, 0)', [], { timeoutMillis: 50 });
+      await expect(late).rejects.toMatchObject({ code: 'LADDER_TIMEOUT' });
+      expect(performance.now() - startedAt).toBeLessThan(450);
+      await slow;
+      await add(2);
+    });
+    expect(await ids()).toEqual([2]);
+  });
+
+  it('gives a connection to nobody else on which a statement was given up: the cancellation may come late', async () => {
+    let pid: number | undefined;
+    await cluster.transaction(async (client) => {
+      pid = (await client.query<{ pid: number }>('select pg_backend_pid() as pid')).rows[0]?.pid;
+      await cluster
+        .transaction(async () => {
+          await expect(cluster.write('select pg_sleep(5)', [], { timeoutMillis: 30 })).rejects.toThrow('timeoutMillis');
+          throw new Error('back to the savepoint');
+        })
+        .catch(() => undefined);
+      await add(1);
+    });
+    expect(await ids()).toEqual([1]);
+    await until('it is gone', async () => {
+      const { rowCount } = await cluster.read('select 1 from pg_stat_activity where pid = $1', [pid], {
+        target: 'primary',
+      });
+      return rowCount === 0;
+    });
+  });
+
   it('is given up by timeoutMillis and signal: its connection serves nobody else', async () => {
     const before = nodeOf(cluster, 'primary').pool.totalCount;
     const timedOut = cluster.transaction((client) => client.query('select pg_sleep(5)'), { timeoutMillis: 50 });

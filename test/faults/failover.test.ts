@@ -9,14 +9,20 @@ const pause = (millis: number) => new Promise((resolve) => setTimeout(resolve, m
 const named = ({ name, connectionString }: TestNode) => ({ name, connectionString });
 const keyOf = ({ caller, v }: Acknowledged) => `${caller}:${v}`;
 
-/** The rows that a server has. */
-async function rowsOn(node: TestNode): Promise<Set<string>> {
+async function ask<Row extends pg.QueryResultRow>(node: TestNode, text: string): Promise<Row[]> {
   const client = new pg.Client(node.connectionString);
   await client.connect();
-  const { rows } = await client.query<Acknowledged>('select caller, v from rows');
+  const { rows } = await client.query<Row>(text);
   await client.end();
-  return new Set(rows.map(keyOf));
+  return rows;
 }
+
+/** The rows that a server has. */
+async function rowsOn(node: TestNode): Promise<Set<string>> {
+  return new Set((await ask<Acknowledged>(node, 'select caller, v from rows')).map(keyOf));
+}
+
+const rowsOf = (node: TestNode) => ask<{ v: number }>(node, 'select v from t');
 
 const isPrimary = (cluster: Cluster, name: string) => () =>
   cluster.stats().nodes.some((node) => node.name === name && node.role === 'primary' && node.state === 'live');
@@ -245,10 +251,7 @@ describe('two servers that take writes', () => {
     );
     for (let i = 0; i < 20; i++) await cluster.write('insert into t values ($1)', [i]);
     expect(nodeOf(cluster, 'r1').role).toBe('primary');
-    const zombie = new pg.Client(servers.primary.connectionString);
-    await zombie.connect();
-    expect((await zombie.query('select v from t')).rows).toEqual([]);
-    await zombie.end();
+    expect(await rowsOf(servers.primary)).toEqual([]);
 
     await using cautious = createCluster({
       nodes: servers.nodes.map(named),
@@ -256,6 +259,28 @@ describe('two servers that take writes', () => {
       primaryWaitMillis: 200,
     });
     await expect(cautious.write('insert into t values (99)')).rejects.toMatchObject({ code: 'LADDER_TWO_PRIMARIES' });
+  });
+
+  it('a write that was waiting for a connection when the second one turned up is not sent, either', async () => {
+    await using servers = await startTestCluster({ replicas: 1 });
+    await using cluster = createCluster({
+      nodes: servers.nodes.map((node) => ({ ...named(node), max: 1 })),
+      onTwoPrimaries: 'refuse',
+      primaryWaitMillis: 1_500,
+    });
+    await cluster.write('create table t (v int)');
+    const slow = cluster.write('select pg_sleep(1)');
+    const waiting = [
+      cluster.write('insert into t values (1)'),
+      cluster.transaction((client) => client.query('insert into t values (1)')),
+    ].map((one) => one.catch((error: unknown) => error));
+    const pool = cluster.pool({ intent: 'write' });
+    await servers.replicas[0]?.promote();
+    await until('both are seen', () => cluster.stats().topology.at(-1)?.change === 'contested');
+    await slow;
+    for (const error of await Promise.all(waiting)) expect(error).toMatchObject({ code: 'LADDER_TWO_PRIMARIES' });
+    await expect(pool.query('insert into t values (1)')).rejects.toMatchObject({ code: 'LADDER_TWO_PRIMARIES' });
+    expect(await rowsOf(servers.primary)).toEqual([]);
   });
 
   it('on one timeline none of them gets a write until one is gone', async () => {

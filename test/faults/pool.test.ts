@@ -1,4 +1,5 @@
 import type { Pool, PoolClient } from 'pg';
+import Cursor from 'pg-cursor';
 import { describe, expect, it } from 'vitest';
 import { startTestCluster } from '../../src/testing/index.js';
 import { nodeOf, open, report, size, until } from '../cluster/fixture.js';
@@ -170,6 +171,68 @@ describe('cluster.pool() under faults', () => {
     await expect(client.query('insert into t values (1)')).rejects.toThrow();
     expect((await client.query('select v from t')).rows).toEqual([]);
     client.release();
+  }, 30_000);
+
+  it('leaves nothing held up by a statement that pg itself refuses, gives up, or cannot send any more', async () => {
+    await using servers = await startTestCluster({ replicas: 1 });
+    await using cluster = await open(servers);
+    const pool = cluster.pool();
+    pool.on('error', () => undefined);
+    await pool.query('create table t (v int)');
+    const isOnReplica = async (): Promise<boolean> => {
+      await cluster.read('select 1');
+      return (await cluster.explain('select 1')).role === 'replica';
+    };
+    await until('it reads on the replica', isOnReplica);
+    const client = await pool.connect();
+    client.on('error', () => undefined);
+    const unwritable = {
+      toPostgres(): string {
+        throw new Error('it has no value');
+      },
+    };
+    await client.query('begin');
+    await expect(client.query('insert into t values ($1)', [unwritable])).rejects.toThrow('it has no value');
+    await until('it reads on the replica again', isOnReplica);
+    await client.query('rollback');
+
+    const slow = { text: 'insert into t select 1 from pg_sleep(0.4)', query_timeout: 300 };
+    await expect(client.query(slow)).rejects.toThrow('Query read timeout');
+    expect(await isOnReplica()).toBe(false);
+    await pause(200);
+    expect((await client.query<{ v: number }>('select v from t for update')).rows).toEqual([{ v: 1 }]);
+    await until('it is known to be over', isOnReplica);
+    expect(cluster.stats().nodes.map(({ ejectionCount }) => ejectionCount)).toEqual([0, 0]);
+
+    const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
+    await cluster.write('select pg_terminate_backend($1)', [rows[0]?.pid]);
+    await until('it has noticed', () => (client as unknown as { _queryable: boolean })._queryable === false);
+    const cursor = client.query(new Cursor('insert into t values (2) returning v'));
+    await expect(cursor.read(1)).rejects.toThrow('not queryable');
+    client.release(true);
+    await until('it reads on the replica after all', isOnReplica);
+    expect(cluster.stats().nodes.map(({ inFlight }) => inFlight)).toEqual([0, 0]);
+  }, 30_000);
+
+  it('rolls back at once what was begun on a replica that is gone, with a cursor in it or without', async () => {
+    await using servers = await startTestCluster({ replicas: 1 });
+    await using cluster = await open(servers);
+    const pool = cluster.pool();
+    pool.on('error', () => undefined);
+    await until('it is known', async () => (await cluster.explain('begin read only')).class !== undefined);
+    const client = await pool.connect();
+    client.on('error', () => undefined);
+    await client.query('begin read only');
+    const { rows } = await client.query<{ pid: number; there: boolean }>(
+      'select pg_backend_pid() as pid, pg_is_in_recovery() as there',
+    );
+    expect(rows[0]?.there).toBe(true);
+    await cluster.read('select pg_terminate_backend($1)', [rows[0]?.pid], { target: { node: 'r1' } });
+    await pause(100);
+    await expect(client.query(new Cursor('select 1')).read(1)).rejects.toThrow();
+    await expect(client.query('rollback')).rejects.toThrow();
+    client.release(true);
+    expect(nodeOf(cluster, 'r1').inFlight).toBe(0);
   }, 30_000);
 
   it('keeps a session on the primary while a write that was cut off may still commit', async () => {

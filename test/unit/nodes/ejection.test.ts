@@ -22,6 +22,15 @@ describe('an ejection', () => {
     expect(ejection.sentence).toMatchObject({ cause: 'lost', until: 1_000 });
   });
 
+  it('is not prepared for by failures while it lasts', () => {
+    const ejection = new Ejection();
+    ejection.eject(0, 'it hangs');
+    for (const at of [100, 200, 300]) ejection.failed(at, 'lost');
+    comeBack(ejection, 1_000);
+    ejection.failed(20_000, 'lost');
+    expect(ejection.isOut).toBe(false);
+  });
+
   it('ends on probation, once its time is over and the node has answered since', () => {
     const ejection = new Ejection();
     ejection.eject(100, 'it hangs');
