@@ -33,6 +33,7 @@ import {
   type TransactionOptions,
   type WriteOptions,
 } from './options/calls.js';
+import { stated } from './options/check.js';
 import type { Settings } from './options/cluster.js';
 import { hashOf } from './routing/partition.js';
 import type { SessionScope } from './session/session.js';
@@ -193,7 +194,7 @@ export class Calls {
     const isPlain = options === undefined && found.hint === undefined;
     const need = isPlain
       ? this.plainNeed(scope, startedAt)
-      : this.need(scope, { ...found.hint, ...options }, startedAt);
+      : this.need(scope, { ...found.hint, ...stated(options ?? {}) }, startedAt);
     return query<Row>(this.rungs, this.classifier, { text, statement, found, need, floor: scope.floor, startedAt });
   }
 

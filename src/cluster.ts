@@ -19,6 +19,7 @@ import {
   type TransactionOptions,
   type WriteOptions,
 } from './options/calls.js';
+import { stated } from './options/check.js';
 import { type ClusterBehaviour, type ClusterOptions, settingsFrom } from './options/cluster.js';
 import type { ClusterAccess } from './pool/access.js';
 import { RoutingPool } from './pool/pool.js';
@@ -134,7 +135,7 @@ export class Cluster implements AsyncDisposable {
         connection(
           this.#calls.rungs,
           fn,
-          this.#calls.need(scope, { target: 'primary', ...options }, startedAt),
+          this.#calls.need(scope, { ...options, target: options.target ?? 'primary' }, startedAt),
           scope.floor,
           startedAt,
           signal,
@@ -187,7 +188,7 @@ export class Cluster implements AsyncDisposable {
       return explain(
         this.#calls.fleet,
         found,
-        this.#calls.need(scope, { ...found.hint, ...options }, startedAt),
+        this.#calls.need(scope, { ...found.hint, ...stated(options) }, startedAt),
         startedAt,
       );
     });

@@ -50,6 +50,15 @@ export function discoveryFailed(message: string, cause?: unknown): LadderError {
   return new LadderError('LADDER_DISCOVERY_FAILED', message, cause === undefined ? undefined : { cause });
 }
 
+/** What may be told of an error that may be anybody's, and say anything: the library's own message, else a code or a name that is a plain word. */
+export function wordFor(error: unknown): string {
+  if (error instanceof LadderError) return error.message;
+  const { code, name, cause } = Object(error) as { code?: unknown; name?: unknown; cause?: unknown };
+  // `fetch` says that it has failed; why is in the cause.
+  const words = [(Object(cause) as { code?: unknown }).code, code, name];
+  return words.find((word): word is string => typeof word === 'string' && /^\w{1,64}$/.test(word)) ?? 'it failed';
+}
+
 /** `LADDER_INVALID_OPTIONS`: an option is missing, unknown or out of range; the message names it. */
 export function invalidOptions(message: string, cause?: unknown): LadderError {
   return new LadderError('LADDER_INVALID_OPTIONS', message, { cause });

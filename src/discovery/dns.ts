@@ -5,36 +5,26 @@
 import { Resolver } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { z } from 'zod';
-import { discoveryFailed, invalidOptions } from '../errors.js';
-import { check } from '../options/check.js';
+import { discoveryFailed, invalidOptions, wordFor } from '../errors.js';
+import { check, stated } from '../options/check.js';
 import type { Discovery } from '../options/discovery.js';
 import type { NodeOptions } from '../options/servers.js';
-import {
-  type CommonLabels,
-  commonLabels,
-  eachOnce,
-  host,
-  port,
-  reasonOf,
-  timeoutMillis,
-  told,
-  within,
-} from './found.js';
+import { type CommonLabels, commonLabels, eachOnce, host, port, timeoutMillis, within } from './found.js';
 
 /** Beside them `zone` and `lane`, which then hold for all servers found, and `weight`; with SRV that of the records is not looked at then. */
 export interface DnsDiscoveryOptions extends CommonLabels {
   /** The whole name: no search domain is added. In Kubernetes that of a headless service, `db-replicas.default.svc.cluster.local`. */
   hostname: string;
   /** `A` (default) and `AAAA`: each address is a server. `SRV`: each target of the lowest priority, with its own port and its weight as the node's (RFC 2782). */
-  record?: 'A' | 'AAAA' | 'SRV';
+  record?: 'A' | 'AAAA' | 'SRV' | undefined;
   /** The port at each address, 1 to 65,535. Default: that of the first server. None with SRV. */
-  port?: number;
+  port?: number | undefined;
   /** The name servers, as `dns.setServers` takes them: addresses, with a port where it is not 53. Default: those of the machine. */
-  servers?: readonly string[];
+  servers?: readonly string[] | undefined;
   /** How long the name servers have for an answer, tried twice, in milliseconds, above 0, up to 10,000. Default 2,000. */
-  timeoutMillis?: number;
+  timeoutMillis?: number | undefined;
   /** With A and AAAA, what the certificates of the servers are checked against where TLS is used. Default: `hostname`. With SRV it is the record's target. */
-  servername?: string;
+  servername?: string | undefined;
 }
 
 const schema = z.strictObject({
@@ -74,10 +64,7 @@ export function dnsDiscovery(options: DnsDiscoveryOptions): Discovery {
         return record === 'SRV' ? services(resolver, settings) : addresses(resolver, settings);
       });
     } catch (error) {
-      throw discoveryFailed(
-        `${who}: ${reasons[(error as NodeJS.ErrnoException).code ?? ''] ?? reasonOf(error)}`,
-        error,
-      );
+      throw discoveryFailed(`${who}: ${reasons[(error as NodeJS.ErrnoException).code ?? ''] ?? wordFor(error)}`, error);
     }
     if (found.length === 0) throw discoveryFailed(`${who}: the answer has no server in it`);
     return eachOnce(found, who);
@@ -98,7 +85,7 @@ function resolverOf({ servers, timeoutMillis }: Settings): Resolver {
 async function addresses(resolver: Resolver, settings: Settings): Promise<NodeOptions[]> {
   const { hostname, record, port, servername = hostname, weight, zone, lane } = settings;
   const found = await (record === 'A' ? resolver.resolve4(hostname) : resolver.resolve6(hostname));
-  const common = { ...(port === undefined ? {} : { port }), servername, ...told({ weight, zone, lane }) };
+  const common = { ...(port === undefined ? {} : { port }), servername, ...stated({ weight, zone, lane }) };
   return found.map((host) => ({ host, ...common }));
 }
 
@@ -112,7 +99,7 @@ async function services(resolver: Resolver, { hostname, weight, zone, lane }: Se
   const small = Math.min(...chosen.map((record) => record.weight).filter((own) => own > 0)) / 10;
   return chosen.map(({ name, port, weight: own }) => {
     const recorded = own > 0 ? own : Number.isFinite(small) ? small : undefined;
-    return { host: name, port, ...told({ weight: weight ?? recorded, zone, lane }) };
+    return { host: name, port, ...stated({ weight: weight ?? recorded, zone, lane }) };
   });
 }
 

@@ -1,14 +1,14 @@
 /** What all discoveries have in common: which hosts they believe, how many, each once; how they fail, and when they stop waiting. Asks nobody by itself. */
 import { z } from 'zod';
-import { discoveryFailed, LadderError } from '../errors.js';
+import { discoveryFailed } from '../errors.js';
 import { label } from '../options/check.js';
-import type { NodeLabels, NodeOptions } from '../options/servers.js';
+import { type NodeLabels, type NodeOptions, weight } from '../options/servers.js';
 
 /** What a discovery may say of all servers that it finds. */
 export type CommonLabels = Omit<NodeLabels, 'name'>;
 
 export const commonLabels = {
-  weight: z.number().positive().finite().optional(),
+  weight: weight.optional(),
   zone: label.optional(),
   lane: z.boolean().optional(),
 };
@@ -20,15 +20,6 @@ export const timeoutMillis = z.number().positive().max(10_000).default(2_000);
 
 /** Each server costs connections: an answer that has more than any cluster is a mistake, or no answer of a friend. */
 const MAX_SERVERS = 1_000;
-
-/** What may be told of any error. */
-export function reasonOf(error: unknown): string {
-  if (error instanceof LadderError) return error.message;
-  const { code, name, cause } = Object(error) as { code?: unknown; name?: unknown; cause?: unknown };
-  // `fetch` says that it has failed; why is in the cause.
-  const words = [(Object(cause) as { code?: unknown }).code, code, name];
-  return words.find((word): word is string => typeof word === 'string' && word !== '') ?? 'it failed';
-}
 
 /** The servers, each place once. @throws when there are too many of them */
 export function eachOnce(servers: readonly NodeOptions[], who: string): NodeOptions[] {
@@ -45,11 +36,6 @@ function placeOf(server: NodeOptions): unknown {
   if (typeof server === 'string') return server;
   if ('pool' in server) return server.pool;
   return server.connectionString ?? `${server.host} ${server.port ?? ''}`;
-}
-
-/** An object without what is `undefined` in it. */
-export function told(labels: { [Name in keyof CommonLabels]: CommonLabels[Name] | undefined }): CommonLabels {
-  return Object.fromEntries(Object.entries(labels).filter(([, value]) => value !== undefined));
 }
 
 /**

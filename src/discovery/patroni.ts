@@ -3,11 +3,11 @@
  * it says of roles is not gone by: the servers are asked themselves. (https://patroni.readthedocs.io/en/latest/rest_api.html#cluster-status-endpoints)
  */
 import { z } from 'zod';
-import { discoveryFailed, invalidOptions } from '../errors.js';
+import { discoveryFailed, invalidOptions, wordFor } from '../errors.js';
 import { check, label } from '../options/check.js';
 import type { Discovery } from '../options/discovery.js';
 import type { NodeOptions } from '../options/servers.js';
-import { eachOnce, host, port, reasonOf, timeoutMillis, within } from './found.js';
+import { eachOnce, host, port, timeoutMillis, within } from './found.js';
 import { type FetchLike, jsonOf } from './json.js';
 
 export type { FetchLike, FetchLikeResponse } from './json.js';
@@ -16,11 +16,11 @@ export interface PatroniDiscoveryOptions {
   /** Where the REST API of the members answers, at least one, such as `http://10.0.0.4:8008`; `/cluster` is added. A user and password in it are sent as HTTP's basic authentication. */
   urls: readonly string[];
   /** How long each of them has for its whole answer, in milliseconds, above 0, up to 10,000. Default 2,000. The cluster waits 10 s for all of them. */
-  timeoutMillis?: number;
+  timeoutMillis?: number | undefined;
   /** What asks: for a certificate authority of your own, or a proxy, such as undici's `fetch` with a dispatcher. Default: the global one. */
-  fetch?: FetchLike;
+  fetch?: FetchLike | undefined;
   /** Sent with each request. */
-  headers?: Readonly<Record<string, string>>;
+  headers?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Far above what a cluster of hundreds of members says. */
@@ -80,7 +80,7 @@ export function patroniDiscovery(options: PatroniDiscoveryOptions): Discovery {
         first = at;
         return found;
       } catch (error) {
-        failures.push(`${place.url}: ${reasonOf(error)}`);
+        failures.push(`${place.url}: ${wordFor(error)}`);
         // Where time ends with one that hangs, the next round begins with another.
         if (signal.aborted) first = (at + 1) % places.length;
       }

@@ -25,9 +25,9 @@ export interface ReplicationDiscoveryOptions {
    * How a standby is reached, or `undefined` for one to leave out. Default: at its address and the first server's port. Of those at one place, one is taken. A
    * connection string or a pool needs a `name`, so that the server is known again when nobody sends it log.
    */
-  node?: (row: WalReceiver) => NodeOptions | undefined;
+  node?: ((row: WalReceiver) => NodeOptions | undefined) | undefined;
   /** Only standbys that replicate as this role. Default: any. */
-  user?: string;
+  user?: string | undefined;
 }
 
 interface Row extends Omit<WalReceiver, 'state' | 'clientAddress'> {
@@ -73,12 +73,19 @@ export function replicationDiscovery(options: ReplicationDiscoveryOptions = {}):
     if (!answers.some(({ role }) => role === 'primary')) {
       throw discoveryFailed('replicationDiscovery: no primary has answered, so that its standbys are not known');
     }
-    const found = answers.flatMap((answer) => standbysOf(answer, user)).map((row) => node(row));
+    const found = answers.flatMap((answer) => standbysOf(answer, user)).map((row) => asked(node, row));
     // Nobody sends log to a standby that was promoted, nor to one whose upstream was lost until it has another.
     const alive = last.filter((server) => answers.some((answer) => isNamed(server, answer.node)));
     last = eachOnce([...found.filter((server) => server !== undefined), ...alive], 'replicationDiscovery');
     return last;
   };
+}
+
+function asked(node: NonNullable<ReplicationDiscoveryOptions['node']>, row: WalReceiver): NodeOptions | undefined {
+  const server: unknown = node(row) ?? undefined;
+  if (server !== undefined && typeof server !== 'string' && typeof server !== 'object')
+    throw discoveryFailed(`replicationDiscovery: node: expected a server or undefined, got a ${typeof server}`);
+  return server as NodeOptions | undefined;
 }
 
 function atItsAddress({ clientAddress }: WalReceiver): NodeOptions {

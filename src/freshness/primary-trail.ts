@@ -141,8 +141,7 @@ export class PrimaryTrail {
     } else if (sample.timeline < this.#history.timeline) {
       return; // a server that has been left behind: its LSNs say nothing about this history
     } else if (sample.startedAt !== this.#startedAt) {
-      // Two standbys that never met can each be promoted to the same timeline.
-      const isOther = sample.node !== this.#node;
+      const isOther = sample.node !== this.#node && !this.#isSuccessor(sample);
       // A crash can take unflushed log with it, so that the same LSN is written a second time with other content.
       this.#restart(this.#history);
       this.#hasRestarted = true;
@@ -167,6 +166,14 @@ export class PrimaryTrail {
     if (before !== undefined) return { clusterId, timeline, lsn: before };
     const lsn = this.clock.firstAfter(endedAt);
     return lsn === undefined ? undefined : { clusterId, timeline: this.#history.timeline, lsn };
+  }
+
+  /**
+   * Whether it can be no other server than the last one, at another address. Two standbys that never met can each be promoted to the same timeline, but
+   * nobody is promoted to the first; and a copy from before begins where its original has been already.
+   */
+  #isSuccessor({ lsn }: PrimarySample): boolean {
+    return this.#history.timeline === 1 && lsn >= this.#highest;
   }
 
   #restart(history: History): void {

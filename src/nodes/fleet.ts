@@ -54,7 +54,7 @@ export class Fleet {
   readonly members: Members;
   readonly hotKeys = new HotKeys();
   isClosed = false;
-  /** Reads of a session that another replica answered than the one before. */
+  /** See {@link ClusterStats.moveCount}. */
   moveCount = 0;
   readonly routeCounts = Object.fromEntries(reasons.map((reason) => [reason, 0])) as Record<Reason, number>;
   readonly leadership: Leadership;
@@ -86,7 +86,8 @@ export class Fleet {
     this.members = new Members(settings, publisher, {
       joined: (joining) => this.#roster.join(joining, this.members.wereAsked),
       stays: (name, labels) => this.#roster.find(name)?.relabel(labels),
-      left: (name) => this.#roster.leave(name, this.primary),
+      left: (name, isElsewhere) =>
+        this.#roster.leave(name, isElsewhere && !this.leadership.isSettled ? undefined : this.primary),
       ask: (text) => this.#askAll(text),
       asked: () => this.#convene(),
     });
@@ -141,7 +142,7 @@ export class Fleet {
     return key === undefined ? candidates[0] : this.#router.firstFor(key, candidates);
   }
 
-  /** Those that answer and may be fresh enough soon. Not all of many, since each of them is asked: the key's or the session's own, and those that are furthest ahead. */
+  /** Those that answer and may be fresh enough soon. At most 8, since each is asked: the key's or the session's own, and those that are furthest ahead. */
   likeliest(need: Need, except: ReadonlySet<Node> | undefined): readonly Node[] {
     const answering = this.candidates(need.target).filter(
       (replica) => replica.observation !== undefined && !except?.has(replica),
@@ -149,7 +150,7 @@ export class Fleet {
     if (answering.length <= ASKED_AT_ONCE) return answering;
     const own = this.homeOf(need) ?? this.firstFor(need);
     const ahead = (replica: Node): bigint => (replica === own ? FURTHEST : (replica.lsn ?? -1n));
-    return answering.sort((a, b) => (ahead(a) < ahead(b) ? 1 : -1)).slice(0, ASKED_AT_ONCE);
+    return answering.sort((a, b) => Number(ahead(b) - ahead(a))).slice(0, ASKED_AT_ONCE);
   }
 
   /**
@@ -210,7 +211,7 @@ export class Fleet {
   get hotShare(): number {
     const { hotKeys, loadFactor } = this.settings;
     if (hotKeys === false) return Number.POSITIVE_INFINITY;
-    return hotKeys.share ?? Math.max(LEAST_HOT_SHARE, (loadFactor - 1) / Math.max(0, this.replicas.length - 1));
+    return hotKeys.share ?? Math.max(LEAST_HOT_SHARE, (loadFactor - 1) / Math.max(1, this.replicas.length - 1));
   }
 
   /** Twice as many replicas as would do for its share, so that chance does not load one of them with all of it. */

@@ -3,7 +3,7 @@
  * its business.
  */
 import type pg from 'pg';
-import { LadderError } from '../errors.js';
+import { LadderError, wordFor } from '../errors.js';
 import type { Publisher } from '../events.js';
 import type { Settings } from '../options/cluster.js';
 import type { Discovery, DiscoveryContext } from '../options/discovery.js';
@@ -25,8 +25,11 @@ export interface MemberListener {
   joined(settings: NodeSettings): void;
   /** Nothing else of it may have changed. */
   stays(name: string, labels: Pick<NodeSettings, 'weight' | 'zone'>): void;
-  /** @returns whether it went: the primary stays as long as no other is known */
-  left(name: string): boolean;
+  /**
+   * @param isElsewhere whether a server of that name is in another place now
+   * @returns whether it went: the primary stays as long as no other is known, unless it does not answer and is elsewhere
+   */
+  left(name: string, isElsewhere: boolean): boolean;
   readonly ask: DiscoveryContext['ask'];
   /** The first answer has come, or will not. */
   asked(): void;
@@ -136,19 +139,20 @@ export class Members {
       if (member?.place === place) {
         member.misses = 0;
         this.#listener.stays(name, { weight, zone });
-      } else if (member === undefined || this.#remove(name)) {
+      } else if (member === undefined || this.#remove(name, true)) {
+        const settings = server.open();
         this.#members.set(name, { place, misses: 0 });
-        this.#listener.joined(server.open());
+        this.#listener.joined(settings);
         this.#tell(name, 'joined');
       }
     }
     for (const [name, member] of this.#members) {
-      if (!names.has(name) && ++member.misses >= MISSES) this.#remove(name);
+      if (!names.has(name) && ++member.misses >= MISSES) this.#remove(name, false);
     }
   }
 
-  #remove(name: string): boolean {
-    if (!this.#listener.left(name)) return false;
+  #remove(name: string, isElsewhere: boolean): boolean {
+    if (!this.#listener.left(name, isElsewhere)) return false;
     this.#members.delete(name);
     this.#tell(name, 'left');
     return true;
@@ -160,15 +164,16 @@ export class Members {
 
   /** Somebody else's message may say anything, passwords included. */
   #failed(error: unknown): void {
-    const why = error instanceof LadderError ? error.message : wordFor(error);
+    const why = wordFor(error);
     const isNew = why !== this.#problem;
     this.#problem = why;
     if (!isNew || !this.#publisher.wants('warning')) return;
-    this.#publisher.publish('warning', {
-      code: 'discovery',
-      message: `the discovery gave no list of servers that could be used, and nothing changes: ${why}`,
-      cause: error,
-    });
+    const message = `the discovery gave no list of servers that could be used, and nothing changes: ${why}`;
+    // For who asks for it: what others have written stays out of whatever prints the event.
+    this.#publisher.publish(
+      'warning',
+      Object.defineProperty({ code: 'discovery' as const, message }, 'cause', { value: error }),
+    );
   }
 }
 
@@ -179,10 +184,4 @@ function answered(discovery: Discovery, context: DiscoveryContext): Promise<unkn
     // Also what it throws at once.
     Promise.resolve(context).then(discovery).then(resolve, reject);
   });
-}
-
-function wordFor(error: unknown): string {
-  // It may be anything, or nothing.
-  const { code, name } = Object(error) as { code?: unknown; name?: unknown };
-  return typeof code === 'string' ? code : typeof name === 'string' ? name : 'it failed';
 }

@@ -19,7 +19,7 @@ export function problemOf(
 ): LadderError | undefined {
   const is = `node "${name}"`;
   if (observation === undefined) {
-    return new LadderError('LADDER_NODE_UNREACHABLE', `${is} does not answer; see cause`, { cause: lastError });
+    return new LadderError('LADDER_NODE_UNREACHABLE', `${is} ${silence(lastError)}; see cause`, { cause: lastError });
   }
   const { clusterId, history } = trail;
   if (clusterId !== undefined && observation.identity.clusterId !== clusterId) {
@@ -43,4 +43,13 @@ export function problemOf(
     : `wait, or grant pg_read_all_stats`;
   const follows = `is not shown to follow the primary's timeline ${history.timeline}`;
   return new LadderError('LADDER_NODE_UNREACHABLE', `${is} ${follows}: ${why}`);
+}
+
+/** Its own words may hold anything, and where they are shown there may be no cause. */
+function silence(error: unknown): string {
+  const { code } = Object(error) as { code?: unknown };
+  if (typeof code !== 'string' || !/^\w{1,64}$/.test(code)) return 'does not answer';
+  return /^[0-9A-Z]{5}$/.test(code) && !code.startsWith('E')
+    ? `gives no connection (${code})`
+    : `does not answer (${code})`;
 }

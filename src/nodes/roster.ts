@@ -38,11 +38,11 @@ export class Roster {
     this.#changed();
   }
 
-  /** @returns whether it is gone: the primary stays until there is another one */
-  leave(name: string, primary: Node): boolean {
+  /** @param staying the primary stays until there is another one @returns whether it is gone */
+  leave(name: string, staying: Node | undefined): boolean {
     const node = this.find(name);
     if (node === undefined) return true;
-    if (node === primary) return false;
+    if (node === staying) return false;
     const leaving = node.leave().finally(() => this.#leaving.delete(leaving));
     this.#leaving.add(leaving);
     this.#nodes = this.#nodes.filter((one) => one !== node);

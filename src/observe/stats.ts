@@ -54,7 +54,7 @@ export interface ClusterStats {
   readonly routes: Readonly<Record<Reason, number>>;
   /** Partition keys that have more of the reads by key than a replica can bear, the hottest first, at most 256; `hash` as the README tells, in hexadecimal. */
   readonly hotKeys: readonly { readonly hash: string; readonly share: number }[];
-  /** Reads of sessions that another replica answered than the one before. */
+  /** Reads of sessions that another replica answered than the one before, also since their key was another. */
   readonly moveCount: number;
   /** `undefined` without `discovery`. */
   readonly discovery: Readonly<DiscoveryStats> | undefined;

@@ -22,14 +22,14 @@ export interface ReadOptions extends FreshnessOptions, AbortOptions {
   /** Its place in the queue for the primary, when no replica can serve it; see `primaryReadBudget`. Default: the session's, else `normal`. */
   priority?: Priority | undefined;
   /** A token that the read must not fall below, beside its session's own floor. One that is malformed, foreign or forged counts as absent. */
-  atLeast?: string;
+  atLeast?: string | undefined;
   /**
    * Sends the reads of one key to the same replica, as long as that one is fresh enough, so that each replica keeps its share of the
    * data in memory. At most 1,024 characters.
    */
   partitionKey?: string | undefined;
   /** Runs the read there and nowhere else; still never staler than it asks for. Throws `LADDER_NO_CANDIDATE` when no such node is fresh in time. */
-  target?: Target;
+  target?: Target | undefined;
 }
 
 /** Options of `cluster.stream`; `timeoutMillis` counts until the last row has been taken. */
@@ -44,7 +44,7 @@ export interface PoolOptions {
    * `auto` (default): by what they are, as `query` does. `read`: the user vouches that they only read, as with `read`; transactions run on a replica, READ ONLY.
    * `write`: all of them on the primary; their sessions' reads elsewhere see them.
    */
-  intent?: 'auto' | 'read' | 'write';
+  intent?: 'auto' | 'read' | 'write' | undefined;
 }
 
 /** Options of `cluster.connection`: `target` is `primary` unless it says otherwise. */
@@ -77,11 +77,11 @@ export interface SessionOptions extends FreshnessOptions {
    * `process` (default): the session also starts from what this process has written, or from the session around it. `none`: from its token
    * alone, as a request handler wants that must not wait for other users' writes.
    */
-  inherit?: 'process' | 'none';
+  inherit?: 'process' | 'none' | undefined;
   /** Whom the session's tokens are for: a token for somebody else is refused. At most 1,024 characters; needs `secrets`. */
   subject?: string | undefined;
   /** Whether tokens also carry what the session has *read*, so that the next one sees nothing older. Default `false`: writes alone. */
-  monotonicAcrossRequests?: boolean;
+  monotonicAcrossRequests?: boolean | undefined;
 }
 
 const partitionKey = z.string().max(1_024).optional();
@@ -101,7 +101,12 @@ const readSchema = z.strictObject({
   atLeast: z.string().optional(),
   partitionKey,
   priority,
-  target: z.union([z.enum(['primary', 'replica']), z.strictObject({ node: label })]).optional(),
+  target: z
+    .union(
+      [z.enum(['primary', 'replica']), z.strictObject({ node: label })],
+      "expected 'primary', 'replica' or { node: name }",
+    )
+    .optional(),
 });
 
 const streamSchema = z.strictObject({

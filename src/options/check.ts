@@ -14,6 +14,12 @@ export const freshness = {
   maxStalenessMillis: millis.optional(),
 };
 
+/** Without what is left open in it, so that it can be laid over something else. */
+export function stated<T extends object>(options: T): { [Name in keyof T]?: NonNullable<T[Name]> } {
+  const entries = Object.entries(options).filter(([, value]) => value !== undefined && value !== null);
+  return Object.fromEntries(entries) as { [Name in keyof T]?: NonNullable<T[Name]> };
+}
+
 /** @throws LadderError `LADDER_INVALID_OPTIONS` */
 export function check<S extends z.ZodType>(schema: S, options: unknown, where: string): z.infer<S> {
   const result = schema.safeParse(options);

@@ -36,7 +36,7 @@ export interface HotKeyOptions {
    * with three replicas.
    */
   share?: number | undefined;
-  /** `replicas` (default): the first several of its order, the less busy one of two each time. `primary`: there, within no budget. */
+  /** `replicas` (default): the first several of its order, the less busy one of two each time. `primary`: there, as far as `primaryReadBudget` allows, and the rest on the key's own replica. */
   target?: 'replicas' | 'primary' | undefined;
 }
 
@@ -46,37 +46,37 @@ export interface ClusterBehaviour extends FreshnessOptions {
    * How long a read waits for a replica to catch up before the primary answers it, in milliseconds, 0 and above. Default 50:
    * replay usually lags by a few milliseconds, and a reader does not notice 50.
    */
-  waitMillis?: number;
+  waitMillis?: number | undefined;
   /**
    * How old a replica may be for reads that set no `maxStalenessMillis`, in milliseconds, above 0. Default 10,000. While the
    * primary cannot be reached it is not applied: nothing can be proved then, and a replica is the only rung left.
    */
-  maxLagMillis?: number;
+  maxLagMillis?: number | undefined;
   /**
    * How many reads that no replica can serve may run on the primary at the same time, from this process, at least 1; the others queue. So a lag
    * spike, or the loss of all replicas, is no stampede. Default: half of the primary pool's `max`, at least 8. Reads with `target: 'primary'`, those before
    * the first replica has answered, and clusters without replicas are not limited.
    */
-  primaryReadBudget?: number;
+  primaryReadBudget?: number | undefined;
   /**
    * How long a statement that sets no `timeoutMillis` waits for the primary, in milliseconds, 0 and above: a read for its turn under `primaryReadBudget`, and
    * every statement for a new primary when the one before is gone. Default 10,000.
    */
-  primaryWaitMillis?: number;
+  primaryWaitMillis?: number | undefined;
   /**
    * What to do when two servers take writes. `highestTimeline` (default): the one on the later timeline is the primary; on the same timeline
    * writes are refused with `LADDER_TWO_PRIMARIES` until one of them is gone. `refuse`: they are refused in either case.
    */
-  onTwoPrimaries?: 'highestTimeline' | 'refuse';
+  onTwoPrimaries?: 'highestTimeline' | 'refuse' | undefined;
   /**
    * VOLATILE functions that only read, for `query`: `schema.name`, or `schema.name(types)` for one overload. What is wrong here costs a round trip: a replica
    * refuses it, and the primary runs it. Default: none.
    */
-  readOnlyFunctions?: readonly string[];
+  readOnlyFunctions?: readonly string[] | undefined;
   /** How old the catalogue may be that `query` goes by, in milliseconds, at least 1,000. Default 60,000. DDL that passes through `query` and `write` renews it at once. */
-  catalogRefreshMillis?: number;
+  catalogRefreshMillis?: number | undefined;
   /** What `query` does with a comment hint that makes no sense. Default: `throw` unless NODE_ENV is `production`. */
-  onInvalidHint?: 'throw' | 'ignore';
+  onInvalidHint?: 'throw' | 'ignore' | undefined;
   /**
    * Short reads share few connections with many statements under way on each, next to the pools. Only what is proven to read and to leave no state behind,
    * and has been fast before, goes there. Default: on, but for nodes behind a pooler, and for pools with set-up of their own that were handed in (a `connect`
@@ -89,54 +89,54 @@ export interface ClusterBehaviour extends FreshnessOptions {
    */
   namedStatements?: boolean | undefined;
   /** Where this process runs: reads without a `partitionKey` go to replicas of the same `zone` first, until these have as many under way as their pools hold. Default: no zone. */
-  zone?: string;
+  zone?: string | undefined;
   /**
    * How much work under way a key's own replica may have beside the others', as a multiple of its fair share, 1 to 100; above it, the next one in the key's order takes the read.
    * Default 1.25. What is over in a moment is no load: up to 8 short statements count as none.
    */
-  loadFactor?: number;
+  loadFactor?: number | undefined;
   /** What happens with keys that have more of the traffic than a replica's share. Default: they are spread; `false`: nothing. */
-  hotKeys?: HotKeyOptions | false;
+  hotKeys?: HotKeyOptions | false | undefined;
   /** Finds further servers, and tells of those that are gone; see `pg-ladder/discovery`. Default: none, the servers stay the same. */
-  discovery?: Discovery;
+  discovery?: Discovery | undefined;
   /** How often `discovery` is asked, in milliseconds, at least 10. Default 5,000. While no server takes writes it is asked every second. */
-  discoveryMillis?: number;
+  discoveryMillis?: number | undefined;
   /** After how many milliseconds without an answer a node's position counts as unknown, above 0. Default 500. */
-  hangMillis?: number;
+  hangMillis?: number | undefined;
   /** How often each node is asked for its position while the cluster is used, in milliseconds, above 0. Default 250. */
-  probeMillis?: number;
+  probeMillis?: number | undefined;
   /** How often each node is asked while the cluster is idle, in milliseconds, above 0. Default 1,000. */
-  idleProbeMillis?: number;
+  idleProbeMillis?: number | undefined;
   /**
    * `lsn` (default): positions in the write-ahead log. `window`: none are asked for; after a write, its session reads from the
    * primary for `stickinessMillis`. For servers that tell no LSNs. It promises nothing about replicas that lag longer than the
    * window, and a session has no token. Servers that tell none although they are asked, such as Aurora, get the window too, with a `no-positions` warning.
    */
-  tracking?: 'lsn' | 'window';
+  tracking?: 'lsn' | 'window' | undefined;
   /** The window of `tracking: 'window'`, in milliseconds, above 0. Default 5,000. */
-  stickinessMillis?: number;
+  stickinessMillis?: number | undefined;
   /**
    * The key ring of tokens, each at least 16 characters: the first signs (HMAC-SHA-256), all are accepted, so that a new one can be put
    * in front while old tokens live. Default: none, and tokens are not signed.
    */
-  secrets?: readonly string[];
+  secrets?: readonly string[] | undefined;
   /** How long a token is believed, in milliseconds, at least 10,000. Default 60,000. A replica staler than that serves no session's reads. */
-  tokenLifetimeMillis?: number;
+  tokenLifetimeMillis?: number | undefined;
   /**
    * `timer` (default): positions are kept up to date in the background. `onDemand`: only statements make the library ask, for
    * processes that are frozen between requests.
    */
-  monitor?: 'timer' | 'onDemand';
+  monitor?: 'timer' | 'onDemand' | undefined;
   /**
    * Runs once on every connection that serves statements, before its first one: `SET ROLE`, search_path, tenant settings. When it throws,
    * the connection is not used. The library's own connection, which never carries a statement of yours, does not get it.
    */
-  onConnect?: OnConnect;
+  onConnect?: OnConnect | undefined;
   /**
    * Promise that no writer uses `synchronous_commit = off`: positions are then taken from the flush LSN, which replicas reach
    * without the primary being nudged. Wrong when the promise is broken: such a write may be missed. Default `false`.
    */
-  assumeSynchronousCommit?: boolean;
+  assumeSynchronousCommit?: boolean | undefined;
 }
 
 /** @param node the node's name and its role at that time */
@@ -210,10 +210,10 @@ const clusterSchema = z.strictObject({
   ...freshness,
   waitMillis: millis.default(50),
   maxLagMillis: positiveMillis.default(10_000),
-  lane: z.union([z.boolean(), lane]).optional(),
+  lane: z.union([z.boolean(), lane], 'expected true, false or { connections, maxInFlight }').optional(),
   zone: label.optional(),
   loadFactor: z.number().min(1).max(100).default(1.25),
-  hotKeys: z.union([z.literal(false), hotKeys]).default({}),
+  hotKeys: z.union([z.literal(false), hotKeys], 'expected false or { share, target }').default({}),
   discovery: z.custom<Discovery>((value) => typeof value === 'function', 'expected a function').optional(),
   discoveryMillis: millis.min(10).default(5_000),
   namedStatements: z.boolean().optional(),

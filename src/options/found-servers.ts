@@ -3,8 +3,16 @@ import pg from 'pg';
 import { parse } from 'pg-connection-string';
 import { z } from 'zod';
 import { invalidOptions } from '../errors.js';
-import { check } from './check.js';
-import { type NodeOptions, type NodeSettings, node, nodeSettings, openPool } from './servers.js';
+import { check, stated } from './check.js';
+import {
+  checkConfig,
+  checkedUrl,
+  type NodeOptions,
+  type NodeSettings,
+  node,
+  nodeSettings,
+  openPool,
+} from './servers.js';
 
 /** A server that was found. */
 export interface FoundServer {
@@ -34,14 +42,16 @@ export function foundServers(
 ): FoundServer[] {
   check(found, answer, 'discovery');
   const [{ pool: template }] = given as [NodeSettings];
-  const known = new Set<string | pg.Pool>(given.flatMap(({ pool }) => [pool, placeOf(whereOf(pool.options))]));
+  const known = new Set<string | pg.Pool>(
+    given.flatMap(({ pool, name }) => [pool, placeOf(whereOf(pool.options, name))]),
+  );
   const names = new Set(given.map(({ name }) => name));
   const servers: FoundServer[] = [];
   for (const [i, options] of (answer as readonly NodeOptions[]).entries()) {
     const server = foundServer(options, template, lane, `discovery[${i}]`);
     if (known.has(server.place)) continue;
     known.add(server.place);
-    // Who already has that name keeps it.
+    // Of several servers of one name, the first in the answer has it to itself.
     const { where, ...rest } = server;
     const isCalled = server.name !== where.address;
     const more = isCalled ? [`${server.name}@${where.address}`, `${server.name}@${placeOf(where)}`] : [placeOf(where)];
@@ -58,7 +68,9 @@ function foundServer(
   lane: boolean | undefined,
   which: string,
 ): FoundServer & { readonly where: Where } {
-  const options = typeof given === 'string' ? { connectionString: given } : given;
+  if (typeof given === 'object') checkConfig(given, which);
+  const options =
+    typeof given === 'string' ? { connectionString: given } : (stated(given) as Exclude<NodeOptions, string>);
   if (!SAYS_WHERE.some((option) => option in options)) {
     throw invalidOptions(
       `${which}: expected a server with ${SAYS_WHERE.join(', ')} or several of these, got none of them`,
@@ -67,8 +79,9 @@ function foundServer(
   const { weight = 1, zone } = options;
   const own = 'pool' in options || 'connectionString' in options ? options : laidOver(template, options);
   // Whatever makes no sense is found out here, before anything is changed.
+  if ('connectionString' in own) checkedUrl(own.connectionString, which);
   const pool = 'pool' in own ? openPool(own.pool, which) : undefined;
-  const where = whereOf(pool?.options ?? (own as pg.PoolConfig));
+  const where = whereOf(pool?.options ?? (own as pg.PoolConfig), which);
   return {
     name: options.name ?? where.address,
     place: pool ?? placeOf(where),
@@ -87,12 +100,7 @@ function laidOver({ options }: pg.Pool, found: pg.PoolConfig): pg.PoolConfig {
   const entries = Object.getOwnPropertyNames(options).map((name) => [name, options[name as keyof pg.PoolOptions]]);
   const { connectionString, ...template } = Object.fromEntries(entries) as pg.PoolConfig;
   const parsed = connectionString === undefined ? {} : parse(connectionString);
-  return { ...template, ...told(parsed), ...told(found) };
-}
-
-/** Without what is left open. */
-function told(config: object): pg.PoolConfig {
-  return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined && value !== null));
+  return { ...template, ...stated(parsed), ...found };
 }
 
 /** Where a server is, by what pg makes of the options; nothing is connected to. */
@@ -102,12 +110,12 @@ interface Where {
   readonly database: string;
 }
 
-function whereOf(config: pg.PoolConfig): Where {
+function whereOf(config: pg.PoolConfig, which: string): Where {
   try {
     const { host, port, database = '' } = new pg.Client(config);
     return { address: `${host.toLowerCase()}:${port}`, database };
   } catch {
-    throw invalidOptions('discovery: expected servers with options that pg can parse, got one that it cannot');
+    throw invalidOptions(`${which}: expected a server with options that pg can parse`);
   }
 }
 

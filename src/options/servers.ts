@@ -12,15 +12,15 @@ export type NodeOptions = string | (pg.PoolConfig & NodeLabels) | ({ pool: pg.Po
 /** What the library adds to pg's options for a server. */
 export interface NodeLabels {
   /** How the node is called in events, stats and `target`. Default: `primary`, and `r1`, `r2`, … for the replicas. */
-  name?: string;
+  name?: string | undefined;
   /** A replica's share of the reads beside the others', above 0. Default 1. */
-  weight?: number;
+  weight?: number | undefined;
   /** Where it stands, such as an availability zone, at most 255 characters; see {@link ClusterBehaviour.zone}. Default: nowhere in particular. */
-  zone?: string;
+  zone?: string | undefined;
   /** What the server's certificate is checked against, instead of its host: for servers that are reached by their addresses, or by a balancer's or tunnel's. At most 255 characters. */
-  servername?: string;
+  servername?: string | undefined;
   /** Whether short reads share connections of this node's own; see {@link ClusterBehaviour.lane}. Default: the cluster's. */
-  lane?: boolean;
+  lane?: boolean | undefined;
 }
 
 /** The servers with a first guess at who is who; what they say of themselves decides. */
@@ -28,7 +28,7 @@ export interface LabelledNodes {
   /** The server that takes writes. */
   primary: NodeOptions;
   /** Its streaming replicas; none is allowed, and sends everything to the primary. */
-  replicas?: readonly NodeOptions[];
+  replicas?: readonly NodeOptions[] | undefined;
   nodes?: undefined;
 }
 
@@ -53,17 +53,30 @@ export interface NodeSettings {
   readonly lane: boolean | undefined;
 }
 
-// pg's own options are its own: they pass through untouched, and pg judges them.
-export const node = z.union([
-  z.string().min(1),
-  z.looseObject({
-    name: label.optional(),
-    weight: z.number().positive().finite().optional(),
-    zone: label.optional(),
-    servername: label.optional(),
-    lane: z.boolean().optional(),
-  }),
-]);
+export const weight = z.number().positive().max(1_000_000);
+
+// pg's own options are its own: they pass through untouched, and pg judges them; but it takes an address in place of a host or a port for one, and quotes it in its errors.
+const host = z
+  .string()
+  .regex(/^(\/.*|[^\s/@]*)$/, 'expected the name or the address of a host, or the directory of a socket');
+const aPort = 'expected a port, 0 to 65535';
+const port = z.union([z.int(aPort).min(0, aPort).max(65_535, aPort), z.string().regex(/^\d{0,5}$/, aPort)], aPort);
+
+export const node = z.union(
+  [
+    z.string().min(1),
+    z.looseObject({
+      name: label.regex(/^(?!.*:\/\/)/, 'expected a name, got an address').optional(),
+      weight: weight.optional(),
+      zone: label.optional(),
+      servername: label.optional(),
+      lane: z.boolean().optional(),
+      host: host.nullish(),
+      port: port.nullish(),
+    }),
+  ],
+  "expected a connection string, pg's options or { pool }",
+);
 
 export function nodesOf(
   { primary, replicas, nodes }: LabelledNodes | UnlabelledNodes,
@@ -95,12 +108,21 @@ export function nodeSettings(
     const pool = new pg.Pool({ connectionString: checkedUrl(options, where) });
     return { name: defaultName, role, weight: 1, zone: undefined, pool, ownsPool: true, lane: undefined };
   }
+  checkConfig(options, where);
   const { name = defaultName, weight = 1, zone, lane, servername, ...config } = options;
   if ('pool' in config) {
     return { name, role, weight, zone, pool: openPool(config.pool, where), ownsPool: false, lane };
   }
   if ('connectionString' in config) checkedUrl(config.connectionString, `${where}.connectionString`);
   return { name, role, weight, zone, pool: new pg.Pool(named(config, servername)), ownsPool: true, lane };
+}
+
+/** @throws LadderError `LADDER_INVALID_OPTIONS` for an instance of what has none of pg's options: it would silently stand for the server that the environment names */
+export function checkConfig(options: object, where: string): void {
+  if (!('connect' in options || options instanceof URL)) return;
+  throw invalidOptions(
+    `${where}: expected pg's options, got an object of another kind: a pool is given as { pool }, a URL as its text`,
+  );
 }
 
 /** @throws LadderError `LADDER_INVALID_OPTIONS` for one that is none, or was ended */
@@ -153,20 +175,34 @@ export function nodesFromUrl(url: string): NodeOptions[] {
   });
 }
 
-function checkedUrl(url: string | undefined, where: string): string {
+/** @throws LadderError `LADDER_INVALID_OPTIONS`, without the text */
+export function checkedUrl(url: string | undefined, where: string): string {
   if (typeof url !== 'string' || url.trim() === '') {
     const got = url === undefined ? 'undefined (is the environment variable set?)' : 'an empty one';
     throw invalidOptions(`${where}: expected a connection string, got ${got}`);
   }
-  try {
-    new pg.Client({ connectionString: url }); // parses, connects to nothing
-  } catch {
-    // pg's own message quotes the text, password included.
+  const hosts = hostsOf(url.trim());
+  if (hosts === undefined) {
     throw invalidOptions(
-      `${where}: expected postgres://user:password@host:port/database, got text that pg cannot parse`,
+      `${where}: expected postgres://user:password@host:port/database, or { host, port }, got text that is none`,
+    );
+  }
+  if (hosts.includes(',')) {
+    throw invalidOptions(
+      `${where}: expected one host, got several: each server stands by itself, or all of them in createCluster(url)`,
     );
   }
   return url;
+}
+
+/** What pg makes of it; `undefined` for what is no connection string: pg takes any text for one, and its own message quotes it, password included. */
+function hostsOf(url: string): string | undefined {
+  if (!/^(postgres(ql)?:\/\/|socket:|\/)/.test(url)) return undefined;
+  try {
+    return new pg.Client({ connectionString: url }).host; // parses, connects to nothing
+  } catch {
+    return undefined;
+  }
 }
 
 export function rejectTwins(nodes: readonly NodeSettings[]): void {

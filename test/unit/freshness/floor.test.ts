@@ -178,6 +178,15 @@ describe('a session’s floor', () => {
     expect(trail.refused.lost).toBe(1);
   });
 
+  it('takes a server for the last one at another address, where nobody can have been promoted and it goes on behind its end', () => {
+    const trail = new PrimaryTrail();
+    trail.add(at(10, 100n));
+    trail.add({ ...at(20, 120n), node: 'elsewhere', startedAt: '2' });
+    expect(trail.isAmbiguous).toBe(false);
+    trail.add({ ...at(30, 119n), node: 'restored from a copy', startedAt: '3' });
+    expect(trail.isAmbiguous).toBe(true);
+  });
+
   it('believes no replica when two servers have written one timeline', () => {
     const trail = new PrimaryTrail();
     trail.add({ ...at(10, 100n), timeline: 2, forkLsn: 50n });

@@ -138,6 +138,12 @@ describe('a server that was found', () => {
     if (pool !== undefined) pools.push(pool);
   });
 
+  it('is what is stated of it: what is undefined says nothing', () => {
+    const found = [{ host: 'h', connectionString: undefined, name: undefined }];
+    const [server] = foundServers(found, given('postgres://first:5433/shop'), undefined);
+    expect(server).toMatchObject({ name: 'h:5433', place: 'h:5433/shop' });
+  });
+
   it('is refused when its pool was ended', async () => {
     const pool = new pg.Pool();
     await pool.end();
@@ -153,6 +159,8 @@ describe('a server that was found', () => {
     ['nothing of where it is', [{ address: 'h' }]],
     ['a promise', [Promise.resolve({ host: 'h' })]],
     ['text that is no connection string', [{ connectionString: 'http://app:secret@[' }]],
+    ['a host in place of a connection string', ['secret.internal']],
+    ['a URL in place of a host', [{ host: 'postgres://app:secret@h' }]],
   ])('%s: an error that tells no secret', (_, answer) => {
     const find = () => foundServers(answer, given('postgres://app:secret@first/shop'), undefined);
     expect(find).toThrow(expect.objectContaining({ code: 'LADDER_INVALID_OPTIONS' }));

@@ -54,11 +54,38 @@ describe('the options of createCluster', () => {
     ['a budget of nothing', { primary: url, primaryReadBudget: 0 }, /primaryReadBudget/],
     ['a policy that does not exist', { primary: url, onTwoPrimaries: 'both' }, /onTwoPrimaries/],
     ['a pool that is none', { primary: { pool: {} } }, /primary\.pool/],
+    ['a pool that is not in its place', { primary: new pg.Pool() }, /primary: .*a pool is given as \{ pool \}/],
+    ['a URL that is no text', { primary: new URL('postgres://app:s3cret@h/shop') }, /primary: .*a URL as its text/],
+    ['a server that is none', { primary: 5 }, /primary: expected a connection string, pg's options or \{ pool \}/],
+    ['an address in place of a URL', { primary: '10.0.0.5' }, /primary: expected postgres:.*or \{ host, port \}/],
+    ['a host and a port in place of a URL', { nodes: ['s3cret.internal:5432'] }, /nodes\[0\]: expected postgres:/],
+    ['several hosts for one server', { primary: 'postgres://app:s3cret@h1,h2/shop' }, /primary: expected one host/],
+    ['a URL in place of a host', { primary: { host: url } }, /primary\.host: expected the name or the address/],
+    ['a login in place of a host', { primary: { host: 'app:s3cret@h' } }, /primary\.host/],
+    ['a port that is none', { primary: { host: 'h', port: 'abc' } }, /primary\.port: expected a port/],
+    ['a URL in place of a name', { primary: { name: url, host: 'h' } }, /primary\.name: expected a name/],
+    [
+      'a weight that no sum can hold',
+      { primary: url, replicas: [{ host: 'h', weight: 1e308 }] },
+      /replicas\.0\.weight/,
+    ],
+    ['hot keys that are none', { primary: url, hotKeys: true }, /hotKeys: expected false or \{ share, target \}/],
   ])('refuse %s, and name it', (_, options, message) => {
     const error = refusal(options);
     expect(error.code).toBe('LADDER_INVALID_OPTIONS');
     expect(error.message).toMatch(message);
     expect(error.message).not.toContain('s3cret');
+  });
+
+  it('take a socket, a port as text, and whatever is undefined', () => {
+    const { nodes } = settingsFrom({
+      primary: { host: '/var/run/postgresql', port: '5432' as unknown as number, name: undefined, zone: undefined },
+      replicas: ['postgresql://h/shop', 'socket:/run/pg?db=shop', '/run/pg shop'],
+      zone: undefined,
+      hotKeys: undefined,
+      discovery: undefined,
+    });
+    expect(nodes.map(({ name }) => name)).toEqual(['primary', 'r1', 'r2', 'r3']);
   });
 
   it('refuse one pool for two nodes, and an ended one', async () => {
