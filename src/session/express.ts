@@ -1,7 +1,7 @@
 /** Sessions for Express 4 and 5. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Cluster } from '../cluster.js';
-import type { SessionOptions } from '../options/calls.js';
+import { checkOptions, type SessionOptions } from '../options/calls.js';
 import { type HttpSessionOptions, httpSessions } from './http.js';
 
 export type { CookieOptions, HttpSessionOptions, PerRequest } from './http.js';
@@ -26,11 +26,13 @@ export function sessionMiddleware<Request extends IncomingMessage = IncomingMess
 
 /**
  * What single routes ask for beside that: `app.get('/balance', routeSession(cluster, { consistency: 'strong' }), …)`.
- * @throws LadderError `LADDER_INVALID_OPTIONS` when the route is called
+ * @param options plain values: a function of the request is for `sessionMiddleware`
+ * @throws LadderError `LADDER_INVALID_OPTIONS`
  */
 export function routeSession(
   cluster: Cluster,
   options: Pick<SessionOptions, 'consistency' | 'maxStalenessMillis' | 'partitionKey' | 'priority'>,
 ): Middleware<unknown> {
+  checkOptions('session', options);
   return (_request, _response, next) => cluster.session(() => next(), options);
 }

@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { FastifyPluginCallback, FastifyRequest } from 'fastify';
 import type { Cluster } from '../cluster.js';
-import type { SessionOptions } from '../options/calls.js';
+import { checkOptions, type SessionOptions } from '../options/calls.js';
 import { type CookieOptions, type HttpSessionOptions, type HttpSessions, httpSessions } from './http.js';
 import type { CarriedSession, Session } from './session.js';
 
@@ -12,7 +12,7 @@ export interface SessionPluginOptions extends HttpSessionOptions<FastifyRequest>
   cluster: Cluster;
 }
 
-/** What single routes ask for: `app.get('/balance', { config: { ladder: { consistency: 'strong' } } }, …)`. */
+/** What single routes ask for, in plain values: `app.get('/balance', { config: { ladder: { consistency: 'strong' } } }, …)`. */
 export type RouteSessionOptions = Pick<
   SessionOptions,
   'consistency' | 'maxStalenessMillis' | 'partitionKey' | 'priority'
@@ -55,6 +55,10 @@ export const sessionPlugin: FastifyPluginCallback<SessionPluginOptions> = (app, 
     return;
   }
   app.decorateRequest('ladder', null as unknown as Session);
+  app.addHook('onRoute', ({ config }) => {
+    const { ladder } = (config ?? {}) as { ladder?: RouteSessionOptions };
+    if (ladder !== undefined) checkOptions('session', ladder);
+  });
   app.addHook('onRequest', (request, reply, next) => {
     (request.raw as Raw)[REQUEST] = request;
     const within = (session: Session): void => {

@@ -12,52 +12,56 @@ export type PerRequest<T, Request> = T | ((request: Request) => T | undefined);
 /** The cookie's attributes; it is always HttpOnly. */
 export interface CookieOptions<Request = IncomingMessage> {
   /** Default: `__Host-pg-ladder` over TLS, `pg-ladder` otherwise, and where a `domain` or `path` is set. */
-  name?: string;
+  name?: string | undefined;
   /** Default `/`. */
-  path?: string;
+  path?: string | undefined;
   /** Default: the host alone. */
-  domain?: string;
+  domain?: string | undefined;
   /** Default `lax`. */
-  sameSite?: 'lax' | 'strict' | 'none';
+  sameSite?: 'lax' | 'strict' | 'none' | undefined;
   /** Whether the browser sends it over TLS only. Default: whether the request came over TLS, as the socket or the framework (`request.secure`) says. */
-  secure?: PerRequest<boolean, Request>;
+  secure?: PerRequest<boolean, Request> | undefined;
 }
 
 export interface HttpSessionOptions<Request = IncomingMessage> {
   /** `false`: no cookie, for services. */
-  cookie?: CookieOptions<Request> | false;
+  cookie?: CookieOptions<Request> | false | undefined;
   /** The header that services send and get. It is given back to those who sent it, empty or not. Default `pg-ladder-token`; `false`: none. */
-  header?: string | false;
+  header?: string | false | undefined;
   /** Whose key the request's reads belong to: they go to that key's replica while it is fresh enough. Default: none. */
-  partitionKey?: PerRequest<string, Request>;
+  partitionKey?: PerRequest<string, Request> | undefined;
   /** Default: the cluster's. */
-  consistency?: PerRequest<Consistency, Request>;
+  consistency?: PerRequest<Consistency, Request> | undefined;
   /** In milliseconds. Default: the cluster's. */
-  maxStalenessMillis?: PerRequest<number, Request>;
+  maxStalenessMillis?: PerRequest<number, Request> | undefined;
   /** Default `normal`. */
-  priority?: PerRequest<Priority, Request>;
+  priority?: PerRequest<Priority, Request> | undefined;
   /** Whom the token is for: one that was made for somebody else is refused. Needs `secrets` on the cluster. Default: whoever has it. */
-  subject?: PerRequest<string, Request>;
+  subject?: PerRequest<string, Request> | undefined;
   /** Whether a request also sees what earlier ones have read, and not only what they wrote. Costs a question to the primary per answer. Default `false`. */
-  monotonicAcrossRequests?: boolean;
+  monotonicAcrossRequests?: boolean | undefined;
   /**
    * How long an answer waits for the position of its writes, in milliseconds, 0 to 10,000; after that its token keeps its bearer's reads on the primary until it
    * expires. Default 250.
    */
-  positionTimeoutMillis?: number;
+  positionTimeoutMillis?: number | undefined;
   /** What becomes of an answer that others than its receiver could cache: `private` (default) forbids them to, `omit` leaves its token out. */
-  caching?: 'private' | 'omit';
+  caching?: 'private' | 'omit' | undefined;
   /** Keeps tokens on the server's side, for clients that keep neither cookies nor headers. Needs `storeKey`. */
-  store?: TokenStore;
+  store?: TokenStore | undefined;
   /** Whose token it is, such as a user's id; `undefined` for nobody's. */
   storeKey?: (request: Request) => string | undefined;
   /** Sets cookies that clients can forge, in production and without `secrets`: whoever does asks for staler or fresher reads of his own. Default `false`. */
-  allowUnsigned?: boolean;
+  allowUnsigned?: boolean | undefined;
 }
 
 /** What it is for that request. */
 export function of<T, Request>(value: PerRequest<T, Request> | undefined, request: Request): T | undefined {
-  return typeof value === 'function' ? (value as (request: Request) => T | undefined)(request) : value;
+  if (typeof value !== 'function') return value;
+  const found = (value as (request: Request) => T | undefined)(request);
+  // It is refused like anything else that is no such value; that it also rejects must not end the process.
+  if (found instanceof Promise) found.catch(() => undefined);
+  return found;
 }
 
 const perRequest = <T extends z.ZodType>(type: T) => z.union([type, z.function()]).optional();

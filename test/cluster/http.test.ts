@@ -1131,15 +1131,34 @@ describe('sessions that travel with requests', () => {
       expect(lastRoute()).toMatchObject({ reason: 'too-stale' });
     });
 
-    it('what a request asks for wrongly fails that request as its handler’s error would', async () => {
+    it.each([
+      ['wrongly', { priority: () => 'urgent' as never }],
+      [
+        'with what is found out only later, and then fails',
+        { partitionKey: () => Promise.reject(new Error('no')) as never },
+      ],
+    ])('what a request asks for %s fails that request as its handler’s error would', async (_, options) => {
       const app = express();
-      app.use(sessionMiddleware(cluster, { priority: () => 'urgent' as never }));
+      app.use(sessionMiddleware(cluster, options));
       app.get('/', (_request, response) => void response.end('never'));
       app.use(((error: { code: string }, _request, response, _next) => {
         response.status(500).end(error.code);
       }) satisfies express.ErrorRequestHandler);
       const response = await fetch(await listen(createServer(app)));
       expect([response.status, await response.text()]).toEqual([500, 'LADDER_INVALID_OPTIONS']);
+    });
+
+    it('what a route asks for wrongly is refused when it is set up', async () => {
+      const refused = { code: 'LADDER_INVALID_OPTIONS', message: expect.stringContaining('partitionKey') };
+      const options = { partitionKey: () => 'acme' } as never;
+      expect(() => routeSession(cluster, options)).toThrow(expect.objectContaining(refused));
+      const app = fastify();
+      closers.push(() => app.close());
+      app.register(sessionPlugin, { cluster });
+      app.register(async (inner) => {
+        inner.get('/', { config: { ladder: options } }, () => 'never');
+      });
+      await expect(app.ready()).rejects.toMatchObject(refused);
     });
   });
 
