@@ -3,7 +3,6 @@
  */
 import type { Lsn } from '../freshness/lsn.js';
 import type { PrimaryTrail } from '../freshness/primary-trail.js';
-import { steadied } from '../routing/partition.js';
 import { type Observation, replayedLsn } from './observation.js';
 
 /** Before that it stands where it stood. */
@@ -91,4 +90,13 @@ export class Whereabouts {
   judgeGate(seen: Observation | undefined, wasOpen: boolean): void {
     this.#stoodAt = wasOpen ? undefined : seen?.lsn;
   }
+}
+
+/**
+ * The age that a node must be taken for, so that one whose age jitters around a bound does not come and go: it is over a bound from the moment its age is, until that has
+ * been at half of it. One number for all bounds at once: at any moment, it is above exactly those that the node has not come back from.
+ * @param before the same, after the age before; ∞ at first
+ */
+export function steadied(before: number, ageMillis: number): number {
+  return Math.max(ageMillis, Math.min(before, 2 * ageMillis));
 }

@@ -23,15 +23,6 @@ export function keyFraction(key: number): number {
   return (key >>> 0) / 2 ** 32;
 }
 
-/**
- * The age that a node must be taken for, so that one whose age jitters around a bound does not come and go: it is over a bound from the moment its age is, until that has
- * been at half of it. One number for all bounds at once: at any moment, it is above exactly those that the node has not come back from.
- * @param before the same, after the age before; ∞ at first
- */
-export function steadied(before: number, ageMillis: number): number {
-  return Math.max(ageMillis, Math.min(before, 2 * ageMillis));
-}
-
 /** MurmurHash3's finaliser: every bit of the input moves half of the output's. */
 function stirred(hash: number): number {
   let h = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);

@@ -18,7 +18,7 @@ export interface Candidate extends Burden {
   readonly lsn: Lsn | undefined;
   /** The moment of our clock up to which it is shown to hold every commit; −∞ when nothing is. */
   readonly freshAsOf: number;
-  /** How old it must be taken for by who decides whether its keys come back to it; see `steadied`. */
+  /** Its age with hysteresis, which decides whether its keys may come back to it. */
   readonly steadyAgeMillis: number;
   /** Of its name; see `partition.ts`. */
   readonly hash: number;

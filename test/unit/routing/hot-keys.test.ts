@@ -75,8 +75,13 @@ describe('finding hot keys', () => {
   it('never counts a key for more than it had: what it took over with its counter is not its own', () => {
     const hot = new HotKeys();
     // More keys than counters, all equally often: each new one inherits.
-    for (let i = 0; i < 200_000; i++) hot.sighted(hashOf(`k${i % 1_000}`), 0.002, i / 100);
-    for (const { share } of hot.list(0.002, 2_000)) expect(share).toBeLessThan(0.01);
+    let most = 0;
+    for (let i = 0; i < 50_000; i++) {
+      const key = hashOf(`k${i % 1_000}`);
+      hot.sighted(key, 0.002, i / 100);
+      most = Math.max(most, hot.shareOf(key, 0.002, i / 100));
+    }
+    expect(most).toBe(0);
   });
 
   it('finds fifty hot keys side by side', () => {
