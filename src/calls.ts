@@ -35,7 +35,7 @@ import {
 } from './options/calls.js';
 import { stated } from './options/check.js';
 import type { Settings } from './options/cluster.js';
-import { hashOf } from './routing/partition.js';
+import { keyOf } from './routing/partition.js';
 import type { SessionScope } from './session/session.js';
 import { type Classification, Classifier } from './sql/classifier.js';
 
@@ -265,7 +265,7 @@ export class Calls {
     if (atLeast !== undefined) this.claim(floor, atLeast, scope.subject);
     // All that had been committed when the read began: only an answer of the primary to a later question covers it.
     if (requirement.consistency === 'strong') floor.wrote(startedAt, 0);
-    const key = partitionKey === undefined ? scope.key : hashOf(partitionKey);
+    const key = keyOf(partitionKey) ?? scope.key;
     return {
       floor,
       requirement,

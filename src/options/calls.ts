@@ -25,7 +25,7 @@ export interface ReadOptions extends FreshnessOptions, AbortOptions {
   atLeast?: string | undefined;
   /**
    * Sends the reads of one key to the same replica, as long as that one is fresh enough, so that each replica keeps its share of the
-   * data in memory. At most 1,024 characters.
+   * data in memory. At most 1,024 characters; an empty one is none. Default: the session's.
    */
   partitionKey?: string | undefined;
   /** Runs the read there and nowhere else; still never staler than it asks for. Throws `LADDER_NO_CANDIDATE` when no such node is fresh in time. */
@@ -67,7 +67,7 @@ export type Isolation = 'read committed' | 'repeatable read' | 'serializable';
 
 /** Options of `cluster.session`. */
 export interface SessionOptions extends FreshnessOptions {
-  /** For all reads of the session that name no other, see `ReadOptions`. Nested sessions inherit it. */
+  /** For all reads of the session that name no other, see `ReadOptions`; at most 1,024 characters, and an empty one is none. Nested sessions inherit it. */
   partitionKey?: string | undefined;
   /** For all reads of the session that name no other, see `ReadOptions`. Nested sessions inherit it. */
   priority?: Priority | undefined;

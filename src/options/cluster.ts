@@ -32,7 +32,7 @@ export type ClusterOptions = (LabelledNodes | UnlabelledNodes) & ClusterBehaviou
 /** The keys that are read so much that one replica is not enough for them. */
 export interface HotKeyOptions {
   /**
-   * The part of all reads by key from which on a key is hot, between 0 and 1. Default: what alone puts its replica above `loadFactor` times its fair share, (loadFactor − 1) / (replicas − 1): 0.125
+   * The part of all reads by key from which on a key is hot, between 0 and 1. Default: what alone puts its replica above `loadFactor` times its fair share, (loadFactor − 1) / (replicas − 1), and 0.005 at least: 0.125
    * with three replicas.
    */
   share?: number | undefined;
@@ -88,7 +88,7 @@ export interface ClusterBehaviour extends FreshnessOptions {
    * connections through a pooler, which may hand each statement to another server connection. `true`: on these, too (PgBouncer from 1.21 on can do it).
    */
   namedStatements?: boolean | undefined;
-  /** Where this process runs: reads without a `partitionKey` go to replicas of the same `zone` first, until these have as many under way as their pools hold. Default: no zone. */
+  /** Where this process runs: reads without a `partitionKey` go to replicas of the same `zone` first, until these have as many under way as their pools hold, or answer far more slowly than others. Default: no zone. */
   zone?: string | undefined;
   /**
    * How much work under way a key's own replica may have beside the others', as a multiple of its fair share, 1 to 100; above it, the next one in the key's order takes the read.

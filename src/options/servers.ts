@@ -11,9 +11,12 @@ export type NodeOptions = string | (pg.PoolConfig & NodeLabels) | ({ pool: pg.Po
 
 /** What the library adds to pg's options for a server. */
 export interface NodeLabels {
-  /** How the node is called in events, stats and `target`. Default: `primary`, and `r1`, `r2`, … for the replicas. */
+  /**
+   * How the node is called in events, stats and `target`, at most 255 characters; partition keys go by it. Default: `primary`, and `r1`, `r2`, … for the replicas by their places in
+   * the list; `n1`, `n2`, … for `nodes`; its host in a URL with several; `host:port` for one that discovery found.
+   */
   name?: string | undefined;
-  /** A replica's share of the reads beside the others', above 0. Default 1. */
+  /** A replica's share of the reads beside the others', above 0, at most 1,000,000. Default 1. */
   weight?: number | undefined;
   /** Where it stands, such as an availability zone, at most 255 characters; see {@link ClusterBehaviour.zone}. Default: nowhere in particular. */
   zone?: string | undefined;

@@ -13,6 +13,11 @@ export function hashOf(text: string): number {
   return stirred(h);
 }
 
+/** The hash of a partition key; `undefined` for none: an empty one, as of a visitor whom nobody knows, would be everybody's. */
+export function keyOf(partitionKey: string | undefined): number | undefined {
+  return partitionKey ? hashOf(partitionKey) : undefined;
+}
+
 /** Where a node stands in a key's order: higher is nearer to the front. With u uniform in (0, 1), −weight / ln(u) shares the keys in proportion to the weights. */
 export function rankOf(key: number, { hash, weight }: { readonly hash: number; readonly weight: number }): number {
   return -weight / Math.log(((stirred(key ^ hash) >>> 0) + 0.5) / 2 ** 32);

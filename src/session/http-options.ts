@@ -28,7 +28,7 @@ export interface HttpSessionOptions<Request = IncomingMessage> {
   cookie?: CookieOptions<Request> | false | undefined;
   /** The header that services send and get. It is given back to those who sent it, empty or not. Default `pg-ladder-token`; `false`: none. */
   header?: string | false | undefined;
-  /** Whose key the request's reads belong to: they go to that key's replica while it is fresh enough. Default: none. */
+  /** Whose key the request's reads belong to: they go to that key's replica while it is fresh enough. At most 1,024 characters; an empty one is none. Default: none. */
   partitionKey?: PerRequest<string, Request> | undefined;
   /** Default: the cluster's. */
   consistency?: PerRequest<Consistency, Request> | undefined;
@@ -89,7 +89,7 @@ const schema = z.strictObject({
     ])
     .optional(),
   header: z.union([z.literal(false), httpName]).optional(),
-  partitionKey: perRequest(z.string()),
+  partitionKey: perRequest(z.string().max(1_024)),
   consistency: perRequest(z.enum(['eventual', 'session', 'strong'])),
   maxStalenessMillis: perRequest(z.number().positive()),
   priority: perRequest(z.string()),

@@ -5,7 +5,7 @@ import { Floor } from '../freshness/floor.js';
 import { ReadTrace } from '../freshness/read-trace.js';
 import { type Requirement, requirementOf } from '../freshness/requirement.js';
 import type { Priority, ReadOptions, SessionOptions, TransactionOptions, WriteOptions } from '../options/calls.js';
-import { hashOf } from '../routing/partition.js';
+import { keyOf } from '../routing/partition.js';
 
 /** A scope within which reads see the writes and reads that came before them. */
 export interface Session {
@@ -140,7 +140,7 @@ export class SessionScope implements CarriedSession {
     this.trace = isTraced ? (start?.trace ?? new ReadTrace(this.floor)) : undefined;
     this.requirement = requirementOf(options, base);
     this.subject = options.subject ?? outer?.subject;
-    this.key = options.partitionKey === undefined ? outer?.key : hashOf(options.partitionKey);
+    this.key = keyOf(options.partitionKey) ?? outer?.key;
     this.priority = options.priority ?? outer?.priority ?? 'normal';
     this.#carriesReads = options.monotonicAcrossRequests ?? outer?.carriesReads ?? false;
     if (options.token !== undefined) this.observe(options.token);

@@ -42,7 +42,7 @@ function set(hint: { -readonly [K in keyof Hint]: Hint[K] }, part: string): void
       throw invalid('max_staleness: expected a duration such as 500ms, 5s or 1min');
     hint.maxStalenessMillis = Number(count) * (MILLIS[unit] as number);
   } else if (name === 'partition') {
-    if (value === '' || value.length > 1_024) throw invalid('partition: expected 1 to 1,024 characters');
+    if (value.length > 1_024) throw invalid('partition: expected at most 1,024 characters');
     hint.partitionKey = value;
   } else if (name === 'consistency') {
     if (!CONSISTENCIES.has(value)) throw invalid('consistency: expected eventual, session or strong');

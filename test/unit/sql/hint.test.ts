@@ -31,7 +31,7 @@ describe('a leading comment', () => {
     ['/* ladder: max_staleness=5 */', /duration/],
     ['/* ladder: max_staleness=-5s */', /duration/],
     ['/* ladder: consistency=linearizable */', /eventual, session or strong/],
-    ['/* ladder: partition= */', /1 to 1,024/],
+    [`/* ladder: partition=${'k'.repeat(1_025)} */`, /at most 1,024/],
     ['/* ladder: primary=yes */', /no value/],
     ['/* ladder: secret word */', /expected primary, replica/],
     ['/* ladder: */', /expected primary, replica/],
