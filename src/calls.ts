@@ -9,6 +9,7 @@ import { Publisher } from './events.js';
 import { deadlineOf, withAbort } from './execute/abort.js';
 import { checkQuery, isDefinition, type Query, rejectWithin, textOf } from './execute/call.js';
 import { commitPosition } from './execute/commit-position.js';
+import { connection } from './execute/connection.js';
 import { loadCatalog } from './execute/load-catalog.js';
 import { OpenCalls } from './execute/open-calls.js';
 import { query } from './execute/query.js';
@@ -26,7 +27,9 @@ import { TokenCodec } from './freshness/token.js';
 import { Admission } from './isolation/admission.js';
 import { FallbackBudget } from './isolation/fallback-budget.js';
 import { Fleet, type Need } from './nodes/fleet.js';
+import { type Explanation, explain } from './observe/explain.js';
 import {
+  type ConnectionOptions,
   checkOptions,
   type ReadOptions,
   type StreamOptions,
@@ -241,6 +244,29 @@ export class Calls {
     } finally {
       this.open.leave();
     }
+  }
+
+  connection<T>(
+    { scope }: Context,
+    fn: (client: PoolClient) => Promise<T> | T,
+    options: ConnectionOptions,
+  ): Promise<T> {
+    return this.counted(async (startedAt) => {
+      checkOptions('connection', options);
+      const need = this.need(scope, { ...options, target: options.target ?? 'primary' }, startedAt);
+      return withAbort(options, (signal) => connection(this.rungs, fn, need, scope.floor, startedAt, signal));
+    });
+  }
+
+  explain({ scope }: Context, query: Query, options: ReadOptions): Promise<Explanation> {
+    return this.counted(async (startedAt) => {
+      checkQuery(query);
+      checkOptions('read', options);
+      await this.classifier.ready();
+      const found = await this.classifier.classify(textOf(query));
+      const need = this.need(scope, { ...found.hint, ...stated(options) }, startedAt);
+      return explain(this.fleet, found, need, startedAt);
+    });
   }
 
   statement(query: Query, values: Values | undefined, signal: AbortSignal | undefined): Statement {

@@ -4,10 +4,8 @@ import type { Pool, PoolClient, QueryResultRow } from 'pg';
 import { Calls, type Context } from './calls.js';
 import { invalidOptions } from './errors.js';
 import type { LadderEvents } from './events.js';
-import { withAbort } from './execute/abort.js';
-import { checkQuery, type Query, textOf } from './execute/call.js';
-import { connection } from './execute/connection.js';
-import { type Explanation, explain } from './observe/explain.js';
+import type { Query } from './execute/call.js';
+import type { Explanation } from './observe/explain.js';
 import { type ClusterStats, statsOf } from './observe/stats.js';
 import {
   type ConnectionOptions,
@@ -19,7 +17,6 @@ import {
   type TransactionOptions,
   type WriteOptions,
 } from './options/calls.js';
-import { stated } from './options/check.js';
 import { type ClusterBehaviour, type ClusterOptions, settingsFrom } from './options/cluster.js';
 import type { ClusterAccess } from './pool/access.js';
 import { RoutingPool } from './pool/pool.js';
@@ -128,20 +125,7 @@ export class Cluster implements AsyncDisposable {
    * @throws what `fn` throws, pg's own errors, and LadderError as `write` and `read` do
    */
   connection<T>(fn: (client: PoolClient) => Promise<T> | T, options: ConnectionOptions = {}): Promise<T> {
-    const { scope } = this.#context();
-    return this.#calls.counted(async (startedAt) => {
-      checkOptions('connection', options);
-      return withAbort(options, (signal) =>
-        connection(
-          this.#calls.rungs,
-          fn,
-          this.#calls.need(scope, { ...options, target: options.target ?? 'primary' }, startedAt),
-          scope.floor,
-          startedAt,
-          signal,
-        ),
-      );
-    });
+    return this.#calls.connection(this.#context(), fn, options);
   }
 
   /**
@@ -179,19 +163,7 @@ export class Cluster implements AsyncDisposable {
 
   /** What `query` would make of a text and why, and where it would go now: without running it, and without waiting for a replica. */
   explain(text: Query, _values?: Values, options: ReadOptions = {}): Promise<Explanation> {
-    const { scope } = this.#context();
-    return this.#calls.counted(async (startedAt) => {
-      checkQuery(text);
-      checkOptions('read', options);
-      await this.#calls.classifier.ready();
-      const found = await this.#calls.classifier.classify(textOf(text));
-      return explain(
-        this.#calls.fleet,
-        found,
-        this.#calls.need(scope, { ...found.hint, ...stated(options) }, startedAt),
-        startedAt,
-      );
-    });
+    return this.#calls.explain(this.#context(), text, options);
   }
 
   /**

@@ -122,14 +122,13 @@ async function connect(
   }
   const isSameServer = replica.observation?.identity.server === connection.identity.server;
   // It may be found sick while the read waits.
-  const isOut = (): boolean => replica.isEjected && !fleet.isInRotation(replica);
-  if (isSameServer && !isOut() && fleet.qualifies(replica, need, performance.now())) return connection;
+  if (isSameServer && !fleet.isOut(replica) && fleet.qualifies(replica, need, performance.now())) return connection;
 
   // Another server, or another life of it, answers here than the one that was observed; or the proof ran out in the pool's queue.
   if (!isSameServer) replica.void('its connections reach different servers, or it was restarted');
   try {
     const own = await replica.observeOn(connection);
-    if (own !== undefined && !isOut() && fleet.isProvenBy(own, need, performance.now())) return connection;
+    if (own !== undefined && !fleet.isOut(replica) && fleet.isProvenBy(own, need, performance.now())) return connection;
     connection.client.release();
   } catch {
     connection.client.release(true);

@@ -56,6 +56,8 @@ export async function onPrimary(fleet: Fleet, request: PrimaryRequest): Promise<
 export function throwUnlessGone(fleet: Fleet, node: Node, error: unknown, giveUpAt: number): void {
   if (!isGone(error) || !node.hasAnswered) throw error;
   node.lostBy(error);
+  // Nobody gives up before another one, that was found meanwhile, was tried.
+  if (fleet.leadership.isSettled && fleet.primary !== node) return;
   if (performance.now() >= giveUpAt) throw fleet.leadership.vacancy ?? error;
 }
 

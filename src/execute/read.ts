@@ -113,7 +113,7 @@ function isStillRight(fleet: Fleet, { replica, reason }: KnownRoute, connection:
   const { server } = connection.identity;
   if (server !== replica.observation?.identity.server) return false;
   if (reason === 'affinity' && server !== need.trace?.server) return false;
-  return !(replica.isEjected && !fleet.isInRotation(replica)) && fleet.qualifies(replica, need, performance.now());
+  return !fleet.isOut(replica) && fleet.qualifies(replica, need, performance.now());
 }
 
 /**

@@ -228,6 +228,11 @@ export class Fleet {
     return !this.replicas.some((peer) => peer.lsn !== undefined && !peer.isEjected && !peer.isStalled);
   }
 
+  /** Whether it must not answer, since it is ejected and another can. */
+  isOut(replica: Node): boolean {
+    return replica.isEjected && !this.isInRotation(replica);
+  }
+
   /** The word for it in events and stats. */
   reasonFor(refusal: Refusal): Reason {
     return refusal === 'pending' || refusal === 'unprovable' ? 'floor-unknown' : refusal;

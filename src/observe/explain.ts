@@ -39,6 +39,7 @@ export async function explain(fleet: Fleet, found: Classification, need: Need, n
   const isRead = found.class === 'read';
   const isPrimary = !isRead || fleet.isPrimary(need.target) || fleet.isForPrimary(need, now);
   const rung = isPrimary ? fleet.primary : fleet.choose(need, now);
+  const { way } = fleet;
   const isNode = rung instanceof Node;
   return {
     class: found.class,
@@ -46,16 +47,16 @@ export async function explain(fleet: Fleet, found: Classification, need: Need, n
     mayShare: found.isDetached,
     node: isNode ? rung.name : fleet.primary.name,
     role: isNode ? rung.role : 'primary',
-    reason: isRead ? reasonOf(fleet, need, rung) : found.class === 'session' ? 'session-state' : 'write',
+    reason: isRead ? reasonOf(fleet, need, rung, way) : found.class === 'session' ? 'session-state' : 'write',
     floor: typeof lsn === 'bigint' ? formatLsn(lsn) : undefined,
     replicas: fleet.replicas.map((replica) => verdictOn(fleet, replica, need, now)),
   };
 }
 
-function reasonOf(fleet: Fleet, need: Need, rung: Node | Refusal): Reason {
+function reasonOf(fleet: Fleet, need: Need, rung: Node | Refusal, way: Reason): Reason {
   if (!(rung instanceof Node)) return fleet.reasonFor(rung);
   if (need.target !== undefined) return 'hint';
-  return rung === fleet.primary ? 'hot-key' : fleet.way;
+  return rung === fleet.primary ? 'hot-key' : way;
 }
 
 function verdictOn(fleet: Fleet, replica: Node, need: Need, now: number): ReplicaVerdict {

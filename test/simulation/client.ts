@@ -25,6 +25,8 @@ export class Door {
   readonly server: FakeServer;
   weight = 1;
   zone: string | undefined;
+  /** Whether the server is at another address by now, and nobody behind this one. */
+  isClosed = false;
   /** When the library said that it left. */
   leftAt = Number.POSITIVE_INFINITY;
   readonly #watch: Watch | undefined;
@@ -33,6 +35,12 @@ export class Door {
     this.name = name;
     this.server = server;
     this.#watch = watch;
+  }
+
+  /** The server goes on elsewhere. */
+  close(): void {
+    this.isClosed = true;
+    for (const client of this.clients) client.break();
   }
 
   sent(askedAt: number): void {
@@ -82,7 +90,7 @@ export class FakeClient extends EventEmitter {
         callback(new Error('Connection terminated'));
         return;
       }
-      if (!this.#server.isUp) {
+      if (!this.#server.isUp || this.#door.isClosed) {
         this._queryable = false;
         this.#door.clients.delete(this);
         callback(Object.assign(new Error('refused'), { code: 'ECONNREFUSED' }));

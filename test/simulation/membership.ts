@@ -33,7 +33,7 @@ export class Membership implements Watch {
   /** Doors that the library has left. */
   readonly left: Door[] = [];
   readonly listed = new Map<string, Listing>();
-  readonly figures = { joins: 0, leaves: 0, 'discovery failures': 0 };
+  readonly figures = { joins: 0, leaves: 0, readdresses: 0, 'discovery failures': 0 };
   /** When the library last said who takes writes: it lets go of a server that it took for the primary. */
   ledAt = Number.NEGATIVE_INFINITY;
   /** Whether the discovery only tells the truth from here on. */
@@ -99,20 +99,23 @@ export class Membership implements Watch {
     this.doors.delete(node);
   }
 
-  /** Draws what becomes of who is listed. @param mayGo whether the library knows enough to let that one go */
-  churn(mayGo: (name: string, server: FakeServer) => boolean): void {
+  /** Draws what becomes of who is listed. @param mayGo whether the library knows enough to let that one go @param isLull whether all servers stay up */
+  churn(mayGo: (name: string, server: FakeServer) => boolean, isLull: boolean): void {
     const random = this.#random;
     const listing = random.pick([...this.listed.values(), undefined]);
     if (listing === undefined || random.chance(0.25)) {
       this.list();
       return;
     }
-    switch (random.pick(['leave', 'leave', 'hanging', 'move', 'label'])) {
+    switch (random.pick(['leave', 'leave', 'hanging', 'move', 'readdress', 'label'])) {
       case 'label':
         [listing.weight, listing.zone] = [this.#weight(), random.pick(ZONES)];
         return;
       case 'move':
         if (mayGo(listing.name, listing.server)) this.list(listing.name);
+        return;
+      case 'readdress':
+        if (!isLull) this.#readdress(listing);
         return;
       case 'hanging':
         if (!mayGo(listing.name, listing.server)) return;
@@ -148,6 +151,20 @@ export class Membership implements Watch {
       handedIn: random.chance(0.3) ? this.#poolFor(own, server, host) : undefined,
     });
     return own;
+  }
+
+  /** The very server starts again at another address, under its name, also when it is the primary. */
+  #readdress(listing: Listing): void {
+    const { name, server, host, handedIn } = listing;
+    if (handedIn !== undefined || !server.isUp) return;
+    const present = this.doors.get(name);
+    for (const door of [present, this.#latest?.get(name)?.door])
+      if (door !== undefined && this.#places.get(door) === host) door.close();
+    server.troubledAt = performance.now();
+    server.kill();
+    server.start();
+    this.listed.set(name, { ...listing, host: `${server.name}${++this.#moves}.example` });
+    this.figures.readdresses++;
   }
 
   /** A read that was called when its node had left already has no business there. */

@@ -78,7 +78,7 @@ export class Simulation {
     for (let i = 0; i < faults; i++) {
       this.#servers.fault((server) => this.#mayLead(server));
       this.faultCount++;
-      if (this.#random.chance(0.3)) this.#churn();
+      if (this.#random.chance(0.3)) this.#churn(false);
       await this.#pass(this.#random.between(20, 600));
       if (i % LULL_AFTER === LULL_AFTER - 1) await this.#lull();
     }
@@ -113,13 +113,13 @@ export class Simulation {
     this.traffic.patience = 8;
     for (let i = 0; i < 4; i++) {
       await this.#pass(LULL_MILLIS / 4);
-      this.#churn();
+      this.#churn(true);
     }
     this.traffic.patience = 1;
   }
 
-  #churn(): void {
-    this.membership.churn((name, server) => server !== this.#servers.primary || this.#leader === name);
+  #churn(isLull: boolean): void {
+    this.membership.churn((name, server) => server !== this.#servers.primary || this.#leader === name, isLull);
   }
 
   /** Whoever manages the servers promotes none that the library could not hear of. */
