@@ -14,7 +14,6 @@ import { ResponseTime } from '../routing/balance.js';
 import { hashOf } from '../routing/partition.js';
 import type { Candidate } from '../routing/route.js';
 import { Work } from '../routing/work.js';
-import { Profile } from '../sql/profile.js';
 import { cancelByKey } from './cancel.js';
 import { ControlConnection } from './control-connection.js';
 import { type CheckedOut, type DataConnection, DataConnections, SentAway } from './data-connections.js';
@@ -22,11 +21,10 @@ import { Ejection, type Health } from './ejection.js';
 import { Lane } from './lane.js';
 import type { LaneConnection } from './lane-connection.js';
 import { Latency } from './latency.js';
-import { type Identity, isDirect, type Observation, observationFrom, type ProbeRow } from './observation.js';
-import { plainTypes, question } from './plain-types.js';
+import { isDirect, type Observation } from './observation.js';
+import { Probe } from './probe.js';
 import { problemOf } from './problem.js';
 import { Questions } from './questions.js';
-import { PROBE, PROBE_ROLE, REPLICA_TIMELINE } from './statements.js';
 import { Whereabouts } from './whereabouts.js';
 
 export type Role = 'primary' | 'replica';
@@ -44,8 +42,6 @@ export interface NodeListener {
 }
 
 const TOO_MANY_CONNECTIONS = '53300';
-/** Probes whose median is a node's latency: enough to outvote a held-up event loop. */
-const PROBES = 5;
 /** The statements whose durations `stats()` shows: the latest of those that are timed. */
 const TIMED_STATEMENTS = 512;
 /** How often one that has left looks whether it is done. */
@@ -79,10 +75,6 @@ export class Node implements Candidate {
   hasJoined = false;
   isEjected = false;
   share = 1;
-  /** The shortest that an answer has taken, in milliseconds: the way there and back, and next to nothing on the server. */
-  roundTripMillis = Number.POSITIVE_INFINITY;
-  /** Of the library's own small question, the same for every node. */
-  readonly probeLatency = new Latency(PROBES);
   readonly statementLatency = new Latency(TIMED_STATEMENTS);
   readonly response = new ResponseTime();
   readonly questions: Questions;
@@ -92,6 +84,7 @@ export class Node implements Candidate {
 
   readonly #trail: PrimaryTrail;
   readonly #whereabouts: Whereabouts;
+  readonly #probe: Probe;
   readonly #publisher: Publisher;
   readonly #settings: Settings;
   readonly #control: ControlConnection;
@@ -102,11 +95,6 @@ export class Node implements Candidate {
   #server: string | undefined;
   /** The state that was told last. */
   #told: Health['state'] = 'unknown';
-  #asking: Promise<void> | undefined;
-  #next: Promise<void> | undefined;
-  readonly #probeProfile: Profile;
-  #isLocating = false;
-  #bestProbeMillis = Number.POSITIVE_INFINITY;
 
   constructor(
     { name, weight, zone, pool, ownsPool, lane }: NodeSettings,
@@ -129,13 +117,20 @@ export class Node implements Candidate {
     this.#settings = settings;
     this.#publisher = publisher;
     this.#listener = listener;
-    this.#probeProfile = new Profile(PROBE);
-    this.#probeProfile.comesAgain(PROBE);
     this.#control = new ControlConnection(pool, settings.hangMillis, (cause, isHung) => {
       this.void(cause);
       if (isHung) listener.hung(this);
     });
     this.questions = new Questions(this.#control);
+    this.#probe = new Probe(this.#control, trail, this.#whereabouts, settings, {
+      took: (millis) => this.response.took(millis, performance.now()),
+      answered: (observation) => this.#record(observation),
+      untracked: (itsRole) => {
+        this.untracked = itsRole;
+        listener.untracked(this);
+      },
+      failed: (error) => this.#unanswered(error),
+    });
     const setUp = (client: PoolClient): void | Promise<void> =>
       settings.onConnect?.(client, { name: this.name, role: this.role });
     const changedRole = (): void => void this.observe().catch(() => undefined);
@@ -221,12 +216,14 @@ export class Node implements Candidate {
     return this.#whereabouts.steadyAgeMillis;
   }
 
-  /** How long it takes to answer lately and when at its best, in milliseconds; `undefined` until enough probes have told. */
-  get probeMillis(): { readonly recent: number; readonly best: number } | undefined {
-    if (!this.probeLatency.isFull) return undefined;
-    const recent = this.probeLatency.percentile(0.5) ?? 0;
-    this.#bestProbeMillis = Math.min(this.#bestProbeMillis, recent);
-    return { recent, best: this.#bestProbeMillis };
+  /** See {@link Probe.roundTripMillis}. */
+  get roundTripMillis(): number {
+    return this.#probe.roundTripMillis;
+  }
+
+  /** See {@link Probe.millis}. */
+  get probeMillis(): Probe['millis'] {
+    return this.#probe.millis;
   }
 
   /**
@@ -234,10 +231,7 @@ export class Node implements Candidate {
    * always belongs to a question sent after the call. Rejects when there is no answer; what was known is void then.
    */
   observe(): Promise<void> {
-    if (this.#asking === undefined) return this.#ask();
-    const again = (): Promise<void> => this.#ask();
-    this.#next ??= this.#asking.then(again, again);
-    return this.#next;
+    return this.#probe.observe();
   }
 
   /** As `observe`, for a caller who waits: the process stays alive for the answer, as it does not for the monitor's questions. */
@@ -286,7 +280,7 @@ export class Node implements Candidate {
   /** Takes it out of rotation for a while. */
   eject(cause: string): void {
     this.#ejection.eject(performance.now(), cause);
-    this.probeLatency.clear();
+    this.#probe.forget();
     this.judge(cause);
   }
 
@@ -324,22 +318,17 @@ export class Node implements Candidate {
   board(now: number, freshenMillis: number): LaneConnection | undefined {
     const seen = this.observation;
     const connection = seen === undefined ? undefined : this.lane.take(seen.identity.server);
-    if (connection !== undefined && this.#isToBeAsked(now, freshenMillis)) this.locateOn(connection);
+    if (connection !== undefined && this.#probe.isDue(now, freshenMillis)) this.locateOn(connection);
     return connection;
   }
 
   /** Asks where it stands, unless that is known to within so long. Nobody waits for it. */
   freshen(now: number, freshenMillis: number): void {
     const seen = this.observation;
-    if (seen === undefined || !this.#isToBeAsked(now, freshenMillis)) return;
+    if (seen === undefined || !this.#probe.isDue(now, freshenMillis)) return;
     const connection = this.lane.take(seen.identity.server);
     if (connection !== undefined) this.locateOn(connection);
-    else if (this.#asking === undefined) this.observe().catch(() => undefined);
-  }
-
-  #isToBeAsked(now: number, freshenMillis: number): boolean {
-    const seen = this.observation;
-    return seen !== undefined && now - seen.sentAt > freshenMillis && !this.#isLocating && this.#trail.isTracking;
+    else this.#probe.askAside();
   }
 
   /**
@@ -347,16 +336,7 @@ export class Node implements Candidate {
    * counts for the node, and for whoever asks. @param told `undefined` when it was not answered
    */
   locateOn(connection: LaneConnection, told?: (observation: Observation | undefined) => void): void {
-    const sentAt = performance.now();
-    this.#isLocating = true;
-    const statement = { text: this.#probeText, values: [], rowMode: undefined, types: plainTypes };
-    connection.send(statement, this.#probeProfile, (error, result) => {
-      this.#isLocating = false;
-      const row = error === null ? (result?.rows[0] as ProbeRow | undefined) : undefined;
-      const observation = row === undefined ? undefined : this.#read(row, connection.identity, sentAt);
-      if (observation !== undefined && sentAt > (this.observation?.sentAt ?? sentAt)) this.#record(observation);
-      told?.(observation);
-    });
+    this.#probe.locateOn(connection, told);
   }
 
   /** See {@link Whereabouts.mayHaveMoved}. */
@@ -388,10 +368,8 @@ export class Node implements Candidate {
   }
 
   /** Asks on a data connection where the server behind that very connection stands; `undefined` when it tells no position. */
-  async observeOn({ client, identity }: DataConnection): Promise<Observation | undefined> {
-    const sentAt = performance.now();
-    const { rows } = await client.query<ProbeRow>(question(this.#probeText));
-    return this.#read(rows[0] as ProbeRow, identity, sentAt);
+  observeOn(connection: DataConnection): Promise<Observation | undefined> {
+    return this.#probe.observeOn(connection);
   }
 
   /** It has left the cluster: nothing new comes here, and when the last statement has ended, it closes. */
@@ -420,62 +398,12 @@ export class Node implements Candidate {
     this.#connections.close(this.ownsPool);
   }
 
-  get #probeText(): string {
-    return this.#trail.isTracking ? PROBE : PROBE_ROLE;
-  }
-
-  get #probeQuestion(): [text: string, values: undefined, name: string] {
-    return [this.#probeText, undefined, this.#trail.isTracking ? 'ladder_probe' : 'ladder_role'];
-  }
-
-  #ask(): Promise<void> {
-    this.#next = undefined;
-    const asking = this.#probe().finally(() => {
-      if (this.#asking === asking) this.#asking = undefined;
-    });
-    this.#asking = asking;
-    return asking;
-  }
-
-  async #probe(): Promise<void> {
-    try {
-      const sentAt = performance.now();
-      const { rows, identity, tookMillis } = await this.#control.query<ProbeRow>(...this.#probeQuestion);
-      this.probeLatency.add(tookMillis);
-      this.response.took(tookMillis, performance.now());
-      this.roundTripMillis = Math.min(this.roundTripMillis, tookMillis);
-      const row = rows[0] as ProbeRow;
-      if (row.in_recovery) await this.#learnTimeline();
-      this.#record(this.#read(row, identity, sentAt));
-    } catch (error) {
-      this.lastError = error;
-      if (this.#trail.isTracking && isUnsupported(error)) await this.#untrack().catch(() => undefined);
-      this.wasAsked = true;
-      const cause = error instanceof Error ? error.message : 'no answer';
-      if (this.isCrowded || this.untracked !== undefined) this.void(cause);
-      else this.failed(cause);
-      throw error;
-    }
-  }
-
-  /** It answers, if not what it was asked: at least its role can be had. */
-  async #untrack(): Promise<void> {
-    const { rows } = await this.#control.query<ProbeRow>(PROBE_ROLE, undefined, 'ladder_role');
-    this.untracked = rows[0]?.in_recovery === false ? 'primary' : 'replica';
-    this.#listener.untracked(this);
-  }
-
-  #read(row: ProbeRow, identity: Identity, sentAt: number): Observation | undefined {
-    const { assumeSynchronousCommit } = this.#settings;
-    return observationFrom(row, identity, sentAt, this.#whereabouts.shownTimeline, assumeSynchronousCommit);
-  }
-
-  /** A replica that was shown to be on the primary's timeline stays on it until the primary leaves it. */
-  async #learnTimeline(): Promise<void> {
-    const { timeline } = this.#trail.history;
-    if (timeline <= 1 || this.#whereabouts.shownTimeline === timeline) return;
-    const { rows } = await this.#control.query<{ timeline: number | null }>(REPLICA_TIMELINE);
-    this.#whereabouts.shownTimeline = rows[0]?.timeline ?? 0;
+  #unanswered(error: unknown): void {
+    this.lastError = error;
+    this.wasAsked = true;
+    const cause = error instanceof Error ? error.message : 'no answer';
+    if (this.isCrowded || this.untracked !== undefined) this.void(cause);
+    else this.failed(cause);
   }
 
   #record(observation: Observation | undefined): void {
@@ -496,9 +424,4 @@ export class Node implements Candidate {
 
 function isNear(zone: string | undefined, settings: Settings): boolean {
   return zone !== undefined && zone === settings.zone;
-}
-
-/** A server that is like PostgreSQL, such as Aurora, says so of functions that it does not have: 0A000 or 42883. */
-function isUnsupported(error: unknown): boolean {
-  return ['0A000', '42883'].includes((error as { code?: string }).code ?? '');
 }

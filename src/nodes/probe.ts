@@ -1,0 +1,170 @@
+/**
+ * Asks a server where it stands: on the library's own connection, ahead of what is sent on a shared one, or on a connection that somebody was given. What its answers mean is
+ * for the node to say.
+ */
+import type { PrimaryTrail } from '../freshness/primary-trail.js';
+import type { Settings } from '../options/cluster.js';
+import { Profile } from '../sql/profile.js';
+import type { ControlConnection } from './control-connection.js';
+import type { DataConnection } from './data-connections.js';
+import type { LaneConnection } from './lane-connection.js';
+import { Latency } from './latency.js';
+import { type Identity, type Observation, observationFrom, type ProbeRow } from './observation.js';
+import { plainTypes, question } from './plain-types.js';
+import { PROBE, PROBE_ROLE, REPLICA_TIMELINE } from './statements.js';
+import type { Whereabouts } from './whereabouts.js';
+
+/** Who is told what the library's own connection brings. */
+export interface ProbeListener {
+  /** An answer came that soon. */
+  took(millis: number): void;
+  /** What the server says of itself; `undefined` where it tells no position. */
+  answered(observation: Observation | undefined): void;
+  /** It answers, and knows no positions at all. */
+  untracked(role: 'primary' | 'replica'): void;
+  failed(error: unknown): void;
+}
+
+/** Answers whose median is a node's latency: enough to outvote a held-up event loop. */
+const ANSWERS = 5;
+
+export class Probe {
+  /** The shortest that an answer has taken, in milliseconds: the way there and back, and next to nothing on the server. */
+  roundTripMillis = Number.POSITIVE_INFINITY;
+  readonly #control: ControlConnection;
+  readonly #trail: PrimaryTrail;
+  readonly #whereabouts: Whereabouts;
+  readonly #settings: Settings;
+  readonly #listener: ProbeListener;
+  /** Of the library's own small question, the same for every node. */
+  readonly #latency = new Latency(ANSWERS);
+  readonly #profile = new Profile(PROBE);
+  #bestMillis = Number.POSITIVE_INFINITY;
+  #asking: Promise<void> | undefined;
+  #next: Promise<void> | undefined;
+  #isLocating = false;
+
+  constructor(
+    control: ControlConnection,
+    trail: PrimaryTrail,
+    whereabouts: Whereabouts,
+    settings: Settings,
+    listener: ProbeListener,
+  ) {
+    this.#control = control;
+    this.#trail = trail;
+    this.#whereabouts = whereabouts;
+    this.#settings = settings;
+    this.#listener = listener;
+    this.#profile.comesAgain(PROBE);
+  }
+
+  /** How long an answer takes lately and at its best, in milliseconds; `undefined` until enough have told. */
+  get millis(): { readonly recent: number; readonly best: number } | undefined {
+    if (!this.#latency.isFull) return undefined;
+    const recent = this.#latency.percentile(0.5) ?? 0;
+    this.#bestMillis = Math.min(this.#bestMillis, recent);
+    return { recent, best: this.#bestMillis };
+  }
+
+  /** Forgets how long answers took lately. */
+  forget(): void {
+    this.#latency.clear();
+  }
+
+  /** See {@link Node.observe}. */
+  observe(): Promise<void> {
+    if (this.#asking === undefined) return this.#ask();
+    const again = (): Promise<void> => this.#ask();
+    this.#next ??= this.#asking.then(again, again);
+    return this.#next;
+  }
+
+  /** Whether the newest answer is older than so many milliseconds, and none is on its way along with a statement. */
+  isDue(now: number, freshenMillis: number): boolean {
+    const seen = this.#whereabouts.observation;
+    return seen !== undefined && now - seen.sentAt > freshenMillis && !this.#isLocating && this.#trail.isTracking;
+  }
+
+  /** Asks by itself what is asked by nobody yet. Nobody waits for it. */
+  askAside(): void {
+    if (this.#asking === undefined) this.observe().catch(() => undefined);
+  }
+
+  /** See {@link Node.locateOn}. */
+  locateOn(connection: LaneConnection, told?: (observation: Observation | undefined) => void): void {
+    const sentAt = performance.now();
+    this.#isLocating = true;
+    const statement = { text: this.#text, values: [], rowMode: undefined, types: plainTypes };
+    connection.send(statement, this.#profile, (error, result) => {
+      this.#isLocating = false;
+      const row = error === null ? (result?.rows[0] as ProbeRow | undefined) : undefined;
+      const observation = row === undefined ? undefined : this.#read(row, connection.identity, sentAt);
+      const newest = this.#whereabouts.observation?.sentAt ?? sentAt;
+      if (observation !== undefined && sentAt > newest) this.#listener.answered(observation);
+      told?.(observation);
+    });
+  }
+
+  /** See {@link Node.observeOn}. */
+  async observeOn({ client, identity }: DataConnection): Promise<Observation | undefined> {
+    const sentAt = performance.now();
+    const { rows } = await client.query<ProbeRow>(question(this.#text));
+    return this.#read(rows[0] as ProbeRow, identity, sentAt);
+  }
+
+  get #text(): string {
+    return this.#trail.isTracking ? PROBE : PROBE_ROLE;
+  }
+
+  #ask(): Promise<void> {
+    this.#next = undefined;
+    const asking = this.#probe().finally(() => {
+      if (this.#asking === asking) this.#asking = undefined;
+    });
+    this.#asking = asking;
+    return asking;
+  }
+
+  async #probe(): Promise<void> {
+    try {
+      const sentAt = performance.now();
+      const name = this.#trail.isTracking ? 'ladder_probe' : 'ladder_role';
+      const { rows, identity, tookMillis } = await this.#control.query<ProbeRow>(this.#text, undefined, name);
+      this.#latency.add(tookMillis);
+      this.roundTripMillis = Math.min(this.roundTripMillis, tookMillis);
+      this.#listener.took(tookMillis);
+      const row = rows[0] as ProbeRow;
+      if (row.in_recovery) await this.#learnTimeline();
+      this.#listener.answered(this.#read(row, identity, sentAt));
+    } catch (error) {
+      if (this.#trail.isTracking && isUnsupported(error)) await this.#untrack().catch(() => undefined);
+      this.#listener.failed(error);
+      throw error;
+    }
+  }
+
+  /** It answers, if not what it was asked: at least its role can be had. */
+  async #untrack(): Promise<void> {
+    const { rows } = await this.#control.query<ProbeRow>(PROBE_ROLE, undefined, 'ladder_role');
+    this.#listener.untracked(rows[0]?.in_recovery === false ? 'primary' : 'replica');
+  }
+
+  /** A replica that was shown to be on the primary's timeline stays on it until the primary leaves it. */
+  async #learnTimeline(): Promise<void> {
+    const { timeline } = this.#trail.history;
+    if (timeline <= 1 || this.#whereabouts.shownTimeline === timeline) return;
+    const { rows } = await this.#control.query<{ timeline: number | null }>(REPLICA_TIMELINE);
+    this.#whereabouts.shownTimeline = rows[0]?.timeline ?? 0;
+  }
+
+  #read(row: ProbeRow, identity: Identity, sentAt: number): Observation | undefined {
+    const { assumeSynchronousCommit } = this.#settings;
+    return observationFrom(row, identity, sentAt, this.#whereabouts.shownTimeline, assumeSynchronousCommit);
+  }
+}
+
+/** A server that is like PostgreSQL, such as Aurora, says so of functions that it does not have: 0A000 or 42883. */
+function isUnsupported(error: unknown): boolean {
+  return ['0A000', '42883'].includes((error as { code?: string }).code ?? '');
+}
