@@ -10,6 +10,8 @@ import { StalenessClock } from './staleness-clock.js';
 export interface PrimarySample {
   /** Which node it was. */
   readonly node: string;
+  /** When that node first answered, by our monotonic clock, in milliseconds. */
+  readonly heardSince: number;
   /** Our monotonic clock before the question was sent, in milliseconds. */
   readonly sentAt: number;
   /** The server's start time: another one means that it was restarted in between. */
@@ -170,10 +172,10 @@ export class PrimaryTrail {
 
   /**
    * Whether it can be no other server than the last one, at another address. Two standbys that never met can each be promoted to the same timeline, but
-   * nobody is promoted to the first; and a copy from before begins where its original has been already.
+   * nobody is promoted to the first; a copy from before begins where its original has been already; and whoever answered beside that is not the same.
    */
-  #isSuccessor({ lsn }: PrimarySample): boolean {
-    return this.#history.timeline === 1 && lsn >= this.#highest;
+  #isSuccessor({ lsn, heardSince }: PrimarySample): boolean {
+    return this.#history.timeline === 1 && lsn >= this.#highest && heardSince > this.#sentAt;
   }
 
   #restart(history: History): void {

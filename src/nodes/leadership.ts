@@ -138,11 +138,11 @@ export class Leadership {
 
   /** Takes down where the primary stands. */
   #sample(): void {
-    const { observation, name } = this.#primary;
+    const { observation, name, heardSince = Number.NEGATIVE_INFINITY } = this.#primary;
     if (!this.isSettled || observation === undefined) return;
     const { sentAt, timeline, lsn, forkLsn, identity } = observation;
     const { clusterId, startedAt } = identity;
-    this.#trail.add({ node: name, sentAt, timeline, lsn, forkLsn, clusterId, startedAt });
+    this.#trail.add({ node: name, heardSince, sentAt, timeline, lsn, forkLsn, clusterId, startedAt });
     // A replica is what it is by the primary's history.
     for (const replica of this.#replicas) replica.judge('the primary answered');
   }

@@ -64,8 +64,8 @@ export class Node implements Candidate {
   statementCount = 0;
   /** Reads placed on it. */
   readCount = 0;
-  /** Whether it has answered at least once. */
-  hasAnswered = false;
+  /** When it first answered, by our monotonic clock; `undefined` before. */
+  heardSince: number | undefined;
   /** Whether its first question has been settled, with an answer or without. */
   wasAsked = false;
   /** Its role, where it answers and tells no positions. */
@@ -171,6 +171,11 @@ export class Node implements Candidate {
     const isLate = performance.now() - this.freshAsOf > this.#settings.maxLagMillis;
     if (isLate && this.#trail.isTracking) return { state: 'lagging' };
     return this.share < 1 ? { state: 'probation', share: this.share } : { state: 'live' };
+  }
+
+  /** Whether it has answered at least once. */
+  get hasAnswered(): boolean {
+    return this.heardSince !== undefined;
   }
 
   get ejectionCount(): number {
@@ -410,7 +415,7 @@ export class Node implements Candidate {
     this.wasAsked = true;
     if (!this.#whereabouts.record(observation, performance.now())) return;
     this.lastError = undefined;
-    this.hasAnswered = true;
+    this.heardSince ??= performance.now();
     if (observation !== undefined) this.#recognise(observation.identity.server);
     this.#listener.observed(this);
     this.judge('it answered');

@@ -157,7 +157,9 @@ export class Judge {
       return at === undefined ? undefined : { doors: [at.door], sure: [at.door], kind: 'stay' };
     }
     const near = replicas.filter(({ door }) => door.zone !== undefined && door.zone === this.zone);
-    const sure = good.map(({ door }) => door).filter((door) => near.some((one) => one.door === door));
+    // Reads leave the zone for what is far slower than others, as they do with keys.
+    const quick = good.filter(({ stats }) => stats.responseMillis <= QUICK_MILLIS);
+    const sure = quick.map(({ door }) => door).filter((door) => near.some((one) => one.door === door));
     return sure.length === 0 ? undefined : { doors: near.map(({ door }) => door), sure, kind: 'near' };
   }
 

@@ -107,24 +107,27 @@ export class Membership implements Watch {
       this.list();
       return;
     }
+    // Who is gone before the library has heard where it went can be found by nobody.
+    const isKnown = this.#isThere(listing);
+    const may = (): boolean => isKnown && mayGo(listing.name, listing.server);
     switch (random.pick(['leave', 'leave', 'hanging', 'move', 'readdress', 'label'])) {
       case 'label':
         [listing.weight, listing.zone] = [this.#weight(), random.pick(ZONES)];
         return;
       case 'move':
-        if (mayGo(listing.name, listing.server)) this.list(listing.name);
+        if (may()) this.list(listing.name);
         return;
       case 'readdress':
         if (!isLull) this.#readdress(listing);
         return;
       case 'hanging':
-        if (!mayGo(listing.name, listing.server)) return;
+        if (!may()) return;
         listing.server.troubledAt = performance.now();
         listing.server.freeze();
         this.listed.delete(listing.name);
         return;
       default:
-        if (mayGo(listing.name, listing.server)) this.listed.delete(listing.name);
+        if (may()) this.listed.delete(listing.name);
     }
   }
 
@@ -151,6 +154,12 @@ export class Membership implements Watch {
       handedIn: random.chance(0.3) ? this.#poolFor(own, server, host) : undefined,
     });
     return own;
+  }
+
+  /** Whether the library has its node of that name where it is listed. */
+  #isThere({ name, host, handedIn }: Listing): boolean {
+    const present = this.doors.get(name);
+    return present === undefined || this.#places.get(present) === (handedIn?.pool ?? host);
   }
 
   /** The very server starts again at another address, under its name, also when it is the primary. */

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Floor } from '../../../src/freshness/floor.js';
 import { PrimaryTrail } from '../../../src/freshness/primary-trail.js';
 
-const server = { node: 'p', clusterId: '7', startedAt: '1', timeline: 1, forkLsn: undefined };
+const server = { node: 'p', clusterId: '7', startedAt: '1', heardSince: 0, timeline: 1, forkLsn: undefined };
 const at = (sentAt: number, lsn: bigint) => ({ ...server, sentAt, lsn });
 const position = (lsn: bigint, timeline = 1, clusterId = '7') => ({ clusterId, timeline, lsn });
 
@@ -181,9 +181,11 @@ describe('a session’s floor', () => {
   it('takes a server for the last one at another address, where nobody can have been promoted and it goes on behind its end', () => {
     const trail = new PrimaryTrail();
     trail.add(at(10, 100n));
-    trail.add({ ...at(20, 120n), node: 'elsewhere', startedAt: '2' });
+    trail.add({ ...at(20, 120n), node: 'elsewhere', startedAt: '2', heardSince: 15 });
     expect(trail.isAmbiguous).toBe(false);
-    trail.add({ ...at(30, 119n), node: 'restored from a copy', startedAt: '3' });
+    trail.add({ ...at(30, 119n), node: 'restored from a copy', startedAt: '3', heardSince: 25 });
+    expect(trail.isAmbiguous).toBe(true);
+    trail.add({ ...at(40, 130n), node: 'there before', startedAt: '4', heardSince: 29 });
     expect(trail.isAmbiguous).toBe(true);
   });
 

@@ -21,7 +21,16 @@ const primary = {
 
 function trailOn(timeline: number, clusterId = '7'): PrimaryTrail {
   const trail = new PrimaryTrail();
-  trail.add({ node: 'p', sentAt: 1, startedAt: '1', clusterId, timeline, lsn: 0x5000200n, forkLsn: undefined });
+  trail.add({
+    node: 'p',
+    heardSince: 0,
+    sentAt: 1,
+    startedAt: '1',
+    clusterId,
+    timeline,
+    lsn: 0x5000200n,
+    forkLsn: undefined,
+  });
   return trail;
 }
 
