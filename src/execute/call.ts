@@ -5,14 +5,14 @@ import { invalidOptions } from '../errors.js';
 /** A statement as `read`, `write` and `query` take it. */
 export type Query = string | QueryConfig;
 
-/** How a statement begins that changes the catalogue. */
-const DEFINITION = /^\s*(create|alter|drop|grant|revoke|import)\b/i;
+/** How a statement begins that changes the catalogue, or may do so within; a text may hold several. */
+const DEFINITION = /(?:^|;)(?:\s|--[^\n]*\n|\/\*[\s\S]*?\*\/)*(?:create|alter|drop|grant|revoke|import|reassign|do)\b/i;
 
 export function textOf(query: Query): string {
   return typeof query === 'string' ? query : query.text;
 }
 
-/** Whether a statement changes the catalogue, by a look at its first word. */
+/** Whether a text may change the catalogue, by the first words of its statements. */
 export function isDefinition(query: Query): boolean {
   return DEFINITION.test(textOf(query));
 }

@@ -8,7 +8,7 @@ import { place } from './place.js';
 import { left } from './placement.js';
 import { onPrimary } from './primary.js';
 import type { Rungs } from './rungs.js';
-import { writeError, wrote } from './write.js';
+import { holdUntilSettled, writeError, wrote } from './write.js';
 
 /** @param floor the session's, which what is written on the primary moves */
 export async function connection<T>(
@@ -33,6 +33,9 @@ export async function connection<T>(
     if (signal?.aborted === true) placement.node.cancel(placement.connection);
     throw isWriter ? writeError(fleet, placement, floor, error, signal) : error;
   } finally {
+    // What `fn` has left running may still commit.
+    const isBusy = (client as { readyForQuery?: boolean }).readyForQuery === false;
+    if (isWriter && isBusy) holdUntilSettled(fleet, placement.node, placement.connection, floor);
     throwAway(placement.connection);
     left(placement);
     if (isWriter) wrote(fleet, placement, floor, timeline);

@@ -6,7 +6,7 @@ import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import { settledWithin } from './abort.js';
 import type { Placement } from './placement.js';
-import { codeOf, isConnectionLoss, isReadTimeout, isRecoveryConflict } from './retry.js';
+import { codeOf, isConnectionLoss, isRecoveryConflict, isTooLong, wasTooIdle } from './retry.js';
 
 const POLL_MILLIS = 20;
 /** A server that is starting, stopping or recovering says so. */
@@ -31,15 +31,15 @@ export async function lostAgain(
   const isLoss = isConnectionLoss(error);
   if (isLoss) lostUnder(node, error, 'read');
   const isConflict = node.role === 'replica' && isRecoveryConflict(error);
-  if (!(isLoss || isConflict) || lostOn?.has(node) === true) return undefined;
+  if (!(isLoss || isConflict) || isTooLong(error) || lostOn?.has(node) === true) return undefined;
   if (lostOn !== undefined && isLoss && !(await isServerGone(fleet, node, connection.identity.server)))
     return undefined;
   return new Set(lostOn).add(node);
 }
 
-/** Tells a node that a statement's connection was lost. One that took longer than its user allows is no fault of the server's, unless that does not answer, either. */
+/** Tells a node that a statement's connection was lost. A bound that its user has set is no fault of the server's, unless that does not answer, either. */
 export function lostUnder(node: Node, error: unknown, what: 'read' | 'write'): void {
-  if (isReadTimeout(error)) node.observe().catch(() => undefined);
+  if (isTooLong(error) || wasTooIdle(error)) node.observe().catch(() => undefined);
   else node.failed(`a connection was lost under a ${what}`);
 }
 

@@ -43,8 +43,17 @@ export function isConnectionLoss(error: unknown): boolean {
   return isReadTimeout(error) || (error instanceof Error && LOST_MESSAGES.test(error.message));
 }
 
-/** Whether pg waits for the answer no longer (`query_timeout`), although the connection may be well. */
-export function isReadTimeout(error: unknown): boolean {
+/** Whether a statement took longer than its user allows: by pg (`query_timeout`), which waits no longer, or by the server (`transaction_timeout`), which ends the connection. */
+export function isTooLong(error: unknown): boolean {
+  return isReadTimeout(error) || codeOf(error) === '25P04';
+}
+
+/** Whether a bound on a session that is idle has ended its connection (`idle_session_timeout`, `idle_in_transaction_session_timeout`). */
+export function wasTooIdle(error: unknown): boolean {
+  return codeOf(error) === '57P05' || codeOf(error) === '25P03';
+}
+
+function isReadTimeout(error: unknown): boolean {
   return error instanceof Error && error.message === 'Query read timeout';
 }
 

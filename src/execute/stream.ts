@@ -72,7 +72,7 @@ export async function* stream<Row>(
       signal?.removeEventListener('abort', cancel);
       client.removeListener('end', lost);
       // A stream that was left early has rows under way: its connection serves nobody else.
-      if (isWhole) client.release();
+      if (isWhole && !placement.connection.wasCancelled) client.release();
       else throwAway(placement.connection);
       leave(placement, need);
     }

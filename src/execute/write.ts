@@ -171,11 +171,20 @@ export function holdUntilSettled(fleet: Fleet, node: Node, connection: Backend, 
 
 /** Waits until whatever a write that was cut off has begun is over, or has no say any more: until then it may still commit. */
 async function settle(fleet: Fleet, node: Node, backend: Backend, uncertain: UncertainWrite): Promise<void> {
-  const isOver = node.questions.whetherOver(backend.identity, backend.isDirect);
+  const { identity, isDirect } = backend;
+  let asked = node;
+  let isOver = asked.questions.whetherOver(identity, isDirect);
   let pause = SETTLE_POLL_MILLIS;
   while (!fleet.isClosed && uncertain.settledAt === undefined) {
+    const { primary, leadership } = fleet;
+    const isElsewhere = primary !== asked && primary.observation?.identity.server === identity.server;
+    if (leadership.isSettled && isElsewhere) {
+      // It is the same life of the same server, at another address.
+      asked = primary;
+      isOver = asked.questions.whetherOver(identity, isDirect);
+    }
     // What a deposed primary commits is in nobody's history.
-    const isDeposed = fleet.leadership.isSettled && fleet.primary !== node;
+    const isDeposed = leadership.isSettled && primary !== asked;
     if (isDeposed || (await isOver().catch(() => false))) uncertain.settledAt ??= performance.now();
     else await fleet.monitor.rest(pause);
     pause = Math.min(pause * 2, SETTLE_POLL_CAP_MILLIS);

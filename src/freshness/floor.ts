@@ -32,7 +32,7 @@ export class Floor {
   readonly #outer: Floor | undefined;
   #position: Position | undefined;
   // Each is judged by itself: a forged one must not take the place of an honest one.
-  #claims: readonly Claim[] = [];
+  #claims: Claim[] = [];
   #wroteAt = NEVER;
   #wroteOn = 0;
   #uncertain: UncertainWrite[] = [];
@@ -54,7 +54,7 @@ export class Floor {
     // The process's own floor may never be asked: what is over must not pile up in it, nor be copied into every session.
     if (start.#uncertain.length > 0) start.#settle();
     this.#position = start.#position;
-    this.#claims = start.#claims;
+    if (start.#claims.length > 0) this.#claims = start.#claims.slice();
     this.#wroteAt = start.#wroteAt;
     this.#wroteOn = start.#wroteOn;
     this.#uncertain = start.#uncertain.slice();
@@ -148,7 +148,7 @@ export class Floor {
 
   /** A position from outside: believed once the primary is seen at or above it. */
   claim(position: Position, arrivedAt: number): void {
-    this.#claims = [...this.#claims, { position, arrivedAt, isRefused: false }];
+    this.#claims.push({ position, arrivedAt, isRefused: false });
     this.#onMove?.();
     if (this.#isOfSession) this.#outer?.claim(position, arrivedAt);
   }
@@ -170,10 +170,10 @@ export class Floor {
       return performance.now() - this.#wroteAt < trail.stickinessMillis ? 'sticky' : 0n;
     }
     if (this.#wroteAt !== NEVER && !this.#cover(trail)) return 'pending';
-    while (this.#claims[0] !== undefined) {
-      const open = this.#judgeClaim(this.#claims[0], trail);
-      if (open !== undefined) return open;
-      this.#claims = this.#claims.slice(1);
+    if (this.#claims.length > 0) {
+      const open = this.#claims.findIndex((claim) => this.#judgeClaim(claim, trail) !== undefined);
+      this.#claims.splice(0, open < 0 ? this.#claims.length : open);
+      if (open >= 0) return 'pending';
     }
     if (this.#position === undefined) return 0n;
     if (this.#judgedIn !== trail.epoch) this.#judge(this.#position, trail);

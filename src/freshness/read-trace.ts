@@ -5,14 +5,23 @@
 import type { Floor } from './floor.js';
 
 export class ReadTrace {
-  #floor: Floor;
+  readonly #floor: Floor;
+  readonly #outer: ReadTrace | undefined;
   #server: string | undefined;
   #key: number | undefined;
   #endedAt = Number.NEGATIVE_INFINITY;
 
-  /** @param floor the session's own, which keeps what was seen on servers that it has left */
-  constructor(floor: Floor) {
+  /**
+   * @param floor the session's own, which keeps what was seen on servers that it has left
+   * @param outer that of the session around it: this one goes on from there, and what it reads counts there, too
+   */
+  constructor(floor: Floor, outer?: ReadTrace) {
     this.#floor = floor;
+    this.#outer = outer;
+    if (outer === undefined) return;
+    this.#server = outer.server;
+    this.#key = outer.key;
+    this.#endedAt = outer.endedAt;
   }
 
   /** The server of the last read; `undefined` before the first. */
@@ -37,5 +46,6 @@ export class ReadTrace {
     this.#server = server;
     this.#key = key;
     this.#endedAt = at;
+    this.#outer?.ended(server, at, key);
   }
 }

@@ -117,6 +117,7 @@ export class OwnConnection {
     const startedAt = timesIt ? performance.now() : 0;
     this.#sent(finding);
     const number = ++this.#sentCount;
+    const wasQueryable = isQueryable(this.client);
     let isOver = false;
     const answered: Answer = (error, result) => {
       // pg calls back twice when it could not write a value.
@@ -127,8 +128,8 @@ export class OwnConnection {
         node.statementLatency.add(durationMillis);
         if (isHeard) tell(publisher, node, durationMillis, result?.rowCount ?? null, error ?? null);
       }
-      if (isCutOff(this.client, error)) this.#gaveUp(error as Error, number, finding.found, scope);
-      else this.#settleBefore(number);
+      if (!error || isServerError(error)) this.#settleBefore(number);
+      else if (wasQueryable && isCutOff(this.client, error)) this.#gaveUp(error, number, finding.found, scope);
       this.#answered(error, query, finding.found, scope, timeline);
       this.#ended();
       answer(error, result);
@@ -192,6 +193,7 @@ export class OwnConnection {
 
   #gaveUp(error: Error, number: number, found: Classification | undefined, { floor }: SessionScope): void {
     if (found?.class === 'read') return;
+    this.#hasWritten = true;
     if (isConnectionLoss(error)) lostUnder(this.node, error, 'write');
     this.#givenUp.push({ number, write: holdUntilSettled(this.#fleet, this.node, this.#backend, floor) });
   }
@@ -234,8 +236,8 @@ export class OwnConnection {
 }
 
 /** Whether pg answered for a server that has not: its connection is gone, or took too long. What else pg itself finds wrong, such as a value, leaves nothing under way. */
-function isCutOff(client: Client, error: Error | null | undefined): boolean {
-  return error ? isConnectionLoss(error) || !(isServerError(error) || isQueryable(client)) : false;
+function isCutOff(client: Client, error: Error): boolean {
+  return isConnectionLoss(error) || !isQueryable(client);
 }
 
 function endQuietly(client: Client): void {

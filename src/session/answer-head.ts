@@ -27,7 +27,9 @@ export class AnswerHead {
   constructor(response: ServerResponse, args: unknown[] | undefined) {
     this.#response = response;
     this.#args = args === undefined ? undefined : [...args];
-    this.#at = typeof args?.[1] === 'string' ? 2 : 1;
+    // The phrase beside the status may be left out, or left open.
+    const [, second] = args ?? [];
+    this.#at = typeof second === 'string' || (second === undefined && args !== undefined && args.length > 2) ? 2 : 1;
   }
 
   get args(): unknown[] | undefined {

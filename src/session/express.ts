@@ -2,7 +2,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Cluster } from '../cluster.js';
 import { checkOptions, type SessionOptions } from '../options/calls.js';
+import { keepEventsWithin } from './events-within.js';
 import { type HttpSessionOptions, httpSessions } from './http.js';
+import type { CarriedSession } from './session.js';
 
 export type { CookieOptions, HttpSessionOptions, PerRequest } from './http.js';
 
@@ -32,7 +34,11 @@ export function sessionMiddleware<Request extends IncomingMessage = IncomingMess
 export function routeSession(
   cluster: Cluster,
   options: Pick<SessionOptions, 'consistency' | 'maxStalenessMillis' | 'partitionKey' | 'priority'>,
-): Middleware<unknown> {
+): Middleware<IncomingMessage> {
   checkOptions('session', options);
-  return (_request, _response, next) => cluster.session(() => next(), options);
+  return (request, _response, next) =>
+    cluster.session((session) => {
+      keepEventsWithin(session as CarriedSession, request);
+      next();
+    }, options);
 }

@@ -8,6 +8,7 @@ import { invalidOptions } from '../errors.js';
 import type { SessionOptions } from '../options/calls.js';
 import { AnswerHead, mayBeShared, privateOf } from './answer-head.js';
 import { addCookies, cookieNames, cookieText, MAX_TOKENS } from './cookie.js';
+import { keepEventsWithin } from './events-within.js';
 import { holdResponse } from './held-response.js';
 import { type CookieOptions, checkedOptions, type HttpSessionOptions, of, type PerRequest } from './http-options.js';
 import { type CarriedSession, type CarrierTools, type Session, TOKEN_HEADER } from './session.js';
@@ -100,7 +101,7 @@ class HttpCarrier<Request extends IncomingMessage> {
     if (store === undefined || key === undefined) return this.#open(request, response, undefined, undefined, fn);
     return this.#withinBound(store.get(key)).then(
       (stored) => this.#open(request, response, key, stored, fn) as Awaited<T>,
-      (error: unknown) => this.#open(request, response, key, error as Error, fn) as Awaited<T>,
+      (error: unknown) => this.#open(request, response, key, asError(error), fn) as Awaited<T>,
     );
   }
 
@@ -264,7 +265,7 @@ class HttpCarrier<Request extends IncomingMessage> {
       const token = await session.token().catch(() => session.primaryOnlyToken());
       await store.put(key, token, this.#tools.tokenLifetimeMillis);
     } catch (error) {
-      this.#tools.warn(() => ({ code: 'token-store', message: `a token was not stored: ${(error as Error).message}` }));
+      this.#tools.warn(() => ({ code: 'token-store', message: `a token was not stored: ${asError(error).message}` }));
     }
   }
 }
@@ -274,22 +275,9 @@ function savesAtItsEnd(request: IncomingMessage): boolean {
   return 'sessionStore' in request;
 }
 
-const WITHIN = Symbol('pg-ladder.within');
-
-type Telling = IncomingMessage & { [WITHIN]?: { readonly session: CarriedSession; readonly emit: Emit } };
-type Emit = (...args: unknown[]) => boolean;
-
-/** A request's own events, such as those of its body, come from the socket, which knows nothing of sessions. */
-function keepEventsWithin(session: CarriedSession, request: Telling): void {
-  // Mounted twice, it is the inner one's.
-  const emit = request[WITHIN]?.emit ?? (request.emit.bind(request) as Emit);
-  request[WITHIN] = { session, emit };
-  request.emit = emitWithin;
-}
-
-function emitWithin(this: Telling, ...args: unknown[]): boolean {
-  const { session, emit } = this[WITHIN] as NonNullable<Telling[typeof WITHIN]>;
-  return session.within(() => emit(...args));
+/** A store may reject with anything. */
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error('it gave no reason');
 }
 
 /** A session as its carriers know it. */

@@ -137,7 +137,7 @@ export class SessionScope implements CarriedSession {
     this.#runner = runner;
     this.floor = new Floor(outer?.floor, start?.floor);
     const isTraced = outer !== undefined && runner.tracesReads();
-    this.trace = isTraced ? (start?.trace ?? new ReadTrace(this.floor)) : undefined;
+    this.trace = isTraced ? new ReadTrace(this.floor, start?.trace) : undefined;
     this.requirement = requirementOf(options, base);
     this.subject = options.subject ?? outer?.subject;
     this.key = keyOf(options.partitionKey) ?? outer?.key;

@@ -9,7 +9,6 @@ export interface Hint {
   readonly partitionKey?: string;
 }
 
-const COMMENT = /^\s*\/\*\s*([\s\S]*?)\s*\*\//;
 const DURATION = /^(\d+(?:\.\d+)?)(ms|s|min)$/;
 const MILLIS: Record<string, number> = { ms: 1, s: 1_000, min: 60_000 };
 const CONSISTENCIES = new Set(['eventual', 'session', 'strong']);
@@ -19,8 +18,10 @@ const CONSISTENCIES = new Set(['eventual', 'session', 'strong']);
  * @throws LadderError `LADDER_INVALID_OPTIONS` when it says something that is none
  */
 export function hintOf(text: string): Hint | undefined {
-  const content = COMMENT.exec(text)?.[1];
-  if (content === undefined) return undefined;
+  const from = text.trimStart();
+  const end = from.startsWith('/*') ? from.indexOf('*/', 2) : -1;
+  if (end < 0) return undefined;
+  const content = from.slice(2, end).trim();
   const word = content.toLowerCase();
   if (word === 'primary' || word === 'replica') return { target: word };
   if (!/^ladder\s*:/i.test(content)) return undefined;

@@ -168,6 +168,26 @@ describe('everything that a cluster can do, with an ordinary login role', () => 
       });
     });
 
+    it('a session finds what its callback left running when it failed', async () => {
+      await pauseAll();
+      await cluster.session(async () => {
+        const attempt = cluster.connection((client) =>
+          Promise.all([
+            client.query('insert into numbers select -6 from pg_sleep(0.3)'),
+            Promise.reject(new Error('the other one failed')),
+          ]),
+        );
+        await expect(attempt).rejects.toThrow('the other one failed');
+        expect((await cluster.explain('select 1')).reason).toBe('floor-unknown');
+        await until('it has committed', async () => {
+          const { rowCount } = await cluster.read('select n from numbers where n = -6', [], { target: 'primary' });
+          return rowCount === 1;
+        });
+        expect((await cluster.read('select n from numbers where n = -6')).rowCount).toBe(1);
+        await cluster.write('delete from numbers where n = -6');
+      });
+    });
+
     it('hands out one of a replica that is fresh enough, on request', async () => {
       const port = await cluster.connection(
         async (client) => (await client.query<{ port: number }>('select inet_server_port() as port')).rows[0]?.port,

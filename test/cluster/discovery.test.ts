@@ -595,4 +595,40 @@ describe('a primary that starts again at another address', () => {
     },
     30_000,
   );
+
+  it('keeps a session on the primary while a write that was cut off runs on, also when it is reached at another address', async () => {
+    await using servers = await startTestCluster({ replicas: 1, links: true });
+    await query(servers.primary, 'create table t as select 0 as v');
+    const [r1] = servers.replicas as [TestNode];
+    await r1.waitForReplay();
+    const { host, link } = servers.primary;
+    const ownPort = (await query(servers.primary, 'select inet_server_port()')) as number;
+    let port = link.port;
+    await using cluster = createCluster({
+      nodes: [{ name: 'db-1', connectionString: r1.connectionString }],
+      discovery: () => [{ name: 'db-0', host, port }],
+      discoveryMillis: 50,
+      ...lane,
+    });
+    await cluster.ready({ timeoutMillis: 5_000 });
+    await cluster.session(async () => {
+      const writing = cluster.write('update t set v = 1 where pg_sleep(2) is not null');
+      const lost = expect(writing).rejects.toMatchObject({ code: 'LADDER_WRITE_OUTCOME_UNKNOWN' });
+      await until('it runs', () => cluster.stats().nodes.some(({ inFlight }) => inFlight > 0));
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      link.reset();
+      port = ownPort;
+      await lost;
+      await until('it is followed', () =>
+        cluster
+          .stats()
+          .nodes.some(({ name, role, state }) => name === 'db-0' && role === 'primary' && state === 'live'),
+      );
+      await r1.pauseReplay();
+      const ask = (text: string) => cluster.read<{ v: number }>(text, [], { target: 'primary' });
+      await until('it has committed', async () => (await ask('select v from t')).rows[0]?.v === 1);
+      expect((await cluster.read('select v from t')).rows).toEqual([{ v: 1 }]);
+      await r1.resumeReplay();
+    });
+  }, 30_000);
 });

@@ -372,6 +372,12 @@ describe('sessions that travel with requests', () => {
         response.setHeader('x-b', 'given up');
         response.writeHead(201, 'Made', { 'X-B': 'kept', 'Set-Cookie': ['own=1', 'other=2'], 'Content-Type': 'a/b' });
       },
+      'writeHead with a phrase that is left open': (response) => {
+        response.writeHead(200, undefined, { 'set-cookie': 'own=1' });
+      },
+      'writeHead with a phrase that is left open, and a list': (response) => {
+        response.writeHead(200, undefined, ['Set-Cookie', 'own=1']);
+      },
       'writeHead with one cookie as a string': (response) => {
         response.setHeader('set-cookie', 'given up=1');
         response.writeHead(201, { 'set-cookie': 'own=1' });

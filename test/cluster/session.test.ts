@@ -5,7 +5,8 @@ import { promisify } from 'node:util';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Cluster, RouteEvent } from '../../src/index.js';
-import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
+import { startTestCluster, type TestCluster, type TestNode } from '../../src/testing/index.js';
+import { query } from '../testing/query.js';
 import { open, replicaShare, size } from './fixture.js';
 
 const run = promisify(execFile);
@@ -94,6 +95,26 @@ describe('a session', () => {
       await cluster.session(() => rename('inner'), { inherit: 'none' });
       expect(await nameNow()).toBe('inner');
     });
+  });
+
+  it('shows a nested session nothing older than either of two reads side by side has shown', async () => {
+    const [r1, r2] = servers.replicas as [TestNode, TestNode];
+    const onReplica = (node: string, text: string) => cluster.read(text, [], { target: { node } });
+    const text = 'select name from names where id = 1';
+    const readsSideBySide = async () => {
+      await Promise.all([onReplica('r1', text), onReplica('r2', `${text} and pg_sleep(0.2) is not null`)]);
+      return nameNow();
+    };
+    await r2.pauseReplay();
+    const name = `seen ${Math.random()}`;
+    await query(servers.primary, `update names set name = '${name}' where id = 1`);
+    await r1.waitForReplay();
+    const alone = { inherit: 'none' } as const;
+    expect(await cluster.session(readsSideBySide, alone)).toBe(name);
+    expect(await cluster.session(() => cluster.session(readsSideBySide), alone)).toBe(name);
+    // And what an inner session has shown, the outer one goes by.
+    const inner = () => cluster.session(() => onReplica('r1', text));
+    expect(await cluster.session(() => inner().then(() => nameNow()), alone)).toBe(name);
   });
 
   it('covers a failed statement that committed on its way', async () => {

@@ -214,6 +214,30 @@ describe('cluster.pool() under faults', () => {
     expect(cluster.stats().nodes.map(({ inFlight }) => inFlight)).toEqual([0, 0]);
   }, 30_000);
 
+  it('misses nothing of a transaction in which a statement was given up, and which was committed all the same', async () => {
+    await using servers = await startTestCluster({ replicas: 1 });
+    await using cluster = await open(servers);
+    const pool = cluster.pool();
+    await pool.query('create table t (v int)');
+    await servers.replicas[0]?.waitForReplay();
+    for (const isBetween of [true, false]) {
+      await cluster.session(async () => {
+        await pool.query('truncate t');
+        await servers.replicas[0]?.waitForReplay();
+        await servers.replicas[0]?.pauseReplay();
+        const client = await pool.connect();
+        await client.query('begin');
+        const slow = { text: 'insert into t select 1 from pg_sleep(0.2)', query_timeout: 50 };
+        await expect(client.query(slow)).rejects.toThrow('Query read timeout');
+        if (isBetween) await client.query('select 1');
+        await client.query('commit');
+        client.release();
+        expect((await cluster.read('select v from t')).rows).toEqual([{ v: 1 }]);
+        await servers.replicas[0]?.resumeReplay();
+      });
+    }
+  }, 30_000);
+
   it('rolls back at once what was begun on a replica that is gone, with a cursor in it or without', async () => {
     await using servers = await startTestCluster({ replicas: 1 });
     await using cluster = await open(servers);
