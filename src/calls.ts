@@ -29,6 +29,7 @@ import { FallbackBudget } from './isolation/fallback-budget.js';
 import { Fleet, type Need } from './nodes/fleet.js';
 import { type Explanation, explain } from './observe/explain.js';
 import {
+  type AbortOptions,
   type ConnectionOptions,
   checkOptions,
   type ReadOptions,
@@ -74,8 +75,10 @@ export class Calls {
   };
   /** What pg hands to a callback tells the way to a socket: whoever awaits the statement wants to know of his own. */
   readonly #failRetraced = (error: unknown): never => {
-    if (error instanceof Error && (isServerError(error) || isConnectionLoss(error))) Error.captureStackTrace(error);
-    return this.#fail(error);
+    this.open.leave();
+    const isOfServer = error instanceof Error && (isServerError(error) || isConnectionLoss(error));
+    if (isOfServer && Object.isExtensible(error)) Error.captureStackTrace(error);
+    throw error;
   };
 
   constructor(settings: Settings, within: Within) {
@@ -123,7 +126,7 @@ export class Calls {
         rejectWithin('read', options, settledIn(joined));
         return joined.run<Row>(joinedStatement(query, values, signal));
       });
-    }, this.#failRetraced);
+    }, this.#failureOf(options));
   }
 
   write<Row extends QueryResultRow>(
@@ -148,7 +151,7 @@ export class Calls {
       if (options === undefined) return run(undefined);
       checkOptions('write', options);
       return withAbort(options, run);
-    }, this.#failRetraced);
+    }, this.#failureOf(options));
   }
 
   /** What changes the catalogue changes what `query` goes by. */
@@ -179,7 +182,7 @@ export class Calls {
         const classified = found ?? (await this.classifier.classify(text));
         return this.#run<Row>(scope, classified, text, this.statement(query, values, signal), options, startedAt);
       });
-    }, this.#failRetraced);
+    }, this.#failureOf(options));
   }
 
   #run<Row extends QueryResultRow>(
@@ -331,6 +334,13 @@ export class Calls {
     } catch (error) {
       return Promise.reject(error).catch(fail);
     }
+  }
+
+  /** Whoever gave up has his own reason back as it is. */
+  #failureOf(options: AbortOptions | undefined): (error: unknown) => never {
+    const signal = options?.signal;
+    if (signal === undefined) return this.#failRetraced;
+    return (error) => (error === signal.reason ? this.#fail(error) : this.#failRetraced(error));
   }
 
   #enter(): number {

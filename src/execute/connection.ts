@@ -7,7 +7,9 @@ import { abortable } from './abort.js';
 import { place } from './place.js';
 import { left } from './placement.js';
 import { onPrimary } from './primary.js';
+import { isServerError } from './retry.js';
 import type { Rungs } from './rungs.js';
+import { isQueryable } from './statement.js';
 import { holdUntilSettled, writeError, wrote } from './write.js';
 
 /** @param floor the session's, which what is written on the primary moves */
@@ -30,8 +32,11 @@ export async function connection<T>(
   try {
     return await abortable((async () => fn(client))(), signal);
   } catch (error) {
-    if (signal?.aborted === true) placement.node.cancel(placement.connection);
-    throw isWriter ? writeError(fleet, placement, floor, error, signal) : error;
+    const wasAborted = signal?.aborted === true;
+    if (wasAborted) placement.node.cancel(placement.connection);
+    // What `fn` throws may be anybody's error, whatever its code.
+    const isOfServer = wasAborted || !isQueryable(client) || isServerError(error);
+    throw isWriter && isOfServer ? writeError(fleet, placement, floor, error, signal) : error;
   } finally {
     // What `fn` has left running may still commit.
     const isBusy = (client as { readyForQuery?: boolean }).readyForQuery === false;

@@ -162,6 +162,12 @@ function cancellable<T>(running: Promise<T>, signal: AbortSignal, cancel: () => 
   });
 }
 
+/** Whether pg takes one more statement on it: else it answers with an error, and the client tells nobody when that is over. */
+export function isQueryable(client: object): boolean {
+  const { _queryable = true, _ending = false } = client as { _queryable?: boolean; _ending?: boolean };
+  return _queryable && !_ending;
+}
+
 /** Outside any transaction, as far as pg tells (8.23 and later). */
 function isIdle(client: object): boolean {
   return (

@@ -36,9 +36,10 @@ export async function* stream<Row>(
   rungs.fleet.sighted(need, performance.now());
   let lostOn: ReadonlySet<Node> | undefined;
   for (;;) {
+    // It throws at values that pg cannot write: before there is a connection to give back.
+    const rows = new QueryStream(text, values, { highWaterMark: batchRows });
     const placement = await place(rungs, need, performance.now(), lostOn, signal);
     const { client } = placement.connection;
-    const rows = new QueryStream(text, values, { highWaterMark: batchRows });
     // It would wait for the server to close its cursor, which one that is lost never does; the connection of a stream that has not ended well is closed anyway.
     rows._destroy = (error, done) => done(error);
     const cancel = (): void => {

@@ -166,7 +166,8 @@ async function once<T>(rungs: Rungs, request: TransactionRequest<T>): Promise<T>
       await commit(placement, current, signal);
       isOver = true;
     } catch (error) {
-      isOver = isServerError(error) || isAborted(error);
+      // The reason of whoever gave up is no answer of the server's.
+      isOver = signal?.aborted !== true && (isServerError(error) || isAborted(error));
       throw isReadOnly || isOver ? error : writeError(fleet, placement, need.floor, error, signal);
     }
     return result;

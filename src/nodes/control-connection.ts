@@ -145,6 +145,8 @@ export class ControlConnection {
 /** With a callback, since those who patch pg's clients may know of no other form. */
 export function connected(client: Client): Promise<void> {
   return new Promise((resolve, reject) => {
+    // pg forgets whoever waits for a connection that is ended meanwhile.
+    client.once('end', () => reject(new Error('Connection terminated')));
     client.connect((error: Error | null | undefined) => (error ? reject(error) : resolve()));
   });
 }

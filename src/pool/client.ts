@@ -38,6 +38,12 @@ interface Submission {
   readonly scope: SessionScope;
 }
 
+/** Why a connection could not be opened, and the last statement that had been asked for by then: as with pg, what waited behind it fails with it. */
+interface Refusal {
+  readonly error: unknown;
+  readonly upTo: number;
+}
+
 export class RoutedClient extends EventEmitter {
   readonly #host: ClientHost;
   readonly #turns = new Turns();
@@ -51,6 +57,8 @@ export class RoutedClient extends EventEmitter {
   #isCheckedOut = false;
   #isDiscarded = false;
   #isReferenced = true;
+  #askedCount = 0;
+  #refusal: Refusal | undefined;
   #hasTypeParsers = false;
   /** The texts of prepared statements, which pg lets run by their names alone: here the next one may run elsewhere. */
   readonly #namedTexts = new Map<string, string>();
@@ -216,14 +224,17 @@ export class RoutedClient extends EventEmitter {
     const own = this.#own;
     if (own !== undefined && this.#isOnOwn && this.#turns.isIdle) {
       this.#sendOwn(own, job, isLate);
-    } else
-      this.#turns.take((done) =>
-        this.#turn(
-          done,
-          () => this.#route(job),
-          (error) => fail(job, error),
-        ),
-      );
+      return;
+    }
+    const number = ++this.#askedCount;
+    this.#turns.take((done) =>
+      this.#turn(
+        number,
+        done,
+        () => this.#route(job),
+        (error) => fail(job, error),
+      ),
+    );
   }
 
   /** @param learns whether later statements depend on what this one does */
@@ -246,8 +257,15 @@ export class RoutedClient extends EventEmitter {
     own.send(job, finding);
   }
 
-  #turn(done: () => void, run: () => Promise<void> | undefined, failed: (error: unknown) => void): boolean {
+  /** @param number the statement's, of those that were asked for */
+  #turn(
+    number: number,
+    done: () => void,
+    run: () => Promise<void> | undefined,
+    failed: (error: unknown) => void,
+  ): boolean {
     try {
+      if (this.#refusal !== undefined && number <= this.#refusal.upTo) throw this.#refusal.error;
       const running = run();
       if (running === undefined) return false;
       running.then(done, (error: unknown) => {
@@ -342,8 +360,9 @@ export class RoutedClient extends EventEmitter {
       if (text === undefined) return this.#submitOnOwn(submission, undefined);
       return cluster.classifier.classify(text).then((found) => this.#submitFound(submission, found));
     };
+    const number = ++this.#askedCount;
     this.#turns.take((done) =>
-      this.#turn(done, run, (error) => {
+      this.#turn(number, done, run, (error) => {
         process.nextTick(() => submission.submittable.handleError(error as Error, this.#aim.client));
       }),
     );
@@ -395,7 +414,13 @@ export class RoutedClient extends EventEmitter {
     const { cluster } = this.#host;
     if (this.#own !== undefined) void this.#own.client.end().catch(() => undefined);
     this.#own = undefined;
-    const own = await OwnConnection.open(cluster, (node) => this.#aim.at(node));
+    let own: OwnConnection;
+    try {
+      own = await OwnConnection.open(cluster, (node) => this.#aim.at(node));
+    } catch (error) {
+      this.#refusal = { error, upTo: this.#askedCount };
+      throw error;
+    }
     this.#own = own;
     this.#isBound = true;
     if (!this.#isReferenced) this.unref();

@@ -68,12 +68,6 @@ export function statusOf(client: object): TransactionStatus {
   return (client as { getTransactionStatus?(): TransactionStatus | null }).getTransactionStatus?.() ?? undefined;
 }
 
-/** Whether pg takes one more statement on it: else it answers with an error, and the client tells nobody when that is over. */
-export function isQueryable(client: object): boolean {
-  const { _queryable = true, _ending = false } = client as { _queryable?: boolean; _ending?: boolean };
-  return _queryable && !_ending;
-}
-
 /** pg's types know neither all that `query` takes, nor what a callback is given. */
 export function untyped(client: object): { query(query: unknown, values: unknown, answer: unknown): unknown } {
   return client as { query(query: unknown, values: unknown, answer: unknown): unknown };

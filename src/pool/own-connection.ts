@@ -7,7 +7,7 @@ import { isDefinition } from '../execute/call.js';
 import { isProvenPrimary, primaryFound, throwUnlessGone } from '../execute/primary.js';
 import { lostUnder } from '../execute/rerun.js';
 import { isConnectionLoss, isServerError } from '../execute/retry.js';
-import { copyOf, isTimed, tell } from '../execute/statement.js';
+import { copyOf, isQueryable, isTimed, tell } from '../execute/statement.js';
 import { type Backend, holdUntilSettled, wrote } from '../execute/write.js';
 import type { UncertainWrite } from '../freshness/floor.js';
 import type { DataConnection } from '../nodes/data-connections.js';
@@ -16,7 +16,7 @@ import type { Node } from '../nodes/node.js';
 import type { SessionScope } from '../session/session.js';
 import type { Classification, Classifier } from '../sql/classifier.js';
 import type { ClusterAccess } from './access.js';
-import { type Answer, isQueryable, type Job, type Submittable, statusOf, untyped } from './job.js';
+import { type Answer, type Job, type Submittable, statusOf, untyped } from './job.js';
 
 /** What is found out about a statement while it runs. */
 export interface Finding {

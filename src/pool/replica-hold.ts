@@ -5,20 +5,12 @@ import { place } from '../execute/place.js';
 import { left, type Placement } from '../execute/placement.js';
 import { isConnectionLoss } from '../execute/retry.js';
 import type { Rungs } from '../execute/rungs.js';
-import { copyOf } from '../execute/statement.js';
+import { copyOf, isQueryable } from '../execute/statement.js';
 import type { Need } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import type { SessionScope } from '../session/session.js';
 import type { Introduce } from './access.js';
-import {
-  type Answer,
-  isQueryable,
-  type Job,
-  type Submittable,
-  statusOf,
-  type TransactionStatus,
-  untyped,
-} from './job.js';
+import { type Answer, type Job, type Submittable, statusOf, type TransactionStatus, untyped } from './job.js';
 
 /** What streams on after its client was released, and brings nothing for so long, is nobody's. */
 const SILENCE_MILLIS = 5_000;

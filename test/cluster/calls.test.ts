@@ -104,6 +104,19 @@ describe('everything that a cluster can do, with an ordinary login role', () => 
       });
     });
 
+    it('give their reason back as it is, frozen or not, with whatever code', async () => {
+      for (const reason of [
+        Object.assign(new Error('enough'), { code: 'ECONNRESET', stack: 'its own' }),
+        Object.freeze(Object.assign(new Error('enough'), { code: '57014', stack: 'its own' })),
+      ]) {
+        const controller = new AbortController();
+        const reading = cluster.read('select pg_sleep(1)', [], { signal: controller.signal });
+        setTimeout(() => controller.abort(reason), 20);
+        await expect(reading).rejects.toBe(reason);
+        expect(reason.stack).toBe('its own');
+      }
+    });
+
     it('refuse a signal that has aborted before anything is sent', async () => {
       await expect(cluster.write('select 1', [], { signal: AbortSignal.abort() })).rejects.toMatchObject({
         name: 'AbortError',
@@ -122,6 +135,16 @@ describe('everything that a cluster can do, with an ordinary login role', () => 
         expect(routes.at(-1)).toMatchObject({ role: 'replica' });
         await cluster.write('delete from numbers where n = 5001');
       });
+    });
+
+    it('leaves nothing behind when a value cannot be written', async () => {
+      const circular: { self?: unknown } = {};
+      circular.self = circular;
+      const stream = cluster.stream('select n from numbers where $1 is not null', [circular]);
+      await expect(stream.next()).rejects.toThrow('circular');
+      for (const { pool, inFlight } of cluster.stats().nodes) {
+        expect([inFlight, pool.totalCount]).toEqual([0, pool.idleCount]);
+      }
     });
 
     it('leaves nothing behind when it is left early, fails or is aborted', async () => {
@@ -166,6 +189,12 @@ describe('everything that a cluster can do, with an ordinary login role', () => 
         });
         await cluster.write('delete from numbers where n = -5');
       });
+    });
+
+    it('fails with its callback’s own error, which says nothing of the server, whatever its code', async () => {
+      const missing = Object.assign(new Error('no such file'), { code: 'ENOENT' });
+      await expect(cluster.connection(() => Promise.reject(missing))).rejects.toBe(missing);
+      expect(nodeOf(cluster, 'primary').state).toBe('live');
     });
 
     it('a session finds what its callback left running when it failed', async () => {

@@ -867,11 +867,13 @@ describe('sessions that travel with requests', () => {
     });
 
     const failing = () => Promise.reject(new Error('no store'));
+    const failingOddly = () => Promise.reject('no error' as unknown as Error);
     const hanging = () => new Promise<never>(() => {});
     const nothing = () => Promise.resolve(undefined);
 
     it.each([
       ['fails', { get: failing, put: failing }],
+      ['fails with no error', { get: failingOddly, put: failingOddly }],
       ['never answers', { get: hanging, put: hanging }],
     ])('that %s costs speed and no request', async (_how, store) => {
       const url = await serve(profile(), { ...user, cookie: {}, store });
@@ -1276,6 +1278,23 @@ describe('sessions that travel with requests', () => {
       expect(await response.json()).toEqual({ a: 1 });
       expect(tokensIn(response)).toHaveLength(1);
       expect(JSON.parse(await browser.text(url))).toEqual({ name });
+    });
+
+    it('what a route asks for holds for the events of its request’s body, too', async () => {
+      const sessions: (Session | undefined)[] = [];
+      const { server, url } = await serveApp((app) => {
+        app.post('/', routeSession(cluster, { consistency: 'strong' }), (request, response) => {
+          sessions.push(cluster.currentSession());
+          request.resume();
+          request.on('end', () => {
+            sessions.push(cluster.currentSession());
+            response.end();
+          });
+        });
+      });
+      await slowPost(server, url, 'text/plain', ['a', 'b']);
+      expect(sessions).toHaveLength(2);
+      expect(sessions[1]).toBe(sessions[0]);
     });
 
     it('takes what a route or a request asks for', async () => {

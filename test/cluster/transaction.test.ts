@@ -272,6 +272,23 @@ describe('a transaction', () => {
       await outcome;
       expect(await ids()).toEqual([]);
     });
+    // Whoever gives up may do so with an error that he has from elsewhere.
+    for (const code of ['22012', '40001', 'LADDER_TRANSACTION_ABORTED']) {
+      await cluster.write('truncate items, parts');
+      await cluster.session(async () => {
+        const controller = new AbortController();
+        const work = async () => {
+          await add(1);
+          await cluster.write('insert into parts values (1)');
+          setTimeout(() => controller.abort(Object.assign(new Error('of another'), { code })), 100);
+        };
+        const attempt = cluster.transaction(work, { signal: controller.signal, retries: 2 });
+        await expect(attempt).rejects.toMatchObject({ code: 'LADDER_WRITE_OUTCOME_UNKNOWN' });
+        await until('it is known', async () => (await cluster.explain('select 1')).reason !== 'floor-unknown');
+        const there = await cluster.read<{ id: number }>('select id from items', [], { target: 'primary' });
+        expect(await ids()).toEqual(there.rows.map(({ id }) => id));
+      });
+    }
     await cluster.write('drop trigger slow on parts');
   });
 

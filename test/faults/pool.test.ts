@@ -214,6 +214,41 @@ describe('cluster.pool() under faults', () => {
     expect(cluster.stats().nodes.map(({ inFlight }) => inFlight)).toEqual([0, 0]);
   }, 30_000);
 
+  it('fails what waits behind a BEGIN that found no primary, and settles what waits on a client that is ended', async () => {
+    await using servers = await startTestCluster({ replicas: 1 });
+    await using cluster = await open(servers, { primaryWaitMillis: 400 });
+    const pool = cluster.pool();
+    pool.on('error', () => undefined);
+    await pool.query('create table t (v int)');
+    await servers.replicas[0]?.waitForReplay();
+    const client = await pool.connect();
+    await client.end();
+    const ended = client.query('insert into t values (0)');
+    await Promise.allSettled([ended]);
+    client.release();
+
+    await servers.primary.kill();
+    const other = await pool.connect();
+    const all = ['begin', 'insert into t values (1)', 'commit'].map((text) => other.query(text));
+    const settled = Promise.allSettled(all);
+    await pause(600);
+    await servers.primary.restart();
+    expect((await settled).map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected']);
+    await until('writes go on', () =>
+      other.query('insert into t values (2)').then(
+        () => true,
+        () => false,
+      ),
+    );
+    expect((await other.query('select v from t where v > 0')).rows).toEqual([{ v: 2 }]);
+    const opening = await pool.connect();
+    const writing = opening.query('insert into t values (3)');
+    void opening.end();
+    await Promise.allSettled([writing]);
+    opening.release();
+    other.release();
+  }, 30_000);
+
   it('misses nothing of a transaction in which a statement was given up, and which was committed all the same', async () => {
     await using servers = await startTestCluster({ replicas: 1 });
     await using cluster = await open(servers);
