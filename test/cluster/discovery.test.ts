@@ -624,9 +624,13 @@ describe('a primary that starts again at another address', () => {
           .stats()
           .nodes.some(({ name, role, state }) => name === 'db-0' && role === 'primary' && state === 'live'),
       );
+      expect((await cluster.explain('select v from t')).reason).toBe('floor-unknown');
+      await r1.waitForReplay();
       await r1.pauseReplay();
-      const ask = (text: string) => cluster.read<{ v: number }>(text, [], { target: 'primary' });
-      await until('it has committed', async () => (await ask('select v from t')).rows[0]?.v === 1);
+      const outside = new pg.Client(servers.primary.connectionString.replace(`:${link.port}`, `:${ownPort}`));
+      await outside.connect();
+      await until('it has committed', async () => (await outside.query('select v from t')).rows[0]?.v === 1);
+      await outside.end();
       expect((await cluster.read('select v from t')).rows).toEqual([{ v: 1 }]);
       await r1.resumeReplay();
     });

@@ -86,6 +86,7 @@ describe('cluster.query', () => {
     });
     await cluster.write("create or replace view later as select nextval('s') as one").catch(() => undefined);
     await cluster.query('create sequence s');
+    expect((await cluster.explain('select * from later')).class).toBe('read');
     await cluster.write(
       "set local lock_timeout = 1000; -- as migrations do\n/* 7 */ create or replace view later as select nextval('s')::int as one",
     );

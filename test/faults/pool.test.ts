@@ -241,12 +241,14 @@ describe('cluster.pool() under faults', () => {
       ),
     );
     expect((await other.query('select v from t where v > 0')).rows).toEqual([{ v: 2 }]);
-    const opening = await pool.connect();
-    const writing = opening.query('insert into t values (3)');
-    void opening.end();
-    await Promise.allSettled([writing]);
-    opening.release();
     other.release();
+    for (let i = 0; i < 8; i++) {
+      const opening = await cluster.pool({ intent: 'write' }).connect();
+      const writing = opening.query('insert into t values (3)');
+      void opening.end();
+      await Promise.allSettled([writing]);
+      opening.release();
+    }
   }, 30_000);
 
   it('misses nothing of a transaction in which a statement was given up, and which was committed all the same', async () => {
@@ -258,13 +260,17 @@ describe('cluster.pool() under faults', () => {
     for (const isBetween of [true, false]) {
       await cluster.session(async () => {
         await pool.query('truncate t');
-        await servers.replicas[0]?.waitForReplay();
-        await servers.replicas[0]?.pauseReplay();
         const client = await pool.connect();
         await client.query('begin');
         const slow = { text: 'insert into t select 1 from pg_sleep(0.2)', query_timeout: 50 };
         await expect(client.query(slow)).rejects.toThrow('Query read timeout');
-        if (isBetween) await client.query('select 1');
+        if (isBetween) {
+          await client.query('select 1');
+          // So that it is known where the primary stood before the end.
+          await cluster.read('select 1');
+        }
+        await servers.replicas[0]?.waitForReplay();
+        await servers.replicas[0]?.pauseReplay();
         await client.query('commit');
         client.release();
         expect((await cluster.read('select v from t')).rows).toEqual([{ v: 1 }]);
