@@ -611,11 +611,16 @@ describe('a primary that starts again at another address', () => {
       ...lane,
     });
     await cluster.ready({ timeoutMillis: 5_000 });
+    const outside = new pg.Client(servers.primary.connectionString.replace(`:${link.port}`, `:${ownPort}`));
+    await outside.connect();
+    await outside.query('select pg_advisory_lock(1)');
     await cluster.session(async () => {
-      const writing = cluster.write('update t set v = 1 where pg_sleep(2) is not null');
+      const writing = cluster.write('update t set v = 1 where pg_advisory_xact_lock(1) is not null');
       const lost = expect(writing).rejects.toMatchObject({ code: 'LADDER_WRITE_OUTCOME_UNKNOWN' });
-      await until('it runs', () => cluster.stats().nodes.some(({ inFlight }) => inFlight > 0));
-      await new Promise((resolve) => setTimeout(resolve, 100));
+      await until('it waits for its lock', async () => {
+        const { rowCount } = await outside.query("select 1 from pg_locks where locktype = 'advisory' and not granted");
+        return rowCount === 1;
+      });
       link.reset();
       port = ownPort;
       await lost;
@@ -627,8 +632,7 @@ describe('a primary that starts again at another address', () => {
       expect((await cluster.explain('select v from t')).reason).toBe('floor-unknown');
       await r1.waitForReplay();
       await r1.pauseReplay();
-      const outside = new pg.Client(servers.primary.connectionString.replace(`:${link.port}`, `:${ownPort}`));
-      await outside.connect();
+      await outside.query('select pg_advisory_unlock(1)');
       await until('it has committed', async () => (await outside.query('select v from t')).rows[0]?.v === 1);
       await outside.end();
       expect((await cluster.read('select v from t')).rows).toEqual([{ v: 1 }]);

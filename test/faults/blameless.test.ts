@@ -30,8 +30,8 @@ describe('what says nothing of a server', () => {
   });
 
   it.each([
-    ['query_timeout', { query_timeout: 100 }],
-    ['transaction_timeout', { options: '-c transaction_timeout=100' }],
+    ['query_timeout', { query_timeout: 250 }],
+    ['transaction_timeout', { options: '-c transaction_timeout=250' }],
   ])(
     'statements that take longer than %s take nobody out, run once, and leave the primary what it is',
     async (_, bound) => {
@@ -41,10 +41,10 @@ describe('what says nothing of a server', () => {
         replicas: servers.replicas.map(({ connectionString }) => at(connectionString)),
       });
       await cluster.ready();
-      const slow = Array.from({ length: 4 }, () => cluster.read('select pg_sleep(0.4)'));
+      const slow = Array.from({ length: 4 }, () => cluster.read('select pg_sleep(0.7)'));
       for (const { status } of await Promise.allSettled(slow)) expect(status).toBe('rejected');
       for (let i = 0; i < 4; i++) {
-        await expect(cluster.write('select pg_sleep(0.4)')).rejects.toMatchObject({
+        await expect(cluster.write('select pg_sleep(0.7)')).rejects.toMatchObject({
           code: 'LADDER_WRITE_OUTCOME_UNKNOWN',
         });
       }

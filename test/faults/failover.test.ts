@@ -2,7 +2,7 @@ import pg from 'pg';
 import { describe, expect, it } from 'vitest';
 import { type Cluster, createCluster, type TokenLostEvent, type TopologyEvent } from '../../src/index.js';
 import { startTestCluster, type TestNode } from '../../src/testing/index.js';
-import { nodeOf, open, report, size, until } from '../cluster/fixture.js';
+import { nodeOf, open, report, signal, size, until } from '../cluster/fixture.js';
 import { type Acknowledged, Traffic } from './traffic.js';
 
 const pause = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis));
@@ -266,10 +266,11 @@ describe('two servers that take writes', () => {
     await using cluster = createCluster({
       nodes: servers.nodes.map((node) => ({ ...named(node), max: 1 })),
       onTwoPrimaries: 'refuse',
-      primaryWaitMillis: 1_500,
+      primaryWaitMillis: 800,
     });
     await cluster.write('create table t (v int)');
-    const slow = cluster.write('select pg_sleep(1)');
+    const isContested = signal();
+    const holding = cluster.transaction(() => isContested.given);
     const waiting = [
       cluster.write('insert into t values (1)'),
       cluster.transaction((client) => client.query('insert into t values (1)')),
@@ -277,7 +278,8 @@ describe('two servers that take writes', () => {
     const pool = cluster.pool({ intent: 'write' });
     await servers.replicas[0]?.promote();
     await until('both are seen', () => cluster.stats().topology.at(-1)?.change === 'contested');
-    await slow;
+    isContested.give();
+    await holding;
     for (const error of await Promise.all(waiting)) expect(error).toMatchObject({ code: 'LADDER_TWO_PRIMARIES' });
     await expect(pool.query('insert into t values (1)')).rejects.toMatchObject({ code: 'LADDER_TWO_PRIMARIES' });
     expect(await rowsOf(servers.primary)).toEqual([]);

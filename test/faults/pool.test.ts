@@ -243,7 +243,7 @@ describe('cluster.pool() under faults', () => {
     expect((await other.query('select v from t where v > 0')).rows).toEqual([{ v: 2 }]);
     other.release();
     for (let i = 0; i < 8; i++) {
-      const opening = await cluster.pool({ intent: 'write' }).connect();
+      const opening = await cluster.pool().connect();
       const writing = opening.query('insert into t values (3)');
       void opening.end();
       await Promise.allSettled([writing]);
