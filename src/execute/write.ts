@@ -54,7 +54,7 @@ function writeAtOnce<Row extends QueryResultRow>(writing: Writing): Promise<Quer
   node.work.began();
   return new Promise((resolve, reject) => {
     node.checkout(true, (error, connection) => {
-      if (connection === undefined || !isKnown(fleet, node, connection) || fleet.leadership.isContested) {
+      if (connection === undefined || !isKnown(fleet, node, connection)) {
         node.work.ended();
         connection?.client.release();
         try {
@@ -79,9 +79,9 @@ function writeAtOnce<Row extends QueryResultRow>(writing: Writing): Promise<Quer
   });
 }
 
-/** Whether the server behind that connection is the one that was found to be the primary. */
-function isKnown({ primary }: Fleet, node: Node, { identity }: DataConnection): boolean {
-  return primary === node && identity.server === node.observation?.identity.server;
+/** Whether the server behind that connection is the one that was found to be the primary, and that no other contests by now. */
+function isKnown({ primary, leadership }: Fleet, node: Node, { identity }: DataConnection): boolean {
+  return primary === node && !leadership.isContested && identity.server === node.observation?.identity.server;
 }
 
 async function writeWhenFound<Row extends QueryResultRow>(writing: Writing): Promise<QueryResult<Row>> {

@@ -170,6 +170,33 @@ describe('which of several replicas answers', () => {
     }
   });
 
+  it('an empty key is none, in a read, a session and a hint', async () => {
+    cluster = await open(servers);
+    const reasons = new Set<string>();
+    cluster.events.on('route', ({ reason }) => reasons.add(reason));
+    for (let i = 0; i < 20; i++) {
+      await cluster.read(READ, [1], { partitionKey: '' });
+      await cluster.session(() => cluster.read(READ, [1]), { partitionKey: '', inherit: 'none' });
+      await cluster.query('/* ladder: partition= */ select value from items where id = 1');
+    }
+    expect([...reasons].filter((reason) => ['partition', 'next-in-order', 'hot-key'].includes(reason))).toEqual([]);
+    await cluster.session(
+      async () => {
+        await cluster.read(READ, [1], { target: 'primary' });
+        await cluster.read(READ, [1], { target: { node: 'r1' } });
+        expect(cluster.stats().moveCount).toBe(0);
+      },
+      { inherit: 'none' },
+    );
+  });
+
+  it('a hot key goes to the primary also where there is one replica', async () => {
+    const replicas = servers.replicas.slice(0, 1).map(({ name, connectionString }) => ({ name, connectionString }));
+    cluster = await open(servers, { replicas, hotKeys: { target: 'primary' } });
+    for (let i = 0; i < 500; i++) await cluster.read(READ, [42], { partitionKey: 'celebrity' });
+    expect(cluster.stats().routes['hot-key']).toBeGreaterThan(200);
+  });
+
   it('no more reads of a hot key are on the primary at once than its budget allows', async () => {
     cluster = await open(servers, { hotKeys: { target: 'primary', share: 0.3 }, primaryReadBudget: 3 });
     const read = () => cluster.read('select pg_sleep(0.02)', [], { partitionKey: 'celebrity' });

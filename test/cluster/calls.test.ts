@@ -217,6 +217,16 @@ describe('everything that a cluster can do, with an ordinary login role', () => 
       });
     });
 
+    it('is on the primary also where target is left open, as a hint holds beside options that say nothing', async () => {
+      const isOnReplica = await cluster.connection(
+        async (client) => (await client.query<{ is: boolean }>('select pg_is_in_recovery() as is')).rows[0]?.is,
+        { target: undefined },
+      );
+      expect(isOnReplica).toBe(false);
+      await cluster.query('/* primary */ select 1', [], { target: undefined, timeoutMillis: 5_000 });
+      expect(routes.at(-1)).toMatchObject({ role: 'primary', reason: 'hint' });
+    });
+
     it('hands out one of a replica that is fresh enough, on request', async () => {
       const port = await cluster.connection(
         async (client) => (await client.query<{ port: number }>('select inet_server_port() as port')).rows[0]?.port,
