@@ -2,11 +2,40 @@
 //
 // npm 11 leaves them out of the lock when the registry does not serve them, and then `npm ci` refuses its own lock
 // ("Missing: … from lock file"). What is missing is known without asking anybody: the parent's manifest in the lock
-// gives name and version, and the name of a platform package says which platform it is for.
+// gives name and version, and the name of a platform package says which platform it is for. Nothing but the registry
+// knows its checksum: npm is asked again for what has none, and what it still leaves out is told.
+import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 
-const file = new URL('../package-lock.json', import.meta.url);
-const lock = JSON.parse(readFileSync(file, 'utf8'));
+/** The library's own, or that of a folder below: `npm run lock -- test/compat/bullmq`. */
+const root = new URL(`../${process.argv[2] ?? '.'}/`, import.meta.url);
+const file = new URL('package-lock.json', root);
+const read = () => JSON.parse(readFileSync(file, 'utf8'));
+const write = (lock) => writeFileSync(file, `${JSON.stringify(lock, null, 2)}\n`);
+
+/** npm keeps an entry that it finds as it is: what this script has added is found out anew. */
+function withoutAdded(lock) {
+  const kept = Object.entries(lock.packages).filter(
+    ([path, { integrity, optional, os, link }]) =>
+      path === '' || link || integrity !== undefined || !optional || os === undefined,
+  );
+  return { ...lock, packages: Object.fromEntries(kept) };
+}
+
+const before = read();
+write(withoutAdded(before));
+const { status } = spawnSync('npm', ['install', '--package-lock-only', '--ignore-scripts'], {
+  cwd: fileURLToPath(root),
+  stdio: 'inherit',
+  shell: process.platform === 'win32',
+});
+if (status !== 0) {
+  write(before);
+  console.error('npm install --package-lock-only failed: package-lock.json is as it was');
+  process.exit(1);
+}
+const lock = read();
 const { packages } = lock;
 
 const systems = ['aix', 'android', 'darwin', 'freebsd', 'linux', 'netbsd', 'openbsd', 'openharmony', 'sunos', 'win32'];
@@ -40,7 +69,6 @@ function satisfies(version, range, exact) {
   return range === exact ? version === range : version.split('.')[0] === exact.split('.')[0];
 }
 
-const added = [];
 for (const [path, parent] of Object.entries(packages)) {
   for (const [name, range] of Object.entries(parent.optionalDependencies ?? {})) {
     const exact = /^[~^=]?(\d+\.\d+\.\d+(?:-[\w.-]+)?)$/.exec(range)?.[1];
@@ -61,12 +89,14 @@ for (const [path, parent] of Object.entries(packages)) {
       os,
       ...(parent.engines ? { engines: parent.engines } : {}),
     };
-    added.push(`${name}@${exact}`);
   }
 }
 
 lock.packages = Object.fromEntries(Object.entries(packages).sort(([a], [b]) => a.localeCompare(b, 'en')));
-writeFileSync(file, `${JSON.stringify(lock, null, 2)}\n`);
+write(lock);
+const unchecked = Object.entries(packages).filter(([path, { integrity, link }]) => path !== '' && !link && !integrity);
 console.log(
-  added.length === 0 ? 'package-lock.json was complete' : `added to package-lock.json:\n  ${added.join('\n  ')}`,
+  unchecked.length === 0
+    ? 'every package of package-lock.json has its checksum'
+    : `without a checksum, which the registry does not tell:\n  ${unchecked.map(([path]) => path).join('\n  ')}`,
 );
