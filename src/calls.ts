@@ -45,7 +45,10 @@ import { type Classification, Classifier } from './sql/classifier.js';
 
 type Values = readonly unknown[];
 
-/** Whose call it is: what an async context carries. */
+/**
+ * Whose call it is: what an async context carries. On Node 20 and 22 that is a plain property of every promise, timer and socket that is made in it: whoever logs one
+ * of them logs this, and so nothing here gives away more than it must.
+ */
 export interface Context {
   readonly scope: SessionScope;
   readonly transaction: Transaction | undefined;
@@ -214,7 +217,7 @@ export class Calls {
       checkOptions('transaction', options);
       if (joined !== undefined) {
         rejectWithin('transaction', options, Object.keys(options));
-        return joined.nest((inner) => enter(inner, async () => fn(joined.placement.connection.client)));
+        return joined.nest((inner, client) => enter(inner, async () => fn(client)));
       }
       const need = this.need(scope, options, startedAt);
       const target = { ...need, floor: options.readOnly === true ? need.floor : scope.floor };
@@ -291,7 +294,7 @@ export class Calls {
     const requirement = requirementOf(options, scope.requirement);
     let floor = requirement.consistency === 'eventual' ? this.#noFloor : scope.floor;
     if (atLeast !== undefined || requirement.consistency === 'strong') floor = new Floor(undefined, floor);
-    if (atLeast !== undefined) this.claim(floor, atLeast, scope.subject);
+    if (atLeast !== undefined) this.claim(floor, atLeast, scope.tokenSubject());
     // All that had been committed when the read began: only an answer of the primary to a later question covers it.
     if (requirement.consistency === 'strong') floor.wrote(startedAt, 0);
     const key = keyOf(partitionKey) ?? scope.key;
@@ -355,7 +358,9 @@ export class Calls {
     const names = this.fleet.nodes.map((node) => node.name);
     // Where servers come and go a name may be gone, and is no mistake then.
     if (names.includes(target.node) || this.settings.discovery !== undefined) return;
-    throw invalidOptions(`read: target.node: expected one of ${names.join(', ')}, got "${target.node}"`);
+    // What is no name may be an address, with its password.
+    const got = /^[^\s/@]{1,64}$/.test(target.node) ? `"${target.node}"` : 'text that is no name';
+    throw invalidOptions(`read: target.node: expected one of ${names.join(', ')}, got ${got}`);
   }
 
   /** The token of a session. @throws LadderError `LADDER_POSITION_UNAVAILABLE` */
@@ -363,7 +368,7 @@ export class Calls {
     const own = await commitPosition(this.fleet, scope.tokenFloor());
     // What its bearer did meanwhile, in another session of this process, has a token already that this one must not take the place of.
     const position = own.lsn === 0n ? own : newerPosition(this.fleet.trail.position, own);
-    return this.#tokens.encode(position, Date.now(), scope.subject);
+    return this.#tokens.encode(position, Date.now(), scope.tokenSubject());
   }
 
   primaryOnlyToken(subject: string | undefined): string {

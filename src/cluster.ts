@@ -20,6 +20,7 @@ import {
 import { type ClusterBehaviour, type ClusterOptions, settingsFrom } from './options/cluster.js';
 import type { ClusterAccess } from './pool/access.js';
 import { RoutingPool } from './pool/pool.js';
+import { logsOnly } from './redaction.js';
 import { type Session, type SessionRunner, SessionScope } from './session/session.js';
 
 type Values = readonly unknown[];
@@ -50,11 +51,19 @@ export class Cluster implements AsyncDisposable {
   readonly #checkedOptions = new WeakSet<SessionOptions>();
   #closing: Promise<void> | undefined;
 
+  static {
+    logsOnly(Cluster.prototype, 'Cluster', (cluster) => ({
+      nodes: cluster.#calls.fleet.nodes.map(({ name }) => name),
+      isClosed: cluster.#closing !== undefined,
+    }));
+  }
+
   constructor(options: string | ClusterOptions, behaviour?: ClusterBehaviour) {
     const settings = settingsFrom(options, behaviour);
     this.#calls = new Calls(settings, (context, fn) => this.#within(context, fn));
     this.#runner = this.#makeRunner();
-    const scope = new SessionScope(this.#runner, undefined, {}, settings);
+    const { consistency, maxStalenessMillis } = settings;
+    const scope = new SessionScope(this.#runner, undefined, {}, { consistency, maxStalenessMillis });
     this.#process = { scope, transaction: undefined };
     this.#access = this.#makeAccess();
     this.#calls.fleet.start();

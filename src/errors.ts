@@ -40,6 +40,12 @@ export class LadderError extends Error {
     this.retryAfterMillis = options?.retryAfterMillis;
   }
 
+  /** As `util.inspect` shows it, but for where it happened and its cause: an error of somebody else's may say anything. */
+  toJSON(): object {
+    const { name, code, message, retryAfterMillis } = this;
+    return { name, code, message, retryAfterMillis };
+  }
+
   static override [Symbol.hasInstance](value: unknown): boolean {
     return typeof value === 'object' && value !== null && brand in value;
   }
@@ -50,9 +56,17 @@ export function discoveryFailed(message: string, cause?: unknown): LadderError {
   return new LadderError('LADDER_DISCOVERY_FAILED', message, cause === undefined ? undefined : { cause });
 }
 
+const told = Symbol.for('pg-ladder.told');
+
+/** Marks an error of somebody else's whose message has been freed of all that must not be printed. */
+export function toldAsItIs<E extends Error>(error: E): E {
+  return Object.defineProperty(error, told, { value: true });
+}
+
 /** What may be told of an error that may be anybody's, and say anything: the library's own message, else a code or a name that is a plain word. */
 export function wordFor(error: unknown): string {
   if (error instanceof LadderError) return error.message;
+  if (error instanceof Error && told in error) return error.message;
   const { code, name, cause } = Object(error) as { code?: unknown; name?: unknown; cause?: unknown };
   // `fetch` says that it has failed; why is in the cause.
   const words = [(Object(cause) as { code?: unknown }).code, code, name];

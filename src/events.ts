@@ -139,8 +139,13 @@ export interface WarningEvent {
     | 'no-positions';
   /** What was found, and what to use instead; never SQL. */
   readonly message: string;
-  /** Of `discovery`: what it threw. Somebody else's error may say anything, secrets included. */
+  /** Of `discovery` and `token-store`: what was thrown, not enumerable. Somebody else's error may say anything, secrets included. */
   readonly cause?: unknown;
+}
+
+/** The warning with what somebody else threw, for who asks for it: what others have written stays out of whatever prints the event. */
+export function becauseOf(cause: unknown, warning: WarningEvent): WarningEvent {
+  return Object.defineProperty(warning, 'cause', { value: cause });
 }
 
 /** Event names and what they carry. Each is also the `diagnostics_channel` `pg-ladder:<name>`. */

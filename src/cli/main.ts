@@ -22,8 +22,13 @@ async function main(args: readonly string[]): Promise<number> {
     const options = explainOptions(rest, process.env);
     return interruptible((signal) => explain(options, signal));
   }
-  process.stderr.write(command === undefined ? usage : `pg-ladder: unknown command "${command}"\n\n${usage}`);
+  process.stderr.write(command === undefined ? usage : `pg-ladder: unknown command${named(command)}\n\n${usage}`);
   return WRONG_USAGE;
+}
+
+/** What is no word may be an address, with its password: logs of builds keep it. */
+function named(command: string): string {
+  return /^[\w-]{1,64}$/.test(command) ? ` "${command}"` : '';
 }
 
 /** Runs a task that SIGINT and SIGTERM end in good order; the second signal ends the process at once. */

@@ -8,6 +8,7 @@ import { throwAway } from '../nodes/data-connections.js';
 import type { Fleet, Need } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import type { TransactionOptions } from '../options/calls.js';
+import { logsOnly } from '../redaction.js';
 import { abortable } from './abort.js';
 import { opened } from './opened.js';
 import { place } from './place.js';
@@ -27,17 +28,22 @@ const BACKOFF_CAP_MILLIS = 500;
 
 /** What an open transaction's async context carries. */
 export class Transaction {
-  readonly placement: Placement;
   readonly isReadOnly: boolean;
+  /** Out of reach: on Node 20 and 22 every promise made within has its async context in plain sight. */
+  readonly #placement: Placement;
   readonly #fleet: Fleet;
   #tail: Promise<unknown> | undefined;
   #hasEnded = false;
   /** The last error of a joined statement: the likely reason of a transaction that cannot commit. */
   #failure: unknown;
 
+  static {
+    logsOnly(Transaction.prototype, 'Transaction', ({ isReadOnly }) => ({ isReadOnly }));
+  }
+
   constructor(fleet: Fleet, placement: Placement, isReadOnly: boolean) {
     this.#fleet = fleet;
-    this.placement = placement;
+    this.#placement = placement;
     this.isReadOnly = isReadOnly;
   }
 
@@ -51,7 +57,7 @@ export class Transaction {
     const running = this.#inTurn(async () => {
       signal?.throwIfAborted();
       try {
-        return await run<Row>(this.placement, statement, this.#fleet.publisher);
+        return await run<Row>(this.#placement, statement, this.#fleet.publisher);
       } catch (error) {
         this.#failure = error;
         throw error;
@@ -61,14 +67,14 @@ export class Transaction {
   }
 
   /** Runs `fn` within a savepoint, in its turn: statements of this transaction wait until it has ended. */
-  nest<T>(fn: (inner: Transaction) => Promise<T>): Promise<T> {
+  nest<T>(fn: (inner: Transaction, client: PoolClient) => Promise<T>): Promise<T> {
     return this.#inTurn(async () => {
-      const { client } = this.placement.connection;
+      const { client } = this.#placement.connection;
       // Savepoints of one name lie on top of each other, the newest in reach: no need to number them.
       await client.query('savepoint ladder');
-      const inner = new Transaction(this.#fleet, this.placement, this.isReadOnly);
+      const inner = new Transaction(this.#fleet, this.#placement, this.isReadOnly);
       try {
-        const result = await fn(inner);
+        const result = await fn(inner, client);
         await inner.end();
         await client.query('release savepoint ladder').catch((error: unknown) => {
           throw codeOf(error) === ABORTED_STATE ? aborted(inner.failure ?? error) : error;

@@ -6,6 +6,7 @@
 import pg, { type Client, type Pool, type QueryResultRow } from 'pg';
 import { type Identity, type IdentityRow, identityFrom, isDirect } from './observation.js';
 import { question } from './plain-types.js';
+import { wordsOf } from './problem.js';
 import { IDENTITY } from './statements.js';
 
 /** Opening takes several round trips, a key exchange and a password hash: its bound is that many times the hang bound. */
@@ -94,7 +95,7 @@ export class ControlConnection {
     };
     const client = new PoolClient(options);
     this.#client = client;
-    client.on('error', (error: Error) => this.#lost(client, error.message));
+    client.on('error', (error: Error) => this.#lost(client, wordsOf(error)));
     client.on('end', () => this.#lost(client, 'the connection ended'));
     if (this.#awaited === 0) client.unref?.();
     try {
@@ -104,7 +105,7 @@ export class ControlConnection {
       const { rows } = await this.#answered(client, client.query<IdentityRow>(question(IDENTITY)));
       return { client, identity: identityFrom(rows[0] as IdentityRow) };
     } catch (error) {
-      this.#lost(client, error instanceof Error ? error.message : 'no connection');
+      this.#lost(client, wordsOf(error));
       dropSocket(client);
       throw error;
     }

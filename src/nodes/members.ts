@@ -4,7 +4,7 @@
  */
 import type pg from 'pg';
 import { LadderError, wordFor } from '../errors.js';
-import type { Publisher } from '../events.js';
+import { becauseOf, type Publisher } from '../events.js';
 import type { Settings } from '../options/cluster.js';
 import type { Discovery, DiscoveryContext } from '../options/discovery.js';
 import { type FoundServer, foundServers } from '../options/found-servers.js';
@@ -169,11 +169,7 @@ export class Members {
     this.#problem = why;
     if (!isNew || !this.#publisher.wants('warning')) return;
     const message = `the discovery gave no list of servers that could be used, and nothing changes: ${why}`;
-    // For who asks for it: what others have written stays out of whatever prints the event.
-    this.#publisher.publish(
-      'warning',
-      Object.defineProperty({ code: 'discovery' as const, message }, 'cause', { value: error }),
-    );
+    this.#publisher.publish('warning', becauseOf(error, { code: 'discovery', message }));
   }
 }
 

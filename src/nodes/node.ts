@@ -10,6 +10,7 @@ import type { Lsn } from '../freshness/lsn.js';
 import type { PrimaryTrail } from '../freshness/primary-trail.js';
 import type { Settings } from '../options/cluster.js';
 import type { NodeSettings } from '../options/servers.js';
+import { logsOnly } from '../redaction.js';
 import { ResponseTime } from '../routing/balance.js';
 import { hashOf } from '../routing/partition.js';
 import type { Candidate } from '../routing/route.js';
@@ -23,7 +24,7 @@ import type { LaneConnection } from './lane-connection.js';
 import { Latency } from './latency.js';
 import { isDirect, type Observation } from './observation.js';
 import { Probe } from './probe.js';
-import { problemOf } from './problem.js';
+import { problemOf, wordsOf } from './problem.js';
 import { Questions } from './questions.js';
 import { Whereabouts } from './whereabouts.js';
 
@@ -96,6 +97,10 @@ export class Node implements Candidate {
   /** The state that was told last. */
   #told: Health['state'] = 'unknown';
 
+  static {
+    logsOnly(Node.prototype, 'Node', ({ name, role, health }) => ({ name, role, state: health.state }));
+  }
+
   constructor(
     { name, weight, zone, pool, ownsPool, lane }: NodeSettings,
     role: Role,
@@ -136,7 +141,7 @@ export class Node implements Candidate {
     const changedRole = (): void => void this.observe().catch(() => undefined);
     this.#connections = new DataConnections(pool, {
       setUp,
-      broke: (error) => this.void(error.message),
+      broke: (error) => this.void(wordsOf(error)),
       changedRole,
       mayName: (client, identity) => settings.namedStatements ?? isDirect(client, identity),
     });
@@ -406,7 +411,7 @@ export class Node implements Candidate {
   #unanswered(error: unknown): void {
     this.lastError = error;
     this.wasAsked = true;
-    const cause = error instanceof Error ? error.message : 'no answer';
+    const cause = wordsOf(error);
     if (this.isCrowded || this.untracked !== undefined) this.void(cause);
     else this.failed(cause);
   }

@@ -1,5 +1,5 @@
 /** What keeps statements of a node's role away from it, in words. */
-import { LadderError } from '../errors.js';
+import { LadderError, wordFor } from '../errors.js';
 import type { PrimaryTrail } from '../freshness/primary-trail.js';
 import type { Observation } from './observation.js';
 
@@ -43,6 +43,18 @@ export function problemOf(
     : `wait, or grant pg_read_all_stats`;
   const follows = `is not shown to follow the primary's timeline ${history.timeline}`;
   return new LadderError('LADDER_NODE_UNREACHABLE', `${is} ${follows}: ${why}`);
+}
+
+/** What pg and this library say without a code. */
+const KNOWN_WORDS =
+  /^(?:Connection terminated|timeout expired|no answer within|the connection ended|the cluster is closed|The server does not support SSL|There was an error establishing an SSL|SASL: )/;
+
+/** What may be told of why a server does not answer: the words of servers, sockets and pg. Those of others, such as of a function that gives the password, may hold it. */
+export function wordsOf(error: unknown): string {
+  const { message, severity, syscall } = Object(error) as { message?: unknown; severity?: unknown; syscall?: unknown };
+  if (typeof message !== 'string') return 'no answer';
+  const isKnown = typeof severity === 'string' || typeof syscall === 'string' || KNOWN_WORDS.test(message);
+  return isKnown ? message : wordFor(error);
 }
 
 /** Its own words may hold anything, and where they are shown there may be no cause. */

@@ -24,16 +24,26 @@ export function stated<T extends object>(options: T): { [Name in keyof T]?: NonN
 export function check<S extends z.ZodType>(schema: S, options: unknown, where: string): z.infer<S> {
   const result = schema.safeParse(options);
   if (result.success) return result.data;
-  // Only the place and the kind of the mistake: the value may be a connection string.
+  // Only the place and the kind of the mistake: a value, or a key that is none of ours, may be a connection string.
   const issues = result.error.issues.flatMap(closest);
-  const told = issues.map(({ path, message }) => `${path.join('.') || 'options'}: ${message}`);
+  const told = issues.map(({ path, message }) => `${path.map(named).join('.') || 'options'}: ${message}`);
   throw invalidOptions(`${where}: ${told.join('; ')}`);
+}
+
+/** A key as far as it is a name. */
+function named(key: PropertyKey): string {
+  const text = String(key);
+  return typeof key === 'number' || /^[\w-]{1,64}$/.test(text) ? text : '…';
 }
 
 type Mistake = Pick<z.core.$ZodIssue, 'path' | 'message'>;
 
 /** Where several shapes are allowed, what is wrong by the one that was meant: one that fits as a whole, but for what is in it. */
 function closest(issue: z.core.$ZodIssue): Mistake[] {
+  if (issue.code === 'unrecognized_keys') {
+    const { path, keys } = issue;
+    return [{ path, message: `unknown option ${keys.map((key) => `"${named(key)}"`).join(', ')}` }];
+  }
   if (issue.code !== 'invalid_union') return [issue];
   const isMeant = (one: z.core.$ZodIssue): boolean => one.path.length > 0 || one.code === 'unrecognized_keys';
   const [meant] = issue.errors.filter((issues) => issues.every(isMeant)).toSorted((a, b) => a.length - b.length);

@@ -7,6 +7,7 @@ import type pg from 'pg';
 import { z } from 'zod';
 import { invalidOptions } from '../errors.js';
 import type { Consistency, FreshnessOptions } from '../freshness/requirement.js';
+import { logsOnly } from '../redaction.js';
 import { check, freshness, label, millis, positiveMillis } from './check.js';
 import type { Discovery } from './discovery.js';
 import {
@@ -274,6 +275,8 @@ export function settingsFrom(options: string | ClusterOptions, behaviour: Cluste
     nodes: nodesOf(given, typeof lane === 'object' ? undefined : lane),
   };
   rejectTwins(settings.nodes);
+  Object.defineProperty(settings, 'secrets', { enumerable: false });
+  logsOnly(settings, 'Settings', () => ({}));
   return Object.freeze(settings);
 }
 

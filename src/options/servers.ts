@@ -5,6 +5,7 @@ import pg from 'pg';
 import { z } from 'zod';
 import { invalidOptions } from '../errors.js';
 import { label } from './check.js';
+import { DiscreetPool } from './discreet-pool.js';
 
 /** A server: a connection string, pg's own pool options, or a pool that stays yours. */
 export type NodeOptions = string | (pg.PoolConfig & NodeLabels) | ({ pool: pg.Pool } & NodeLabels);
@@ -108,7 +109,7 @@ export function nodeSettings(
   role: NodeSettings['role'],
 ): NodeSettings {
   if (typeof options === 'string') {
-    const pool = new pg.Pool({ connectionString: checkedUrl(options, where) });
+    const pool = new DiscreetPool({ connectionString: checkedUrl(options, where) });
     return { name: defaultName, role, weight: 1, zone: undefined, pool, ownsPool: true, lane: undefined };
   }
   checkConfig(options, where);
@@ -117,7 +118,7 @@ export function nodeSettings(
     return { name, role, weight, zone, pool: openPool(config.pool, where), ownsPool: false, lane };
   }
   if ('connectionString' in config) checkedUrl(config.connectionString, `${where}.connectionString`);
-  return { name, role, weight, zone, pool: new pg.Pool(named(config, servername)), ownsPool: true, lane };
+  return { name, role, weight, zone, pool: new DiscreetPool(named(config, servername)), ownsPool: true, lane };
 }
 
 /** @throws LadderError `LADDER_INVALID_OPTIONS` for an instance of what has none of pg's options: it would silently stand for the server that the environment names */

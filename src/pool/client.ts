@@ -6,6 +6,8 @@ import { EventEmitter } from 'node:events';
 import pg, { type Client, type QueryConfig, type QueryResult } from 'pg';
 import { LadderError } from '../errors.js';
 import { copyOf } from '../execute/statement.js';
+import { clientFacts } from '../options/discreet-pool.js';
+import { logsOnly } from '../redaction.js';
 import type { SessionScope } from '../session/session.js';
 import type { Classification } from '../sql/classifier.js';
 import type { ClientHost } from './access.js';
@@ -64,6 +66,7 @@ export class RoutedClient extends EventEmitter {
   readonly #namedTexts = new Map<string, string>();
 
   static {
+    logsOnly(RoutedClient.prototype, 'Client', (self) => clientFacts(self as unknown as Client));
     // For those who ask: it is pg's client by all that can be told from outside.
     Object.setPrototypeOf(RoutedClient.prototype, pg.Client.prototype);
   }

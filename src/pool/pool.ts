@@ -2,9 +2,18 @@
  * The pg.Pool that routes. It is one: clients, queue, timeouts and events are pg-pool's own, and so is every behaviour that is not told of here. Only what its
  * clients do with a statement differs, and that reads which need no client take none.
  */
-import pg, { type Client, type PoolClient, type PoolOptions, type QueryConfig, type QueryResult } from 'pg';
+import pg, {
+  type Client,
+  type PoolClient,
+  type PoolConfig,
+  type PoolOptions,
+  type QueryConfig,
+  type QueryResult,
+} from 'pg';
 import { invalidOptions } from '../errors.js';
 import type { Node } from '../nodes/node.js';
+import { hideSecrets, poolFacts } from '../options/discreet-pool.js';
+import { logsOnly } from '../redaction.js';
 import type { ClientHost, ClusterAccess, Intent, Introduce } from './access.js';
 import { RoutedClient } from './client.js';
 import { type Answer, callbackOf, isSubmittable, promised, textOf, valuesOf } from './job.js';
@@ -34,6 +43,10 @@ export class RoutingPool extends pg.Pool {
   #readCount = 0;
   #onRead: (() => void) | undefined;
 
+  static {
+    logsOnly(RoutingPool.prototype, 'Pool', poolFacts);
+  }
+
   constructor(cluster: ClusterAccess, intent: Intent) {
     const { primary, nodes } = cluster.rungs.fleet;
     if (typeof (primary.pool as Partial<PoolInternals>).Client !== 'function') {
@@ -41,6 +54,7 @@ export class RoutingPool extends pg.Pool {
     }
     super(primary.pool.options);
     const internals = this as unknown as PoolInternals;
+    hideSecrets(internals.options, (primary.pool.options as PoolConfig).connectionString);
     const isLate = intent !== 'write' && nodes.length > 1;
     const { onConnect, verify } = internals.options as { onConnect?: OnConnect; verify?: Verify };
     this.#setUp = { onConnect, verify };

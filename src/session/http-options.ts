@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { invalidOptions } from '../errors.js';
 import type { Consistency } from '../freshness/requirement.js';
 import type { Priority } from '../options/calls.js';
+import { check } from '../options/check.js';
 import type { TokenStore } from './token-store.js';
 
 /** A value for all requests, or one for each. */
@@ -106,14 +107,10 @@ export type CheckedOptions = z.infer<typeof schema>;
 
 /** @throws LadderError `LADDER_INVALID_OPTIONS` */
 export function checkedOptions(options: object): CheckedOptions {
-  const checked = schema.safeParse(options);
-  if (!checked.success) {
-    const issues = checked.error.issues.map(({ path, message }) => `${path.join('.') || 'options'}: ${message}`);
-    throw invalidOptions(`http sessions: ${issues.join('; ')}`);
-  }
-  const { store, storeKey } = checked.data;
+  const checked = check(schema, options, 'http sessions');
+  const { store, storeKey } = checked;
   if ((store === undefined) !== (storeKey === undefined)) {
     throw invalidOptions('http sessions: store, storeKey: expected both or none');
   }
-  return checked.data;
+  return checked;
 }

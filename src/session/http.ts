@@ -4,7 +4,8 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Cluster } from '../cluster.js';
-import { invalidOptions } from '../errors.js';
+import { invalidOptions, LadderError, toldAsItIs, wordFor } from '../errors.js';
+import { becauseOf } from '../events.js';
 import type { SessionOptions } from '../options/calls.js';
 import { AnswerHead, mayBeShared, privateOf } from './answer-head.js';
 import { addCookies, cookieNames, cookieText, MAX_TOKENS } from './cookie.js';
@@ -120,7 +121,7 @@ class HttpCarrier<Request extends IncomingMessage> {
       if (typeof stored === 'string') for (const token of stored.split(SEPARATOR)) own.startFrom(token);
       if (stored instanceof Error) {
         own.pin();
-        this.#tools.warn(() => ({ code: 'token-store', message: `the TokenStore did not answer: ${stored.message}` }));
+        this.#storeFailed('the TokenStore did not answer', stored);
       }
       if (response === undefined) own.whenMoved(() => void this.#store(own, key));
       else this.#carry(request, response, own, tokens, key);
@@ -197,7 +198,8 @@ class HttpCarrier<Request extends IncomingMessage> {
   }
 
   /** What the answer carries; `undefined` when its receiver has it already. */
-  #valueOf(token: string, { pinnedBy }: CarriedSession, tokens: readonly string[]): string | undefined {
+  #valueOf(token: string, session: CarriedSession, tokens: readonly string[]): string | undefined {
+    const pinnedBy = session.pinnedBy();
     const hasMark = pinnedBy === undefined || tokens.includes(pinnedBy);
     if (hasMark && tokens.some((own) => stands(own, token))) return undefined;
     // What no position stands for stays with its bearer for as long as that lives.
@@ -223,7 +225,7 @@ class HttpCarrier<Request extends IncomingMessage> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(
-        () => reject(new Error(`no answer within ${this.#positionTimeoutMillis} ms`)),
+        () => reject(new LadderError('LADDER_TIMEOUT', `no answer within ${this.#positionTimeoutMillis} ms`)),
         this.#positionTimeoutMillis,
       );
     });
@@ -265,8 +267,12 @@ class HttpCarrier<Request extends IncomingMessage> {
       const token = await session.token().catch(() => session.primaryOnlyToken());
       await store.put(key, token, this.#tools.tokenLifetimeMillis);
     } catch (error) {
-      this.#tools.warn(() => ({ code: 'token-store', message: `a token was not stored: ${asError(error).message}` }));
+      this.#storeFailed('a token was not stored', asError(error));
     }
+  }
+
+  #storeFailed(what: string, error: Error): void {
+    this.#tools.warn(() => becauseOf(error, { code: 'token-store', message: `${what}: ${wordFor(error)}` }));
   }
 }
 
@@ -277,7 +283,7 @@ function savesAtItsEnd(request: IncomingMessage): boolean {
 
 /** A store may reject with anything. */
 function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error('it gave no reason');
+  return error instanceof Error ? error : toldAsItIs(new Error('it gave no reason'));
 }
 
 /** A session as its carriers know it. */

@@ -4,7 +4,8 @@
  */
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { invalidOptions, LadderError } from '../errors.js';
+import { invalidOptions, LadderError, toldAsItIs } from '../errors.js';
+import { check } from '../options/check.js';
 import { mergedTokens, orderOf, SEPARATOR, type TokenStore } from './token-store.js';
 
 export type { TokenStore } from './token-store.js';
@@ -34,6 +35,9 @@ const MAX_UNANSWERED = 10_000;
 
 /** Whatever is a token, or has been cut out of one. */
 const TOKEN_IN_TEXT = /2[0-9a-f]{7,}[\w-]*/g;
+const ARGUMENTS = /,? with args beginning with:.*$/s;
+/** In the address of a server. */
+const LOGIN = /\/\/[^\s/]*@/g;
 
 interface Script {
   readonly text: string;
@@ -82,7 +86,7 @@ export function redisTokenStore(
   client: NodeRedisClient | IoredisClient,
   options: RedisTokenStoreOptions = {},
 ): TokenStore {
-  const { prefix, timeoutMillis } = settingsOf(options);
+  const { prefix, timeoutMillis } = check(schema, options, 'token store');
   const call = callerOf(client);
   let unanswered = 0;
 
@@ -128,13 +132,6 @@ const schema = z.strictObject({
   prefix: z.string().default('pg-ladder:'),
   timeoutMillis: z.number().positive().max(10_000).default(100),
 });
-
-function settingsOf(options: RedisTokenStoreOptions): z.infer<typeof schema> {
-  const checked = schema.safeParse(options);
-  if (checked.success) return checked.data;
-  const issues = checked.error.issues.map(({ path, message }) => `${path.join('.') || 'options'}: ${message}`);
-  throw invalidOptions(`token store: ${issues.join('; ')}`);
-}
 
 type Caller = (by: 'sha1' | 'text', script: string, key: string, args: string[]) => Promise<unknown>;
 
@@ -191,11 +188,11 @@ async function within<T>(millis: number, answer: Promise<T>): Promise<T> {
   }
 }
 
-/** The error anew: ioredis puts the command on its errors with all its arguments, and Redis quotes them where it does not know the command. */
+/** The error anew: ioredis puts the command on its errors with all its arguments, which are keys and tokens, and Redis quotes them where it does not know the command. */
 function withoutTokens(error: unknown): Error {
   const { name, message, code } = Object(error) as Record<string, unknown>;
   // A connection that fails on every address of its host has no message.
   const words = [message, code, name].find((word): word is string => typeof word === 'string' && word !== '');
-  const told = new Error(`token store: ${(words ?? 'Redis failed').replace(TOKEN_IN_TEXT, '…')}`);
-  return Object.assign(told, typeof code === 'string' ? { code } : {});
+  const shown = (words ?? 'Redis failed').replace(ARGUMENTS, '').replace(LOGIN, '//…@').replace(TOKEN_IN_TEXT, '…');
+  return Object.assign(toldAsItIs(new Error(`token store: ${shown}`)), typeof code === 'string' ? { code } : {});
 }

@@ -104,10 +104,10 @@ function checked({ origins, header = TOKEN_HEADER }: ServiceOptions): {
   for (const origin of origins as readonly string[]) {
     const url = URL.canParse(origin) ? new URL(origin) : undefined;
     if (url === undefined || url.origin === 'null' || url.href !== `${url.origin}/`) {
-      // A login in it is nobody's business.
+      // A login in it, or what a query says, is nobody's business.
       const named = String(origin).includes('@') ? (url?.origin ?? 'text that is none') : String(origin);
       throw invalidOptions(
-        `services: origins: expected scheme, host and port only, such as https://orders.internal, got "${named}"`,
+        `services: origins: expected scheme, host and port only, such as https://orders.internal, got "${named.replace(/=[^&]*/g, '=…')}"`,
       );
     }
     told.add(url.origin);
@@ -121,7 +121,7 @@ async function tokenOf(session: CarriedSession): Promise<string> {
   if (!carrier.hasTokens()) return hasMoved || isPinned ? session.primaryOnlyToken() : NOTHING;
   const token = await session.token().catch(() => session.primaryOnlyToken());
   // Whoever kept this one on the primary means those it asks, too, and for no longer.
-  return isPinned ? [session.pinnedBy ?? session.primaryOnlyToken(), token].join(SEPARATOR) : token;
+  return isPinned ? [session.pinnedBy() ?? session.primaryOnlyToken(), token].join(SEPARATOR) : token;
 }
 
 function fold(session: CarriedSession, value: string | string[] | null | undefined): void {

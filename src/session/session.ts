@@ -5,6 +5,7 @@ import { Floor } from '../freshness/floor.js';
 import { ReadTrace } from '../freshness/read-trace.js';
 import { type Requirement, requirementOf } from '../freshness/requirement.js';
 import type { Priority, ReadOptions, SessionOptions, TransactionOptions, WriteOptions } from '../options/calls.js';
+import { logsOnly } from '../redaction.js';
 import { keyOf } from '../routing/partition.js';
 
 /** A scope within which reads see the writes and reads that came before them. */
@@ -55,8 +56,8 @@ export interface CarriedSession extends Session {
   readonly underWayCount: number;
   /** Calls back once, when all of them are over. */
   whenWritesAreOver(listener: () => void): void;
-  /** The token that told it so. */
-  readonly pinnedBy: string | undefined;
+  /** The token that told it so. No field: whoever logs a session with its fields must not log tokens. */
+  pinnedBy(): string | undefined;
   /** As `observe`, of what its bearer has already. */
   startFrom(token: string): void;
   /** Calls back at each write, and each word of one, from now on. */
@@ -118,33 +119,62 @@ export interface SessionRunner {
 }
 
 export class SessionScope implements CarriedSession {
-  readonly floor: Floor;
-  /** Where it last read; `undefined` for the process, whose reads belong to nobody in particular. */
-  readonly trace: ReadTrace | undefined;
-  readonly requirement: Requirement;
-  readonly subject: string | undefined;
-  /** The hash of its partition key. */
-  readonly key: number | undefined;
-  readonly priority: Priority;
+  readonly #floor: Floor;
+  readonly #trace: ReadTrace | undefined;
+  readonly #requirement: Requirement;
+  readonly #subject: string | undefined;
+  readonly #key: number | undefined;
+  readonly #priority: Priority;
   readonly #runner: SessionRunner;
   readonly #carriesReads: boolean;
   #hasMoved = false;
   #pinnedBy: string | undefined;
 
+  static {
+    logsOnly(SessionScope.prototype, 'Session', ({ hasMoved, isPinned }) => ({ hasMoved, isPinned }));
+  }
+
   /** @param outer the scope around it, the process at last: its writes fold into that one; `undefined` for the process itself */
   constructor(runner: SessionRunner, outer: SessionScope | undefined, options: SessionOptions, base: Requirement) {
     const start = options.inherit === 'none' ? undefined : outer;
     this.#runner = runner;
-    this.floor = new Floor(outer?.floor, start?.floor);
+    this.#floor = new Floor(outer?.floor, start?.floor);
     const isTraced = outer !== undefined && runner.tracesReads();
-    this.trace = isTraced ? new ReadTrace(this.floor, start?.trace) : undefined;
-    this.requirement = requirementOf(options, base);
-    this.subject = options.subject ?? outer?.subject;
-    this.key = keyOf(options.partitionKey) ?? outer?.key;
-    this.priority = options.priority ?? outer?.priority ?? 'normal';
+    this.#trace = isTraced ? new ReadTrace(this.#floor, start?.trace) : undefined;
+    this.#requirement = requirementOf(options, base);
+    this.#subject = options.subject ?? outer?.tokenSubject();
+    this.#key = keyOf(options.partitionKey) ?? outer?.key;
+    this.#priority = options.priority ?? outer?.priority ?? 'normal';
     this.#carriesReads = options.monotonicAcrossRequests ?? outer?.carriesReads ?? false;
     if (options.token !== undefined) this.observe(options.token);
     this.whenMoved(() => undefined);
+  }
+
+  get floor(): Floor {
+    return this.#floor;
+  }
+
+  /** Where it last read; `undefined` for the process, whose reads belong to nobody in particular. */
+  get trace(): ReadTrace | undefined {
+    return this.#trace;
+  }
+
+  get requirement(): Requirement {
+    return this.#requirement;
+  }
+
+  /** Whom its tokens are for. No field, since it is somebody's name. */
+  tokenSubject(): string | undefined {
+    return this.#subject;
+  }
+
+  /** The hash of its partition key. */
+  get key(): number | undefined {
+    return this.#key;
+  }
+
+  get priority(): Priority {
+    return this.#priority;
   }
 
   get hasMoved(): boolean {
@@ -163,7 +193,7 @@ export class SessionScope implements CarriedSession {
     this.floor.whenWritesAreOver(listener);
   }
 
-  get pinnedBy(): string | undefined {
+  pinnedBy(): string | undefined {
     return this.#pinnedBy;
   }
 
@@ -189,7 +219,7 @@ export class SessionScope implements CarriedSession {
   }
 
   primaryOnlyToken(): string {
-    return this.#runner.carrier.primaryOnlyToken(this.subject);
+    return this.#runner.carrier.primaryOnlyToken(this.#subject);
   }
 
   get carriesReads(): boolean {
@@ -230,7 +260,7 @@ export class SessionScope implements CarriedSession {
   }
 
   observe(token: string): void {
-    if (this.#runner.claim(this.floor, token, this.subject) === 'pinned') this.#pinnedBy = token;
+    if (this.#runner.claim(this.#floor, token, this.#subject) === 'pinned') this.#pinnedBy = token;
   }
 
   startFrom(token: string): void {

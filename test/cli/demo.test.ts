@@ -90,6 +90,7 @@ describe('pg-ladder demo', () => {
     [['demo', '--replicas', 'two'], /--replicas.*1 to 8/],
     [['demo', '--nonsense'], /--nonsense/],
     [['serve'], /unknown command "serve"/],
+    [['postgres://ada:secret@db/app'], /^(?!.*secret)pg-ladder: unknown command$/m],
     [[], /Usage: pg-ladder/],
   ])('refuses %j with exit code 2 and says what it expects', async (args, message) => {
     const { code, stderr } = await run(args);

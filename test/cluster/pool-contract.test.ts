@@ -242,7 +242,6 @@ function everyPool(make: Make): void {
     it('shows the password of its options to nobody who lists or prints them', async () => {
       const pool = await make({ password: 'open sesame' });
       expect((pool.options as PoolConfig).password).toBe('open sesame');
-      expect(Object.keys(pool.options)).toContain('connectionString');
       expect(Object.keys(pool.options)).not.toContain('password');
       expect(inspect(pool, { depth: 10 })).not.toContain('open sesame');
     });

@@ -1,0 +1,59 @@
+/**
+ * The pools that the library makes: pg's own, with the connection string hidden as pg hides a password, and logged without it. What they do with a connection,
+ * and what their options say to whoever asks by name, is pg's business.
+ */
+import pg from 'pg';
+import { logsOnly } from '../redaction.js';
+
+interface PoolInternals {
+  options: pg.PoolConfig & { Client?: unknown };
+  Client: unknown;
+}
+
+/** pg shows the passphrase of a TLS key, and Node the key itself, to whoever prints a client. */
+class Client extends pg.Client {
+  static {
+    logsOnly(Client.prototype, 'Client', clientFacts);
+  }
+}
+
+export class DiscreetPool extends pg.Pool {
+  static {
+    logsOnly(DiscreetPool.prototype, 'Pool', poolFacts);
+  }
+
+  constructor(options: pg.PoolConfig) {
+    super(options);
+    const internals = this as unknown as PoolInternals;
+    if (!internals.options.Client) internals.Client = Client;
+    hideSecrets(internals.options, options.connectionString);
+  }
+}
+
+/** @param options a pool's own, not yet in use @param connectionString what they have, or shall have */
+export function hideSecrets(options: pg.PoolConfig, connectionString: string | undefined): void {
+  logsOnly(options, 'PoolOptions', ({ ssl, ...shown }) => ({ ...shown, ssl: Boolean(ssl) }));
+  if (connectionString === undefined) return;
+  // Whoever copies the options is left without a password, as with pg's own, and not with another server: the one that the environment names.
+  const { host, port, user, database } = new pg.Client(placeIn(options, connectionString));
+  Object.assign(options, { host, port, user, database });
+  Object.defineProperty(options, 'connectionString', {
+    value: connectionString,
+    configurable: true,
+    enumerable: false,
+    writable: true,
+  });
+}
+
+function placeIn({ host, port, user, database }: pg.PoolConfig, connectionString: string): pg.ClientConfig {
+  return { host, port, user, database, connectionString };
+}
+
+export function poolFacts({ totalCount, idleCount, waitingCount, ending, ended }: pg.Pool): object {
+  return { totalCount, idleCount, waitingCount, ending, ended };
+}
+
+export function clientFacts(client: pg.Client): object {
+  const { host, port, processID } = client as pg.Client & { processID?: number | null };
+  return { host, port, processID };
+}
