@@ -39,13 +39,14 @@ interface Row extends Omit<WalReceiver, 'state' | 'clientAddress'> {
 
 /**
  * Whoever sends log to a subscriber is connected to a database, and to a standby to none. pg_receivewal, the receiver of pg_basebackup and backup tools tell
- * what they have written, and replay nothing. Who may not see the rows sees NULL for the state; nobody else does.
+ * what they have written, and replay nothing. Who may not see the rows sees NULL for the state; nobody else does. Operators are qualified: on the role's
+ * search path plain ones may be another role's.
  */
 const STANDBYS = `
 select r.application_name as "applicationName", pg_catalog.host(r.client_addr) as "clientAddress", r.client_hostname as "clientHostname",
   r.state, r.usename as "user"
-from pg_catalog.pg_stat_replication r join pg_catalog.pg_stat_activity a on a.pid = r.pid and a.datid is null
-where r.state is null or (r.state in ('streaming', 'catchup') and r.replay_lsn is not null)`;
+from pg_catalog.pg_stat_replication r join pg_catalog.pg_stat_activity a on a.pid operator(pg_catalog.=) r.pid and a.datid is null
+where r.state is null or (r.state operator(pg_catalog.=) any ('{streaming,catchup}') and r.replay_lsn is not null)`;
 
 const schema = z.strictObject({
   node: z

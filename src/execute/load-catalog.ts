@@ -10,17 +10,17 @@ export async function loadCatalog({ leadership, monitor, settings }: Fleet): Pro
   const isFound = await monitor.until(() => leadership.isSettled, settings.primaryWaitMillis, 'primary');
   if (!isFound) throw new Error('no primary to read the catalogue from');
   const { client } = await checkout(leadership.primary, false, undefined);
-  let results: unknown;
+  let results: QueryResult[];
   try {
-    results = await client.query(question(CATALOG));
+    // pg gives one result for each statement of a text, which its types do not say.
+    results = (await client.query(question(CATALOG))) as unknown as QueryResult[];
   } catch (error) {
     client.release(true);
     throw error;
   }
   client.release();
-  // pg gives one result for each statement of a text, which its types do not say.
-  const [, path, functions, relations, operators, types] = results as [
-    QueryResult,
+  const answers = results.filter(({ command }) => command === 'SELECT');
+  const [path, functions, relations, operators, types] = answers as [
     QueryResult<{ path: string[] }>,
     QueryResult<FunctionRow>,
     QueryResult<RelationRow>,

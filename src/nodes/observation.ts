@@ -34,14 +34,15 @@ export interface Observation {
 export interface IdentityRow {
   cluster_id: string;
   started_at: string;
-  version: number;
-  block_bytes: number;
+  version: string;
+  block_bytes: string;
   segment_bytes: number;
   pid: number;
 }
 
 export interface ProbeRow {
   in_recovery: boolean;
+  /** Empty or `null` where nothing was replayed. */
   replay_lsn: string | null;
   insert_lsn: string | null;
   flush_lsn: string | null;
@@ -58,7 +59,7 @@ export function identityFrom(row: IdentityRow): Identity {
     clusterId: row.cluster_id,
     startedAt: row.started_at,
     server: `${row.cluster_id}@${row.started_at}`,
-    version: row.version,
+    version: Number(row.version),
     wal: { blockBytes: BigInt(row.block_bytes), segmentBytes: BigInt(row.segment_bytes) },
     pid: row.pid,
   };

@@ -1,24 +1,27 @@
 /**
- * Every statement that the library sends by itself. PostgreSQL 14 and later, an ordinary login role is enough for all of
- * them. Names are qualified, because the user's search_path is not ours to trust.
+ * Every statement that the library sends by itself. PostgreSQL 14 and later, an ordinary login role is enough for all of them.
+ *
+ * They run with the application's rights, so no other role may get its code called by them. All names are qualified, operators too: an operator in
+ * a schema of the search path can beat pg_catalog's. IN, BETWEEN, LIKE and CASE x WHEN look operators up by name, so they are not used. A cast
+ * that goes through text can be replaced by one of a user's: `concat` prints any type by its own output function.
  */
 
 /** What stays the same as long as a connection lives; asked once on each. */
 export const IDENTITY = `select
-  (select system_identifier::text from pg_catalog.pg_control_system()) as cluster_id,
-  (extract(epoch from pg_catalog.pg_postmaster_start_time()) * 1000000)::bigint::text as started_at,
-  pg_catalog.current_setting('server_version_num')::int as version,
-  pg_catalog.current_setting('wal_block_size')::int as block_bytes,
+  (select pg_catalog.concat(system_identifier) from pg_catalog.pg_control_system()) as cluster_id,
+  pg_catalog.concat((extract(epoch from pg_catalog.pg_postmaster_start_time()) operator(pg_catalog.*) 1000000)::bigint) as started_at,
+  pg_catalog.current_setting('server_version_num') as version,
+  pg_catalog.current_setting('wal_block_size') as block_bytes,
   pg_catalog.pg_size_bytes(pg_catalog.current_setting('wal_segment_size'))::int as segment_bytes,
   pg_catalog.pg_backend_pid() as pid`;
 
 /**
  * Role and position. The role is read first and with the position, every time: a promoted server still tells the replay LSN at
- * which it was promoted, a primary that never was a replica tells none.
+ * which it was promoted, a primary that never was a replica tells an empty one.
  */
-export const PROBE = `select in_recovery, pg_catalog.pg_last_wal_replay_lsn()::text as replay_lsn,
-  case when not in_recovery then pg_catalog.pg_current_wal_insert_lsn()::text end as insert_lsn,
-  case when not in_recovery then pg_catalog.pg_current_wal_flush_lsn()::text end as flush_lsn,
+export const PROBE = `select in_recovery, pg_catalog.concat(pg_catalog.pg_last_wal_replay_lsn()) as replay_lsn,
+  case when not in_recovery then pg_catalog.concat(pg_catalog.pg_current_wal_insert_lsn()) end as insert_lsn,
+  case when not in_recovery then pg_catalog.concat(pg_catalog.pg_current_wal_flush_lsn()) end as flush_lsn,
   case when not in_recovery then pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()) end as wal_file
   from pg_catalog.pg_is_in_recovery() as in_recovery`;
 
@@ -38,33 +41,37 @@ export const REPLICA_TIMELINE = `select coalesce(
  * @param version `server_version_num`
  */
 export function nudge(lsn: string, version: number): string {
-  const unflushed = `where pg_catalog.pg_current_wal_flush_lsn() < '${lsn}'::pg_catalog.pg_lsn`;
+  const unflushed = `where pg_catalog.pg_current_wal_flush_lsn() operator(pg_catalog.<) '${lsn}'::pg_catalog.pg_lsn`;
   if (version >= 170000) return `select pg_catalog.pg_logical_emit_message(false, 'pg-ladder', '', true) ${unflushed}`;
   // Before 17 a message cannot ask for a flush, but the commit of a transactional one does; it need not wait for standbys.
   return `set local synchronous_commit = local; select pg_catalog.pg_logical_emit_message(true, 'pg-ladder', '') ${unflushed}`;
 }
 
 /** Which transactions a server shows: all below the first number but those listed; a replica lists none. */
-export const SNAPSHOT = `select pg_catalog.pg_snapshot_xmax(snapshot)::text as next,
-  array(select xid::text from pg_catalog.pg_snapshot_xip(snapshot) as xid) as unfinished
+export const SNAPSHOT = `select pg_catalog.concat(pg_catalog.pg_snapshot_xmax(snapshot)) as next,
+  array(select pg_catalog.concat(xid) from pg_catalog.pg_snapshot_xip(snapshot) as xid) as unfinished
   from pg_catalog.pg_current_snapshot() as snapshot`;
 
 /** Those of the given ones that a replica shows as committed. */
-export const COMMITTED_AMONG = `select xid::text as xid from pg_catalog.unnest($1::pg_catalog.xid8[]) as xid
-  where pg_catalog.pg_xact_status(xid) = 'committed'`;
+export const COMMITTED_AMONG = `select pg_catalog.concat(xid) as xid from pg_catalog.unnest($1::pg_catalog.xid8[]) as xid
+  where pg_catalog.pg_xact_status(xid) operator(pg_catalog.=) 'committed'`;
 
 /** Stops what a backend is running; allowed for backends of the same role. */
 export const CANCEL_BACKEND = 'select pg_catalog.pg_cancel_backend($1)';
 
 /** One row while the backend with that process id exists. */
-export const BACKEND_ALIVE = 'select 1 from pg_catalog.pg_stat_activity where pid = $1';
+export const BACKEND_ALIVE =
+  'select 1 from pg_catalog.pg_stat_activity where pid operator(pg_catalog.=) $1::pg_catalog.int4';
 
 /** Whether anything of this role goes on that began before a moment of the server's own clock; that clock, for who has no moment yet. */
-export const OLDER_WORK = `select pg_catalog.clock_timestamp()::text as now,
+export const OLDER_WORK = `select pg_catalog.concat(pg_catalog.clock_timestamp()) as now,
   case when $1::pg_catalog.timestamptz is not null then exists (select 1 from pg_catalog.pg_stat_activity
-    where usename = session_user and pid <> pg_catalog.pg_backend_pid() and xact_start <= $1::pg_catalog.timestamptz) end as goes_on`;
+    where usename operator(pg_catalog.=) session_user and pid operator(pg_catalog.<>) pg_catalog.pg_backend_pid()
+      and xact_start operator(pg_catalog.<=) $1::pg_catalog.timestamptz) end as goes_on`;
 
 /** Lowers the bound on a statement's duration to so many milliseconds, unless it is lower already; tells whether it was lowered. */
-export const CAP_STATEMENTS = `select setting::int not between 1 and $1::int as is_capped,
-  pg_catalog.set_config(name, case when setting::int between 1 and $1::int then setting else $1::int::text end, false)
-  from pg_catalog.pg_settings where name = 'statement_timeout'`;
+export const CAP_STATEMENTS = `select not is_low as is_capped,
+  pg_catalog.set_config(name, case when is_low then setting else pg_catalog.concat($1::pg_catalog.int4) end, false)
+  from (select name, setting, millis operator(pg_catalog.>) 0 and millis operator(pg_catalog.<=) $1::pg_catalog.int4 as is_low
+    from pg_catalog.pg_settings, pg_catalog.to_number(setting, '9999999999') as millis
+    where name operator(pg_catalog.=) 'statement_timeout') as found`;

@@ -53,8 +53,8 @@ export async function copyRunningServer(
 
 /** Begins a backup on this connection; the function returned ends it and gives the label file's content. */
 async function beginBackup(ask: Ask): Promise<() => Promise<string>> {
-  const [server] = await ask<{ number: number }>("select current_setting('server_version_num')::int as number");
-  const modern = (server?.number ?? 0) >= 150_000;
+  const [server] = await ask<{ number: string }>("select current_setting('server_version_num') as number");
+  const modern = Number(server?.number) >= 150_000;
   await ask(modern ? "select pg_backup_start('pg-ladder', true)" : "select pg_start_backup('pg-ladder', true, false)");
   return async () => {
     const stop = modern ? 'pg_backup_stop(false)' : 'pg_stop_backup(false, false)';

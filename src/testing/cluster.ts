@@ -158,7 +158,7 @@ async function awaitReplicas(fleet: Fleet): Promise<{ clusterId: string; version
       );
     }
     const [row] = await ask<{ clusterId: string; version: string }>(
-      `select system_identifier::text as "clusterId", split_part(current_setting('server_version'), ' ', 1) as version
+      `select concat(system_identifier) as "clusterId", split_part(current_setting('server_version'), ' ', 1) as version
        from pg_control_system()`,
     );
     if (row === undefined) throw new TypeError('pg_control_system() returned no row.');

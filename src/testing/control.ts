@@ -6,7 +6,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { TestBackendError } from './error.js';
 
-/** A control connection's only verb. Rows come as objects with text, number or boolean values. */
+/**
+ * A control connection's only verb. Rows come as objects with text, number or boolean values. Plain names mean
+ * pg_catalog's; a cast to or from text may be a test's own, so none is used: `concat` prints anything.
+ */
 export type Ask = <Row extends Record<string, unknown>>(sql: string, values?: unknown[]) => Promise<Row[]>;
 
 /** Where a server listens. */
@@ -24,6 +27,8 @@ export interface ControlConnection {
 
 const CONNECT_TIMEOUT_MILLIS = 5_000;
 const QUERY_TIMEOUT_MILLIS = 10_000;
+/** A test may leave a search path on the role or the database where names mean something else: this one goes over both. */
+const SAFE_PATH = '-c search_path=pg_catalog,pg_temp';
 
 /** Opens a control connection to a server, as superuser and with a limit on every statement. */
 export async function connect({ host, port }: Address): Promise<ControlConnection> {
@@ -35,6 +40,7 @@ export async function connect({ host, port }: Address): Promise<ControlConnectio
     database: 'postgres',
     ssl: false,
     application_name: 'pg-ladder testing',
+    options: SAFE_PATH,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MILLIS,
     query_timeout: QUERY_TIMEOUT_MILLIS,
     stream: () => socket,

@@ -90,7 +90,7 @@ export class TestNode {
    */
   configure(settings: SettingChanges): Promise<void> {
     return this.#query(async (ask) => {
-      const [before] = await ask<{ loaded: string }>('select pg_conf_load_time()::text as loaded');
+      const [before] = await ask<{ loaded: string }>('select concat(pg_conf_load_time()) as loaded');
       for (const [name, value] of Object.entries(settings)) {
         const quoted = `"${name.replaceAll('"', '""')}"`;
         // E'' with doubled backslashes reads the same whatever standard_conforming_strings says.
@@ -101,7 +101,7 @@ export class TestNode {
       await until(
         async () => {
           // The postmaster reads the files before it tells any other process to.
-          const [now] = await ask<{ loaded: string }>('select pg_conf_load_time()::text as loaded');
+          const [now] = await ask<{ loaded: string }>('select concat(pg_conf_load_time()) as loaded');
           return now?.loaded !== before?.loaded;
         },
         { what: `${this.name} to reload its configuration`, everyMillis: 2 },

@@ -5,8 +5,11 @@ import { SCHEMA } from './workload.js';
 
 /** All that the server has run, and how many clients beside this one are still connected. */
 const WORK = `
-  select (select xact_commit + xact_rollback from pg_stat_database where datname = current_database())::int as count,
-         (select count(*) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid())::int as clients`;
+  select (select xact_commit operator(pg_catalog.+) xact_rollback from pg_catalog.pg_stat_database
+            where datname operator(pg_catalog.=) current_catalog)::int as count,
+         (select pg_catalog.count(*) from pg_catalog.pg_stat_activity
+            where backend_type operator(pg_catalog.=) 'client backend'
+              and pid operator(pg_catalog.<>) pg_catalog.pg_backend_pid())::int as clients`;
 
 const GOODBYES = 100;
 const GOODBYE_MILLIS = 10;

@@ -11,12 +11,14 @@ export const USERS = 32;
 
 const LAST_QUERIES_MILLIS = 5_000;
 
+/** Qualified like all that the library sends by itself: on any machine somebody else may reach the demo's servers. */
 export const SCHEMA = `
-  create table profiles (id int primary key, version int not null, name text not null) with (fillfactor = 50);
-  insert into profiles select id, 0, 'user ' || id from generate_series(1, ${USERS}) as id`;
+  create table public.profiles (id int primary key, version int not null, name pg_catalog.text not null) with (fillfactor = 50);
+  insert into public.profiles select id, 0, pg_catalog.concat('user ', id) from pg_catalog.generate_series(1, ${USERS}) as id`;
 
-const LOAD = 'select version, name from profiles where id = $1';
-const SAVE = 'update profiles set version = version + 1, name = $2 where id = $1 returning version';
+const LOAD = 'select version, name from public.profiles where id operator(pg_catalog.=) $1';
+const SAVE = `update public.profiles set version = version operator(pg_catalog.+) 1, name = $2
+  where id operator(pg_catalog.=) $1 returning version`;
 
 /** What the users saw of a strategy. */
 export interface Seen {

@@ -5,15 +5,15 @@ import { identityFrom, isDirect, observationFrom, replayedLsn } from '../../../s
 const identity = identityFrom({
   cluster_id: '7',
   started_at: '1000',
-  version: 180004,
-  block_bytes: 8192,
+  version: '180004',
+  block_bytes: '8192',
   segment_bytes: 16 * 1024 * 1024,
   pid: 1,
 });
 const standby = { in_recovery: true, replay_lsn: '0/5000100', insert_lsn: null, flush_lsn: null, wal_file: null };
 const primary = {
   in_recovery: false,
-  replay_lsn: null,
+  replay_lsn: '',
   insert_lsn: '0/5000200',
   flush_lsn: '0/5000100',
   wal_file: '000000030000000000000005',
