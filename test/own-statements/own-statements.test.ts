@@ -1,0 +1,130 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import ts from 'typescript';
+import { describe, expect, it } from 'vitest';
+import { demoStatements, ownStatements } from './own-statements.js';
+import { parses, unqualified } from './unqualified.js';
+
+describe('no name in a statement of the library’s own is left to the search path', () => {
+  it.each(Object.entries(ownStatements))('%s', (_, text) => {
+    expect(unqualified(text)).toEqual([]);
+  });
+
+  it.each(Object.entries(demoStatements))('%s of the demo', (_, text) => {
+    expect(unqualified(text, ['public'])).toEqual([]);
+  });
+
+  it('nor in any that the sources spell out', () => {
+    const sent = Object.values({ ...ownStatements, ...demoStatements }).join('\n');
+    const wrong = sqlIn('src').flatMap(({ file, text, pieces }) => {
+      if (file.startsWith('testing/')) return [];
+      const isWhole = parses(text);
+      // A piece of a statement is checked as part of one that is sent.
+      if (!isWhole && !pieces.every((piece) => sent.includes(piece))) return [`${file}: not known here: ${text}`];
+      const schemas = file.startsWith('cli/demo/') ? ['public'] : [];
+      return isWhole ? unqualified(text, schemas).map((what) => `${file}: ${what} in: ${text}`) : [];
+    });
+    expect(wrong).toEqual([]);
+  });
+
+  it('nor on the connections of pg-ladder/testing, which have a search path of their own', () => {
+    const files = sourcesIn('src').filter(({ file }) => file.startsWith('testing/'));
+    const connecting = files.filter(({ source }) => /new (pg\.)?(Client|Pool)\b/.test(source.text));
+    expect(connecting.map(({ file }) => file)).toEqual(['testing/control.ts']);
+    expect(connecting[0]?.source.text).toContain("'-c search_path=pg_catalog,pg_temp'");
+    expect(connecting[0]?.source.text).toContain('options: SAFE_PATH');
+  });
+});
+
+describe('what is left to the search path', () => {
+  it.each([
+    ['a function', 'select now()'],
+    ['a function of another schema', 'select public.f(1)'],
+    ['an operator', 'select 1 from pg_catalog.pg_class c where c.oid = 1'],
+    ['an operator with one argument', 'select - x from pg_catalog.pg_is_in_recovery() as x'],
+    ['an operator of arrays', "select 1 = any ('{1}')"],
+    ['IN', 'select 1 in (1, 2)'],
+    ['IN of a query', 'select 1 in (select 2)'],
+    ['ANY of a query', 'select 1 < any (select 2)'],
+    ['a row of operators', 'select (1, 2) = (select 1, 2)'],
+    ['BETWEEN', 'select 1 between 0 and 2'],
+    ['NOT BETWEEN', 'select 1 not between 0 and 2'],
+    ['LIKE', "select 'a' like 'b'"],
+    ['ILIKE', "select 'a' ilike 'b'"],
+    ['SIMILAR TO', "select 'a' similar to 'b'"],
+    ['NULLIF', 'select nullif(1, 2)'],
+    ['IS DISTINCT FROM', 'select 1 is distinct from 2'],
+    ['IS NOT DISTINCT FROM', 'select 1 is not distinct from 2'],
+    ['CASE with an argument', 'select case 1 when 2 then 3 end'],
+    ['JOIN USING', 'select 1 from pg_catalog.pg_class a join pg_catalog.pg_class b using (oid)'],
+    ['NATURAL JOIN', 'select 1 from pg_catalog.pg_class a natural join pg_catalog.pg_class b'],
+    ['ORDER BY USING', 'select 1 order by 1 using <'],
+    ['a relation', 'select 1 from pg_stat_activity'],
+    ['a temporary relation', 'select 1 from pg_temp.pg_stat_activity'],
+    ['a type', "select 'x'::text"],
+    ['a type of an array', "select '{}'::text[]"],
+    ['a type of a column', 'create table pg_catalog.t (name text)'],
+    ['a collation', 'select \'a\' collate "C"'],
+    ['a name in text', "select 'pg_class'::pg_catalog.regclass"],
+    ['a name in text that a function takes', "select pg_catalog.to_regclass('pg_class')"],
+    ['a function that sends a query', 'select pg_catalog.pg_get_viewdef(1)'],
+    ['a field that may be a function', 'select (c).f from pg_catalog.pg_class c'],
+    ['what nobody has thought of', 'select xmlparse(document x)'],
+    ['another search path', 'set search_path = public'],
+  ])('is seen in %s', (_, text) => {
+    expect(unqualified(text)).not.toEqual([]);
+  });
+
+  it('is nothing where names are qualified, or the grammar itself means pg_catalog', () => {
+    const text = `set local search_path = pg_catalog, pg_temp; select pg_catalog.pg_get_viewdef(c.oid), coalesce(1, 2)::int, extract(epoch from x),
+      c.oid operator(pg_catalog.=) any ('{1}'), session_user, array(select 1), '{}'::pg_catalog.text[], case when true then 1 end
+      from pg_catalog.pg_class c join pg_catalog.pg_type t on t.oid operator(pg_catalog.=) c.oid where exists (select 1) group by x order by 1`;
+    expect(unqualified(text)).toEqual([]);
+  });
+});
+
+interface Literal {
+  readonly file: string;
+  /** Without what is put into it. */
+  readonly text: string;
+  readonly pieces: readonly string[];
+}
+
+/** How a statement of the library's own begins that is put together, so that it cannot be read by itself. */
+const BEGINNING =
+  /^\s*\(?\s*(select|with \w+ as|with recursive|values \(|insert into|update \S+ set|delete from|merge into|create|alter|drop|set (local|session|transaction)|set \w+ (=|to)|reset|begin|rollback|savepoint|prepare|execute|deallocate|declare|copy|call|listen|notify|lock table|truncate)\b/;
+const CATALOG_NAME = /\bpg_catalog\.|\boperator\s*\(|\bpg_\w+\(|\b(from|join)\s+pg_/i;
+
+/** Every text in the sources that looks like SQL. */
+function sqlIn(folder: string): Literal[] {
+  return sourcesIn(folder).flatMap(({ file, source }) => {
+    const found: Literal[] = [];
+    const visit = (node: ts.Node): void => {
+      if (ts.isTypeNode(node) || ts.isImportDeclaration(node) || ts.isExportDeclaration(node)) return;
+      const pieces = ts.isStringLiteralLike(node)
+        ? [node.text]
+        : ts.isTemplateExpression(node)
+          ? [node.head.text, ...node.templateSpans.map(({ literal }) => literal.text)]
+          : [];
+      const text = pieces.join('');
+      const isSql = BEGINNING.test(text) || CATALOG_NAME.test(text) || (/\s/.test(text.trim()) && parses(text));
+      if (isSql) found.push({ file, text, pieces });
+      ts.forEachChild(node, visit);
+    };
+    visit(source);
+    return found;
+  });
+}
+
+function sourcesIn(folder: string): { readonly file: string; readonly source: ts.SourceFile }[] {
+  const root = fileURLToPath(new URL(`../../${folder}/`, import.meta.url));
+  return readdirSync(root, { recursive: true, encoding: 'utf8' })
+    .map((file) => file.replaceAll('\\', '/'))
+    .filter((file) => file.endsWith('.ts'))
+    .sort()
+    .map((file) => {
+      const text = readFileSync(join(root, file), 'utf8');
+      return { file, source: ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true) };
+    });
+}

@@ -1,0 +1,29 @@
+/** Every statement that the library sends by itself, as it is sent; those in `src/testing` and those that the sources spell out in one piece excepted. */
+import { SCHEMA } from '../../src/cli/demo/workload.js';
+import { replicationDiscovery } from '../../src/discovery/index.js';
+import * as statements from '../../src/nodes/statements.js';
+import { CATALOG } from '../../src/sql/catalog-queries.js';
+
+const { nudge, ...constants } = statements;
+
+export const ownStatements: Readonly<Record<string, string>> = {
+  ...constants,
+  'nudge before 17': nudge('16/B374D848', 160_000),
+  nudge: nudge('16/B374D848', 180_000),
+  CATALOG,
+  STANDBYS: await standbys(),
+};
+
+/** What the demo sets up on servers of its own. */
+export const demoStatements: Readonly<Record<string, string>> = { SCHEMA };
+
+async function standbys(): Promise<string> {
+  let asked = '';
+  const discovery = replicationDiscovery();
+  const ask = (text: string): Promise<never[]> => {
+    asked = text;
+    return Promise.resolve([]);
+  };
+  await Promise.resolve(discovery({ signal: new AbortController().signal, ask })).catch(() => undefined);
+  return asked;
+}
