@@ -36,7 +36,8 @@ export function unqualified(text: string, schemas: readonly string[] = []): stri
     if (type === 'FuncCall') {
       const [name = ''] = (node['funcname'] as Names).slice(-1).map((part) => part.String?.sval ?? '');
       qualified(node['funcname'], 'function');
-      if (ASKING.test(name) && !isSafePath) found.push(`${name} asks by a query of its own: set the search path before`);
+      if (ASKING.test(name) && !isSafePath)
+        found.push(`${name} asks by a query of its own: set the search path before`);
       if (NAMING.test(name)) found.push(`${name} looks up what it is given`);
     } else if (type === 'A_Expr') {
       const kind = String(node['kind']);

@@ -1,0 +1,278 @@
+/** Another role has put its own operators, functions, types, relations and casts where the application's search path finds them first. */
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { replicationDiscovery } from '../../src/discovery/index.js';
+import { type Cluster, type ClusterBehaviour, createCluster } from '../../src/index.js';
+import { ControlConnection } from '../../src/nodes/control-connection.js';
+import { Questions } from '../../src/nodes/questions.js';
+import { startTestCluster, type TestCluster, type TestNode } from '../../src/testing/index.js';
+import { HOSTILE, HOSTILE_TEMPORARIES, hostileSchema } from '../own-statements/hostile.js';
+import { ownStatements } from '../own-statements/own-statements.js';
+import { unqualified } from '../own-statements/unqualified.js';
+import { until } from './fixture.js';
+
+/** Types to which nobody has a cast of his own: then `query` takes it for a read. */
+const NOTES = 'create table app.notes (id uuid primary key, at timestamp)';
+const NOTE = 'select at from app.notes where id operator(pg_catalog.=) $1';
+const ID = '00000000-0000-0000-0000-000000000001';
+const SLEEP = 'select pg_catalog.pg_sleep(60)';
+/** How many statements it takes until a text goes to a shared connection. */
+const TIMES = 8;
+
+describe.each([14, 16, 18])('names of another role on PostgreSQL %i', (postgresVersion) => {
+  let servers: TestCluster;
+  let admin: pg.Client;
+  /** What has been seen that was of the other role, on all servers. */
+  const seen = async (): Promise<string[]> => {
+    const logs = await Promise.all(servers.nodes.map((node) => node.log()));
+    return [...new Set(logs.flatMap((log) => log.match(HOSTILE) ?? []))].sort();
+  };
+
+  beforeAll(async () => {
+    servers = await startTestCluster({
+      replicas: 1,
+      postgresVersion,
+      settings: { log_statement: 'all', log_line_prefix: '%a|' },
+    });
+    admin = await connectAdmin(servers.primary);
+    await admin.query(hostileSchema());
+    await admin.query(`
+      create role app login in role pg_monitor;
+      create schema app authorization app;
+      ${NOTES};
+      alter table app.notes owner to app;
+      create view app.moments as select at from app.notes;
+      alter view app.moments owner to app;
+      alter role postgres set search_path = evil, pg_catalog, public`);
+  });
+  afterAll(async () => {
+    await admin.end();
+    await servers.stop();
+  });
+
+  it('are used by nothing that pg-ladder/testing does to its servers', async () => {
+    const [replica] = servers.replicas as [TestNode];
+    await replica.waitForReplay();
+    await replica.pauseReplay();
+    await replica.resumeReplay();
+    await (await replica.jitterReplay({ maxMillis: 5 })).stop();
+    await replica.cutReplication();
+    await replica.restoreReplication();
+    await replica.promote();
+    await admin.end();
+    await servers.primary.follow(replica);
+    expect(await servers.currentPrimary()).toBe(replica);
+    await servers.primary.waitForReplay();
+    admin = await connectAdmin(replica);
+    expect(await seen()).toEqual([]);
+  });
+
+  it('do not make that role a superuser when the application is one', async () => {
+    // As every role may on PostgreSQL 14, and where an upgrade has kept the rights.
+    await admin.query(
+      'create role intruder login; create role boss login superuser; grant create on schema public to intruder',
+    );
+    const intruder = await connect(await servers.currentPrimary(), 'intruder', '');
+    for (const [operator, left, result, value] of [
+      ['*', 'numeric', 'numeric', '$1'],
+      ['>=', 'oid', 'boolean', 'true'],
+    ]) {
+      await intruder.query(`
+        create function public.rise(${left}, integer) returns ${result} language plpgsql as 'begin
+          begin alter role intruder superuser; exception when others then null; end; return ${value}; end';
+        create operator public.${operator} (function = public.rise, leftarg = ${left}, rightarg = integer)`);
+    }
+    await intruder.end();
+    await using cluster = createCluster({ nodes: servers.nodes.map((node) => urlOf(node, 'boss')) });
+    await cluster.ready();
+    await cluster.explain('select at from app.moments');
+    const { rows } = await admin.query("select rolsuper from pg_roles where rolname = 'intruder'");
+    expect(rows).toEqual([{ rolsuper: false }]);
+    await admin.query('drop function public.rise(numeric, integer), public.rise(oid, integer) cascade');
+  });
+
+  it.each([
+    [
+      'stands before pg_catalog in the path of the role',
+      'alter role app set search_path = evil, pg_catalog, public',
+      {},
+    ],
+    [
+      'stands behind pg_catalog in the path of the database',
+      'alter role app reset search_path; alter database postgres set search_path = evil, public',
+      {},
+    ],
+    [
+      'is set on each connection, with temporary ones before all',
+      'alter database postgres reset search_path',
+      {
+        lane: true,
+        onConnect: async (client, { role }) => {
+          if (role === 'primary') await client.query(HOSTILE_TEMPORARIES);
+          await client.query('set search_path = evil, pg_catalog, public');
+        },
+      } satisfies ClusterBehaviour,
+    ],
+  ])('are used by no statement of the library when their schema %s', async (_, setUp, options) => {
+    await admin.query(setUp);
+    await servers.primary.waitForReplay();
+    const failure: unknown = await live(servers, options).catch((error: unknown) => error);
+    expect(await seen()).toEqual([]);
+    if (failure !== undefined) throw failure;
+  });
+
+  it('would have been seen, and all statements of the library have been sent', async () => {
+    const logs = (await Promise.all(servers.nodes.map((node) => node.log()))).map(statementsIn);
+    const sent = new Set(logs.flat().map(({ text }) => text.replaceAll(/\s+/g, ' ').trim()));
+    const other = postgresVersion >= 17 ? 'nudge before 17' : 'nudge';
+    const missing = Object.entries(ownStatements).filter(([name, text]) => {
+      const start = text.split("'16/B374D848'")[0]?.replaceAll(/\s+/g, ' ').trim() ?? '';
+      return name !== other && ![...sent].some((each) => each.startsWith(start));
+    });
+    expect(missing.map(([name]) => name)).toEqual([]);
+    // Those that are put together anywhere else are qualified, too. The application's own are written alike here.
+    const ours = logs.flat().filter(({ by, text }) => by === 'of the app' && !text.includes('evil'));
+    expect(ours.filter(({ text }) => unqualified(text, ['app']).length > 0)).toEqual([]);
+
+    for (const path of ['evil,pg_catalog,public', 'evil,public']) {
+      const victim = await connect(servers.primary, 'app', `-c search_path=${path}`);
+      for (const text of [
+        'select extract(epoch from pg_catalog.pg_postmaster_start_time()) * 1',
+        "select '0/1'::pg_catalog.pg_lsn::pg_catalog.text",
+        'select 1 from pg_stat_activity limit 1',
+        "select 'a'::text",
+        'select pg_backend_pid()',
+      ]) {
+        await victim.query(text).catch(() => undefined);
+      }
+      await victim.end();
+    }
+    expect(await seen()).toEqual(
+      expect.arrayContaining([
+        'cast of pg_lsn to text',
+        'function pg_backend_pid',
+        'operator of pg_catalog.numeric and pg_catalog.int4',
+        'relation pg_stat_activity',
+        'type text',
+      ]),
+    );
+  });
+});
+
+/** All that the library does, on servers whose primary has been promoted once. */
+async function live(servers: TestCluster, options: ClusterBehaviour): Promise<void> {
+  const primary = await servers.currentPrimary();
+  const config = (node: TestNode): pg.ClientConfig => ({
+    connectionString: urlOf(node, 'app'),
+    application_name: 'of the app',
+  });
+  const behaviour = { hangMillis: 5_000, ...options };
+  await using cluster = createCluster({
+    primary: config(primary),
+    replicas: [],
+    discovery: replicationDiscovery({ node: ({ applicationName: name }) => ({ name, ...config(servers.primary) }) }),
+    discoveryMillis: 20,
+    ...behaviour,
+  });
+  await until('the replica is found', () => {
+    const { nodes } = cluster.stats();
+    return nodes.length === 2 && nodes.every(({ state }) => state === 'live');
+  });
+  const { lsn } = await use(cluster);
+  for (const node of servers.nodes) await ask(config(node), node === primary, lsn);
+
+  await using window = createCluster({ ...behaviour, primary: config(primary), tracking: 'window' });
+  await window.ready();
+  await window.read(NOTE, [ID]);
+}
+
+async function use(cluster: Cluster): Promise<{ lsn: string }> {
+  await cluster.write('insert into app.notes values ($1, localtimestamp) on conflict do nothing', [ID]);
+  for (let i = 0; i < TIMES; i++) await cluster.read(NOTE, [ID]);
+  for (let i = 0; i < TIMES; i++) await cluster.query(NOTE, [ID]);
+  const found = await cluster.explain('select at from app.moments');
+  expect(found).toMatchObject({ class: 'read', because: 'nothing in it writes' });
+
+  // From a replica to the primary, which must show as much.
+  await cluster.session(async (session) => {
+    await session.read(NOTE, [ID], { target: 'replica' });
+    await session.read(NOTE, [ID], { target: 'primary' });
+  });
+  await cluster.transaction(async () => {
+    await cluster.write('update app.notes set at = localtimestamp where id operator(pg_catalog.=) $1', [ID]);
+    await cluster.transaction(() => cluster.read(NOTE, [ID]));
+    await cluster.transaction(() => Promise.reject(new Error('of the application'))).catch(() => undefined);
+  });
+  await cluster.transaction(() => cluster.read(NOTE, [ID]), { readOnly: true });
+
+  await expect(cluster.write(SLEEP, [], { signal: AbortSignal.timeout(50) })).rejects.toThrow();
+
+  const pool = cluster.pool();
+  await pool.query(NOTE, [ID]);
+  const client = await pool.connect();
+  await client.query('begin read only');
+  await client.query(NOTE, [ID]);
+  await client.query('commit');
+  client.release();
+  await pool.end();
+  const reading = cluster.pool({ intent: 'read' });
+  const reader = await reading.connect();
+  await reader.query('begin');
+  await reader.query(NOTE, [ID]);
+  await reader.query('rollback');
+  reader.release();
+  await reading.end();
+
+  const { rows } = await cluster.write<{ lsn: string }>(
+    'select pg_catalog.concat(pg_catalog.pg_current_wal_insert_lsn()) as lsn',
+  );
+  return rows[0] as { lsn: string };
+}
+
+/** What the library asks now and then, as when a write was lost, or a floor lies above what is flushed. */
+async function ask(config: pg.ClientConfig, isPrimary: boolean, lsn: string): Promise<void> {
+  const pool = new pg.Pool(config);
+  const control = new ControlConnection(pool, 5_000, () => undefined);
+  const questions = new Questions(control);
+  const { identity } = await control.query<{ version: string }>(ownStatements['IDENTITY'] as string);
+  const { next } = await questions.snapshot();
+  expect(next > 0n).toBe(true);
+  await questions.committedAmong([String(next - 1n)]);
+  if (isPrimary)
+    await questions.nudge(
+      BigInt(`0x${lsn.replace(/\/(.*)/, (_, low: string) => low.padStart(8, '0'))}`),
+      identity.version,
+    );
+  for (const isDirect of [true, false]) {
+    const isOver = questions.whetherOver(identity, isDirect);
+    await isOver();
+    await isOver();
+  }
+  const bystander = await pool.connect();
+  questions.cancel((bystander as unknown as { processID: number }).processID);
+  await questions.snapshot();
+  bystander.release();
+  await control.close();
+  await pool.end();
+}
+
+function connectAdmin(node: TestNode): Promise<pg.Client> {
+  return connect(node, 'postgres', '-c search_path=pg_catalog,pg_temp -c log_statement=none');
+}
+
+async function connect(node: TestNode, user: string, options: string): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: urlOf(node, user), options });
+  client.on('error', () => undefined);
+  await client.connect();
+  return client;
+}
+
+function urlOf(node: TestNode, user: string): string {
+  return node.connectionString.replace('postgres@', `${user}@`);
+}
+
+/** Each with the name of the application that sent it. Further lines of a text begin with a tab. */
+function statementsIn(log: string): { by: string; text: string }[] {
+  const entries = log.replaceAll('\n\t', ' ').matchAll(/^(.*?)\|LOG: {2}(?:statement|execute [^:]*): (.*)$/gm);
+  return [...entries].map(([, by = '', text = '']) => ({ by, text }));
+}
