@@ -174,7 +174,8 @@ async function live(servers: TestCluster, options: ClusterBehaviour): Promise<vo
     connectionString: urlOf(node, 'app'),
     application_name: 'of the app',
   });
-  const behaviour = { hangMillis: 5_000, ...options };
+  // However busy the machine is.
+  const behaviour = { hangMillis: 5_000, waitMillis: 10_000, ...options };
   await using cluster = createCluster({
     primary: config(primary),
     replicas: [],
