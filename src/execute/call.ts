@@ -1,12 +1,10 @@
 /** What a call hands over, looked at before anything is done with it. */
 import type { QueryConfig } from 'pg';
 import { invalidOptions } from '../errors.js';
+import { definesSomething } from '../sql/statement-start.js';
 
 /** A statement as `read`, `write` and `query` take it. */
 export type Query = string | QueryConfig;
-
-/** How a statement begins that changes the catalogue, or may do so within; a text may hold several. */
-const DEFINITION = /(?:^|;)(?:\s|--[^\n]*\n|\/\*[\s\S]*?\*\/)*(?:create|alter|drop|grant|revoke|import|reassign|do)\b/i;
 
 export function textOf(query: Query): string {
   return typeof query === 'string' ? query : query.text;
@@ -14,7 +12,7 @@ export function textOf(query: Query): string {
 
 /** Whether a text may change the catalogue, by the first words of its statements. */
 export function isDefinition(query: Query): boolean {
-  return DEFINITION.test(textOf(query));
+  return definesSomething(textOf(query));
 }
 
 /** @throws LadderError `LADDER_INVALID_OPTIONS` */

@@ -1,19 +1,42 @@
-/** Reads the primary's catalogue on a connection of its pool, where the user's search path holds. */
-import type { QueryResult } from 'pg';
+/** Reads the primary's catalogue on a connection of its pool, where the user's search path holds: as much of it as a process can hold, or nothing. */
+import type { QueryConfig, QueryResult } from 'pg';
 import type { Fleet } from '../nodes/fleet.js';
-import { question } from '../nodes/plain-types.js';
-import type { CatalogRows, FunctionRow, OperatorRow, RelationRow, TypeRow } from '../sql/catalog.js';
+import { plainTypes, question } from '../nodes/plain-types.js';
+import {
+  type CatalogRows,
+  CatalogTooLargeError,
+  type FunctionRow,
+  type OperatorRow,
+  type RelationRow,
+  type TypeRow,
+} from '../sql/catalog.js';
 import { CATALOG } from '../sql/catalog-queries.js';
 import { checkout } from './primary.js';
 
-export async function loadCatalog({ leadership, monitor, settings }: Fleet): Promise<CatalogRows> {
+/** In characters of all values: some 600,000 tables, or 60,000 functions of 2 kB. Any role that may create functions can add to them. */
+const MAX_LENGTH = 2 ** 27;
+/** What a value takes beside its characters. */
+const VALUE_LENGTH = 16;
+
+type Types = NonNullable<QueryConfig['types']>;
+
+/** @throws CatalogTooLargeError when its values have more than so many characters */
+export async function loadCatalog(
+  { leadership, monitor, settings }: Fleet,
+  maxLength = MAX_LENGTH,
+): Promise<CatalogRows> {
   const isFound = await monitor.until(() => leadership.isSettled, settings.primaryWaitMillis, 'primary');
   if (!isFound) throw new Error('no primary to read the catalogue from');
   const { client } = await checkout(leadership.primary, false, undefined);
   let results: QueryResult[];
   try {
-    // pg gives one result for each statement of a text, which its types do not say.
-    results = (await client.query(question(CATALOG))) as unknown as QueryResult[];
+    // Its connection is closed at once, whatever is still to come.
+    results = await new Promise((resolve, reject) => {
+      const types = bounded(maxLength, reject);
+      // pg gives one result for each statement of a text, which its types do not say.
+      const running = client.query({ ...question(CATALOG), types }) as Promise<unknown> as Promise<QueryResult[]>;
+      running.then(resolve, reject);
+    });
   } catch (error) {
     client.release(true);
     throw error;
@@ -34,4 +57,20 @@ export async function loadCatalog({ leadership, monitor, settings }: Fleet): Pro
     operators: operators.rows,
     types: types.rows,
   };
+}
+
+/** As the library reads its own answers, until it is too much. */
+function bounded(maxLength: number, tooMuch: (error: Error) => void): Types {
+  let left = maxLength;
+  const getTypeParser = (oid: number, format?: 'text' | 'binary'): unknown => {
+    const parse = plainTypes.getTypeParser(oid, format as 'text') as (value: string) => unknown;
+    return (value: string): unknown => {
+      left -= value.length + VALUE_LENGTH;
+      if (left >= 0) return parse(value);
+      const error = new CatalogTooLargeError();
+      tooMuch(error);
+      throw error;
+    };
+  };
+  return { getTypeParser } as Types;
 }

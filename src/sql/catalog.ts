@@ -95,6 +95,30 @@ const BUILT_IN_TYPES = new Set(
   oid xid xid8 cid tid pg_lsn bytea name`.split(/\s+/),
 );
 const SYSTEM_SCHEMAS = new Set(['pg_catalog', 'information_schema', 'pg_toast']);
+/** In characters. A longer definition is not even asked for. */
+export const MAX_DEFINITION_LENGTH = 2 ** 16;
+const TOO_LONG: Judgement = { class: 'write', because: 'its definition is too long to be read' };
+/** Of definitions that are read before others run, in characters: some 20 ms of the dearest. */
+const TURN_LENGTH = 16_000;
+/** Looks at objects, before others run; a look takes well below a microsecond. */
+const TURN_STEPS = 50_000;
+/** Looks at what is behind one object. */
+const MAX_STEPS = 20_000;
+/** Objects that each lead to the next: each takes some of the stack. */
+const MAX_OPEN = 50;
+
+/** So much is behind a statement that others should run before it is judged again. What has been found out by then is kept. */
+export class Interruption extends Error {}
+
+/** A server has more of it than a process should hold. */
+export class CatalogTooLargeError extends Error {
+  constructor() {
+    super('the catalogue is too large to be read');
+  }
+}
+
+/** It is the outermost object that leads too far. */
+class TooMuchError extends Error {}
 
 export class Catalog {
   readonly #grammar: Grammar;
@@ -106,8 +130,18 @@ export class Catalog {
   readonly #types: ReadonlyMap<string, readonly TypeRow[]>;
   readonly #declared: ReadonlySet<string>;
   readonly #judged = new Map<object, Judgement>();
+  /** What was read for a judgement that was interrupted. */
+  readonly #facts = new Map<string, Facts | undefined>();
+  readonly #tokens = new Map<string, readonly Token[] | undefined>();
+  #wasInterrupted = false;
+  #turnLength = 0;
+  #turnSteps = 0;
+  #steps = 0;
   /** What is being judged now. */
   readonly #open: object[] = [];
+  /** Harmless if what it leads back to is, which is being judged still; and in the order in which it was found to be. */
+  readonly #pending = new Map<object, { readonly judgement: Judgement; readonly leadsBackTo: number }>();
+  readonly #pendingOrder: object[] = [];
   /** The outermost of those that the judgement under way leads back to. */
   #leadsBackTo = Number.POSITIVE_INFINITY;
 
@@ -123,8 +157,19 @@ export class Catalog {
     this.#declared = new Set(declared.map((name) => name.replace(/\s*([(),])\s*/g, '$1')));
   }
 
-  /** What a statement is, with all that its names stand for. */
+  /** What a statement is, with all that its names stand for. @throws Interruption */
   judge(facts: Facts): Judgement {
+    this.#turnLength = 0;
+    this.#turnSteps = 0;
+    const judgement = this.#judge(facts);
+    if (!this.#wasInterrupted) {
+      this.#facts.clear();
+      this.#tokens.clear();
+    }
+    return judgement;
+  }
+
+  #judge(facts: Facts): Judgement {
     let worst = facts.class === 'read' ? SAFE : { class: facts.class, because: facts.because };
     if (worst.class === 'write') return worst;
     for (const judgement of this.#judgements(facts)) {
@@ -154,8 +199,15 @@ export class Catalog {
     if (call.schema === 'information_schema') return SAFE;
     if (own.length === 0 && !canBeBuiltIn)
       return call.argCount === 1 ? this.#castByName(call) : unknown('function', call);
-    const all = own.flatMap((row) => [this.#function(row), this.#defaults(row, call.argCount)]);
-    return worstOf(canBeBuiltIn ? [builtIn(call.name), ...all] : all);
+    return worstOf(this.#overloads(call, own, canBeBuiltIn));
+  }
+
+  *#overloads(call: Call, own: readonly FunctionRow[], canBeBuiltIn: boolean): Generator<Judgement> {
+    if (canBeBuiltIn) yield builtIn(call.name);
+    for (const row of own) {
+      yield this.#function(row);
+      yield this.#defaults(row, call.argCount);
+    }
   }
 
   /** `type(value)` is a cast. */
@@ -177,7 +229,8 @@ export class Catalog {
         return DECLARED;
       // Who installs an extension trusts it; its overloads of common names must not keep everybody on the primary.
       if (row.isOfExtension && row.volatility !== 'v') return SAFE;
-      if (row.parts !== null) return within(`aggregate ${name}`, worstOf(row.parts.map((part) => this.#part(part))));
+      if (row.body !== null && row.body.length > MAX_DEFINITION_LENGTH) return within(`function ${name}`, TOO_LONG);
+      if (row.parts !== null) return within(`aggregate ${name}`, worstOf(each(row.parts, (part) => this.#part(part))));
       if (row.language === 'sql' && row.body !== null) {
         const anywhere = row.hasOwnPath ? this.#words(row.body) : SAFE;
         return within(`function ${name}`, worstOf([anywhere, this.#body(row.body)]));
@@ -199,7 +252,7 @@ export class Catalog {
     const takingRows = (this.#functions.get(field) ?? []).filter(
       ({ argCount, signature }) => argCount === 1 && this.#relations.has(signature.split('.').at(-1) ?? ''),
     );
-    return worstOf(takingRows.map((row) => this.#function(row)));
+    return worstOf(each(takingRows, (row) => this.#function(row)));
   }
 
   /** A function behind something else: `oid`, or a built-in's name. */
@@ -251,7 +304,7 @@ export class Catalog {
 
   #operator({ schema, name }: Name): Judgement {
     const rows = this.#visible(this.#operators, { schema, name });
-    return worstOf(rows.map((row) => within(`operator ${name}`, this.#behindOperator(row.call))));
+    return worstOf(each(rows, (row) => within(`operator ${name}`, this.#behindOperator(row.call))));
   }
 
   /** An operator is told from its namesakes by types, which are not worked out: one in C must not keep every `=` on the primary. */
@@ -262,7 +315,7 @@ export class Catalog {
 
   #type({ schema, name }: Name): Judgement {
     const rows = this.#visible(this.#types, { schema, name });
-    return worstOf(rows.map((row) => this.#typeRow(row)));
+    return worstOf(each(rows, (row) => this.#typeRow(row)));
   }
 
   #typeRow(row: TypeRow): Judgement {
@@ -289,23 +342,36 @@ export class Catalog {
   }
 
   #text(text: string): Judgement {
-    let facts: Facts;
+    if (text.length > MAX_DEFINITION_LENGTH) return TOO_LONG;
+    const facts = this.#read(this.#facts, text, () => factsOf(this.#grammar.parse(text)));
+    return facts === undefined ? { class: 'write', because: 'its definition could not be read' } : this.#judge(facts);
+  }
+
+  /** Reads a definition once for a judgement, however often that is interrupted. `undefined` for what cannot be read. */
+  #read<T>(known: Map<string, T | undefined>, text: string, read: () => T): T | undefined {
+    if (known.has(text)) return known.get(text);
+    const isMuch = this.#turnLength > 0 && this.#turnLength + text.length > TURN_LENGTH;
+    if (isMuch || !this.#grammar.isWhole) this.#interrupt();
+    this.#turnLength += text.length;
+    let found: T | undefined;
     try {
-      facts = factsOf(this.#grammar.parse(text));
+      found = read();
     } catch {
-      return { class: 'write', because: 'its definition could not be read' };
+      // It stays unknown.
     }
-    return this.judge(facts);
+    known.set(text, found);
+    return found;
+  }
+
+  #interrupt(): never {
+    this.#wasInterrupted = true;
+    throw new Interruption();
   }
 
   /** A body in plpgsql is not SQL: it is believed unless it names something that is not harmless. */
   #words(body: string): Judgement {
-    let tokens: Token[];
-    try {
-      tokens = this.#grammar.tokens(body);
-    } catch {
-      return { class: 'write', because: 'its body could not be read' };
-    }
+    const tokens = this.#read(this.#tokens, body, () => this.#grammar.tokens(body));
+    if (tokens === undefined) return { class: 'write', because: 'its body could not be read' };
     let found = SAFE;
     for (const [i, { text, isQuoted }] of tokens.entries()) {
       if (!isQuoted && WRITING_WORDS.has(text)) return { class: 'write', because: `it says ${text.toUpperCase()}` };
@@ -318,12 +384,12 @@ export class Catalog {
 
   /** A function by its name alone, whatever schema and arguments it has. */
   #named(name: string): Judgement {
-    const all = (this.#functions.get(name) ?? []).map((row) => this.#function(row));
-    return worstOf(builtIns.has(name) ? [builtIn(name), ...all] : all);
+    const own = worstOf(each(this.#functions.get(name) ?? [], (row) => this.#function(row)));
+    return builtIns.has(name) ? worstOf([builtIn(name), own]) : own;
   }
 
   #mentioned(name: string): Judgement {
-    return worstOf((this.#relations.get(name) ?? []).map((row) => this.#row(row)));
+    return worstOf(each(this.#relations.get(name) ?? [], (row) => this.#row(row)));
   }
 
   /** The objects that a name can mean: in its schema, or in the first ones of the search path that have it. */
@@ -339,27 +405,68 @@ export class Catalog {
 
   /**
    * Judges an object once. Objects may lead back to each other: one that is being judged counts as harmless meanwhile, and what was found harmless by that alone
-   * is judged again when it is asked for again.
+   * is so for good as soon as the outermost of those that it leads back to is found harmless.
    */
   #once(object: object, judge: () => Judgement): Judgement {
     const known = this.#judged.get(object);
     if (known !== undefined) return known;
+    this.#step();
+    const pending = this.#pending.get(object);
+    if (pending !== undefined) {
+      this.#leadsBackTo = Math.min(this.#leadsBackTo, pending.leadsBackTo);
+      return pending.judgement;
+    }
     const open = this.#open.indexOf(object);
     if (open >= 0) {
       this.#leadsBackTo = Math.min(this.#leadsBackTo, open);
       return SAFE;
     }
+    return this.#first(object, judge);
+  }
+
+  #first(object: object, judge: () => Judgement): Judgement {
+    if (this.#open.length >= MAX_OPEN) throw new TooMuchError('it is nested too deeply');
     const place = this.#open.push(object) - 1;
+    if (place === 0) this.#steps = 0;
     const before = this.#leadsBackTo;
+    const pendingBefore = this.#pendingOrder.length;
     this.#leadsBackTo = Number.POSITIVE_INFINITY;
+    let judgement: Judgement | undefined;
     try {
-      const judgement = judge();
-      if (judgement.class !== 'read' || this.#leadsBackTo >= place) this.#judged.set(object, judgement);
+      judgement = judge();
+      return judgement;
+    } catch (error) {
+      if (!(error instanceof TooMuchError) || place > 0) throw error;
+      judgement = { class: 'write', because: error.message };
       return judgement;
     } finally {
+      this.#settle(object, judgement, place, pendingBefore);
       this.#open.length = place;
       this.#leadsBackTo = Math.min(before, this.#leadsBackTo < place ? this.#leadsBackTo : Number.POSITIVE_INFINITY);
     }
+  }
+
+  /** @param judgement `undefined` when it was interrupted */
+  #settle(object: object, judgement: Judgement | undefined, place: number, pendingBefore: number): void {
+    const leadsBackTo = this.#leadsBackTo;
+    if (judgement?.class === 'read' && leadsBackTo < place) {
+      this.#pending.set(object, { judgement, leadsBackTo });
+      this.#pendingOrder.push(object);
+      return;
+    }
+    if (judgement !== undefined) this.#judged.set(object, judgement);
+    // What is only declared to read is behind all of them then.
+    const isHarmless = judgement?.class === 'read' && judgement.isDeclared !== true;
+    for (const other of this.#pendingOrder.splice(pendingBefore)) {
+      const found = this.#pending.get(other)?.judgement;
+      if (isHarmless && found !== undefined) this.#judged.set(other, found);
+      this.#pending.delete(other);
+    }
+  }
+
+  #step(): void {
+    if (++this.#turnSteps > TURN_STEPS) this.#interrupt();
+    if (++this.#steps > MAX_STEPS && this.#open.length > 0) throw new TooMuchError('it leads to too much');
   }
 }
 
@@ -388,13 +495,20 @@ function builtIn(name: string): Judgement {
   return SAFE;
 }
 
-function worstOf(judgements: readonly Judgement[]): Judgement {
-  return (
-    judgements.find((judgement) => judgement.class === 'write') ??
-    judgements.find((judgement) => judgement.class === 'session') ??
-    judgements.find((judgement) => judgement.isDeclared) ??
-    SAFE
-  );
+/** The first of the worst; asks for no more once it is a write. */
+function worstOf(judgements: Iterable<Judgement>): Judgement {
+  let worst = SAFE;
+  for (const judgement of judgements) {
+    if (judgement.class === 'write') return judgement;
+    const isWorse = judgement.class === 'session' ? worst.class === 'read' : worst === SAFE && judgement.isDeclared;
+    if (isWorse === true) worst = judgement;
+  }
+  return worst;
+}
+
+/** One after the other, as they are asked for. */
+function* each<Row>(rows: Iterable<Row>, judge: (row: Row) => Judgement): Generator<Judgement> {
+  for (const row of rows) yield judge(row);
 }
 
 function within(what: string, judgement: Judgement): Judgement {

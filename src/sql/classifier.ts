@@ -3,11 +3,13 @@
  * first asked, and while the catalogue is not known whatever depends on it is a write.
  */
 
-import { Catalog, type CatalogRows, type Judgement } from './catalog.js';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { Catalog, type CatalogRows, CatalogTooLargeError, Interruption, type Judgement } from './catalog.js';
 import { type Beginning, type Facts, factsOf } from './facts.js';
-import { Grammar } from './grammar.js';
+import { Grammar, TooLongError } from './grammar.js';
 import { type Hint, hintOf } from './hint.js';
 import { StatementCache } from './statement-cache.js';
+import { definesSomething } from './statement-start.js';
 
 /** What a text is, and what its leading comment asks for. */
 export interface Classification extends Judgement {
@@ -50,6 +52,16 @@ const LONG_WRITE = {
   begins: undefined,
 } as const;
 const NOT_LOADED: Judgement = { class: 'write', because: 'the catalogue has not been read yet' };
+/** For now: it is asked for again. */
+const NOT_READ: Judgement = { class: 'write', because: 'what it leads to in the catalogue has not been read yet' };
+/** How often one statement lets others run, and goes on reading definitions, before it is sent to the primary. */
+const MAX_TURNS = 8;
+
+interface Finding {
+  /** `undefined` for what the grammar does not know, or cannot read. */
+  readonly facts: Facts | undefined;
+  readonly judgement: Judgement;
+}
 
 export class Classifier {
   readonly #options: ClassifierOptions;
@@ -84,13 +96,13 @@ export class Classifier {
   async classify(text: string): Promise<Classification> {
     const hint = this.#hint(text);
     if (isLongWrite(text)) return { ...LONG_WRITE, hint };
-    this.#loadingGrammar ??= Grammar.load();
-    this.#grammar = await this.#loadingGrammar;
+    const grammar = await this.#loaded();
     const now = performance.now();
     if (this.#catalog === undefined) this.#reload(now);
-    const { facts, judgement } = this.judge(text, this.#grammar, this.#catalog);
+    const { facts, judgement } = await this.#judgedInTurns(text, grammar);
     // Only what is needed again: the facts may be far larger than the text.
-    const { statementCount = 0, isDefinition = false, isAttached = true, leavesState = true } = facts ?? {};
+    const { statementCount = 0, isAttached = true, leavesState = true } = facts ?? {};
+    const isDefinition = facts?.isDefinition ?? definesSomething(text);
     const { isTransactionControl = false, begins } = facts ?? {};
     const { class: is, because } = judgement;
     const isDetached =
@@ -100,8 +112,33 @@ export class Classifier {
     const found = { class: is, because, hint, ...kind };
     if (judgement.unknown !== undefined) this.#reload(now);
     // What is only not known yet, or no more, is asked for again.
-    if (judgement !== NOT_LOADED && judgement.unknown === undefined) this.#cache.set(text, found);
+    const isFinal = judgement !== NOT_LOADED && judgement !== NOT_READ && judgement.unknown === undefined;
+    if (isFinal) this.#cache.set(text, found);
     return found;
+  }
+
+  async #loaded(): Promise<Grammar> {
+    this.#loadingGrammar ??= Grammar.load().catch((error: unknown) => {
+      this.#loadingGrammar = undefined;
+      throw error;
+    });
+    this.#grammar = await this.#loadingGrammar;
+    return this.#grammar;
+  }
+
+  /** Lets others run wherever much is to be read, or the grammar has to be made anew. */
+  async #judgedInTurns(text: string, grammar: Grammar): Promise<Finding> {
+    for (let turn = 1; turn <= MAX_TURNS; turn++) {
+      if (!grammar.isWhole) await grammar.renewed().catch(() => undefined);
+      if (!grammar.isWhole) break;
+      try {
+        return this.judge(text, grammar, this.#catalog);
+      } catch (error) {
+        if (!(error instanceof Interruption)) throw error;
+        await nextTurn();
+      }
+    }
+    return { facts: undefined, judgement: NOT_READ };
   }
 
   /** Finds out about a text for the next time. A hint that makes no sense is no matter here. */
@@ -112,8 +149,7 @@ export class Classifier {
 
   /** Resolves when the catalogue is known, or could not be had. */
   async ready(): Promise<void> {
-    this.#loadingGrammar ??= Grammar.load();
-    this.#grammar = await this.#loadingGrammar;
+    await this.#loaded();
     if (this.#catalog === undefined) this.#reload(performance.now());
     // A definition that has passed through meanwhile has it read once more.
     while (this.#loading !== undefined) await this.#loading;
@@ -154,17 +190,18 @@ export class Classifier {
     }
   }
 
-  /** Finds out about a text as if it were met for the first time. @param catalog `undefined` while it is not known */
-  judge(
-    text: string,
-    grammar: Grammar,
-    catalog: Catalog | undefined,
-  ): { facts: Facts | undefined; judgement: Judgement } {
+  /**
+   * Finds out about a text as if it were met for the first time.
+   * @param catalog `undefined` while it is not known
+   * @throws Interruption when so much is behind it that others should run first
+   */
+  judge(text: string, grammar: Grammar, catalog: Catalog | undefined): Finding {
     let facts: Facts;
     try {
       facts = factsOf(grammar.parse(text));
-    } catch {
-      return { facts: undefined, judgement: { class: 'write', because: 'the grammar does not know it' } };
+    } catch (error) {
+      const because = error instanceof TooLongError ? error.message : 'the grammar does not know it';
+      return { facts: undefined, judgement: { class: 'write', because } };
     }
     const needsCatalog = facts.calls.length + facts.relations.length + facts.operators.length + facts.types.length > 0;
     if (facts.class === 'write' || !needsCatalog) return { facts, judgement: facts };
@@ -172,7 +209,8 @@ export class Classifier {
     let judgement: Judgement;
     try {
       judgement = catalog.judge(facts);
-    } catch {
+    } catch (error) {
+      if (error instanceof Interruption) throw error;
       return { facts, judgement: { class: 'write', because: 'it is nested too deeply' } };
     }
     if (judgement.class !== 'read' || this.#refused.size === 0) return { facts, judgement };
@@ -196,7 +234,11 @@ export class Classifier {
           this.#cache.clear();
           this.#refused.clear();
         },
-        () => undefined,
+        (error: unknown) => {
+          // It will hardly have shrunk in a second.
+          if (error instanceof CatalogTooLargeError)
+            this.#triedAt = performance.now() + this.#options.catalogRefreshMillis - RELOAD_SPACING_MILLIS;
+        },
       )
       .finally(() => {
         this.#loading = undefined;

@@ -187,7 +187,7 @@ class Walk implements Facts {
     else this.#relation(relation as Fields, NO_NAMES);
   }
 
-  #visit(value: unknown, ctes: ReadonlySet<string>): void {
+  #visit(value: unknown, ctes: Scope): void {
     if (Array.isArray(value)) {
       for (const item of value) this.#visit(item, ctes);
     } else if (typeof value === 'object' && value !== null) {
@@ -195,7 +195,7 @@ class Walk implements Facts {
     }
   }
 
-  #fields(fields: Fields, outer: ReadonlySet<string>): void {
+  #fields(fields: Fields, outer: Scope): void {
     const { withClause, ...rest } = fields;
     const ctes = withClause === undefined ? outer : this.#with(withClause as WithClause, outer);
     for (const [key, value] of Object.entries(rest)) {
@@ -211,17 +211,17 @@ class Walk implements Facts {
   }
 
   /** @returns the names that are CTEs in the rest of the statement; without RECURSIVE each body sees only those before it */
-  #with({ ctes = [], recursive }: WithClause, outer: ReadonlySet<string>): ReadonlySet<string> {
-    const names = new Set(outer);
+  #with({ ctes = [], recursive }: WithClause, outer: Scope): Scope {
+    const names = new Scope(outer);
     if (recursive === true) for (const { CommonTableExpr } of ctes) names.add(CommonTableExpr.ctename);
     for (const cte of ctes) {
-      this.#visit(cte, new Set(names));
+      this.#visit(cte, names);
       names.add(cte.CommonTableExpr.ctename);
     }
     return names;
   }
 
-  #node(type: string, node: Fields, ctes: ReadonlySet<string>): void {
+  #node(type: string, node: Fields, ctes: Scope): void {
     if (!HARMLESS.has(type) && !type.startsWith('Json')) this.decide('write', type);
     if (type === 'FuncCall') this.#call(node);
     else if (type === 'RangeVar') this.#relation(node, ctes);
@@ -256,7 +256,7 @@ class Walk implements Facts {
     }
   }
 
-  #relation({ schemaname, relname, relpersistence }: Fields, ctes: ReadonlySet<string>): void {
+  #relation({ schemaname, relname, relpersistence }: Fields, ctes: Scope): void {
     const [schema, name] = [schemaname as string | undefined, String(relname)];
     if (relpersistence === 't') this.decide('session', 'a temporary table');
     if (schema === undefined && ctes.has(name)) return;
@@ -286,7 +286,25 @@ class Walk implements Facts {
   }
 }
 
-const NO_NAMES: ReadonlySet<string> = new Set();
+/** Names of CTEs, with those of the statements around. */
+class Scope {
+  readonly #outer: Scope | undefined;
+  readonly #names = new Set<string>();
+
+  constructor(outer?: Scope) {
+    this.#outer = outer;
+  }
+
+  has(name: string): boolean {
+    return this.#names.has(name) || this.#outer?.has(name) === true;
+  }
+
+  add(name: string): void {
+    this.#names.add(name);
+  }
+}
+
+const NO_NAMES = new Scope();
 
 function nameOf(parts: unknown): Name | undefined {
   if (!Array.isArray(parts)) return undefined;

@@ -1,5 +1,9 @@
-/** PostgreSQL's own grammar, loaded on first use: who never asks what a statement is never pays for it. */
-import type * as Library from 'libpg-query';
+/**
+ * PostgreSQL's own grammar, loaded on first use: who never asks what a statement is never pays for it. It reads nothing that is too long or nested too deeply, and
+ * no instance of it is kept that failed in any other way than by telling of an error in the text: what such a one says later is worth nothing.
+ */
+import type load from 'libpg-query/wasm/libpg-query.js';
+import { readable } from './readable.js';
 
 /** A node of the tree, as PostgreSQL names it: an object with the node's type as its only key. */
 export type Tree = unknown;
@@ -10,41 +14,136 @@ export interface Token {
   readonly isQuoted: boolean;
 }
 
-export class Grammar {
-  readonly #library: typeof Library;
+type Module = Awaited<ReturnType<typeof load>>;
 
-  private constructor(library: typeof Library) {
-    this.#library = library;
+/** The grammar has read the text, and says what is wrong with it. */
+class TextError extends Error {}
+
+/** The text is not given to the grammar at all. */
+export class TooLongError extends Error {
+  constructor() {
+    super('it is too long or too deeply nested to be read');
+  }
+}
+
+/** What an instance has from the beginning. What it has once taken it never gives back. */
+const MAX_MEMORY_BYTES = 128 * 2 ** 20;
+const FINGERPRINT = /^[0-9a-f]{16}$/;
+
+export class Grammar {
+  readonly #load: typeof load;
+  #module: Module | undefined;
+  #renewing: Promise<void> | undefined;
+
+  private constructor(factory: typeof load) {
+    this.#load = factory;
   }
 
   static async load(): Promise<Grammar> {
-    const library = await import('libpg-query');
-    await library.loadModule();
-    return new Grammar(library);
+    const library = await import('libpg-query/wasm/libpg-query.js');
+    const grammar = new Grammar(library.default);
+    await grammar.renewed();
+    return grammar;
   }
 
-  /** The statements of a text. @throws the grammar's error when it is none, or too deeply nested */
+  /** Whether it can read; what is read while it cannot is thrown back. */
+  get isWhole(): boolean {
+    return this.#module !== undefined;
+  }
+
+  /** Resolves when it can read. @throws what keeps a new instance from being made */
+  async renewed(): Promise<void> {
+    if (this.#module !== undefined) return;
+    this.#renewing ??= this.#load({ print: () => undefined, printErr: () => undefined })
+      .then((module) => {
+        this.#module = module;
+      })
+      .finally(() => {
+        this.#renewing = undefined;
+      });
+    await this.#renewing;
+  }
+
+  /** The statements of a text. @throws the grammar's error when it is none, or {@link TooLongError} */
   parse(text: string): Tree[] {
-    return (this.#library.parseSync(text).stmts ?? []).map(({ stmt }) => stmt);
+    const tree = this.#read(text, parsed);
+    return ((JSON.parse(tree) as { stmts?: { stmt: Tree }[] }).stmts ?? []).map(({ stmt }) => stmt);
   }
 
   /** Equal for texts that differ in their constants only: never a key for answers. `undefined` where the text is no SQL. */
   fingerprint(text: string): string | undefined {
     try {
-      return this.#library.fingerprintSync(text);
+      const fingerprint = this.#read(text, (module, at) => taken(module, module._wasm_fingerprint(at)));
+      return FINGERPRINT.test(fingerprint) ? fingerprint : undefined;
     } catch {
       return undefined;
     }
   }
 
-  /** The words and signs of a text, comments left out. @throws when the text cannot be read */
+  /** The words and signs of a text, comments left out. @throws when the text cannot be read, or {@link TooLongError} */
   tokens(text: string): Token[] {
-    return this.#library
-      .scanSync(text)
-      .tokens.filter(({ tokenName }) => tokenName !== 'SQL_COMMENT' && tokenName !== 'C_COMMENT')
+    const scan = this.#read(text, (module, at) => taken(module, module._wasm_scan(at)));
+    if (!scan.startsWith('{')) throw new TextError(scan);
+    return (JSON.parse(scan) as { tokens: { text: string; tokenName: string }[] }).tokens
+      .filter(({ tokenName }) => tokenName !== 'SQL_COMMENT' && tokenName !== 'C_COMMENT')
       .map(({ text: raw }) => {
         const isQuoted = raw.startsWith('"') || raw.startsWith("'");
         return { text: isQuoted ? raw.slice(1, -1) : raw.toLowerCase(), isQuoted };
       });
   }
+
+  #read(text: string, run: (module: Module, at: number) => string): string {
+    const read = readable(text);
+    if (read === undefined) throw new TooLongError();
+    const module = this.#module;
+    if (module === undefined) throw new Error('the grammar is being loaded anew');
+    const { exitCode } = process;
+    // Taken away, and given back only when nothing has gone wrong: where the stack is full, no later step is sure to be taken.
+    this.#module = undefined;
+    try {
+      const answer = withText(module, read, (at) => run(module, at));
+      if (module.HEAPU8.length <= MAX_MEMORY_BYTES) this.#module = module;
+      return answer;
+    } catch (error) {
+      if (error instanceof TextError) this.#module = module;
+      // A program that gives up sets it.
+      else process.exitCode = exitCode;
+      throw error;
+    }
+  }
+}
+
+/** The text as pg sends it, and so as the server reads it. */
+function withText(module: Module, text: string, run: (at: number) => string): string {
+  const bytes = Buffer.from(`${text}\0`);
+  const at = module._malloc(bytes.length);
+  if (at === 0) throw new Error('the grammar has no memory left');
+  module.HEAPU8.set(bytes, at);
+  let answer: string;
+  try {
+    answer = run(at);
+  } catch (error) {
+    if (error instanceof TextError) module._free(at);
+    throw error;
+  }
+  module._free(at);
+  return answer;
+}
+
+function parsed(module: Module, text: number): string {
+  const result = module._wasm_parse_query_raw(text);
+  if (result === 0) throw new Error('the grammar has no memory left');
+  // A PgQueryParseResult begins with the tree, what was printed, and the error.
+  const error = module.getValue(result + 8, 'i32');
+  const answer = module.UTF8ToString(module.getValue(error === 0 ? result : error, 'i32'));
+  module._wasm_free_parse_result(result);
+  if (error === 0) return answer;
+  throw answer === 'out of memory' ? new Error(answer) : new TextError(answer);
+}
+
+function taken(module: Module, at: number): string {
+  if (at === 0) throw new Error('the grammar has no memory left');
+  const answer = module.UTF8ToString(at);
+  module._wasm_free_string(at);
+  return answer;
 }

@@ -9,7 +9,9 @@ export interface Hint {
   readonly partitionKey?: string;
 }
 
-const DURATION = /^(\d+(?:\.\d+)?)(ms|s|min)$/;
+const DURATION = /^(\d{1,12}(?:\.\d{1,12})?)(ms|s|min)$/;
+/** In characters. A partition key may take a quarter of it. */
+const MAX_LENGTH = 4_096;
 const MILLIS: Record<string, number> = { ms: 1, s: 1_000, min: 60_000 };
 const CONSISTENCIES = new Set(['eventual', 'session', 'strong']);
 
@@ -25,6 +27,7 @@ export function hintOf(text: string): Hint | undefined {
   const word = content.toLowerCase();
   if (word === 'primary' || word === 'replica') return { target: word };
   if (!/^ladder\s*:/i.test(content)) return undefined;
+  if (content.length > MAX_LENGTH) throw invalid('expected at most 4,096 characters');
   const hint: { -readonly [K in keyof Hint]: Hint[K] } = {};
   for (const part of content.slice(content.indexOf(':') + 1).split(',')) set(hint, part.trim());
   return hint;

@@ -3,6 +3,7 @@
  */
 import { createHash } from 'node:crypto';
 import { StatementCache } from './statement-cache.js';
+import { openingOf } from './statement-start.js';
 
 /** Above it a statement holds up whoever shares its connection, and gains nothing by sharing. */
 const SLOW_MILLIS = 5;
@@ -21,7 +22,7 @@ const COOLING_MILLIS = 1_000;
 const COOLING_CAP_MILLIS = 60_000;
 
 /** Statements that a failure undoes as a whole. Of others, such as CALL, some may have been committed. */
-const UNDIVIDED = /^(?:\s|\/\*[^*]*\*\/|--[^\n]*\n)*\(*(?:select|insert|update|delete|merge|with|values|table)\b/i;
+const UNDIVIDED = /^\(*(?:select|insert|update|delete|merge|with|values|table)\b/i;
 
 export class Profile {
   /** Of the text, in characters. */
@@ -40,7 +41,7 @@ export class Profile {
 
   constructor(text: string) {
     this.length = text.length;
-    this.isUndivided = UNDIVIDED.test(text);
+    this.isUndivided = UNDIVIDED.test(openingOf(text));
   }
 
   /** It has come once more. One that comes for the second time may well come again. */

@@ -3,6 +3,7 @@
  * look into a Map; keeping an order of use would cost ten times that.
  */
 import { createHash } from 'node:crypto';
+import { MAX_TEXT_LENGTH } from './readable.js';
 
 const MAX_COUNT = 10_000;
 const MAX_BYTES = 8 * 1024 * 1024;
@@ -29,6 +30,8 @@ export class StatementCache<V> {
   }
 
   get(text: string): V | undefined {
+    // Of it no more is to be found out than that it is too long; a digest of it would cost far more.
+    if (text.length > MAX_TEXT_LENGTH) return undefined;
     const key = keyOf(text);
     const value = this.#young.get(key);
     if (value !== undefined) return value;
@@ -41,7 +44,7 @@ export class StatementCache<V> {
   }
 
   set(text: string, value: V): void {
-    this.#add(keyOf(text), value);
+    if (text.length <= MAX_TEXT_LENGTH) this.#add(keyOf(text), value);
   }
 
   clear(): void {

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { Catalog, type FunctionRow, type RelationRow } from '../../../src/sql/catalog.js';
+import { Catalog, type FunctionRow, Interruption, type RelationRow } from '../../../src/sql/catalog.js';
 import { factsOf } from '../../../src/sql/facts.js';
 import { Grammar } from '../../../src/sql/grammar.js';
 
@@ -99,5 +99,67 @@ describe('the judgement of the catalogue', () => {
     expect(judge('select f()', functions)).toMatchObject({ class: 'write', unknown: 'f' });
     expect(judge('select elsewhere.f()', functions).class).toBe('read');
     expect(judge('select * from nowhere', functions)).toMatchObject({ class: 'write', unknown: 'nowhere' });
+  });
+
+  describe('of functions that lead to very many others', () => {
+    const names = Array.from({ length: 40 }, (_, i) => `f${i}`);
+    const tangled = (last: string) =>
+      names.map((name, i) =>
+        sql(name, `select ${names.map((other) => `${other}()`).join(', ')}${i === 39 ? last : ''}`),
+      );
+    const chain = (length: number) =>
+      Array.from({ length }, (_, i) => sql(`f${i}`, i < length - 1 ? `select f${i + 1}()` : 'select 1'));
+    const catalogOf = (functions: FunctionRow[]) =>
+      new Catalog({ searchPath: ['public'], functions, relations: [], operators: [], types: [] }, grammar, []);
+
+    it('looks at each of them once, however often they lead to each other', () => {
+      expect(judge('select f0()', tangled('')).class).toBe('read');
+      expect(judge('select f0()', tangled(", nextval('s')")).class).toBe('write');
+      const catalog = catalogOf(tangled(", nextval('s')"));
+      for (const name of names) expect(catalog.judge(factsOf(grammar.parse(`select ${name}()`))).class).toBe('write');
+      const honest = catalogOf(tangled(''));
+      for (const name of names) expect(honest.judge(factsOf(grammar.parse(`select ${name}()`))).class).toBe('read');
+    });
+
+    it('knows for those that lead to a declared one that it is only somebody’s word', () => {
+      const functions = [...tangled(', declared()'), sql('declared', "select nextval('s')")];
+      const catalog = new Catalog(
+        { searchPath: ['public'], functions, relations: [], operators: [], types: [] },
+        grammar,
+        ['public.declared'],
+      );
+      for (const name of names) expect(catalog.judge(factsOf(grammar.parse(`select ${name}()`))).isDeclared).toBe(true);
+    });
+
+    it('takes one for a write that leads too far, and only that one', () => {
+      const catalog = catalogOf(chain(1_000));
+      const of = (text: string) => catalog.judge(factsOf(grammar.parse(text)));
+      expect(of('select f0()')).toMatchObject({ class: 'write', because: 'it is nested too deeply' });
+      expect(of('select f999()').class).toBe('read');
+      expect(of('select f960()').class).toBe('read');
+    });
+
+    it('lets others run after some definitions, and goes on where it was', () => {
+      const long = (i: number) => sql('f', `select ${i}, '${'x'.repeat(5_000)}'`, { argCount: i, signature: 'int' });
+      const catalog = catalogOf(Array.from({ length: 20 }, (_, i) => long(i)));
+      const facts = factsOf(grammar.parse('select f(variadic array[1])'));
+      let count = 0;
+      for (;;) {
+        try {
+          expect(catalog.judge(facts).class).toBe('read');
+          break;
+        } catch (error) {
+          expect(error).toBeInstanceOf(Interruption);
+          expect(++count).toBeLessThan(20);
+        }
+      }
+      expect(count).toBeGreaterThan(5);
+    });
+
+    it('takes one for a write whose definition is too long, without reading it', () => {
+      const functions = [sql('f', `select 1 /* ${'x'.repeat(70_000)} */`), sql('g', 'select f()')];
+      for (const name of ['f', 'g'])
+        expect(judge(`select ${name}()`, functions)).toMatchObject({ because: expect.stringContaining('too long') });
+    });
   });
 });

@@ -30,6 +30,8 @@ describe('a leading comment', () => {
   it.each([
     ['/* ladder: max_staleness=5 */', /duration/],
     ['/* ladder: max_staleness=-5s */', /duration/],
+    [`/* ladder: max_staleness=${'9'.repeat(400)}s */`, /duration/],
+    [`/* ladder: ${'primary, '.repeat(1_000)}primary */`, /at most 4,096/],
     ['/* ladder: consistency=linearizable */', /eventual, session or strong/],
     [`/* ladder: partition=${'k'.repeat(1_025)} */`, /at most 1,024/],
     ['/* ladder: primary=yes */', /no value/],

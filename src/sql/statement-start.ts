@@ -1,0 +1,30 @@
+/** How the statements of a text begin, by a look that takes a time in proportion to its length: for texts that nobody parses. */
+import { skipBlank } from './lexical.js';
+
+/** In characters: far more than any first word and the brackets before it. */
+const OPENING_LENGTH = 64;
+const DEFINITION = /^(?:create|alter|drop|grant|revoke|import|reassign|do)\b/i;
+const LATER_DEFINITION = /;\s*(?:create|alter|drop|grant|revoke|import|reassign|do)\b/i;
+
+/** The first characters of a text behind its white space and comments. */
+export function openingOf(text: string): string {
+  return openingAt(text, skipBlank(text, 0));
+}
+
+/** Whether one of the statements seems to change what the catalogue says, or may do so within. */
+export function definesSomething(text: string): boolean {
+  let from = 0;
+  for (;;) {
+    const at = skipBlank(text, from);
+    if (DEFINITION.test(openingAt(text, at))) return true;
+    // A comment without an end was none, but part of a string.
+    if (at >= text.length) return LATER_DEFINITION.test(text.slice(from));
+    const end = text.indexOf(';', at);
+    if (end < 0) return false;
+    from = end + 1;
+  }
+}
+
+function openingAt(text: string, at: number): string {
+  return text.slice(at, at + OPENING_LENGTH);
+}
