@@ -74,11 +74,11 @@ export function endOfLine(text: string, from: number): number {
   return at;
 }
 
-/** Comments nest. */
+/** Comments nest. Beyond the end of the text for one that has none. */
 export function endOfComment(text: string, from: number): number {
   let at = from + 2;
   for (let open = 1; open > 0; ) {
-    if (at >= text.length) return text.length;
+    if (at >= text.length) return text.length + 1;
     const code = text.charCodeAt(at);
     const next = text.charCodeAt(at + 1);
     const isPair = (code === SLASH && next === STAR) || (code === STAR && next === SLASH);

@@ -169,8 +169,9 @@ class Scan {
   #comment(from: number, end: number): number {
     this.#endList();
     this.#tokenCount++;
-    // Without it, one that has no end would be no error any more.
-    if (end < this.#end) this.#cuts.push(from, end);
+    // One without an end is an error, which the grammar would take long to find.
+    if (end > this.#end) this.#deepest = Number.POSITIVE_INFINITY;
+    else this.#cuts.push(from, end);
     return end;
   }
 

@@ -1,5 +1,6 @@
 /** How the statements of a text begin, by a look that takes a time in proportion to its length: for texts that nobody parses. */
-import { skipBlank } from './lexical.js';
+import { isWordStart, skipBlank } from './lexical.js';
+import { MAX_TEXT_LENGTH } from './readable.js';
 
 /** In characters: far more than any first word and the brackets before it. */
 const OPENING_LENGTH = 64;
@@ -12,11 +13,12 @@ export function openingOf(text: string): string {
 }
 
 /** Whether one of the statements seems to change what the catalogue says, or may do so within. */
-export function definesSomething(text: string): boolean {
+export function definesSomething(whole: string): boolean {
+  const text = whole.slice(0, MAX_TEXT_LENGTH);
   let from = 0;
   for (;;) {
     const at = skipBlank(text, from);
-    if (DEFINITION.test(openingAt(text, at))) return true;
+    if (isWordStart(text.charCodeAt(at)) && DEFINITION.test(openingAt(text, at))) return true;
     // A comment without an end was none, but part of a string.
     if (at >= text.length) return LATER_DEFINITION.test(text.slice(from));
     const end = text.indexOf(';', at);
