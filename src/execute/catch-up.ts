@@ -6,6 +6,7 @@ import type { Reason } from '../events.js';
 import type { Fleet, Need, Refusal } from '../nodes/fleet.js';
 import { Node } from '../nodes/node.js';
 import { abortable, settledWithin } from './abort.js';
+import { seekTimeline } from './seek-timeline.js';
 
 /** Where a read goes, and why. */
 export interface Route {
@@ -42,9 +43,8 @@ export async function catchUp(
   let found = look();
   if (except === undefined && isSettled(found)) return routeTo(fleet, found, 'gated');
   if (found === 'pending' || found === 'too-stale') {
-    // A position on a timeline that nobody has seen: any node may have been promoted.
-    const asked = need.floor.outruns(fleet.trail) ? fleet.nodes : fleet.leadership.canTry ? [fleet.primary] : [];
-    await abortable(settledWithin(Promise.allSettled(asked.map((node) => node.refresh())), hangMillis), signal);
+    if (need.floor.outruns(fleet.trail)) await seekTimeline(fleet, need.floor, signal);
+    else if (fleet.leadership.canTry) await abortable(settledWithin(fleet.primary.refresh(), hangMillis), signal);
     found = look();
     if (found === 'pending' || (except === undefined && isSettled(found))) return routeTo(fleet, found, 'gated');
   }

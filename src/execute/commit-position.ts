@@ -3,6 +3,7 @@ import { LadderError } from '../errors.js';
 import type { Floor } from '../freshness/floor.js';
 import type { Position } from '../freshness/position.js';
 import type { Fleet } from '../nodes/fleet.js';
+import { seekTimeline } from './seek-timeline.js';
 
 const SETTLE_POLL_MILLIS = 20;
 
@@ -23,6 +24,11 @@ export async function commitPosition(fleet: Fleet, floor: Floor): Promise<Positi
     if (lsn === 'unprovable') {
       if (performance.now() > giveUpAt) throw unavailable('a write was cut off and may still commit');
       await new Promise((resolve) => setTimeout(resolve, SETTLE_POLL_MILLIS));
+      continue;
+    }
+    if (floor.outruns(trail)) {
+      await seekTimeline(fleet, floor);
+      if (floor.outruns(trail)) throw unavailable('no server has shown the timeline that a token speaks of');
       continue;
     }
     const before = trail.sentAt;

@@ -44,7 +44,9 @@ export function read<Row extends QueryResultRow>(
     const seat = seatFor(fleet, need, startedAt);
     fleet.askThoseBehind(startedAt);
     if (seat !== undefined) return readIn<Row>(seat, shareable, reading);
-    if (need.floor.resolve(fleet.trail) === 'pending') return readBehindWrite(shareable, reading);
+    const { floor } = need;
+    if (floor.resolve(fleet.trail) === 'pending' && !floor.outruns(fleet.trail))
+      return readBehindWrite(shareable, reading);
   }
   const isPlain = statement.signal === undefined && !fleet.isPrimary(need.target);
   const route = isPlain ? knownRoute(fleet, need, startedAt) : undefined;

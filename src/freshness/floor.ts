@@ -20,9 +20,12 @@ export interface UncertainWrite {
 export type FloorLsn = Lsn | 'pending' | 'unprovable' | 'sticky';
 
 /** A position from outside. Floors that were copied share it, so that it is refused, and counted, once. */
-interface Claim {
+export interface Claim {
   readonly position: Position;
+  /** Since when it is known to exist, by our monotonic clock: only answers to later questions can call it forged. */
   readonly arrivedAt: number;
+  /** Until when it may keep reads on the primary while it cannot be decided, by the same clock. */
+  readonly until: number;
   isRefused: boolean;
 }
 
@@ -146,11 +149,17 @@ export class Floor {
     this.#outer?.hold(write);
   }
 
-  /** A position from outside: believed once the primary is seen at or above it. */
-  claim(position: Position, arrivedAt: number): void {
-    this.#claims.push({ position, arrivedAt, isRefused: false });
+  /** A position from outside: believed once the primary is seen at or above it. See {@link Claim} for the times. */
+  claim(position: Position, arrivedAt: number, until = Number.POSITIVE_INFINITY): void {
+    this.#claims.push({ position, arrivedAt, until, isRefused: false });
     this.#onMove?.();
-    if (this.#isOfSession) this.#outer?.claim(position, arrivedAt);
+    if (this.#isOfSession) this.#outer?.claim(position, arrivedAt, until);
+  }
+
+  /** Like `claim` and, without one, like `pin`, for what the client holds already: it is no move, and not for those around it. */
+  startFrom(claim: Claim | undefined): void {
+    if (claim === undefined) this.#isPinned = true;
+    else this.#claims.push(claim);
   }
 
   /** Whether the one around it is a session's: what comes from outside is no business of the process. */
@@ -170,19 +179,24 @@ export class Floor {
       return performance.now() - this.#wroteAt < trail.stickinessMillis ? 'sticky' : 0n;
     }
     if (this.#wroteAt !== NEVER && !this.#cover(trail)) return 'pending';
-    if (this.#claims.length > 0) {
-      const open = this.#claims.findIndex((claim) => this.#judgeClaim(claim, trail) !== undefined);
-      this.#claims.splice(0, open < 0 ? this.#claims.length : open);
-      if (open >= 0) return 'pending';
-    }
+    if (this.#claims.length > 0 && this.#judgeClaims(trail)) return 'pending';
     if (this.#position === undefined) return 0n;
     if (this.#judgedIn !== trail.epoch) this.#judge(this.#position, trail);
     return this.#position?.lsn ?? 0n;
   }
 
   /** Whether a position from outside lies on a timeline that nobody here has seen: any node may be the primary by now. */
-  outruns({ history }: PrimaryTrail): boolean {
-    return this.#claims.some(({ position }) => position.timeline > history.timeline);
+  outruns(trail: PrimaryTrail): boolean {
+    return this.outrunsSince(trail) !== undefined;
+  }
+
+  /** Since when the latest such position is known, by our monotonic clock; `undefined` when there is none that is open. */
+  outrunsSince({ history }: PrimaryTrail): number | undefined {
+    let since: number | undefined;
+    for (const { position, arrivedAt, isRefused } of this.#claims) {
+      if (position.timeline > history.timeline && !isRefused) since = Math.max(since ?? NEVER, arrivedAt);
+    }
+    return since;
   }
 
   /** Turns writes that are known to be over into ones that returned. @returns whether none is left open */
@@ -206,21 +220,38 @@ export class Floor {
     return true;
   }
 
-  #judgeClaim(claim: Claim, trail: PrimaryTrail): 'pending' | undefined {
-    const { position, arrivedAt } = claim;
+  /** @returns whether one cannot be decided yet */
+  #judgeClaims(trail: PrimaryTrail): boolean {
+    let isOpen = false;
+    let keptCount = 0;
+    for (const claim of this.#claims) {
+      const verdict = this.#judgeClaim(claim, trail);
+      if (verdict === 'pending') isOpen = true;
+      if (verdict !== 'over') this.#claims[keptCount++] = claim;
+    }
+    this.#claims.length = keptCount;
+    return isOpen;
+  }
+
+  /** `aside`: it asks for nothing, unless a server turns up on its timeline after all. */
+  #judgeClaim(claim: Claim, trail: PrimaryTrail): 'pending' | 'aside' | 'over' {
+    const { position, arrivedAt, until } = claim;
     if (trail.clusterId === undefined) return 'pending';
     const isForeign = position.clusterId !== trail.clusterId;
     const fate = isForeign ? 'foreign' : trail.history.fateOf(position.timeline, position.lsn, trail.highest);
     // Only answers asked for after the claim arrived can call it forged: the primary may have moved on since the last one, and for a
     // later timeline any node may be the primary by now.
-    const judgedAt = position.timeline > trail.history.timeline ? trail.surveyedAt : trail.sentAt;
-    if (fate === 'ahead' && judgedAt <= arrivedAt && !claim.isRefused) return 'pending';
+    const isLater = fate === 'ahead' && position.timeline > trail.history.timeline;
+    const judgedAt = isLater ? trail.surveyedAt : trail.sentAt;
+    const isOpen = fate === 'ahead' && judgedAt <= arrivedAt && !claim.isRefused;
+    if (isOpen && !(isLater && performance.now() > until)) return 'pending';
     if (fate === 'kept') this.#raise(position);
-    else if (fate !== 'foreign' && (fate !== 'ahead' || trail.hasRestarted)) this.#raiseToPresent(trail);
-    if (fate === 'kept' || fate === 'unknown' || claim.isRefused) return undefined;
-    claim.isRefused = true;
-    trail.refuse(fate);
-    return undefined;
+    else if (fate !== 'foreign' && (fate !== 'ahead' || (trail.hasRestarted && !isLater))) this.#raiseToPresent(trail);
+    if (fate !== 'kept' && fate !== 'unknown' && !claim.isRefused) {
+      claim.isRefused = true;
+      trail.refuse(fate);
+    }
+    return isLater ? 'aside' : 'over';
   }
 
   /** Judges the own position after a failover or restart of the primary. */

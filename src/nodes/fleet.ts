@@ -17,6 +17,7 @@ import { Monitor } from './monitor.js';
 import { Node, type NodeListener } from './node.js';
 import { type Observation, replayedLsn } from './observation.js';
 import { Roster } from './roster.js';
+import { TimelineLook } from './timeline-look.js';
 
 /** What a read needs of the node that answers it. */
 export interface Need {
@@ -53,6 +54,7 @@ export class Fleet {
   readonly monitor: Monitor;
   readonly members: Members;
   readonly hotKeys = new HotKeys();
+  readonly timelineLook: TimelineLook;
   isClosed = false;
   /** See {@link ClusterStats.moveCount}. */
   moveCount = 0;
@@ -68,6 +70,7 @@ export class Fleet {
       settings.tracking === 'window' ? settings.stickinessMillis : undefined,
       (why) => (why === 'lost' || why === 'uncertain') && this.#tellLost(why),
     );
+    this.timelineLook = new TimelineLook(settings.tokenLifetimeMillis);
     this.#router = new Router(settings.loadFactor);
     // What a node that has left has to say is nobody's business any more, unless it keeps somebody waiting.
     const listener: NodeListener = {

@@ -145,6 +145,42 @@ describe('a session’s floor', () => {
     expect(trail.refused.ahead).toBe(1);
   });
 
+  it('takes a token of a later timeline up again when a server turns up on that after all', () => {
+    const trail = new PrimaryTrail();
+    trail.add(at(10, 100n));
+    const floor = new Floor();
+    floor.claim(position(50n, 2), 11);
+    trail.surveyedAt = 30;
+    expect([floor.resolve(trail), floor.resolve(trail), floor.outruns(trail)]).toEqual([0n, 0n, false]);
+    trail.add({ ...at(40, 60n), timeline: 2, startedAt: '2', forkLsn: 40n });
+    expect(floor.resolve(trail)).toBe(50n);
+    expect(trail.refused.ahead).toBe(1);
+  });
+
+  it('keeps reads on the primary for a later timeline no longer than its token lives, whichever node is silent', () => {
+    const trail = new PrimaryTrail();
+    trail.add(at(10, 100n));
+    const floor = new Floor();
+    floor.claim(position(50n, 2), performance.now(), performance.now() - 1);
+    expect(floor.resolve(trail)).toBe(0n);
+    expect(trail.refused.ahead).toBe(1);
+    floor.claim(position(50n, 2), performance.now(), performance.now() + 60_000);
+    expect(floor.resolve(trail)).toBe('pending');
+  });
+
+  it('starts from what its client holds without a move, and without those around it', () => {
+    const trail = new PrimaryTrail();
+    trail.add(at(20, 100n));
+    let moves = 0;
+    const outer = new Floor(new Floor());
+    const floor = new Floor(outer);
+    for (const one of [outer, floor]) one.whenMoved(() => moves++);
+    floor.startFrom({ position: position(50n), arrivedAt: 1, until: 2, isRefused: false });
+    expect([floor, outer].map((one) => one.resolve(trail))).toEqual([50n, 0n]);
+    floor.startFrom(undefined);
+    expect([floor.isPinned, outer.isPinned, moves]).toEqual([true, false, 0]);
+  });
+
   it('keeps a surviving write’s position after a failover', () => {
     const trail = new PrimaryTrail();
     const floor = new Floor();
