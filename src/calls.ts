@@ -20,10 +20,11 @@ import type { Statement } from './execute/statement.js';
 import { stream } from './execute/stream.js';
 import { type Transaction, transaction } from './execute/transaction.js';
 import { write } from './execute/write.js';
-import { Floor } from './freshness/floor.js';
+import { FirstSights } from './freshness/first-sights.js';
+import { type Claim, Floor } from './freshness/floor.js';
 import { newerPosition } from './freshness/position.js';
 import { requirementOf } from './freshness/requirement.js';
-import { TokenCodec } from './freshness/token.js';
+import { TokenCodec, type TokenFault } from './freshness/token.js';
 import { Admission } from './isolation/admission.js';
 import { FallbackBudget } from './isolation/fallback-budget.js';
 import { Fleet, type Need } from './nodes/fleet.js';
@@ -40,7 +41,9 @@ import {
 import { stated } from './options/check.js';
 import type { Settings } from './options/cluster.js';
 import { keyOf } from './routing/partition.js';
+import { type Moment, momentOf } from './session/arrivals.js';
 import type { SessionScope } from './session/session.js';
+import { type Subject, subjectOf } from './session/subject.js';
 import { type Classification, Classifier } from './sql/classifier.js';
 
 type Values = readonly unknown[];
@@ -68,6 +71,7 @@ export class Calls {
   readonly #tokens: TokenCodec;
   readonly #within: Within;
   readonly #noFloor = new Floor();
+  readonly #firstSights = new FirstSights();
   readonly #leave = <T>(result: T): T => {
     this.open.leave();
     return result;
@@ -282,8 +286,9 @@ export class Calls {
 
   /** The need of a read without options. */
   plainNeed(scope: SessionScope, startedAt: number): Need {
-    const { floor, requirement, key, trace, priority } = scope;
+    const { requirement, key, trace, priority } = scope;
     if (requirement.consistency !== 'session') return this.need(scope, {}, startedAt);
+    const floor = scope.readFloor();
     const giveUpAt = startedAt + this.settings.primaryWaitMillis;
     return { floor, requirement, target: undefined, key, trace, priority, giveUpAt };
   }
@@ -292,7 +297,7 @@ export class Calls {
     const { atLeast, target, partitionKey } = options;
     this.#checkTarget(target);
     const requirement = requirementOf(options, scope.requirement);
-    let floor = requirement.consistency === 'eventual' ? this.#noFloor : scope.floor;
+    let floor = requirement.consistency === 'eventual' ? this.#noFloor : scope.readFloor();
     if (atLeast !== undefined || requirement.consistency === 'strong') floor = new Floor(undefined, floor);
     if (atLeast !== undefined) this.claim(floor, atLeast, scope.tokenSubject());
     // All that had been committed when the read began: only an answer of the primary to a later question covers it.
@@ -310,18 +315,37 @@ export class Calls {
   }
 
   /** Lays a stranger's token on a floor; one that is refused is counted and otherwise absent. */
-  claim(floor: Floor, token: string, subject: string | undefined): 'pinned' | 'claimed' | 'refused' {
-    const position = this.#tokens.decode(token, Date.now(), subject);
-    if (position === 'primary-only') {
+  claim(floor: Floor, token: unknown, subject: Subject): 'pinned' | 'claimed' | 'refused' {
+    const found = this.judge(token, subjectOf(subject), typeof subject === 'function', momentOf());
+    if (found === 'primary-only') {
       floor.pin();
       return 'pinned';
     }
-    if (typeof position === 'string') {
-      this.fleet.trail.refuse(position);
+    if (typeof found === 'string') {
+      this.fleet.trail.refuse(found);
       return 'refused';
     }
-    floor.claim(position, performance.now());
+    floor.claim(found.position, found.arrivedAt, found.until);
     return 'claimed';
+  }
+
+  /** See {@link TokenReader.judge}. What was made for nobody holds for everybody so that users see what they wrote before they logged in. */
+  judge(
+    token: unknown,
+    subject: string | undefined,
+    isAsked: boolean,
+    { epochMillis, monotonicMillis }: Moment,
+  ): Claim | 'primary-only' | TokenFault {
+    let position = this.#tokens.decode(token, epochMillis, subject);
+    if (position === 'forged' && subject !== undefined && isAsked) position = this.#tokens.decode(token, epochMillis);
+    if (typeof position === 'string') return position;
+    const isKnown = position.timeline <= this.fleet.trail.history.timeline;
+    const arrivedAt = isKnown ? monotonicMillis : this.#firstSights.of(token as string, monotonicMillis);
+    return { position, arrivedAt, until: arrivedAt + this.settings.tokenLifetimeMillis, isRefused: false };
+  }
+
+  isToken(text: unknown): text is string {
+    return this.#tokens.isToken(text);
   }
 
   /** Not an async function, since those cost a promise more for each statement. */
@@ -368,11 +392,11 @@ export class Calls {
     const own = await commitPosition(this.fleet, scope.tokenFloor());
     // What its bearer did meanwhile, in another session of this process, has a token already that this one must not take the place of.
     const position = own.lsn === 0n ? own : newerPosition(this.fleet.trail.position, own);
-    return this.#tokens.encode(position, Date.now(), scope.tokenSubject());
+    return this.#tokens.encode(position, Date.now(), subjectOf(scope.tokenSubject()));
   }
 
-  primaryOnlyToken(subject: string | undefined): string {
-    return this.#tokens.encodePrimaryOnly(Date.now(), subject);
+  primaryOnlyToken(subject: Subject): string {
+    return this.#tokens.encodePrimaryOnly(Date.now(), subjectOf(subject));
   }
 }
 

@@ -250,10 +250,18 @@ export class Cluster implements AsyncDisposable {
       transaction: (scope, fn, options) => this.#calls.transaction(this.#contextOf(scope), fn, options),
       token: (scope) => this.#calls.token(scope),
       claim: (floor, token, subject) => this.#calls.claim(floor, token, subject),
+      reader: {
+        judge: (token, subject, isAsked, at) => this.#calls.judge(token, subject, isAsked, at),
+        refuse: (why) => this.#calls.fleet.trail.refuse(why),
+      },
       carrier: {
         isSigned: this.#calls.settings.secrets.length > 0,
         hasTokens: () => this.#calls.fleet.trail.isTracking,
         tokenLifetimeMillis: this.#calls.settings.tokenLifetimeMillis,
+        isToken: (text): text is string => this.#calls.isToken(text),
+        countMalformed: (count) => {
+          for (let i = 0; i < count; i++) this.#calls.fleet.trail.refuse('malformed');
+        },
         primaryOnlyToken: (subject) => this.#calls.primaryOnlyToken(subject),
         within: (scope, fn) => {
           const context = this.#contexts.getStore();

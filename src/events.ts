@@ -126,6 +126,7 @@ export interface WarningEvent {
    * `released-in-transaction`: a client of `cluster.pool()` was released before COMMIT or ROLLBACK. `write-after-headers`: a request wrote when the answer
    * that would have carried its token was gone. `position-late`: an answer carries no position, since the primary did not tell it in time, and keeps its
    * bearer's reads on the primary. `token-store`: a TokenStore failed, and reads go to the primary instead.
+   * `subject`: a token did not count for a read, or was left out of an answer, since the `subject` function named nobody, or failed.
    * `discovery`: it gave no list of servers that could be used, and nothing changes. `no-positions`: the servers tell no
    * positions in the log, and windows after writes take their place.
    */
@@ -135,6 +136,7 @@ export interface WarningEvent {
     | 'write-after-headers'
     | 'position-late'
     | 'token-store'
+    | 'subject'
     | 'discovery'
     | 'no-positions';
   /** What was found, and what to use instead; never SQL. */

@@ -57,6 +57,11 @@ export class TokenCodec {
     return this.encode(NOWHERE, now, subject);
   }
 
+  /** Whether it has a token's form: who made it, and when, is not looked at. */
+  isToken(text: unknown): text is string {
+    return typeof text === 'string' && text.length === this.length && PAYLOAD.test(text.slice(0, PAYLOAD_LENGTH));
+  }
+
   /** The position in a token, or why it is refused. */
   decode(token: unknown, now: number, subject?: string): Position | 'primary-only' | TokenFault {
     if (typeof token !== 'string' || token.length !== this.length) return 'malformed';

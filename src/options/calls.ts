@@ -78,15 +78,22 @@ export interface SessionOptions extends FreshnessOptions {
    * alone, as a request handler wants that must not wait for other users' writes.
    */
   inherit?: 'process' | 'none' | undefined;
-  /** Whom the session's tokens are for: a token for somebody else is refused. At most 1,024 characters; needs `secrets`. */
-  subject?: string | undefined;
+  /**
+   * Whom the session's tokens are for: a token for somebody else is refused. At most 1,024 characters; needs `secrets`. A function is asked when a read or a
+   * token first needs it; `undefined`, `null` or an empty text stand for nobody. Then tokens that were made for nobody hold for everybody.
+   */
+  subject?: string | (() => string | null | undefined) | undefined;
   /** Whether tokens also carry what the session has *read*, so that the next one sees nothing older. Default `false`: writes alone. */
   monotonicAcrossRequests?: boolean | undefined;
 }
 
 const partitionKey = z.string().max(1_024).optional();
 const priority = z.enum(['high', 'normal', 'low']).optional();
-const subject = z.string().max(1_024).optional();
+const subject = z
+  .union([z.string().max(1_024), z.function()], 'expected a string of at most 1,024 characters, or a function')
+  .optional();
+/** What is no token is refused like a forged one, and fails nothing. */
+const token = z.unknown().optional();
 
 const abort = {
   timeoutMillis: positiveMillis.optional(),
@@ -98,7 +105,7 @@ const writeSchema = z.strictObject(abort);
 const readSchema = z.strictObject({
   ...abort,
   ...freshness,
-  atLeast: z.string().optional(),
+  atLeast: token,
   partitionKey,
   priority,
   target: z
@@ -139,7 +146,7 @@ const transactionSchema = z
 
 const sessionSchema = z.strictObject({
   ...freshness,
-  token: z.string().optional(),
+  token,
   partitionKey,
   priority,
   inherit: z.enum(['process', 'none']).optional(),

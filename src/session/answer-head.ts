@@ -1,21 +1,5 @@
-/** The head of an answer that is about to leave: what is put into it beside what its author has, and whether others may keep it. */
+/** The head of an answer that is about to leave: what is put into it beside what its author has. What its fields mean is no matter here. */
 import type { ServerResponse } from 'node:http';
-
-/** Whether others than its receiver may keep an answer. @param isReadable whether it answers a GET or HEAD, which may be kept without being told so */
-export function mayBeShared(cacheControl: string | undefined, isReadable: boolean): boolean {
-  if (cacheControl === undefined) return isReadable;
-  if (/\b(?:private|no-store)\b/i.test(cacheControl)) return false;
-  return isReadable || /\b(?:public|s-maxage|max-age)\b/i.test(cacheControl);
-}
-
-/** The same, for its receiver only. */
-export function privateOf(cacheControl: string | undefined): string {
-  const kept = (cacheControl ?? '')
-    .split(',')
-    .map((part) => part.trim())
-    .filter((part) => part !== '' && !/^(?:public|s-maxage=.*|proxy-revalidate)$/i.test(part));
-  return ['private', ...kept].join(', ');
-}
 
 /** The head of an answer, as far as it is set, and as far as `writeHead` is about to set it: what that is given wins. */
 export class AnswerHead {
@@ -34,6 +18,12 @@ export class AnswerHead {
 
   get args(): unknown[] | undefined {
     return this.#args;
+  }
+
+  /** Of all its fields, in small letters. */
+  get names(): string[] {
+    const given = this.#given().map(([key]) => key.toLowerCase());
+    return [...new Set([...given, ...this.#response.getHeaderNames()])];
   }
 
   get(name: string): string | undefined {

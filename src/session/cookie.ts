@@ -1,13 +1,14 @@
-/** The cookie that carries a token: how it is called, what it says, and how it is found among others. */
+/**
+ * The cookie that carries a token: how it is called, what it says, and how it is found among others. Nothing in another cookie's name or value is taken for it.
+ */
 import type { IncomingMessage } from 'node:http';
 import type { TLSSocket } from 'node:tls';
 import { type CookieOptions, of } from './http-options.js';
-import { SEPARATOR } from './token-store.js';
 
-/** However many cookies of that name a client sends, and tokens in each. */
-export const MAX_TOKENS = 8;
+const TAB = 9;
 const SPACE = 32;
-const SEMICOLON = 59;
+const QUOTE = 34;
+const EQUALS = 61;
 
 /** @param lifetimeMillis of the token */
 export function cookieText<Request extends IncomingMessage>(
@@ -39,21 +40,45 @@ export function cookieNames({ name, domain, path }: Omit<CookieOptions, 'secure'
   return [secure && mayBePrefixed ? '__Host-pg-ladder' : 'pg-ladder'];
 }
 
-/** Adds every value of that name: a browser sends several when they were set for different paths. */
-export function addCookies(tokens: string[], header: string, name: string): void {
-  const start = `${name}=`;
-  let at = header.indexOf(start);
-  while (at !== -1 && tokens.length < MAX_TOKENS) {
-    const end = header.indexOf(';', at);
-    const before = header.charCodeAt(at - 1);
-    // The end of a longer name is none of ours.
-    if (at === 0 || before === SPACE || before === SEMICOLON) {
-      const value = header.slice(at + start.length, end === -1 ? undefined : end).trim();
-      if (value.includes(SEPARATOR)) tokens.push(...value.split(SEPARATOR, MAX_TOKENS));
-      else tokens.push(value);
-    }
-    at = header.indexOf(start, at + start.length);
+/**
+ * Every value of that name: a browser sends several when they were set for different paths. As browsers do, it splits at semicolons whatever is quoted, and
+ * takes only blanks and tabs for blank: with other white space before it, a name that a prefix protects would be another one to the browser.
+ */
+export function cookieValues(header: string, name: string): string[] {
+  const values: string[] = [];
+  if (!header.includes(name)) return values;
+  let end = -1;
+  for (let at = 0; at < header.length; at = end + 1) {
+    end = header.indexOf(';', at);
+    if (end === -1) end = header.length;
+    const start = afterBlanks(header, at, end);
+    if (!header.startsWith(name, start)) continue;
+    const equals = afterBlanks(header, start + name.length, end);
+    if (equals < end && header.charCodeAt(equals) === EQUALS) values.push(valueBetween(header, equals + 1, end));
   }
+  return values;
+}
+
+function afterBlanks(text: string, start: number, end: number): number {
+  let at = start;
+  while (at < end && isBlank(text.charCodeAt(at))) at++;
+  return at;
+}
+
+function valueBetween(text: string, start: number, end: number): string {
+  let first = afterBlanks(text, start, end);
+  let last = end;
+  while (last > first && isBlank(text.charCodeAt(last - 1))) last--;
+  const isQuoted = last - first > 1 && text.charCodeAt(first) === QUOTE && text.charCodeAt(last - 1) === QUOTE;
+  if (isQuoted) {
+    first++;
+    last--;
+  }
+  return text.slice(first, last);
+}
+
+function isBlank(code: number): boolean {
+  return code === SPACE || code === TAB;
 }
 
 function isSecure(request: IncomingMessage): boolean {

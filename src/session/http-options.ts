@@ -37,8 +37,12 @@ export interface HttpSessionOptions<Request = IncomingMessage> {
   maxStalenessMillis?: PerRequest<number, Request> | undefined;
   /** Default `normal`. */
   priority?: PerRequest<Priority, Request> | undefined;
-  /** Whom the token is for: one that was made for somebody else is refused. Needs `secrets` on the cluster. Default: whoever has it. */
-  subject?: PerRequest<string, Request> | undefined;
+  /**
+   * Whom the token is for: one that was made for somebody else is refused. Needs `secrets` on the cluster. Default: whoever has it. A function is asked when a
+   * read or an answer's token first needs it, so that authentication may come after this; what it gives is text at once, and no promise. `undefined`, `null`
+   * and `''` stand for nobody: then users' tokens are refused, with a `subject` warning, and what is written belongs to whoever logs in next.
+   */
+  subject?: string | ((request: Request) => string | null | undefined) | undefined;
   /** Whether a request also sees what earlier ones have read, and not only what they wrote. Costs a question to the primary per answer. Default `false`. */
   monotonicAcrossRequests?: boolean | undefined;
   /**
@@ -50,7 +54,10 @@ export interface HttpSessionOptions<Request = IncomingMessage> {
   caching?: 'private' | 'omit' | undefined;
   /** Keeps tokens on the server's side, for clients that keep neither cookies nor headers. Needs `storeKey`. */
   store?: TokenStore | undefined;
-  /** Whose token it is, such as a user's id; `undefined` for nobody's. */
+  /**
+   * Whose token it is, such as a user's id; `undefined` for nobody's. It is asked when the request comes, and again when something is to be kept: put this after
+   * authentication.
+   */
   storeKey?: (request: Request) => string | undefined;
   /** Sets cookies that clients can forge, in production and without `secrets`: whoever does asks for staler or fresher reads of his own. Default `false`. */
   allowUnsigned?: boolean | undefined;

@@ -5,15 +5,17 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Cluster } from '../cluster.js';
 import { invalidOptions, LadderError, toldAsItIs, wordFor } from '../errors.js';
-import { becauseOf } from '../events.js';
+import { becauseOf, type WarningEvent } from '../events.js';
 import type { SessionOptions } from '../options/calls.js';
-import { AnswerHead, mayBeShared, privateOf } from './answer-head.js';
-import { addCookies, cookieNames, cookieText, MAX_TOKENS } from './cookie.js';
+import { AnswerHead } from './answer-head.js';
+import { forbidSharing, mayBeShared } from './caching.js';
+import { Candidates } from './candidates.js';
+import { cookieNames, cookieText, cookieValues } from './cookie.js';
 import { keepEventsWithin } from './events-within.js';
 import { holdResponse } from './held-response.js';
 import { type CookieOptions, checkedOptions, type HttpSessionOptions, of, type PerRequest } from './http-options.js';
 import { type CarriedSession, type CarrierTools, type Session, TOKEN_HEADER } from './session.js';
-import { SEPARATOR } from './token-store.js';
+import { SEPARATOR, type TokenStore } from './token-store.js';
 
 export type { CookieOptions, HttpSessionOptions, PerRequest } from './http-options.js';
 export { type ServiceOptions, sessionFetch, sessionInterceptor } from './services.js';
@@ -40,6 +42,17 @@ const ASKED = [
   'subject',
   'monotonicAcrossRequests',
 ] as const;
+const NO_TOKENS: readonly string[] = [];
+
+/** What a store has said. */
+interface Stored {
+  readonly tokens: readonly string[];
+  /** Why that may not be all; `undefined` when it is. */
+  readonly failure: Error | undefined;
+}
+
+const NOTHING_STORED: Stored = { tokens: NO_TOKENS, failure: undefined };
+
 /** What this process wrote for others is no business of a client's. */
 const NO_INHERITANCE = { inherit: 'none' } as const;
 
@@ -68,6 +81,10 @@ class HttpCarrier<Request extends IncomingMessage> {
   readonly #tools: CarrierTools;
   /** Where no request asks for anything of its own. */
   readonly #fixedOptions: SessionOptions | undefined;
+  /** What was told already, and would be told with every request. */
+  readonly #told = new Set<string>();
+  /** Of which the store was asked nothing, since nobody was named when they came. */
+  readonly #unasked = new WeakSet<Request>();
 
   constructor(cluster: Cluster, options: HttpSessionOptions<Request>) {
     const checked = checkedOptions(options);
@@ -97,34 +114,47 @@ class HttpCarrier<Request extends IncomingMessage> {
   }
 
   run<T>(request: Request, response: ServerResponse | undefined, fn: (session: Session) => T): T | Promise<Awaited<T>> {
-    const { store, storeKey } = this.#options;
-    const key = storeKey?.(request);
-    if (store === undefined || key === undefined) return this.#open(request, response, undefined, undefined, fn);
-    return this.#withinBound(store.get(key)).then(
-      (stored) => this.#open(request, response, key, stored, fn) as Awaited<T>,
-      (error: unknown) => this.#open(request, response, key, asError(error), fn) as Awaited<T>,
+    const { store } = this.#options;
+    const key = this.#keyOf(request);
+    if (store === undefined || key === undefined) {
+      if (store !== undefined) this.#unasked.add(request);
+      return this.#open(request, response, NOTHING_STORED, fn);
+    }
+    return this.#withinBound(this.#storedAt(key, store)).then(
+      (stored) => this.#open(request, response, stored, fn) as Awaited<T>,
+      (error: unknown) => this.#open(request, response, { tokens: [], failure: asError(error) }, fn) as Awaited<T>,
     );
   }
 
-  /** @param stored what the store has; an error when it does not tell */
+  /** What the store has for that key. It belongs to the application: its answer may be anything. */
+  async #storedAt(key: string, store: TokenStore): Promise<Stored> {
+    const found: unknown = await store.get(key);
+    if (found === undefined || found === null) return NOTHING_STORED;
+    const candidates = new Candidates(this.#tools.isToken);
+    candidates.add(found);
+    this.#tools.countMalformed(candidates.malformedCount);
+    const isAll = candidates.malformedCount === 0;
+    const failure = isAll ? undefined : toldAsItIs(new Error('it answered with something else than tokens'));
+    return { tokens: candidates.tokens, failure };
+  }
+
   #open<T>(
     request: Request,
     response: ServerResponse | undefined,
-    key: string | undefined,
-    stored: string | Error | undefined,
+    { tokens: stored, failure }: Stored,
     fn: (session: Session) => T,
   ): T {
     const tokens = this.#tokensOf(request);
     return this.#cluster.session((session) => {
       const own = carried(session);
-      for (const token of tokens) own.startFrom(token);
-      if (typeof stored === 'string') for (const token of stored.split(SEPARATOR)) own.startFrom(token);
-      if (stored instanceof Error) {
+      const all = stored.length === 0 ? tokens : [...new Set([...tokens, ...stored])];
+      own.startFrom(all, () => this.#toldForeign());
+      if (failure !== undefined) {
         own.pin();
-        this.#storeFailed('the TokenStore did not answer', stored);
+        this.#storeFailed('the TokenStore did not answer', failure);
       }
-      if (response === undefined) own.whenMoved(() => void this.#store(own, key));
-      else this.#carry(request, response, own, tokens, key);
+      if (response === undefined) own.whenMoved(() => void this.#store(own, request));
+      else this.#carry(request, response, own, tokens);
       if (request.method !== 'GET' && request.method !== 'HEAD') keepEventsWithin(own, request);
       return fn(session);
     }, this.#sessionOptions(request));
@@ -132,29 +162,33 @@ class HttpCarrier<Request extends IncomingMessage> {
 
   #sessionOptions(request: Request): SessionOptions {
     if (this.#fixedOptions !== undefined) return this.#fixedOptions;
-    const given = ASKED.map((name) => [name, of(this.#options[name] as PerRequest<unknown, Request>, request)]);
+    const { subject } = this.#options;
+    const given = ASKED.map((name) => [
+      name,
+      // Whoever has to be authenticated first is asked for when it matters.
+      name === 'subject' && typeof subject === 'function'
+        ? () => subject(request)
+        : of(this.#options[name] as PerRequest<unknown, Request>, request),
+    ]);
     return { ...Object.fromEntries(given.filter(([, value]) => value !== undefined)), ...NO_INHERITANCE };
   }
 
   /** All that came with the request: nothing is lost by believing the newest. */
-  #tokensOf({ headers }: Request): string[] {
-    const found: string[] = [];
+  #tokensOf({ headers }: Request): readonly string[] {
     const header = this.#header === undefined ? undefined : headers[this.#header];
-    if (header !== undefined) found.push(...String(header).split(/[.,]\s*/, MAX_TOKENS));
-    if (headers.cookie !== undefined) {
-      for (const name of this.#cookieNames) addCookies(found, headers.cookie, name);
+    const { cookie } = headers;
+    if (header === undefined && cookie === undefined) return NO_TOKENS;
+    const candidates = new Candidates(this.#tools.isToken);
+    if (header !== undefined) for (const one of [header].flat()) candidates.add(one);
+    if (typeof cookie === 'string') {
+      // What a browser protects by its name comes first.
+      for (const name of this.#cookieNames) for (const value of cookieValues(cookie, name)) candidates.add(value);
     }
-    const isClean = found.length <= MAX_TOKENS && !found.includes('') && !found.includes('-');
-    return isClean ? found : found.filter((token) => token !== '' && token !== '-').slice(0, MAX_TOKENS);
+    if (candidates.malformedCount > 0) this.#tools.countMalformed(candidates.malformedCount);
+    return candidates.tokens;
   }
 
-  #carry(
-    request: Request,
-    response: ServerResponse,
-    session: CarriedSession,
-    tokens: readonly string[],
-    key: string | undefined,
-  ): void {
+  #carry(request: Request, response: ServerResponse, session: CarriedSession, tokens: readonly string[]): void {
     let value: string | undefined;
     let hasMovedOn = false;
     // From now on they are counted.
@@ -174,7 +208,7 @@ class HttpCarrier<Request extends IncomingMessage> {
           session.whenMoved(() => {
             hasMovedOn = true;
           });
-          const [token] = await Promise.all([session.token(), this.#store(session, key)]);
+          const [token] = await Promise.all([session.token(), this.#store(session, request)]);
           // What was written while it was asked for belongs to it, too: nothing has left yet.
           if (!hasMovedOn) return token;
         }
@@ -182,16 +216,16 @@ class HttpCarrier<Request extends IncomingMessage> {
       return this.#withinBound(current())
         .then(
           (token) => this.#valueOf(token as string, session, tokens),
-          () => this.#valueWithout(session, key),
+          () => this.#valueWithout(session, request),
         )
         .then((found) => {
           value = found;
         });
     };
     const complete = (args: unknown[] | undefined): unknown[] | undefined => {
-      if (hasMovedOn) this.#wroteLate(session, key);
-      session.whenMoved(() => this.#wroteLate(session, key));
-      return value === undefined ? args : this.#put(value, request, response, args);
+      if (hasMovedOn) this.#wroteLate(session, request);
+      session.whenMoved(() => this.#wroteLate(session, request));
+      return value === undefined ? args : this.#addTo(value, request, response, args);
     };
     // Whoever mounts this twice means the first one.
     holdResponse(response, { ready, complete });
@@ -201,22 +235,27 @@ class HttpCarrier<Request extends IncomingMessage> {
   #valueOf(token: string, session: CarriedSession, tokens: readonly string[]): string | undefined {
     const pinnedBy = session.pinnedBy();
     const hasMark = pinnedBy === undefined || tokens.includes(pinnedBy);
-    if (hasMark && tokens.some((own) => stands(own, token))) return undefined;
+    // One that was refused here is of no use to it.
+    if (hasMark && tokens.some((own) => stands(own, token) && session.hasTaken(own))) return undefined;
     // What no position stands for stays with its bearer for as long as that lives.
     return pinnedBy === undefined ? token : [pinnedBy, token].join(SEPARATOR);
   }
 
   /** The position was not to be had in time. */
-  async #valueWithout(session: CarriedSession, key: string | undefined): Promise<string> {
-    const mark = session.primaryOnlyToken();
+  async #valueWithout(session: CarriedSession, request: Request): Promise<string | undefined> {
+    let mark: string;
+    try {
+      mark = session.primaryOnlyToken();
+    } catch (error) {
+      const message = `an answer carries no token, since its subject could not be told: ${wordFor(error)}`;
+      this.#tools.warn(() => becauseOf(error, { code: 'subject', message }));
+      return undefined;
+    }
     this.#tools.warn(() => ({
       code: 'position-late',
       message: `the primary did not tell within ${this.#positionTimeoutMillis} ms where the request's writes have ended: its client reads on the primary for a while`,
     }));
-    const { store } = this.#options;
-    if (store !== undefined && key !== undefined) {
-      await this.#withinBound(store.put(key, mark, this.#tools.tokenLifetimeMillis)).catch(() => undefined);
-    }
+    await this.#withinBound(this.#put(request, mark)).catch(() => undefined);
     return mark;
   }
 
@@ -237,13 +276,16 @@ class HttpCarrier<Request extends IncomingMessage> {
   }
 
   /** @returns what `writeHead` shall be given */
-  #put(value: string, request: Request, response: ServerResponse, args: unknown[] | undefined): unknown[] | undefined {
+  #addTo(
+    value: string,
+    request: Request,
+    response: ServerResponse,
+    args: unknown[] | undefined,
+  ): unknown[] | undefined {
     const head = new AnswerHead(response, args);
-    const cacheControl = head.get('cache-control');
-    const isReadable = request.method === 'GET' || request.method === 'HEAD';
-    if (mayBeShared(cacheControl, isReadable)) {
+    if (mayBeShared(head, request.method)) {
       if (this.#options.caching === 'omit') return args;
-      head.set('cache-control', privateOf(cacheControl));
+      forbidSharing(head);
     }
     if (this.#header !== undefined && request.headers[this.#header] !== undefined) head.set(this.#header, value);
     if (this.#cookie !== undefined)
@@ -251,21 +293,20 @@ class HttpCarrier<Request extends IncomingMessage> {
     return head.args;
   }
 
-  #wroteLate(session: CarriedSession, key: string | undefined): void {
+  #wroteLate(session: CarriedSession, request: Request): void {
     this.#tools.warn(() => ({
       code: 'write-after-headers',
       message:
         'a request wrote after the head of its answer had left: no token of that answer covers it; write before, or use a TokenStore',
     }));
-    void this.#store(session, key);
+    void this.#store(session, request);
   }
 
-  async #store(session: CarriedSession, key: string | undefined): Promise<void> {
-    const { store } = this.#options;
-    if (store === undefined || key === undefined) return;
+  async #store(session: CarriedSession, request: Request): Promise<void> {
+    if (this.#options.store === undefined) return;
     try {
       const token = await session.token().catch(() => session.primaryOnlyToken());
-      await store.put(key, token, this.#tools.tokenLifetimeMillis);
+      await this.#put(request, token);
     } catch (error) {
       this.#storeFailed('a token was not stored', asError(error));
     }
@@ -273,6 +314,40 @@ class HttpCarrier<Request extends IncomingMessage> {
 
   #storeFailed(what: string, error: Error): void {
     this.#tools.warn(() => becauseOf(error, { code: 'token-store', message: `${what}: ${wordFor(error)}` }));
+  }
+
+  async #put(request: Request, token: string): Promise<void> {
+    // By now it is known who asked, if ever.
+    const key = this.#keyOf(request);
+    if (key === undefined) return;
+    if (this.#unasked.has(request)) {
+      const message =
+        'storeKey named nobody when a request came and somebody later, so its reads went without what the TokenStore has: harmless for a login; else authenticate first. Told once';
+      this.#warnOnce('token-store', message);
+    }
+    await this.#options.store?.put(key, token, this.#tools.tokenLifetimeMillis);
+  }
+
+  /** Whose token the store keeps. @throws LadderError `LADDER_INVALID_OPTIONS` */
+  #keyOf(request: Request): string | undefined {
+    const found: unknown = this.#options.storeKey?.(request);
+    if (found === undefined || found === null || found === '') return undefined;
+    if (typeof found === 'string') return found;
+    if (typeof found === 'number' || typeof found === 'bigint') return String(found);
+    if (found instanceof Promise) found.catch(() => undefined);
+    throw invalidOptions('http sessions: storeKey: expected a string, or undefined for nobody, at once');
+  }
+
+  #toldForeign(): void {
+    const message =
+      "a read went without its request's token, since subject named nobody: the token is a user's, or forged. Reads before authentication are nobody's. Told once";
+    this.#warnOnce('subject', message);
+  }
+
+  #warnOnce(code: WarningEvent['code'], message: string): void {
+    if (this.#told.has(code)) return;
+    this.#told.add(code);
+    this.#tools.warn(() => ({ code, message }));
   }
 }
 

@@ -1,6 +1,7 @@
 /** Sessions that travel to other services and back: the token goes along with what is asked of them, and what their answers carry is folded in. */
 import type { Cluster } from '../cluster.js';
 import { invalidOptions } from '../errors.js';
+import { Candidates } from './candidates.js';
 import { type CarriedSession, TOKEN_HEADER } from './session.js';
 import { SEPARATOR } from './token-store.js';
 
@@ -117,6 +118,7 @@ function checked({ origins, header = TOKEN_HEADER }: ServiceOptions): {
 
 /** What could not be told in time keeps the other service's reads on the primary. */
 async function tokenOf(session: CarriedSession): Promise<string> {
+  session.settle();
   const { carrier, hasMoved, isPinned } = session;
   if (!carrier.hasTokens()) return hasMoved || isPinned ? session.primaryOnlyToken() : NOTHING;
   const token = await session.token().catch(() => session.primaryOnlyToken());
@@ -126,9 +128,12 @@ async function tokenOf(session: CarriedSession): Promise<string> {
 
 function fold(session: CarriedSession, value: string | string[] | null | undefined): void {
   // One that was sent twice comes with a comma.
-  for (const token of [value ?? []].flat().flatMap((one) => one.split(/[.,]\s*/))) {
-    if (token !== '' && token !== NOTHING) session.observe(token);
-  }
+  if (value === null || value === undefined) return;
+  const { isToken, countMalformed } = session.carrier;
+  const candidates = new Candidates(isToken);
+  for (const one of [value].flat()) candidates.add(one);
+  countMalformed(candidates.malformedCount);
+  for (const token of candidates.tokens) session.observe(token);
 }
 
 /** Undici's own class is another one than the global one. */

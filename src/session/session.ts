@@ -7,6 +7,8 @@ import { type Requirement, requirementOf } from '../freshness/requirement.js';
 import type { Priority, ReadOptions, SessionOptions, TransactionOptions, WriteOptions } from '../options/calls.js';
 import { logsOnly } from '../redaction.js';
 import { keyOf } from '../routing/partition.js';
+import { Arrivals, type TokenReader } from './arrivals.js';
+import type { Subject } from './subject.js';
 
 /** A scope within which reads see the writes and reads that came before them. */
 export interface Session {
@@ -58,8 +60,15 @@ export interface CarriedSession extends Session {
   whenWritesAreOver(listener: () => void): void;
   /** The token that told it so. No field: whoever logs a session with its fields must not log tokens. */
   pinnedBy(): string | undefined;
-  /** As `observe`, of what its bearer has already. */
-  startFrom(token: string): void;
+  /**
+   * Like `observe`, for tokens that the client holds already: they are looked at when a read or a token first needs them. At most once in a session.
+   * @param onForeign called when one is refused while the subject is nobody
+   */
+  startFrom(tokens: readonly string[], onForeign?: () => void): void;
+  /** Looks at them now. @throws what the subject's function throws */
+  settle(): void;
+  /** Whether it started from that token, and believed it. */
+  hasTaken(token: string): boolean;
   /** Calls back at each write, and each word of one, from now on. */
   whenMoved(listener: () => void): void;
   /** Runs `fn` within it, for whatever has lost its async context. */
@@ -77,7 +86,11 @@ export interface CarrierTools {
   /** Whether there are any: not with `tracking: 'window'`, nor of servers that tell no positions. */
   hasTokens(): boolean;
   readonly tokenLifetimeMillis: number;
-  primaryOnlyToken(subject: string | undefined): string;
+  /** Whether that has a token's form. */
+  readonly isToken: (text: unknown) => text is string;
+  /** Counts texts that have not. */
+  readonly countMalformed: (count: number) => void;
+  primaryOnlyToken(subject: Subject): string;
   warn(warning: () => WarningEvent): void;
   within<T>(scope: SessionScope, fn: () => T): T;
 }
@@ -112,7 +125,8 @@ export interface SessionRunner {
   ): Promise<T>;
   token(scope: SessionScope): Promise<string>;
   /** @returns what became of it */
-  claim(floor: Floor, token: string, subject: string | undefined): 'pinned' | 'claimed' | 'refused';
+  claim(floor: Floor, token: unknown, subject: Subject): 'pinned' | 'claimed' | 'refused';
+  readonly reader: TokenReader;
   readonly carrier: CarrierTools;
   /** Whether reads leave a trace: only where positions are tracked can a later one be held to it. */
   tracesReads(): boolean;
@@ -122,13 +136,16 @@ export class SessionScope implements CarriedSession {
   readonly #floor: Floor;
   readonly #trace: ReadTrace | undefined;
   readonly #requirement: Requirement;
-  readonly #subject: string | undefined;
+  readonly #subject: Subject;
   readonly #key: number | undefined;
   readonly #priority: Priority;
   readonly #runner: SessionRunner;
   readonly #carriesReads: boolean;
   #hasMoved = false;
   #pinnedBy: string | undefined;
+  #arrivals: Arrivals | undefined;
+  /** Of those that it believes, how many its floor has. */
+  #takenCount = 0;
 
   static {
     logsOnly(SessionScope.prototype, 'Session', ({ hasMoved, isPinned }) => ({ hasMoved, isPinned }));
@@ -139,6 +156,8 @@ export class SessionScope implements CarriedSession {
     const start = options.inherit === 'none' ? undefined : outer;
     this.#runner = runner;
     this.#floor = new Floor(outer?.floor, start?.floor);
+    this.#arrivals = start?.startedFrom();
+    this.#takenCount = start?.takenCount() ?? 0;
     const isTraced = outer !== undefined && runner.tracesReads();
     this.#trace = isTraced ? new ReadTrace(this.#floor, start?.trace) : undefined;
     this.#requirement = requirementOf(options, base);
@@ -164,7 +183,7 @@ export class SessionScope implements CarriedSession {
   }
 
   /** Whom its tokens are for. No field, since it is somebody's name. */
-  tokenSubject(): string | undefined {
+  tokenSubject(): Subject {
     return this.#subject;
   }
 
@@ -181,8 +200,28 @@ export class SessionScope implements CarriedSession {
     return this.#hasMoved || (this.#carriesReads && this.trace?.server !== undefined);
   }
 
+  /** What its reads must see. @throws what the subject's function throws */
+  readFloor(): Floor {
+    if (this.#arrivals !== undefined) this.#takeUp(this.#arrivals);
+    return this.#floor;
+  }
+
+  /** What it was opened with. No field, since tokens are in it. */
+  startedFrom(): Arrivals | undefined {
+    return this.#arrivals;
+  }
+
+  takenCount(): number {
+    return this.#takenCount;
+  }
+
+  settle(): void {
+    this.readFloor();
+  }
+
+  /** As far as it has looked: whoever logs it asks nobody. */
   get isPinned(): boolean {
-    return this.floor.isPinned;
+    return this.#floor.isPinned;
   }
 
   get underWayCount(): number {
@@ -228,7 +267,7 @@ export class SessionScope implements CarriedSession {
 
   /** What a token of this session must carry. */
   tokenFloor(): Floor {
-    const written = this.floor.unpinned();
+    const written = this.readFloor().unpinned();
     if (!this.#carriesReads || this.trace?.server === undefined) return written;
     const floor = new Floor(undefined, written);
     floor.wrote(this.trace.endedAt, 0);
@@ -263,9 +302,22 @@ export class SessionScope implements CarriedSession {
     if (this.#runner.claim(this.#floor, token, this.#subject) === 'pinned') this.#pinnedBy = token;
   }
 
-  startFrom(token: string): void {
-    const hasMoved = this.#hasMoved;
-    this.observe(token);
-    this.#hasMoved = hasMoved;
+  startFrom(tokens: readonly string[], onForeign?: () => void): void {
+    if (tokens.length === 0) return;
+    this.#arrivals = new Arrivals(tokens, this.#runner.reader, this.#subject, onForeign);
+    this.#takenCount = 0;
+  }
+
+  hasTaken(token: string): boolean {
+    return this.#arrivals?.accepted.some((arrival) => arrival.token === token) === true;
+  }
+
+  #takeUp(arrivals: Arrivals): void {
+    arrivals.settle();
+    for (const { token, claim } of arrivals.accepted.slice(this.#takenCount)) {
+      this.#floor.startFrom(claim);
+      if (claim === undefined) this.#pinnedBy = token;
+    }
+    this.#takenCount = arrivals.accepted.length;
   }
 }

@@ -63,8 +63,9 @@ export const SEPARATOR = '.';
 
 const TOKEN = /^2([0-9a-f]{16})([0-9a-f]{8})([0-9a-f]{8})([0-9a-f]{8})([0-9a-f]{11})(?:[\w-]{43})?$/;
 
-/** As far as its text says, which nobody has checked; `undefined` for text that is no token. */
+/** As far as its text says, which nobody has checked; `undefined` for what is no token. */
 export function orderOf(token: string): TokenOrder | undefined {
+  if (typeof token !== 'string') return undefined;
   const [, clusterId, ...parts] = TOKEN.exec(token) ?? [];
   if (clusterId === undefined) return undefined;
   const [timeline = 0, high = 0, low = 0, issuedAt = 0] = parts.map((hex) => Number.parseInt(hex, 16));
@@ -76,10 +77,13 @@ export function orderOf(token: string): TokenOrder | undefined {
  * @param lifetimeMillis after which such a word is no more heard; default: never
  */
 export function mergedTokens(a: string, b: string, lifetimeMillis = Number.POSITIVE_INFINITY): string {
-  const tokens = [...a.split(SEPARATOR), ...b.split(SEPARATOR)].flatMap((token) => {
-    const order = orderOf(token);
-    return order === undefined ? [] : [{ token, order }];
-  });
+  const texts = [a, b].filter((text) => typeof text === 'string');
+  const tokens = texts
+    .flatMap((text) => text.split(SEPARATOR))
+    .flatMap((token) => {
+      const order = orderOf(token);
+      return order === undefined ? [] : [{ token, order }];
+    });
   const newest = (isPrimaryOnly: boolean): string[] => {
     const [first, ...others] = tokens.filter(({ order }) => order.isPrimaryOnly === isPrimaryOnly);
     if (first === undefined) return [];

@@ -25,6 +25,8 @@ const layers = [
     'session/http',
     'session/http-options',
     'session/answer-head',
+    'session/caching',
+    'session/candidates',
     'session/cookie',
     'session/held-response',
     'session/services',

@@ -97,6 +97,36 @@ describe('sessionMiddleware on Express 4', () => {
     expect(await (await other('GET', '/strong')).json()).toEqual({ name: 'Ada' });
   });
 
+  it('finds the subject after authentication, which comes after the session', async () => {
+    const app = express();
+    app.use(sessionMiddleware(cluster, { subject: (request: { user?: string }) => request.user } as never));
+    app.use((request: { user?: unknown; headers: Record<string, unknown> }, _response: unknown, next: () => void) => {
+      request.user = request.headers['x-user'];
+      next();
+    });
+    app.post('/', (_request, response, next) => {
+      cluster.write("update names set name = 'Zoe' where id = 1").then(() => response.end(), next);
+    });
+    app.get('/', (_request, response, next) => {
+      cluster.read('select name from names where id = 1').then(({ rows }) => response.end(rows[0]?.['name']), next);
+    });
+    const own = createServer(app);
+    await once(own.listen(0, '127.0.0.1'), 'listening');
+    const at = `http://127.0.0.1:${(own.address() as AddressInfo).port}`;
+    try {
+      await servers.replicas[0]?.waitForReplay();
+      await servers.replicas[0]?.pauseReplay();
+      const saved = await fetch(at, { method: 'POST', headers: { 'x-user': 'ada' } });
+      const cookie = saved.headers.getSetCookie()[0]?.split(';')[0] ?? '';
+      const nameFor = async (user: string) => (await fetch(at, { headers: { cookie, 'x-user': user } })).text();
+      expect(await nameFor('ada')).toBe('Zoe');
+      expect(await nameFor('bob')).not.toBe('Zoe');
+    } finally {
+      own.closeAllConnections();
+      await new Promise((resolve) => own.close(resolve));
+    }
+  });
+
   it('gives the token along with the answer of an error handler', async () => {
     await servers.replicas[0]?.pauseReplay();
     const ben = browser();

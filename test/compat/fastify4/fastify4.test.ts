@@ -88,6 +88,28 @@ describe('sessionPlugin on Fastify 4', () => {
     expect(await (await other('GET', '/strong')).json()).toEqual({ name: 'Ada' });
   });
 
+  it('finds the subject after authentication, which comes after the session', async () => {
+    const own = fastify({ forceCloseConnections: true });
+    own.register(sessionPlugin, { cluster, subject: (request) => (request as { user?: string }).user });
+    own.addHook('preHandler', async (request) => {
+      Object.assign(request, { user: request.headers['x-user'] });
+    });
+    own.post('/', () => cluster.write("update names set name = 'Zoe' where id = 1").then(() => 'saved'));
+    own.get('/', async () => (await cluster.read('select name from names where id = 1')).rows[0]?.['name']);
+    const at = await own.listen({ port: 0, host: '127.0.0.1' });
+    try {
+      await servers.replicas[0]?.waitForReplay();
+      await servers.replicas[0]?.pauseReplay();
+      const saved = await fetch(at, { method: 'POST', headers: { 'x-user': 'ada' } });
+      const cookie = saved.headers.getSetCookie()[0]?.split(';')[0] ?? '';
+      const nameFor = async (user: string) => (await fetch(at, { headers: { cookie, 'x-user': user } })).text();
+      expect(await nameFor('ada')).toBe('Zoe');
+      expect(await nameFor('bob')).not.toBe('Zoe');
+    } finally {
+      await own.close();
+    }
+  });
+
   it('gives the token along with the answer of an error handler', async () => {
     await servers.replicas[0]?.pauseReplay();
     const ben = browser();
