@@ -30,6 +30,15 @@ export interface RedisTokenStoreOptions {
   timeoutMillis?: number;
 }
 
+/** Of a hash, that GET asks for. */
+const FIELD_COUNT = 2;
+/** Where the token stands in what PUT keeps, and how long that is at most. */
+const TOKEN_AT = 5;
+const MAX_ENTRY_LENGTH = 256;
+/** Of what a client's error says: so much is told, and so much is looked through for what must not be. */
+const MAX_REASON_LENGTH = 1_000;
+const MAX_READ_LENGTH = 10_000;
+
 /** Beyond that, nothing more is asked: a client whose server is gone keeps everything that it cannot send. */
 const MAX_UNANSWERED = 10_000;
 
@@ -94,7 +103,7 @@ export function redisTokenStore(
     unanswered++;
     try {
       return await call('sha1', sha1, key, args).catch((error: unknown) => {
-        if (!String((error as Error).message).startsWith('NOSCRIPT')) throw error;
+        if (!wordsOf(error).startsWith('NOSCRIPT')) throw error;
         return call('text', text, key, args);
       });
     } catch (error) {
@@ -112,9 +121,7 @@ export function redisTokenStore(
 
   return {
     async get(key) {
-      // Node-redis gives bytes where it was told to.
-      const kept = (await ask(GET, key, [])) as (string | Buffer | null)[];
-      const tokens = kept.flatMap((entry) => (entry === null ? [] : [entry.toString().split(' ').slice(5).join(' ')]));
+      const tokens = tokensIn(await ask(GET, key, []));
       return tokens.length === 0 ? undefined : tokens.join(SEPARATOR);
     },
     async put(key, token, lifetimeMillis) {
@@ -173,6 +180,24 @@ function entryOf(token: string): string[] {
   ];
 }
 
+/** What GET has answered, if it was GET that answered. @throws Error otherwise: what that key was given is not known then */
+function tokensIn(answer: unknown): string[] {
+  if (!Array.isArray(answer) || answer.length !== FIELD_COUNT) throw unexpected();
+  return (answer as unknown[]).flatMap((entry) => {
+    if (entry === null) return [];
+    // Node-redis gives bytes where it was told to.
+    const isText = typeof entry === 'string' || Buffer.isBuffer(entry);
+    if (!isText || entry.length > MAX_ENTRY_LENGTH) throw unexpected();
+    const token = entry.toString().split(' ')[TOKEN_AT] ?? '';
+    if (orderOf(token) === undefined) throw unexpected();
+    return [token];
+  });
+}
+
+function unexpected(): Error {
+  return new Error('token store: Redis answered with something else than what was kept');
+}
+
 async function within<T>(millis: number, answer: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -190,9 +215,15 @@ async function within<T>(millis: number, answer: Promise<T>): Promise<T> {
 
 /** The error anew: ioredis puts the command on its errors with all its arguments, which are keys and tokens, and Redis quotes them where it does not know the command. */
 function withoutTokens(error: unknown): Error {
+  const { code } = Object(error) as Record<string, unknown>;
+  const shown = wordsOf(error).replace(ARGUMENTS, '').replace(LOGIN, '//…@').replace(TOKEN_IN_TEXT, '…');
+  const told = toldAsItIs(new Error(`token store: ${shown.slice(0, MAX_REASON_LENGTH)}`));
+  return Object.assign(told, typeof code === 'string' ? { code } : {});
+}
+
+/** What a client rejects with may be anything. A connection that fails on every address of its host has no message. */
+function wordsOf(error: unknown): string {
   const { name, message, code } = Object(error) as Record<string, unknown>;
-  // A connection that fails on every address of its host has no message.
   const words = [message, code, name].find((word): word is string => typeof word === 'string' && word !== '');
-  const shown = (words ?? 'Redis failed').replace(ARGUMENTS, '').replace(LOGIN, '//…@').replace(TOKEN_IN_TEXT, '…');
-  return Object.assign(toldAsItIs(new Error(`token store: ${shown}`)), typeof code === 'string' ? { code } : {});
+  return (words ?? 'Redis failed').slice(0, MAX_READ_LENGTH);
 }
