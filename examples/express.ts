@@ -23,7 +23,17 @@ for (const replica of servers.replicas) await replica.waitForReplay();
 await cluster.ready();
 
 const app = express();
-app.use(sessionMiddleware(cluster));
+// First, so that whatever reads or writes runs within it. Whom a token is for is asked when that is needed, after authentication.
+app.use(
+  sessionMiddleware<express.Request>(cluster, {
+    subject: (request) => request.res?.locals['user'] as string | undefined,
+  }),
+);
+// Then authentication, as simple as can be.
+app.use((request, response, next) => {
+  response.locals['user'] = request.get('x-user');
+  next();
+});
 app.use(express.urlencoded());
 app.get('/users/:id', async (request, response) => {
   const { rows } = await cluster.read<{ name: string }>('select name from users where id = $1', [request.params.id]);
@@ -41,12 +51,12 @@ const page = await new Promise<string>((resolve) => {
 
 // From here on: two browsers, and what they see.
 cluster.events.on('route', ({ node, reason }) => console.log(`  → ${node} (${reason})`));
-const browser = () => {
+const browser = (user: string) => {
   const cookies = new Map<string, string>();
   return async (saved?: { name: string }) => {
     const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join('; ');
     const answer = await fetch(page, {
-      headers: { cookie },
+      headers: { cookie, 'x-user': user },
       ...(saved === undefined ? {} : { method: 'POST', body: new URLSearchParams(saved), redirect: 'manual' }),
     });
     for (const line of answer.headers.getSetCookie()) {
@@ -56,8 +66,8 @@ const browser = () => {
     return answer.text();
   };
 };
-const ada = browser();
-const stranger = browser();
+const ada = browser('ada');
+const stranger = browser('eve');
 
 console.log(`Ada opens the page: ${await ada()}`);
 await r1?.pauseReplay();

@@ -2,7 +2,7 @@
  * A profile app on Fastify: who saves a name sees it on the next page, whichever server answers, and nobody else waits for that. The session travels in a
  * cookie, and one route asks for more than the others: `npx tsx examples/fastify.ts`
  */
-import fastify from 'fastify';
+import fastify, { type FastifyRequest } from 'fastify';
 import { createCluster } from 'pg-ladder';
 import { sessionPlugin } from 'pg-ladder/fastify';
 import { startTestCluster } from 'pg-ladder/testing';
@@ -26,9 +26,16 @@ const nameOf = async (id: string) => {
   return rows[0]?.name;
 };
 
+type Known = FastifyRequest & { user?: string };
 type ById = { Params: { id: string } };
 const app = fastify();
-await app.register(sessionPlugin, { cluster });
+app.decorateRequest('user', '');
+// Whom a token is for is asked when that is needed, after authentication.
+await app.register(sessionPlugin, { cluster, subject: (request) => (request as Known).user });
+// Authentication, as simple as can be.
+app.addHook('onRequest', async (request) => {
+  (request as Known).user = String(request.headers['x-user'] ?? '');
+});
 app.get<ById>('/users/:id', (request) => nameOf(request.params.id));
 // What anybody has written, and not only who asks.
 app.get<ById>('/users/:id/now', { config: { ladder: { consistency: 'strong' } } }, (request) =>
@@ -43,12 +50,12 @@ const origin = await app.listen({ port: 0, host: '127.0.0.1' });
 
 // From here on: two browsers, and what they see.
 cluster.events.on('route', ({ node, reason }) => console.log(`  → ${node} (${reason})`));
-const browser = () => {
+const browser = (user: string) => {
   const cookies = new Map<string, string>();
   return async (path: string, saved?: { name: string }) => {
     const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join('; ');
     const answer = await fetch(`${origin}${path}`, {
-      headers: { cookie, ...(saved === undefined ? {} : { 'content-type': 'application/json' }) },
+      headers: { cookie, 'x-user': user, ...(saved === undefined ? {} : { 'content-type': 'application/json' }) },
       ...(saved === undefined ? {} : { method: 'POST', body: JSON.stringify(saved), redirect: 'manual' }),
     });
     for (const line of answer.headers.getSetCookie()) {
@@ -58,8 +65,8 @@ const browser = () => {
     return answer.text();
   };
 };
-const ada = browser();
-const stranger = browser();
+const ada = browser('ada');
+const stranger = browser('eve');
 
 console.log(`Ada opens the page: ${await ada('/users/42')}`);
 await r1?.pauseReplay();

@@ -105,7 +105,7 @@ describe('the subject of a request', () => {
             response.setHeader('x-early', early).end(await app.handle(request as Known, path));
           };
           void sessions.run(request, response, () =>
-            answer().catch((error: { code?: string }) => response.writeHead(500).end(error.code ?? String(error))),
+            answer().catch((error: { code?: string }) => response.writeHead(500).end(error.code)),
           );
         };
         return listen(createServer(listener));
@@ -125,7 +125,7 @@ describe('the subject of a request', () => {
           response.end(await app.handle(request as Known, request.path));
         });
         own.use(((error: { code?: string }, _request, response, _next) => {
-          response.status(500).end(error.code ?? String(error));
+          response.status(500).end(error.code);
         }) satisfies express.ErrorRequestHandler);
         return listen(createServer(own));
       },
@@ -141,9 +141,7 @@ describe('the subject of a request', () => {
           app.authenticate(request as Known & typeof request);
         });
         own.all('/*', (request) => app.handle(request as Known, request.url));
-        own.setErrorHandler((error: { code?: string }, _request, reply) =>
-          reply.status(500).send(error.code ?? String(error)),
-        );
+        own.setErrorHandler((error: { code?: string }, _request, reply) => reply.status(500).send(error.code));
         return own.listen({ port: 0, host: '127.0.0.1' });
       },
     ],
