@@ -1,6 +1,6 @@
 // What the house looks like: the public surface, the names of files, and what never gets into the repository.
 import { readdirSync, readFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, join, posix } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
@@ -54,6 +54,21 @@ describe('the house', () => {
           .flatMap((line, index) => (machinePath.test(line) ? [`${file}:${index + 1}: ${line.trim()}`] : [])),
       );
     expect(found).toEqual([]);
+  });
+
+  it('publishes how to report a vulnerability and whom it trusts, with links that lead somewhere', () => {
+    const { files: published } = JSON.parse(read('package.json')) as { files: string[] };
+    const pages = ['SECURITY.md', 'docs/threat-model.md'];
+    expect(published).toEqual(expect.arrayContaining(pages));
+    for (const page of ['README.md', ...pages]) {
+      const links = [...read(page).matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)].map(([, link]) =>
+        posix.join(posix.dirname(page), link ?? ''),
+      );
+      expect(
+        links.filter((link) => !files.includes(link) && !files.some((file) => file.startsWith(`${link}/`))),
+      ).toEqual([]);
+      if (page === 'README.md') expect(links).toEqual(expect.arrayContaining(pages));
+    }
   });
 
   it('locks every package to a version, to what it holds and to no registry', () => {
