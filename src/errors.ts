@@ -3,6 +3,8 @@
  * or stand as `cause` where the library must say more than pg can know.
  */
 
+import { MAX_MESSAGE_LENGTH, printable } from './printable.js';
+
 /** The stable codes of {@link LadderError}. Match on these, never on messages. */
 export type LadderErrorCode =
   | 'LADDER_INVALID_OPTIONS'
@@ -34,7 +36,8 @@ export class LadderError extends Error {
   readonly [brand] = true;
 
   constructor(code: LadderErrorCode, message: string, options?: ErrorOptions & { retryAfterMillis?: number }) {
-    super(message, options);
+    // It may quote what others have written, such as a server's name.
+    super(printable(message, MAX_MESSAGE_LENGTH), options);
     this.name = 'LadderError';
     this.code = code;
     this.retryAfterMillis = options?.retryAfterMillis;
@@ -65,8 +68,9 @@ export function toldAsItIs<E extends Error>(error: E): E {
 
 /** What may be told of an error that may be anybody's, and say anything: the library's own message, else a code or a name that is a plain word. */
 export function wordFor(error: unknown): string {
-  if (error instanceof LadderError) return error.message;
-  if (error instanceof Error && told in error) return error.message;
+  // Another copy's, or somebody's own with its brand, may say anything.
+  if (error instanceof LadderError) return printable(String(error.message));
+  if (error instanceof Error && told in error) return printable(error.message);
   const { code, name, cause } = Object(error) as { code?: unknown; name?: unknown; cause?: unknown };
   // `fetch` says that it has failed; why is in the cause.
   const words = [(Object(cause) as { code?: unknown }).code, code, name];

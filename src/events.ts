@@ -4,6 +4,7 @@
  */
 import { type Channel, channel } from 'node:diagnostics_channel';
 import { EventEmitter } from 'node:events';
+import { MAX_MESSAGE_LENGTH, printable } from './printable.js';
 
 /** Every {@link Reason}. */
 export const reasons = [
@@ -127,7 +128,8 @@ export interface WarningEvent {
    * that would have carried its token was gone. `position-late`: an answer carries no position, since the primary did not tell it in time, and keeps its
    * bearer's reads on the primary. `token-store`: a TokenStore failed, and reads go to the primary instead.
    * `subject`: a token did not count for a read, or was left out of an answer, since the `subject` function named nobody, or failed.
-   * `discovery`: it gave no list of servers that could be used, and nothing changes. `no-positions`: the servers tell no
+   * `discovery`: it gave no list of servers that could be used, and nothing changes; or a server that it found may not inherit a login, and is not joined (`inheritCredentials`).
+   * `no-positions`: the servers tell no
    * positions in the log, and windows after writes take their place.
    */
   readonly code:
@@ -183,7 +185,8 @@ export class Publisher {
     return this.#channels[name].hasSubscribers || this.emitter.listenerCount(name) > 0;
   }
 
-  publish<N extends Name>(name: N, payload: LadderEventMap[N][0]): void {
+  publish<N extends Name>(name: N, given: LadderEventMap[N][0]): void {
+    const payload = name === 'warning' ? shown(given as WarningEvent) : given;
     this.#channels[name].publish(payload);
     // The map's tuples hold one payload each; TypeScript cannot see that through the generic name.
     const emitter: EventEmitter = this.emitter;
@@ -196,4 +199,13 @@ export class Publisher {
       });
     }
   }
+}
+
+/** A warning may quote what others have written. */
+function shown(warning: WarningEvent): WarningEvent {
+  const message = printable(warning.message, MAX_MESSAGE_LENGTH);
+  if (message === warning.message) return warning;
+  // Also its cause, which is hidden from whatever prints it.
+  const own = Object.getOwnPropertyDescriptors(warning);
+  return Object.defineProperties({} as WarningEvent, { ...own, message: { ...own.message, value: message } });
 }

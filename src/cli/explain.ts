@@ -1,5 +1,6 @@
 /** `pg-ladder explain`: what `cluster.query` would make of a text on real servers, and where it would go now. It runs nothing. */
 import { parseArgs } from 'node:util';
+import { printable, printableJson } from '../printable.js';
 import { createCluster } from './library.js';
 import { UsageError } from './usage.js';
 
@@ -11,6 +12,7 @@ export interface ExplainOptions {
 }
 
 const READY_MILLIS = 5_000;
+const MAX_LINE_LENGTH = 4_000;
 
 /** @throws UsageError */
 export function explainOptions(args: readonly string[], env: NodeJS.ProcessEnv): ExplainOptions {
@@ -35,7 +37,7 @@ export async function explain(
   });
   const asked = cluster.ready({ timeoutMillis: READY_MILLIS }).then(() => cluster.explain(text));
   const found = await Promise.race([asked, interrupted]);
-  if (json) return `${JSON.stringify(found, undefined, 2)}\n`;
+  if (json) return `${printableJson(found)}\n`;
   const lines = [
     ['class', found.class],
     ['because', found.because],
@@ -46,7 +48,9 @@ export async function explain(
     ]),
   ];
   const width = Math.max(...lines.map(([name = '']) => name.length));
-  return lines.map(([name = '', value = '']) => `${name.padEnd(width)}  ${value}\n`).join('');
+  return lines
+    .map(([name = '', value = '']) => `${name.padEnd(width)}  ${printable(value, MAX_LINE_LENGTH)}\n`)
+    .join('');
 }
 
 function parse(args: readonly string[]) {

@@ -2,6 +2,7 @@
 /** The `pg-ladder` command: finds out what is asked for, runs it, and turns how it ended into an exit code. */
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
+import { printableLines } from '../printable.js';
 import { demoOptions } from './demo/options.js';
 import { demo } from './demo.js';
 import { explain, explainOptions } from './explain.js';
@@ -54,7 +55,8 @@ async function interruptible(task: (signal: AbortSignal) => Promise<string>): Pr
 
 function failure(error: unknown): number {
   const { message, code } = error as Error & { code?: unknown };
-  process.stderr.write(`pg-ladder: ${message}\n`);
+  // pg's errors are the server's words.
+  process.stderr.write(`pg-ladder: ${printableLines(String(message))}\n`);
   if (error instanceof UsageError) process.stderr.write('See pg-ladder --help.\n');
   return error instanceof UsageError || code === 'LADDER_TEST_BACKEND_MISSING' ? WRONG_USAGE : FAILED;
 }

@@ -146,7 +146,9 @@ export function tell(
   rowCount: number | null,
   error: Error | null,
 ): void {
-  const errorCode = error === null ? undefined : (codeOf(error) ?? 'unknown');
+  // A server, or a driver, may say anything in its place.
+  const code = error === null ? undefined : (codeOf(error) ?? 'unknown');
+  const errorCode = code === undefined || /^\w{1,64}$/.test(code) ? code : 'unknown';
   publisher.publish('query', { node: name, role, durationMillis, rowCount, errorCode });
 }
 

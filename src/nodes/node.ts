@@ -10,6 +10,7 @@ import type { Lsn } from '../freshness/lsn.js';
 import type { PrimaryTrail } from '../freshness/primary-trail.js';
 import type { Settings } from '../options/cluster.js';
 import type { NodeSettings } from '../options/servers.js';
+import { printable } from '../printable.js';
 import { logsOnly } from '../redaction.js';
 import { ResponseTime } from '../routing/balance.js';
 import { hashOf } from '../routing/partition.js';
@@ -308,7 +309,8 @@ export class Node implements Candidate {
     const { state } = this.health;
     this.#told = state;
     if (state === previous || !this.#publisher.wants('node')) return;
-    this.#publisher.publish('node', { node: this.name, role: this.role, state, previous, cause });
+    const told = { node: this.name, role: this.role, state, previous, cause: printable(cause) };
+    this.#publisher.publish('node', told);
   }
 
   /** Takes a connection out of the pool, and knows who answers on it. @param mayWrite whether what will run on it may write */
@@ -411,7 +413,7 @@ export class Node implements Candidate {
   #unanswered(error: unknown): void {
     this.lastError = error;
     this.wasAsked = true;
-    const cause = wordsOf(error);
+    const cause = printable(wordsOf(error));
     if (this.isCrowded || this.untracked !== undefined) this.void(cause);
     else this.failed(cause);
   }

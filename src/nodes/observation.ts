@@ -2,6 +2,10 @@
 
 import { type Lsn, normaliseLsn, parseLsn, type WalLayout } from '../freshness/lsn.js';
 import type { PrimaryTrail } from '../freshness/primary-trail.js';
+import { printable } from '../printable.js';
+
+/** Far above the 20 digits that there can be. */
+const MAX_ID_LENGTH = 64;
 
 /** Who answers on a connection; fixed for as long as the connection lives. */
 export interface Identity {
@@ -56,7 +60,8 @@ export function isDirect(client: object, { pid }: Identity): boolean {
 
 export function identityFrom(row: IdentityRow): Identity {
   return {
-    clusterId: row.cluster_id,
+    // It is shown in stats and errors, and a server may say anything.
+    clusterId: printable(row.cluster_id, MAX_ID_LENGTH),
     startedAt: row.started_at,
     server: `${row.cluster_id}@${row.started_at}`,
     version: Number(row.version),

@@ -3,6 +3,7 @@ import type { NodeState, Reason } from '../events.js';
 import { formatLsn } from '../freshness/lsn.js';
 import type { Fleet, Need, Refusal } from '../nodes/fleet.js';
 import { Node, type Role } from '../nodes/node.js';
+import { printable } from '../printable.js';
 import type { Classification } from '../sql/classifier.js';
 import type { StatementClass } from '../sql/facts.js';
 
@@ -43,7 +44,8 @@ export async function explain(fleet: Fleet, found: Classification, need: Need, n
   const isNode = rung instanceof Node;
   return {
     class: found.class,
-    because: found.because,
+    // Names of objects in it are anybody's who may create one.
+    because: printable(found.because),
     mayShare: found.isDetached,
     node: isNode ? rung.name : fleet.primary.name,
     role: isNode ? rung.role : 'primary',

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
+import { query } from '../testing/query.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -40,6 +41,23 @@ describe('pg-ladder explain', () => {
       role: 'primary',
     });
   });
+
+  it('shows names that others have made up without what a terminal obeys, as text and as JSON', async () => {
+    const name = '"f\u001b]0;owned\u0007\u009b2J\u202e"';
+    await query(servers.primary, `create function ${name}() returns int language sql volatile as 'select 1'`);
+    await query(
+      servers.primary,
+      `create function g() returns int language plpgsql as $$ begin return ${name}(); end $$`,
+    );
+    await query(servers.primary, `create view innocent as select g(), ${name}()`);
+    for (const format of [[], ['--json']]) {
+      const { code, stdout } = await run(['select * from innocent', '--url', url, ...format]);
+      expect([code, stdout]).toEqual([0, expect.stringMatching(/write/)]);
+      expect(stdout.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Cf}]/u);
+    }
+    const { stderr } = await run(['--no\u001b[2J', '--url', url]);
+    expect(stderr.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Cf}]/u);
+  }, 30_000);
 
   it('says what is missing, and what is wrong with a server, without its password', async () => {
     expect(await run([], { DATABASE_URL: url })).toMatchObject({
