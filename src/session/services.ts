@@ -2,6 +2,7 @@
 import type { Cluster } from '../cluster.js';
 import { invalidOptions } from '../errors.js';
 import { Candidates } from './candidates.js';
+import { failed, isUsedUp, KeptBody, nextStep, type Step } from './redirects.js';
 import { type CarriedSession, TOKEN_HEADER } from './session.js';
 import { SEPARATOR } from './token-store.js';
 
@@ -12,6 +13,11 @@ export interface ServiceOptions {
   header?: string;
 }
 
+const COMPOSED_BELOW =
+  'services: a redirect is followed below sessionInterceptor, and would take the token along: compose(sessionInterceptor(…), interceptors.redirect(…))';
+
+const SENT_ONCE = 'the body cannot be sent once more, as the redirect wants';
+
 /** Asks for the answer's token, and has none to send. */
 const NOTHING = '-';
 
@@ -21,8 +27,11 @@ interface DispatchOptions {
   readonly origin?: string | URL | undefined;
   readonly headers?: unknown;
 }
+interface Controller {
+  abort(reason: Error): void;
+}
 interface Handler {
-  onRequestStart?(...args: never[]): void;
+  onRequestStart?(controller: Controller, context: unknown): void;
   onRequestUpgrade?(...args: never[]): void;
   onResponseStart?(
     controller: never,
@@ -36,8 +45,9 @@ interface Handler {
 }
 
 /**
- * `fetch` that sends the calling code's session along to the services of `origins`, and takes in what their answers carry. A redirect takes the header along, as
- * fetch does with every header.
+ * `fetch` that sends the calling code's session along to the services of `origins`, and takes in what their answers carry. It follows redirects itself: each step has the session's token
+ * only where it leads to one of `origins`, and only what these answer is taken in. A body that can be sent only once, such as a stream, is not sent on, as with fetch itself; nor is
+ * that of a `Request` above 1 MiB.
  * @throws LadderError `LADDER_INVALID_OPTIONS`
  */
 export function sessionFetch(
@@ -45,21 +55,92 @@ export function sessionFetch(
   options: ServiceOptions,
   fetch: typeof globalThis.fetch = globalThis.fetch,
 ): typeof globalThis.fetch {
-  const { header, isTold } = checked(options);
+  const told = checked(options);
   return async (input, init) => {
     const session = cluster.currentSession() as CarriedSession | undefined;
     const url = new URL(isRequest(input) ? input.url : input);
-    if (session === undefined || !isTold(url)) return fetch(input, init);
-    const headers = new Headers(init?.headers ?? (isRequest(input) ? input.headers : undefined));
-    headers.set(header, await tokenOf(session));
-    const response = await fetch(input, { ...init, headers });
-    fold(session, response.headers.get(header));
-    return response;
+    if (session === undefined || !told.isTold(url)) return fetch(input, init);
+    return followed(fetch, input, init, url, session, told);
   };
 }
 
+/** One request, and those that redirects make of it. */
+async function followed(
+  fetch: typeof globalThis.fetch,
+  input: string | URL | Request,
+  init: RequestInit | undefined,
+  url: URL,
+  session: CarriedSession,
+  { header, isTold }: Told,
+): Promise<Response> {
+  const request = isRequest(input) ? input : undefined;
+  const redirect = init?.redirect ?? request?.redirect ?? 'follow';
+  const isFollowing = redirect === 'follow';
+  const given = init?.body ?? undefined;
+  const hasBody = given !== undefined || (request?.body ?? null) !== null;
+  // Its own is used up by the first step.
+  const spare = isFollowing && given === undefined && hasBody ? request?.clone().body : undefined;
+  const kept = spare ? new KeptBody(spare) : undefined;
+  try {
+    let step: Step = {
+      url,
+      method: (init?.method ?? request?.method ?? 'GET').toUpperCase(),
+      headers: new Headers(init?.headers ?? request?.headers),
+      hasBody,
+    };
+    for (let count = 0; ; count++) {
+      const isNamed = isTold(step.url);
+      // One that the caller has set is not for others either.
+      if (isNamed) step.headers.set(header, await tokenOf(session));
+      else step.headers.delete(header);
+      const own = { headers: step.headers, redirect: isFollowing ? 'manual' : redirect } as const;
+      const response =
+        count === 0
+          ? await fetch(input, { ...init, ...own })
+          : await fetch(step.url.href, {
+              ...fieldsOf(request),
+              ...init,
+              ...own,
+              method: step.method,
+              body: bodyOf(step),
+            });
+      // A fetch that was handed in may have gone on all the same.
+      const hasLeft = response.redirected && !(URL.canParse(response.url) && isTold(new URL(response.url)));
+      if (isNamed && !hasLeft) fold(session, response.headers.get(header));
+      const next = isFollowing ? nextStep(step, response, count) : undefined;
+      if (next === undefined) return count === 0 ? response : redirected(response);
+      await response.body?.cancel();
+      // Fetch asks that even where the next step has none.
+      if (response.status !== 303 && step.hasBody && isUsedUp(given)) throw failed(SENT_ONCE);
+      step = next;
+    }
+  } finally {
+    kept?.drop();
+  }
+
+  function bodyOf(step: Step): NonNullable<RequestInit['body']> | null {
+    if (!step.hasBody) return null;
+    const body = given ?? kept?.bytes;
+    if (body === undefined) throw failed(SENT_ONCE);
+    return body;
+  }
+}
+
+/** What a request says beside what each step has of its own. */
+function fieldsOf(request: Request | undefined): RequestInit {
+  if (request === undefined) return {};
+  const { signal, credentials, keepalive, referrerPolicy } = request;
+  return { signal, credentials, keepalive, referrerPolicy };
+}
+
+/** As fetch marks an answer that came after a redirect. */
+function redirected(response: Response): Response {
+  return Object.defineProperty(response, 'redirected', { value: true, configurable: true, enumerable: true });
+}
+
 /**
- * The same as an interceptor for undici 7: `new Agent().compose(sessionInterceptor(cluster, { origins }))`.
+ * The same as an interceptor for undici 7: `new Agent().compose(sessionInterceptor(cluster, { origins }))`. An interceptor that follows redirects comes after it,
+ * `compose(sessionInterceptor(…), interceptors.redirect(…))`, so that each step is looked at by itself; below it, a redirect is an error, since the token would go along.
  * @throws LadderError `LADDER_INVALID_OPTIONS`
  */
 export function sessionInterceptor(cluster: Cluster, options: ServiceOptions) {
@@ -79,7 +160,10 @@ export function sessionInterceptor(cluster: Cluster, options: ServiceOptions) {
 
       function folding(to: CarriedSession): Handler {
         return {
-          onRequestStart: (...args) => handler.onRequestStart?.(...args),
+          onRequestStart: (controller, context) => {
+            if (isOnTheWay(context)) controller.abort(invalidOptions(COMPOSED_BELOW));
+            else handler.onRequestStart?.(controller as never, context as never);
+          },
           onRequestUpgrade: (...args) => handler.onRequestUpgrade?.(...args),
           onResponseStart: (controller, statusCode, headers, statusMessage) => {
             fold(to, headers[header]);
@@ -95,10 +179,13 @@ export function sessionInterceptor(cluster: Cluster, options: ServiceOptions) {
   };
 }
 
-function checked({ origins, header = TOKEN_HEADER }: ServiceOptions): {
+/** Who is told, and by which header. */
+interface Told {
   readonly header: string;
   readonly isTold: (url: URL) => boolean;
-} {
+}
+
+function checked({ origins, header = TOKEN_HEADER }: ServiceOptions): Told {
   if (!Array.isArray(origins))
     throw invalidOptions('services: origins: expected a list, such as ["https://orders.internal"]');
   const told = new Set<string>();
@@ -113,7 +200,9 @@ function checked({ origins, header = TOKEN_HEADER }: ServiceOptions): {
     }
     told.add(url.origin);
   }
-  return { header: header.toLowerCase(), isTold: (url) => told.has(url.origin) };
+  // A blob: has the origin of whoever made it.
+  const isTold = ({ protocol, origin }: URL): boolean => protocol !== 'blob:' && told.has(origin);
+  return { header: header.toLowerCase(), isTold };
 }
 
 /** What could not be told in time keeps the other service's reads on the primary. */
@@ -134,6 +223,12 @@ function fold(session: CarriedSession, value: string | string[] | null | undefin
   for (const one of [value].flat()) candidates.add(one);
   countMalformed(candidates.malformedCount);
   for (const token of candidates.tokens) session.observe(token);
+}
+
+/** Whether something below follows a redirect, and does not tell where it leads. */
+function isOnTheWay(context: unknown): boolean {
+  const { history } = Object(context) as { history?: unknown };
+  return Array.isArray(history) && history.length > 0;
 }
 
 /** Undici's own class is another one than the global one. */
