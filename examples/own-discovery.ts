@@ -16,7 +16,7 @@ const aurora =
 const consul =
   (url: string): Discovery =>
   async ({ signal }) => {
-    const answer = await fetch(`${url}/v1/health/service/postgres?passing`, { signal });
+    const answer = await fetch(`${url}/v1/health/service/postgres?passing`, { signal, redirect: 'error' });
     if (!answer.ok) throw new Error(`Consul answers ${answer.status}`);
     const entries = (await answer.json()) as {
       Service: { ID: string; Address: string; Port: number };

@@ -2,7 +2,9 @@
 import { z } from 'zod';
 import { discoveryFailed } from '../errors.js';
 import { label } from '../options/check.js';
+import { MAX_SERVERS } from '../options/found-servers.js';
 import { type NodeLabels, type NodeOptions, weight } from '../options/servers.js';
+import { PRINTABLE } from '../printable.js';
 
 /** What a discovery may say of all servers that it finds. */
 export type CommonLabels = Omit<NodeLabels, 'name'>;
@@ -14,12 +16,11 @@ export const commonLabels = {
 };
 export const port = z.number().int().min(1).max(65_535);
 /** pg takes a host that begins with a slash for the directory of a Unix socket: nobody from outside may name one. */
-export const host = label.regex(/^[^\s/\\@,]+$/, 'expected the name or the address of a host');
+export const host = label
+  .regex(/^[^\s/\\@,]+$/, 'expected the name or the address of a host')
+  .regex(PRINTABLE, 'expected a host without control characters');
 /** A question has most of what the cluster waits for an answer, 10 s. */
 export const timeoutMillis = z.number().positive().max(10_000).default(2_000);
-
-/** Each server costs connections: an answer that has more than any cluster is a mistake, or no answer of a friend. */
-const MAX_SERVERS = 1_000;
 
 /** The servers, each place once. @throws when there are too many of them */
 export function eachOnce(servers: readonly NodeOptions[], who: string): NodeOptions[] {

@@ -19,7 +19,7 @@ export interface PatroniDiscoveryOptions {
   timeoutMillis?: number | undefined;
   /** What asks: for a certificate authority of your own, or a proxy, such as undici's `fetch` with a dispatcher. Default: the global one. */
   fetch?: FetchLike | undefined;
-  /** Sent with each request. */
+  /** Sent with each request, to these `urls` and nobody else: no redirect is followed. */
   headers?: Readonly<Record<string, string>> | undefined;
 }
 

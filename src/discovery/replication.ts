@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { discoveryFailed } from '../errors.js';
 import { check } from '../options/check.js';
 import type { Discovery, NodeAnswer } from '../options/discovery.js';
-import type { NodeOptions } from '../options/servers.js';
+import { type NodeOptions, shownName } from '../options/servers.js';
 import { eachOnce } from './found.js';
 
 /** A standby, as its upstream sees it. */
@@ -111,7 +111,8 @@ function standbysOf(answer: NodeAnswer<Row>, user: string | undefined): WalRecei
  */
 function isNamed(server: NodeOptions, node: string): boolean {
   if (typeof server === 'string') return false;
-  if (server.name !== undefined) return node === server.name || node.startsWith(`${server.name}@`);
+  const name = shownName(server.name);
+  if (name !== undefined) return node === name || node.startsWith(`${name}@`);
   if ('pool' in server || server.host === undefined) return false;
   const [, host, port] = /^\[?(.*?)\]?:(\d+)$/.exec(node) ?? [];
   return host === server.host.toLowerCase() && (server.port === undefined || String(server.port) === port);

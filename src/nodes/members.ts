@@ -7,7 +7,7 @@ import { LadderError, wordFor } from '../errors.js';
 import { becauseOf, type Publisher } from '../events.js';
 import type { Settings } from '../options/cluster.js';
 import type { Discovery, DiscoveryContext } from '../options/discovery.js';
-import { type FoundServer, foundServers } from '../options/found-servers.js';
+import { type FoundServer, foundServers, MAX_SERVERS, type RefusedServer } from '../options/found-servers.js';
 import type { NodeSettings } from '../options/servers.js';
 
 /** What is told of a discovery. */
@@ -16,7 +16,7 @@ export interface DiscoveryStats {
   readonly nodeCount: number;
   /** When it last gave a list, in epoch milliseconds; `undefined` before the first. */
   readonly answeredAt: number | undefined;
-  /** Why its last answer could not be used; `undefined` when it could. */
+  /** Why its last answer could not be used, or some of the servers in it; `undefined` when all could. */
   readonly problem: string | undefined;
 }
 
@@ -37,6 +37,8 @@ export interface MemberListener {
 
 /** A server whose name has been missing from so many answers in a row has left: one answer may be a moment's. */
 const MISSES = 2;
+/** How many servers one message names. */
+const TOLD_AT_ONCE = 3;
 const PATIENCE_MILLIS = 10_000;
 /** While no server takes writes. */
 const SEEKING_MILLIS = 1_000;
@@ -56,6 +58,7 @@ export class Members {
   #askedAt = Number.NEGATIVE_INFINITY;
   #answeredAt: number | undefined;
   #problem: string | undefined;
+  readonly #toldRefused = new Set<string>();
   #isAsking = false;
   #wasAsked: boolean;
 
@@ -115,10 +118,12 @@ export class Members {
     try {
       const answer = await answered(discovery, { signal: patience.signal, ask: this.#listener.ask });
       if (this.#closing.signal.aborted) return;
-      const { nodes, foundLane } = this.#settings;
-      this.#apply(foundServers(answer, nodes, foundLane));
+      const { nodes, foundLane: lane, inheritCredentials } = this.#settings;
+      const { servers, refused } = foundServers(answer, nodes, { lane, inheritCredentials });
+      this.#apply(servers);
       this.#answeredAt = Date.now();
-      this.#problem = undefined;
+      this.#problem = refused.length === 0 ? undefined : notJoined(refused);
+      this.#tellRefused(refused);
     } catch (error) {
       if (!this.#closing.signal.aborted) this.#failed(error);
     } finally {
@@ -162,6 +167,17 @@ export class Members {
     if (this.#publisher.wants('membership')) this.#publisher.publish('membership', { node, change });
   }
 
+  /** Once for each server, however often it is found. */
+  #tellRefused(refused: readonly RefusedServer[]): void {
+    const untold = refused.filter(({ who }) => !this.#toldRefused.has(who));
+    if (untold.length === 0) return;
+    // Who names other servers all the time must not fill the memory.
+    if (this.#toldRefused.size > MAX_SERVERS) this.#toldRefused.clear();
+    for (const { who } of untold) this.#toldRefused.add(who);
+    if (!this.#publisher.wants('warning')) return;
+    this.#publisher.publish('warning', { code: 'discovery', message: notJoined(untold) });
+  }
+
   /** Somebody else's message may say anything, passwords included. */
   #failed(error: unknown): void {
     const why = wordFor(error);
@@ -171,6 +187,13 @@ export class Members {
     const message = `the discovery gave no list of servers that could be used, and nothing changes: ${why}`;
     this.#publisher.publish('warning', becauseOf(error, { code: 'discovery', message }));
   }
+}
+
+function notJoined(refused: readonly RefusedServer[]): string {
+  const [first] = refused as [RefusedServer];
+  const named = refused.slice(0, TOLD_AT_ONCE).map(({ who }) => who);
+  const more = refused.length > named.length ? ` and ${refused.length - named.length} more` : '';
+  return `the discovery found ${named.join(', ')}${more}, not joined: ${first.why}`;
 }
 
 function answered(discovery: Discovery, context: DiscoveryContext): Promise<unknown> {

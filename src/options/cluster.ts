@@ -9,6 +9,7 @@ import { invalidOptions } from '../errors.js';
 import type { Consistency, FreshnessOptions } from '../freshness/requirement.js';
 import { logsOnly } from '../redaction.js';
 import { check, freshness, label, millis, positiveMillis } from './check.js';
+import type { InheritCredentials } from './credentials.js';
 import type { Discovery } from './discovery.js';
 import {
   type LabelledNodes,
@@ -100,6 +101,17 @@ export interface ClusterBehaviour extends FreshnessOptions {
   hotKeys?: HotKeyOptions | false | undefined;
   /** Finds further servers, and tells of those that are gone; see `pg-ladder/discovery`. Default: none, the servers stay the same. */
   discovery?: Discovery | undefined;
+  /**
+   * Whether a server that `discovery` found may be sent a login that was not said of it: the first server's `user`, `password` and client key, or PGPASSWORD.
+   *
+   * - `tls` (default): over TLS that checks the server's certificate, and to this machine itself (127.0.0.0/8, ::1, `localhost`, Unix sockets). Encryption alone does not count
+   *   (`rejectUnauthorized: false`, `sslmode=no-verify`): whoever stands between reads the password.
+   * - `always`: over any connection. Whoever can name servers, or answers in their place, then learns the login.
+   * - `never`: found servers are joined with a login of their own alone: a `user` and `password` that the discovery gives, a connection string or a pool.
+   *
+   * A server that may not inherit is not joined, which a `discovery` warning tells once.
+   */
+  inheritCredentials?: InheritCredentials | undefined;
   /** How often `discovery` is asked, in milliseconds, at least 10. Default 5,000. While no server takes writes it is asked every second. */
   discoveryMillis?: number | undefined;
   /** After how many milliseconds without an answer a node's position counts as unknown, above 0. Default 500. */
@@ -169,6 +181,7 @@ export interface Settings {
   readonly discovery: Discovery | undefined;
   /** Whether servers that it finds have shared connections; `undefined`: unless something speaks against it. */
   readonly foundLane: boolean | undefined;
+  readonly inheritCredentials: InheritCredentials;
   readonly discoveryMillis: number;
   readonly maxLagMillis: number;
   readonly lane: LaneSettings;
@@ -216,6 +229,7 @@ const clusterSchema = z.strictObject({
   loadFactor: z.number().min(1).max(100).default(1.25),
   hotKeys: z.union([z.literal(false), hotKeys], 'expected false or { share, target }').default({}),
   discovery: z.custom<Discovery>((value) => typeof value === 'function', 'expected a function').optional(),
+  inheritCredentials: z.enum(['tls', 'always', 'never']).default('tls'),
   discoveryMillis: millis.min(10).default(5_000),
   namedStatements: z.boolean().optional(),
   hangMillis: positiveMillis.default(500),

@@ -22,7 +22,7 @@ export interface DiscoveryContext {
 
 /**
  * Tells which servers there are now, beside those that `createCluster` was given, which stay. Their roles need not be told: they are asked. Options without a
- * `connectionString` or a `pool` are laid over those of the first server, so that `{ host, port }` is enough; a server without a `name` is called
+ * `connectionString` or a `pool` are laid over those of the first server, so that `{ host, port }` is enough (their login only as `inheritCredentials` allows); a server without a `name` is called
  * `host:port`. One that has a given server's address is that server. One that is missing from two answers in a row leaves: what runs on it ends there. When it throws, nothing changes.
  */
 export type Discovery = (context: DiscoveryContext) => readonly NodeOptions[] | Promise<readonly NodeOptions[]>;

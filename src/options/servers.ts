@@ -2,8 +2,10 @@
 import { isIP } from 'node:net';
 import tls from 'node:tls';
 import pg from 'pg';
+import { parse } from 'pg-connection-string';
 import { z } from 'zod';
 import { invalidOptions } from '../errors.js';
+import { MAX_NAME_LENGTH, PRINTABLE, printable } from '../printable.js';
 import { label } from './check.js';
 import { DiscreetPool } from './discreet-pool.js';
 
@@ -21,7 +23,10 @@ export interface NodeLabels {
   weight?: number | undefined;
   /** Where it stands, such as an availability zone, at most 255 characters; see {@link ClusterBehaviour.zone}. Default: nowhere in particular. */
   zone?: string | undefined;
-  /** What the server's certificate is checked against, instead of its host: for servers that are reached by their addresses, or by a balancer's or tunnel's. At most 255 characters. */
+  /**
+   * What the server's certificate is checked against, instead of its host: for servers that are reached by their addresses, or by a balancer's or tunnel's. At most
+   * 255 characters. Default: the host; for one that discovery found at an address, the first server's `servername`.
+   */
   servername?: string | undefined;
   /** Whether short reads share connections of this node's own; see {@link ClusterBehaviour.lane}. Default: the cluster's. */
   lane?: boolean | undefined;
@@ -62,7 +67,8 @@ export const weight = z.number().positive().max(1_000_000);
 // pg's own options are its own: they pass through untouched, and pg judges them; but it takes an address in place of a host or a port for one, and quotes it in its errors.
 const host = z
   .string()
-  .regex(/^(\/.*|[^\s/@]*)$/, 'expected the name or the address of a host, or the directory of a socket');
+  .regex(/^(\/.*|[^\s/@]*)$/, 'expected the name or the address of a host, or the directory of a socket')
+  .regex(PRINTABLE, 'expected a host without control characters');
 const aPort = 'expected a port, 0 to 65535';
 const port = z.union([z.int(aPort).min(0, aPort).max(65_535, aPort), z.string().regex(/^\d{0,5}$/, aPort)], aPort);
 
@@ -113,12 +119,18 @@ export function nodeSettings(
     return { name: defaultName, role, weight: 1, zone: undefined, pool, ownsPool: true, lane: undefined };
   }
   checkConfig(options, where);
-  const { name = defaultName, weight = 1, zone, lane, servername, ...config } = options;
+  const { name: called, weight = 1, zone, lane, servername, ...config } = options;
+  const name = shownName(called) ?? defaultName;
   if ('pool' in config) {
     return { name, role, weight, zone, pool: openPool(config.pool, where), ownsPool: false, lane };
   }
   if ('connectionString' in config) checkedUrl(config.connectionString, `${where}.connectionString`);
   return { name, role, weight, zone, pool: new DiscreetPool(named(config, servername)), ownsPool: true, lane };
+}
+
+/** A name as events, stats and `target` have it; `undefined` for one of which nothing can be shown. */
+export function shownName(name: string | undefined): string | undefined {
+  return (name !== undefined && printable(name, MAX_NAME_LENGTH).trim()) || undefined;
 }
 
 /** @throws LadderError `LADDER_INVALID_OPTIONS` for an instance of what has none of pg's options: it would silently stand for the server that the environment names */
@@ -144,19 +156,41 @@ function named(config: pg.PoolConfig, servername: string | undefined): pg.PoolCo
   // By what pg makes of the options, the environment and the connection string together.
   const { ssl } = new pg.Client(config);
   if (!ssl) return config;
-  // Also what a pool hides from enumeration, such as the key.
-  const own: tls.ConnectionOptions = ssl === true ? {} : ssl;
-  const checked: tls.ConnectionOptions = Object.defineProperties({}, Object.getOwnPropertyDescriptors(own));
-  checked.checkServerIdentity = (_host, certificate) =>
-    own.checkServerIdentity
-      ? own.checkServerIdentity(servername, certificate)
-      : tls.checkServerIdentity(servername, certificate);
-  // Who the server is told is wanted, which TLS allows for names alone; where the host is one, pg says that instead.
-  if (isIP(servername) === 0) checked.servername = servername;
-  return Object.defineProperties({} as pg.PoolConfig, {
-    ...Object.getOwnPropertyDescriptors(config),
-    ssl: { value: checked, enumerable: true, writable: true, configurable: true },
-  });
+  const checked = new NamedTls(givenTls(ssl === true ? {} : ssl), servername);
+  // pg lays the parts of a connection string over the options: its `ssl` would win over this one.
+  const { connectionString } = config;
+  const { connectionString: _, ...own } = Object.getOwnPropertyDescriptors(config);
+  const parts = connectionString === undefined ? {} : Object.getOwnPropertyDescriptors(parse(connectionString));
+  const named = { value: checked, enumerable: true, writable: true, configurable: true };
+  return Object.defineProperties({} as pg.PoolConfig, { ...own, ...parts, ssl: named });
+}
+
+/** What `ssl` was before a certificate was to be checked against another name, which another server's own name takes the place of. */
+export function givenTls(ssl: tls.ConnectionOptions): tls.ConnectionOptions {
+  return NamedTls.given(ssl);
+}
+
+/** pg's `ssl` with another name for the certificate. */
+class NamedTls implements tls.ConnectionOptions {
+  declare servername?: string;
+  declare checkServerIdentity: NonNullable<tls.ConnectionOptions['checkServerIdentity']>;
+  readonly #given: tls.ConnectionOptions;
+
+  constructor(given: tls.ConnectionOptions, servername: string) {
+    this.#given = given;
+    // Also what a pool hides from enumeration, such as the key.
+    Object.defineProperties(this, Object.getOwnPropertyDescriptors(given));
+    this.checkServerIdentity = (_host, certificate) =>
+      given.checkServerIdentity
+        ? given.checkServerIdentity(servername, certificate)
+        : tls.checkServerIdentity(servername, certificate);
+    // Who the server is told is wanted, which TLS allows for names alone; where the host is one, pg says that instead.
+    if (isIP(servername) === 0) this.servername = servername;
+  }
+
+  static given(ssl: tls.ConnectionOptions): tls.ConnectionOptions {
+    return #given in ssl ? ssl.#given : ssl;
+  }
 }
 
 /** A URL with several hosts, as libpq takes them: everything else in it holds for each. A node is named by its host, with the port where hosts repeat. */

@@ -1,7 +1,7 @@
 /** What a discovery asks, on this machine: a name server and a Patroni, whose answers a test changes while they run. */
 import { createSocket } from 'node:dgram';
 import { createServer, type IncomingMessage } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import dnsPacket, { type Answer, type Question, type SrvData } from 'dns-packet';
 
 /** How a name server fails: with an answer of that code, or with none. */
@@ -169,6 +169,44 @@ export async function startPatroniServer(...members: PatroniMember[]): Promise<P
   return Object.defineProperty(Object.assign(state, own), 'openCount', opened) as typeof state &
     typeof own &
     PatroniServer;
+}
+
+/** Who answers as PostgreSQL does as far as to be told a password in the clear. */
+export interface Eavesdropper extends AsyncDisposable {
+  readonly port: number;
+  /** How many have connected. */
+  readonly connectionCount: number;
+  /** What they have said after they were asked for their password. */
+  readonly heard: readonly string[];
+}
+
+const SSL_REQUEST = 80_877_103;
+
+export async function startEavesdropper(): Promise<Eavesdropper> {
+  const heard: string[] = [];
+  const state = { connectionCount: 0 };
+  const server = createTcpServer((socket) => {
+    state.connectionCount++;
+    socket.on('error', () => undefined);
+    socket.on('data', (data) => {
+      if (data[0] === 'p'.charCodeAt(0)) {
+        heard.push(data.subarray(5).toString());
+        socket.destroy();
+      } else if (data.length < 8) socket.destroy();
+      else if (data.readUInt32BE(4) === SSL_REQUEST) socket.write('N');
+      // AuthenticationCleartextPassword
+      else socket.write(Buffer.from('R\0\0\0\u0008\0\0\0\u0003'));
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    port: (server.address() as AddressInfo).port,
+    get connectionCount() {
+      return state.connectionCount;
+    },
+    heard,
+    [Symbol.asyncDispose]: () => new Promise<void>((resolve) => server.close(() => resolve())),
+  };
 }
 
 /** A member that is up, with all that Patroni tells of it. */

@@ -13,7 +13,7 @@ import {
 } from '../../src/index.js';
 import { startTestCluster, type TestCluster, type TestNode } from '../../src/testing/index.js';
 import { query } from '../testing/query.js';
-import { member, startDnsServer, startPatroniServer } from './discovery-servers.js';
+import { member, startDnsServer, startEavesdropper, startPatroniServer } from './discovery-servers.js';
 import { report, signal, size, until } from './fixture.js';
 
 const lane = process.env['LANE'] === 'off' ? { lane: false, namedStatements: false } : {};
@@ -294,6 +294,99 @@ describe('servers that come and go', () => {
     expect(warnings[0]?.cause).toBe(why);
     expect(inspect(warnings[0], { depth: null })).not.toContain('s3cret');
     expect(cluster.stats().discovery?.problem).toBe('Error');
+  });
+
+  describe('are sent the first server’s login', () => {
+    const discoveredWith = (behaviour: ClusterBehaviour, ...more: NodeOptions[]) => {
+      const { host, port } = servers.primary;
+      found = [...servers.replicas.map(addressOf), ...more];
+      cluster = createCluster({
+        primary: { host, port, user: 'postgres', database: 'postgres', password: 'hunter2' },
+        discovery: list,
+        discoveryMillis: 10,
+        ...lane,
+        ...behaviour,
+      });
+      const warnings: WarningEvent[] = [];
+      cluster.events.on('warning', (event) => warnings.push(event));
+      return warnings;
+    };
+
+    it('not over a connection that anybody on the way can read: such a one is not joined, which is told once', async () => {
+      await using thief = await startEavesdropper();
+      // This machine, in a form that is not taken for it.
+      const away = { name: 'away\u001b[2J', host: '0.0.0.0', port: thief.port };
+      const warnings = discoveredWith({}, away);
+      await cluster.ready();
+      await live(cluster, 'primary', 'r1', 'r2', 'r3');
+      const before = cluster.stats().discovery?.answeredAt ?? 0;
+      await until('it is found again', () => (cluster.stats().discovery?.answeredAt ?? 0) > before + 50);
+      expect(namesOf(cluster)).toEqual(['primary', 'r1', 'r2', 'r3']);
+      expect(warnings).toEqual([
+        {
+          code: 'discovery',
+          message:
+            `the discovery found "away" (0.0.0.0:${thief.port}/postgres), not joined: it would be sent a login that is not its own without TLS; ` +
+            'use ssl, and leave rejectUnauthorized on; or give it a password of its own; ' +
+            "or set inheritCredentials: 'always' where you trust the network and whoever names servers",
+        },
+      ]);
+      expect(cluster.stats().discovery).toMatchObject({ nodeCount: 3, problem: warnings[0]?.message });
+      expect([thief.connectionCount, thief.heard]).toEqual([0, []]);
+      // A password of its own is its own matter.
+      found = [...servers.replicas.map(addressOf), { ...away, password: 'its own' }];
+      await until('it has said its own', () => thief.heard.length > 0);
+      expect(thief.heard[0]).toContain('its own');
+      expect(cluster.stats().discovery?.problem).toBeUndefined();
+    });
+
+    it('over any connection where that is asked for', async () => {
+      await using thief = await startEavesdropper();
+      discoveredWith({ inheritCredentials: 'always' }, { name: 'away', host: '0.0.0.0', port: thief.port });
+      await until('it was told', () => thief.heard.length > 0);
+      expect(thief.heard[0]).toContain('hunter2');
+    });
+
+    it('never where that is asked for, also not on this machine', async () => {
+      await using thief = await startEavesdropper();
+      const own = { name: 'own', host: '127.0.0.1', port: thief.port, user: 'own' };
+      const warnings = discoveredWith({ inheritCredentials: 'never' }, own);
+      await until('it has answered', () => thief.connectionCount > 0 && cluster.stats().discovery !== undefined);
+      expect(namesOf(cluster)).toEqual(['primary', 'own']);
+      await cluster.close();
+      expect(thief.heard.join()).not.toContain('hunter2');
+      expect(warnings.map(({ message }) => message)).toEqual([expect.stringContaining('no login of its own')]);
+    });
+  });
+
+  it('are called, in events, stats and errors, by nothing that a terminal obeys', async () => {
+    const told: string[] = [];
+    const [r1, r2] = servers.replicas as [TestNode, TestNode];
+    found = [
+      { ...(addressOf(r1) as object), name: 'r\u202e1\u001b[31m\r\nFATAL' } as NodeOptions,
+      { name: 'gone\u009b2J', host: '127.0.0.1', port: 1 },
+      // The server quotes it in its error.
+      { ...(addressOf(r2) as object), name: 'sick', database: 'none\u001b[2J\r\nFATAL' },
+    ];
+    cluster = openWith(list);
+    for (const name of ['node', 'membership', 'route'] as const)
+      cluster.events.on(name, (event: object) => told.push(JSON.stringify(event)));
+    await cluster.ready();
+    const target = { node: 'r1 FATAL' };
+    await until('it answers', async () => (await cluster.read('select 1', [], { target })).rowCount === 1);
+    const failure = await cluster
+      .read('select 1', [], { target: { node: 'gone' } })
+      .catch((error: unknown) => (error as Error).message);
+    const isOut = () =>
+      cluster
+        .stats()
+        .nodes.find(({ name }) => name === 'sick')
+        ?.ejectedFor?.includes('does not exist');
+    await until('the server has refused it', () => isOut() === true);
+    const all = [...told, JSON.stringify(failure), JSON.stringify(cluster.stats().nodes)].join('');
+    expect(all).toContain('r1 FATAL');
+    expect(all).toContain('gone');
+    expect(all).not.toMatch(/[\p{Cc}\p{Cf}]|\\u00|\\r|\\n/u);
   });
 
   it('ready() waits for the first answer, says when there is none, and does not fail for servers that were found and are none', async () => {

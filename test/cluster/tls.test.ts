@@ -4,7 +4,7 @@ import pg from 'pg';
 import { generate } from 'selfsigned';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { dnsDiscovery } from '../../src/discovery/index.js';
-import { type Cluster, type ClusterBehaviour, createCluster } from '../../src/index.js';
+import { type Cluster, type ClusterBehaviour, createCluster, type NodeOptions } from '../../src/index.js';
 import { cancelByKey } from '../../src/nodes/cancel.js';
 import { startTestCluster, type TestCluster, type TestNode } from '../../src/testing/index.js';
 import { query } from '../testing/query.js';
@@ -12,6 +12,8 @@ import { startDnsServer } from './discovery-servers.js';
 import { until } from './fixture.js';
 
 const NAME = 'db.test';
+/** What the last replica's certificate is made out to. */
+const OTHER = 'other.test';
 
 /** Has the server take connections with TLS alone, with a certificate that is made out to NAME. */
 async function encrypt(node: TestNode, { cert, private: key }: { cert: string; private: string }): Promise<void> {
@@ -35,17 +37,23 @@ describe('servers that take TLS alone', () => {
   let servers: TestCluster;
   let cluster: Cluster;
   let ca: string;
+  let otherCa: string;
+  let other: TestNode;
 
   beforeAll(async () => {
-    servers = await startTestCluster({ replicas: 2 });
+    servers = await startTestCluster({ replicas: 3 });
     await query(servers.primary, 'create table items as select 1 as id');
     for (const replica of servers.replicas) await replica.waitForReplay();
-    const pems = await generate([{ name: 'commonName', value: NAME }], {
-      keyType: 'ec',
-      extensions: [{ name: 'subjectAltName', altNames: [{ type: 2, value: NAME }] }],
-    });
+    const certify = (value: string) =>
+      generate([{ name: 'commonName', value }], {
+        keyType: 'ec',
+        extensions: [{ name: 'subjectAltName', altNames: [{ type: 2, value }] }],
+      });
+    const [pems, others] = await Promise.all([certify(NAME), certify(OTHER)]);
     ca = pems.cert;
-    for (const node of servers.nodes) await encrypt(node, pems);
+    otherCa = others.cert;
+    other = servers.replicas[2] as TestNode;
+    for (const node of servers.nodes) await encrypt(node, node === other ? others : pems);
   });
   afterAll(() => servers.stop());
   afterEach(() => cluster?.close());
@@ -59,7 +67,7 @@ describe('servers that take TLS alone', () => {
     ...more,
   });
   const openWith = (more: object, behaviour: ClusterBehaviour = {}): Cluster => {
-    const replicas = servers.replicas.map((node) => ({ name: node.name, ...settings(node, more) }));
+    const replicas = servers.replicas.slice(0, 2).map((node) => ({ name: node.name, ...settings(node, more) }));
     return createCluster({ primary: settings(servers.primary, more), replicas, ...behaviour });
   };
 
@@ -110,6 +118,48 @@ describe('servers that take TLS alone', () => {
     });
     await until('it is live', () => cluster.stats().nodes.filter(({ state }) => state === 'live').length === 2);
     expect((await cluster.read('select 1 as one', [], { target: 'replica' })).rows).toEqual([{ one: 1 }]);
+  });
+
+  describe('found beside a first server that is checked against another name', () => {
+    const discovered = (...found: NodeOptions[]): Cluster =>
+      createCluster({
+        primary: settings(servers.primary, { servername: NAME, ssl: { ca: [ca, otherCa] }, password: 'hunter2' }),
+        discovery: () => found,
+        discoveryMillis: 20,
+      });
+    const asked = (name: string) => until(`${name} was asked`, () => problemOf(name) !== 'not asked yet');
+    const problemOf = (name: string): string | undefined => {
+      const node = cluster.stats().nodes.find((one) => one.name === name);
+      return node?.state === 'live' ? undefined : (node?.problem?.match(/\((\w+)\)/)?.[1] ?? 'not asked yet');
+    };
+
+    it('are checked against their own, and answer', async () => {
+      cluster = discovered({ name: 'found', host: '127.0.0.1', port: other.port, servername: OTHER });
+      await asked('found');
+      expect(problemOf('found')).toBeUndefined();
+      const read = cluster.read('select inet_server_port() as port', [], { target: { node: 'found' } });
+      expect((await read).rows).toEqual([{ port: other.port }]);
+    });
+
+    it('are not taken for one another: another server’s certificate is refused', async () => {
+      const [r1] = servers.replicas as [TestNode];
+      cluster = discovered(
+        { name: 'says the first', host: '127.0.0.1', port: other.port },
+        { name: 'is the first', host: '127.0.0.1', port: r1.port, servername: OTHER },
+        { name: 'has a host', host: 'localhost', port: r1.port },
+      );
+      for (const name of ['says the first', 'is the first', 'has a host']) {
+        await asked(name);
+        expect([name, problemOf(name)]).toEqual([name, 'ERR_TLS_CERT_ALTNAME_INVALID']);
+      }
+    });
+
+    it('are sent the first one’s login over that, also at an address of no loopback', async () => {
+      // This machine, in a form that is not taken for it.
+      cluster = discovered({ name: 'found', host: '0.0.0.0', port: other.port, servername: OTHER });
+      await asked('found');
+      expect(problemOf('found')).toBeUndefined();
+    });
   });
 
   it.each<[string, pg.PoolConfig]>([

@@ -111,10 +111,43 @@ describe('servers by Patroni', () => {
     expect(fetch).toHaveBeenCalledExactlyOnceWith(`${patroni.url}/cluster`, expect.anything());
   });
 
-  it('are found where the API sends on', async () => {
+  it('are not looked for where the API sends on: who answers there gets no login and names no server', async () => {
+    await using other = await startPatroniServer(member('elsewhere', '10.0.0.9'));
+    const url = patroni.url.replace('http://', 'http://monitor:hunter2@');
+    const options = { urls: [url], headers: { 'x-api-key': 'hunter2' } };
+    // Elsewhere, the same place by another name, and somewhere that is no place.
+    const places = [
+      `${other.url}/cluster`,
+      `${other.url.replace('127.0.0.1', 'localhost')}/`,
+      '/cluster',
+      'file:///etc/passwd',
+    ];
+    for (const redirect of places) {
+      patroni.failure = { redirect };
+      await expect(names(open(options))).rejects.toThrow('answered with a redirect, which is not followed');
+    }
+    expect(other.requests).toEqual([]);
+    expect(patroni.requests).toHaveLength(places.length);
+    for (const { headers } of patroni.requests) expect(headers).toMatchObject({ 'x-api-key': 'hunter2' });
+  });
+
+  it('are not believed when the fetch that is given follows a redirect all the same', async () => {
     await using other = await startPatroniServer(member('elsewhere', '10.0.0.9'));
     patroni.failure = { redirect: `${other.url}/cluster` };
-    expect(await names()).toEqual(['elsewhere']);
+    const asked: unknown[] = [];
+    const disobedient: FetchLike = async (url, { redirect, ...init }) => {
+      asked.push(redirect);
+      return (await fetch(url, init)) as never;
+    };
+    await expect(names(open({ fetch: disobedient }))).rejects.toThrow('answered with a redirect');
+    expect(asked).toEqual(['error']);
+  });
+
+  it('are found by a server that names thousands of them, or itself in escapes, to be no answer of Patroni’s', async () => {
+    patroni.members = Array.from({ length: 1_001 }, (_, i) => member(`m${i}`, `10.0.${i >> 8}.${i & 255}`));
+    await expect(names()).rejects.toThrow('expected at most 1000 servers');
+    patroni.members = [member('a', '10.0.0.1\u001b[2J')];
+    await expect(names()).rejects.toThrow('expected a host without control characters');
   });
 
   describe('with several members to ask', () => {

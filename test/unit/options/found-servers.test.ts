@@ -1,3 +1,4 @@
+import tls, { type ConnectionOptions, type PeerCertificate } from 'node:tls';
 import pg from 'pg';
 import { afterEach, describe, expect, it } from 'vitest';
 import { settingsFrom } from '../../../src/options/cluster.js';
@@ -10,6 +11,9 @@ afterEach(async () => {
   await Promise.all(open.map((pool) => pool.end()));
 });
 
+/** Nothing of these tests is about who may be sent a login. */
+const defaults = { lane: undefined, inheritCredentials: 'always' } as const;
+
 function given(first: NodeOptions) {
   const { nodes } = settingsFrom({ primary: first });
   pools.push(...nodes.filter(({ ownsPool }) => ownsPool).map(({ pool }) => pool));
@@ -18,7 +22,8 @@ function given(first: NodeOptions) {
 
 /** What pg makes of the options of a server that was found beside `first`. */
 function made(first: NodeOptions, found: NodeOptions) {
-  const [server] = foundServers([found], given(first), undefined);
+  const { servers } = foundServers([found], given(first), defaults);
+  const [server] = servers;
   if (server === undefined) throw new Error('it was not found');
   const { pool, ...settings } = server.open();
   pools.push(pool);
@@ -108,6 +113,60 @@ describe('a server that was found', () => {
     expect(made({ host: 'first' }, { host: '10.0.0.7', servername: 'db.test' }).options.ssl).toBeFalsy();
   });
 
+  describe('has its certificate checked against its own name', () => {
+    const certificate = (...names: string[]) =>
+      ({ subject: { CN: names[0] }, subjectaltname: names.map((name) => `DNS:${name}`).join(', ') }) as PeerCertificate;
+    /** As TLS asks: what it calls the host, and whose certificate came. */
+    const accepts = ({ ssl, host }: { ssl?: unknown; host?: string | undefined }, name: string) => {
+      const { checkServerIdentity = tls.checkServerIdentity, servername = host } = ssl as ConnectionOptions;
+      return checkServerIdentity(String(servername), certificate(name)) === undefined;
+    };
+    const firsts: [string, NodeOptions][] = [
+      ['in the options', { host: '10.0.0.1', ssl: { ca: 'CA', key: 'KEY' }, servername: 'first.test' }],
+      ['where ssl is just on', { host: '10.0.0.1', ssl: true, servername: 'first.test' }],
+      [
+        'beside a connection string',
+        { connectionString: 'postgres://app@10.0.0.1/db?ssl=true', servername: 'first.test' },
+      ],
+    ];
+
+    it.each(firsts)('and not the first server’s: %s', (_, first) => {
+      const { options } = made(first, { host: '10.0.0.2', servername: 'second.test' });
+      expect([accepts(options, 'second.test'), accepts(options, 'first.test')]).toEqual([true, false]);
+      expect(options.ssl).toMatchObject({ servername: 'second.test' });
+    });
+
+    it.each(firsts)('which is its host where that is one: %s', (_, first) => {
+      const { options } = made(first, { host: 'second.test' });
+      expect([accepts(options, 'second.test'), accepts(options, 'first.test')]).toEqual([true, false]);
+    });
+
+    it.each(firsts)('and against the first server’s where it has an address and nothing else: %s', (_, first) => {
+      const { options } = made(first, { host: '10.0.0.2' });
+      expect([accepts(options, 'first.test'), accepts(options, '10.0.0.2')]).toEqual([true, false]);
+    });
+
+    it('by the function of the first server, which is told that name', () => {
+      const told: string[] = [];
+      const checkServerIdentity = (name: string) => void told.push(name);
+      const first = { host: '10.0.0.1', ssl: { checkServerIdentity }, servername: 'first.test' };
+      accepts(made(first, { host: '10.0.0.2', servername: 'second.test' }).options, 'x');
+      accepts(made(first, { host: '10.0.0.2' }).options, 'x');
+      expect(told).toEqual(['second.test', 'first.test']);
+    });
+
+    it('also when it is listed by a connection string that says itself that TLS is used', () => {
+      const connectionString = 'postgres://app:pw@10.0.0.1:6000/db?sslmode=verify-full&application_name=web';
+      const [first] = given({ connectionString, servername: 'first.test', max: 3 });
+      const options = first?.pool.options as pg.PoolConfig;
+      const client = new pg.Client(options) as pg.Client & { ssl: unknown; connectionParameters: object };
+      expect([accepts(client, 'first.test'), accepts(client, '10.0.0.1')]).toEqual([true, false]);
+      expect(client).toMatchObject({ host: '10.0.0.1', port: 6000, user: 'app', password: 'pw', database: 'db' });
+      expect(client.connectionParameters).toMatchObject({ application_name: 'web' });
+      expect(options.max).toBe(3);
+    });
+  });
+
   it('is one of the given servers when it has the address and database of one, and each such place is one server', () => {
     const [primary] = given('postgres://app@FIRST/shop');
     const found = [
@@ -120,7 +179,7 @@ describe('a server that was found', () => {
       { host: 'second', database: 'r2' },
       { host: 'second', database: 'r3', name: 'r3' },
     ];
-    const names = foundServers(found, [primary as never], undefined).map(({ name }) => name);
+    const names = foundServers(found, [primary as never], defaults).servers.map(({ name }) => name);
     expect(names).toEqual(['second:5432', 'second:5432/r2', 'r3']);
   });
 
@@ -130,7 +189,7 @@ describe('a server that was found', () => {
       { host: 'b', name: 'x' },
       { host: 'c', name: 'x' },
     ];
-    const servers = foundServers(found, given('postgres://first/shop'), undefined);
+    const { servers } = foundServers(found, given('postgres://first/shop'), defaults);
     expect(servers.map(({ name }) => name)).toEqual(['primary@a:5432', 'x', 'x@c:5432']);
     const [, , last] = servers;
     const { name, pool } = last?.open() ?? {};
@@ -138,16 +197,37 @@ describe('a server that was found', () => {
     if (pool !== undefined) pools.push(pool);
   });
 
+  it('is called by what can be shown of its name, and by its address where that is nothing', () => {
+    const found = [
+      { host: 'a', name: '\u001b[2Jr1\u202e\n' },
+      { host: 'b', name: 'r\u200b1' },
+      { host: 'c', name: '\u001b\u202e' },
+      'postgres://u@d%1b%5b2J/shop',
+    ];
+    const { servers } = foundServers(found, given('postgres://first/shop'), defaults);
+    expect(servers.map(({ name }) => name)).toEqual(['r1', 'r1@b:5432', 'c:5432', 'd:5432']);
+  });
+
+  it.each(['h\u001b[2J', 'h\u202e', 'h\u0085'])('is refused at a host that no server can have: %j', (host) => {
+    const find = () => foundServers([{ host }], given('postgres://first/shop'), defaults);
+    expect(find).toThrow(/discovery: 0\.host: expected/);
+  });
+
+  it('is refused among more servers than a cluster has', () => {
+    const many = Array.from({ length: 1_001 }, (_, i) => ({ host: `h${i}` }));
+    expect(() => foundServers(many, given('postgres://first/shop'), defaults)).toThrow('expected at most 1000 servers');
+  });
+
   it('is what is stated of it: what is undefined says nothing', () => {
     const found = [{ host: 'h', connectionString: undefined, name: undefined }];
-    const [server] = foundServers(found, given('postgres://first:5433/shop'), undefined);
-    expect(server).toMatchObject({ name: 'h:5433', place: 'h:5433/shop' });
+    const { servers } = foundServers(found, given('postgres://first:5433/shop'), defaults);
+    expect(servers[0]).toMatchObject({ name: 'h:5433', place: 'h:5433/shop' });
   });
 
   it('is refused when its pool was ended', async () => {
     const pool = new pg.Pool();
     await pool.end();
-    expect(() => foundServers([{ pool }], given('postgres://first/shop'), undefined)).toThrow(/discovery\[0\]\.pool/);
+    expect(() => foundServers([{ pool }], given('postgres://first/shop'), defaults)).toThrow(/discovery\[0\]\.pool/);
   });
 
   it.each([
@@ -162,7 +242,7 @@ describe('a server that was found', () => {
     ['a host in place of a connection string', ['secret.internal']],
     ['a URL in place of a host', [{ host: 'postgres://app:secret@h' }]],
   ])('%s: an error that tells no secret', (_, answer) => {
-    const find = () => foundServers(answer, given('postgres://app:secret@first/shop'), undefined);
+    const find = () => foundServers(answer, given('postgres://app:secret@first/shop'), defaults);
     expect(find).toThrow(expect.objectContaining({ code: 'LADDER_INVALID_OPTIONS' }));
     expect(find).toThrow(expect.objectContaining({ message: expect.not.stringContaining('secret') }));
   });
