@@ -1,5 +1,6 @@
 /** What an error says about the connection and the server it came from. Pure. */
 import { SentAway } from '../nodes/data-connections.js';
+import { InvalidAnswer } from '../nodes/observation.js';
 
 /** SQLSTATEs with which a server takes its connection away: shutdowns, crashes, timeouts of the session, broken connections. */
 const LOST_STATES = new Set([
@@ -67,9 +68,9 @@ function isPoolersLoss(error: unknown): boolean {
   return severity === 'FATAL' || severity === 'PANIC' || (typeof file === 'string' && file.startsWith('pool_'));
 }
 
-/** Whether a connection could not be had because the server is gone, or hangs: another one may take its place. */
+/** Whether a connection could not be had because the server is gone, hangs, or is none that can be believed: another one may take its place. */
 export function isGone(error: unknown): boolean {
-  return error instanceof SentAway || isConnectionLoss(error);
+  return error instanceof SentAway || error instanceof InvalidAnswer || isConnectionLoss(error);
 }
 
 /** Whether replay had to cancel the statement: on a replica, 40001 means nothing else for a single read. */

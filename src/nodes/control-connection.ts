@@ -4,6 +4,7 @@
  * process alive except while somebody waits for its answer.
  */
 import pg, { type Client, type Pool, type QueryResultRow } from 'pg';
+import { AnswerGuard } from './answer-guard.js';
 import { type Identity, type IdentityRow, identityFrom, isDirect } from './observation.js';
 import { question } from './plain-types.js';
 import { wordsOf } from './problem.js';
@@ -17,6 +18,7 @@ type ControlClient = Client & { ref?(): void; unref?(): void };
 
 interface Open {
   readonly client: ControlClient;
+  readonly guard: AnswerGuard;
   readonly identity: Identity;
 }
 
@@ -50,9 +52,10 @@ export class ControlConnection {
    */
   query<Row extends QueryResultRow>(text: string, values?: unknown[], name?: string): Promise<Answer<Row>> {
     const ask = async (): Promise<Answer<Row>> => {
-      const { client, identity } = await this.#connected();
+      const { client, guard, identity } = await this.#connected();
       const sentAt = performance.now();
       const query = question(text, values, isDirect(client, identity) ? name : undefined);
+      guard.asked();
       // pg gives one result for each statement of a text; the last one is the question.
       const results = [await this.#answered(client, client.query<Row>(query))].flat();
       return { rows: results.at(-1)?.rows ?? [], identity, tookMillis: performance.now() - sentAt };
@@ -71,6 +74,14 @@ export class ControlConnection {
     } finally {
       if (--this.#awaited === 0) this.#client?.unref?.();
     }
+  }
+
+  /** Closes the connection at once: what the server says on it cannot be believed. */
+  drop(cause: string): void {
+    const client = this.#client;
+    if (client === undefined) return;
+    this.#lost(client, cause);
+    dropSocket(client);
   }
 
   async close(): Promise<void> {
@@ -95,6 +106,8 @@ export class ControlConnection {
     };
     const client = new PoolClient(options);
     this.#client = client;
+    const guard = new AnswerGuard();
+    guard.watch(client);
     client.on('error', (error: Error) => this.#lost(client, wordsOf(error)));
     client.on('end', () => this.#lost(client, 'the connection ended'));
     if (this.#awaited === 0) client.unref?.();
@@ -102,8 +115,8 @@ export class ControlConnection {
       await this.#answered(client, connected(client), this.#hangMillis * CONNECT_ALLOWANCE);
       // Encryption replaces the socket.
       if (this.#awaited === 0) client.unref?.();
-      const { rows } = await this.#answered(client, client.query<IdentityRow>(question(IDENTITY)));
-      return { client, identity: identityFrom(rows[0] as IdentityRow) };
+      const results = [await this.#answered(client, client.query<IdentityRow>(question(IDENTITY)))].flat();
+      return { client, guard, identity: identityFrom(results.at(-1)?.rows[0], client) };
     } catch (error) {
       this.#lost(client, wordsOf(error));
       dropSocket(client);

@@ -195,8 +195,8 @@ export class DataConnections {
       stopListening();
     });
     await this.#hooks.setUp(client);
-    const { rows } = await client.query<IdentityRow>(question(IDENTITY));
-    const identity = identityFrom(rows[0] as IdentityRow);
+    const results = [await client.query<IdentityRow>(question(IDENTITY))].flat();
+    const identity = identityFrom(results.at(-1)?.rows[0], client);
     const names = this.#hooks.mayName(client, identity) ? StatementNames.of(client) : undefined;
     const connection = {
       client,

@@ -138,7 +138,7 @@ export class Lane {
       await this.#hooks.setUp(client as unknown as PoolClient);
       const { rows } = await client.query<{ is_capped: boolean }>(question(CAP_STATEMENTS, [STATEMENT_MILLIS]));
       const identified = await client.query<IdentityRow>(question(IDENTITY));
-      const identity = identityFrom(identified.rows[0] as IdentityRow);
+      const identity = identityFrom(identified.rows[0], client);
       // Behind a pooler each statement may meet another connection: what was set up and capped here holds for none of them.
       if (!isDirect(client, identity) && isWanted !== true) this.#isClosed = true;
       if (this.#isClosed) throw new Error('no shared connection is wanted');

@@ -9,7 +9,14 @@ import type { ControlConnection } from './control-connection.js';
 import type { DataConnection } from './data-connections.js';
 import type { LaneConnection } from './lane-connection.js';
 import { Latency } from './latency.js';
-import { type Identity, type Observation, observationFrom, type ProbeRow } from './observation.js';
+import {
+  type Identity,
+  InvalidAnswer,
+  type Observation,
+  observationFrom,
+  type ProbeRow,
+  shownTimelineFrom,
+} from './observation.js';
 import { plainTypes, question } from './plain-types.js';
 import { PROBE, PROBE_ROLE, REPLICA_TIMELINE } from './statements.js';
 import type { Whereabouts } from './whereabouts.js';
@@ -98,11 +105,7 @@ export class Probe {
     const statement = { text: this.#text, values: [], rowMode: undefined, types: plainTypes };
     connection.send(statement, this.#profile, (error, result) => {
       this.#isLocating = false;
-      const row = error === null ? (result?.rows[0] as ProbeRow | undefined) : undefined;
-      const observation = row === undefined ? undefined : this.#read(row, connection.identity, sentAt);
-      const newest = this.#whereabouts.observation?.sentAt ?? sentAt;
-      if (observation !== undefined && sentAt > newest) this.#listener.answered(observation);
-      told?.(observation);
+      told?.(error === null ? this.#locatedBy(result?.rows[0] as ProbeRow | undefined, connection, sentAt) : undefined);
     });
   }
 
@@ -110,7 +113,19 @@ export class Probe {
   async observeOn({ client, identity }: DataConnection): Promise<Observation | undefined> {
     const sentAt = performance.now();
     const { rows } = await client.query<ProbeRow>(question(this.#text));
-    return this.#read(rows[0] as ProbeRow, identity, sentAt);
+    return this.#read(rows[0], identity, sentAt);
+  }
+
+  #locatedBy(row: ProbeRow | undefined, { identity }: LaneConnection, sentAt: number): Observation | undefined {
+    try {
+      const observation = this.#read(row, identity, sentAt);
+      const newest = this.#whereabouts.observation?.sentAt ?? sentAt;
+      if (observation !== undefined && sentAt > newest) this.#listener.answered(observation);
+      return observation;
+    } catch (error) {
+      this.#listener.failed(error);
+      return undefined;
+    }
   }
 
   get #text(): string {
@@ -134,10 +149,12 @@ export class Probe {
       this.#latency.add(tookMillis);
       this.roundTripMillis = Math.min(this.roundTripMillis, tookMillis);
       this.#listener.took(tookMillis);
-      const row = rows[0] as ProbeRow;
-      if (row.in_recovery) await this.#learnTimeline();
+      const [row] = rows;
+      if (row?.in_recovery === true) await this.#learnTimeline();
       this.#listener.answered(this.#read(row, identity, sentAt));
     } catch (error) {
+      // Whoever answers on the next one says anew who it is.
+      if (error instanceof InvalidAnswer) this.#control.drop(error.message);
       if (this.#trail.isTracking && isUnsupported(error)) await this.#untrack().catch(() => undefined);
       this.#listener.failed(error);
       throw error;
@@ -152,13 +169,14 @@ export class Probe {
 
   /** A replica that was shown to be on the primary's timeline stays on it until the primary leaves it. */
   async #learnTimeline(): Promise<void> {
-    const { timeline } = this.#trail.history;
+    const { history, claimedTimeline } = this.#trail;
+    const timeline = Math.max(history.timeline, claimedTimeline);
     if (timeline <= 1 || this.#whereabouts.shownTimeline === timeline) return;
-    const { rows } = await this.#control.query<{ timeline: number | null }>(REPLICA_TIMELINE);
-    this.#whereabouts.shownTimeline = rows[0]?.timeline ?? 0;
+    const { rows } = await this.#control.query<{ timeline: unknown }>(REPLICA_TIMELINE);
+    this.#whereabouts.shownTimeline = shownTimelineFrom(rows[0]);
   }
 
-  #read(row: ProbeRow, identity: Identity, sentAt: number): Observation | undefined {
+  #read(row: ProbeRow | undefined, identity: Identity, sentAt: number): Observation | undefined {
     const { assumeSynchronousCommit } = this.#settings;
     return observationFrom(row, identity, sentAt, this.#whereabouts.shownTimeline, assumeSynchronousCommit);
   }

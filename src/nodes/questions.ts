@@ -2,7 +2,7 @@
 import type { QueryResultRow } from 'pg';
 import { formatLsn, type Lsn } from '../freshness/lsn.js';
 import type { ControlConnection } from './control-connection.js';
-import type { Identity } from './observation.js';
+import { type Identity, InvalidAnswer } from './observation.js';
 import { BACKEND_ALIVE, CANCEL_BACKEND, COMMITTED_AMONG, nudge, OLDER_WORK, SNAPSHOT } from './statements.js';
 
 /** Which transactions a server shows. */
@@ -42,8 +42,10 @@ export class Questions {
 
   /** Which transactions the server shows. Rejects when it does not say. */
   async snapshot(): Promise<TransactionSnapshot> {
-    const { rows } = await this.#control.holding(this.#control.query<{ next: string; unfinished: string[] }>(SNAPSHOT));
-    const [{ next, unfinished } = { next: '0', unfinished: [] }] = rows;
+    const { rows } = await this.#control.holding(this.#control.query<{ next: unknown; unfinished: unknown }>(SNAPSHOT));
+    const { next, unfinished } = rows[0] ?? {};
+    if (!isXid(next) || !Array.isArray(unfinished) || !unfinished.every(isXid))
+      throw new InvalidAnswer('the snapshot is none');
     return { next: BigInt(next), unfinished };
   }
 
@@ -76,4 +78,9 @@ export class Questions {
       return rows[0]?.goes_on === false || identity.server !== server;
     };
   }
+}
+
+/** The length comes first: a server may answer text of any size. */
+function isXid(value: unknown): value is string {
+  return typeof value === 'string' && value.length <= 20 && /^[0-9]+$/.test(value);
 }

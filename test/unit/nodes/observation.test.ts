@@ -1,15 +1,23 @@
 import { describe, expect, it } from 'vitest';
 import { PrimaryTrail } from '../../../src/freshness/primary-trail.js';
-import { identityFrom, isDirect, observationFrom, replayedLsn } from '../../../src/nodes/observation.js';
+import {
+  InvalidAnswer,
+  identityFrom,
+  isDirect,
+  observationFrom,
+  replayedLsn,
+  shownTimelineFrom,
+} from '../../../src/nodes/observation.js';
 
-const identity = identityFrom({
+const identityRow = {
   cluster_id: '7',
   started_at: '1000',
   version: '180004',
   block_bytes: '8192',
   segment_bytes: 16 * 1024 * 1024,
   pid: 1,
-});
+};
+const identity = identityFrom(identityRow, { processID: 1 });
 const standby = { in_recovery: true, replay_lsn: '0/5000100', insert_lsn: null, flush_lsn: null, wal_file: null };
 const primary = {
   in_recovery: false,
@@ -41,9 +49,59 @@ describe('what a server says of itself', () => {
     expect(observationFrom(primary, identity, 5, 0, true)).toMatchObject({ lsn: 0x5000100n });
   });
 
-  it('is nothing for a replica that has replayed nothing, or text that is no LSN', () => {
+  it('is nothing for a replica that has replayed nothing', () => {
     expect(observationFrom({ ...standby, replay_lsn: null }, identity, 5, 0, false)).toBeUndefined();
-    expect(observationFrom({ ...standby, replay_lsn: 'x' }, identity, 5, 0, false)).toBeUndefined();
+  });
+
+  it.each([
+    ['no number for its cluster', { cluster_id: null }],
+    ['a cluster that is longer than any', { cluster_id: '9'.repeat(10_000_000) }],
+    ['a cluster out of range', { cluster_id: '18446744073709551616' }],
+    ['a start that is no number', { started_at: 'NaN' }],
+    ['a start before there were any', { started_at: '-1' }],
+    ['a version as a number', { version: 180004 }],
+    ['an absurd version', { version: '99999999' }],
+    ['a block of no bytes', { block_bytes: '0' }],
+    ['a block that is no power of two', { block_bytes: '8191' }],
+    ['a segment of no bytes', { segment_bytes: 0 }],
+    ['a segment larger than any', { segment_bytes: 2 ** 40 }],
+    ['a segment that is no number', { segment_bytes: Number.NaN }],
+    ['a process of a negative number', { pid: -5 }],
+    ['no process', { pid: undefined }],
+  ])('is not believed when it says who it is with %s', (_, lie) => {
+    expect(() => identityFrom({ ...identityRow, ...lie }, {})).toThrow(InvalidAnswer);
+  });
+
+  it.each([
+    ['no role', { ...standby, in_recovery: null }],
+    ['a role that is text', { ...standby, in_recovery: 't' }],
+    ['a position that is no LSN', { ...standby, replay_lsn: 'x' }],
+    ['a position of any length', { ...standby, replay_lsn: '0'.repeat(10_000_000) }],
+    ['writes and no position', { ...primary, insert_lsn: null }],
+    ['a position that is a number', { ...primary, insert_lsn: 5 }],
+    ['no log file', { ...primary, wal_file: null }],
+    ['a log file of wrong digits', { ...primary, wal_file: '0000000G0000000000000005' }],
+    ['a log file of a negative timeline', { ...primary, wal_file: '-00000010000000000000005' }],
+    ['the timeline 0', { ...primary, wal_file: '000000000000000000000005' }],
+    ['nothing at all', undefined],
+  ])('is not believed when it says where it stands with %s', (_, row) => {
+    expect(() => observationFrom(row, identity, 5, 0, false)).toThrow(InvalidAnswer);
+  });
+
+  it('shows the timeline of a replica, or none', () => {
+    expect([
+      shownTimelineFrom({ timeline: 3 }),
+      shownTimelineFrom({ timeline: null }),
+      shownTimelineFrom(undefined),
+    ]).toEqual([3, 0, 0]);
+    for (const timeline of [-1, 1.5, '3', Number.NaN, 2 ** 32]) {
+      expect(() => shownTimelineFrom({ timeline })).toThrow(InvalidAnswer);
+    }
+  });
+
+  it('is no replica’s position when the primary cannot have written so much yet', () => {
+    const ahead = observationFrom({ ...standby, replay_lsn: 'FFFFFFFF/FFFFFFFF' }, identity, 5, 0, false);
+    expect(replayedLsn(ahead, trailOn(1))).toBeUndefined();
   });
 
   it.each([
