@@ -128,9 +128,10 @@ export interface WarningEvent {
    * that would have carried its token was gone. `position-late`: an answer carries no position, since the primary did not tell it in time, and keeps its
    * bearer's reads on the primary. `token-store`: a TokenStore failed, and reads go to the primary instead.
    * `subject`: a token did not count for a read, or was left out of an answer, since the `subject` function named nobody, or failed.
-   * `discovery`: it gave no list of servers that could be used, and nothing changes; or a server that it found may not inherit a login, and is not joined (`inheritCredentials`).
-   * `no-positions`: the servers tell no
-   * positions in the log, and windows after writes take their place.
+   * `discovery`: it gave no list of servers that could be used, and nothing changes; or a server that it found may not inherit a login, and is not joined
+   * (`inheritCredentials`). `no-positions`: the servers tell no positions in the log, and windows after writes take their place. `suspicious-primary`: a server says
+   * that it is the primary, and cannot be, so that it gets nothing; or one that was taken for it by its own word alone is gone, and the one before is the primary
+   * again. Told once for each claim.
    */
   readonly code:
     | 'session-state'
@@ -140,7 +141,8 @@ export interface WarningEvent {
     | 'token-store'
     | 'subject'
     | 'discovery'
-    | 'no-positions';
+    | 'no-positions'
+    | 'suspicious-primary';
   /** What was found, and what to use instead; never SQL. */
   readonly message: string;
   /** Of `discovery` and `token-store`: what was thrown, not enumerable. Somebody else's error may say anything, secrets included. */

@@ -85,7 +85,8 @@ async function isPrimary(fleet: Fleet, node: Node, connection: DataConnection): 
   const own = await node.observeOn(connection).catch(() => undefined);
   if (own === undefined || own.inRecovery) return false;
   const { clusterId, history } = fleet.trail;
-  return clusterId === undefined || (own.identity.clusterId === clusterId && own.timeline >= history.timeline);
+  // A later timeline is a claim of its own, and is looked at like any other.
+  return clusterId === undefined || (own.identity.clusterId === clusterId && own.timeline === history.timeline);
 }
 
 /** A connection from the node's pool; one that comes after the caller has given up goes straight back. */

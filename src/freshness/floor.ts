@@ -214,7 +214,8 @@ export class Floor {
   #cover(trail: PrimaryTrail): boolean {
     const position = trail.covering(this.#wroteAt, this.#wroteOn);
     if (position === undefined) return false;
-    if (this.#wroteOn > 0 && this.#wroteOn < position.timeline) trail.refuse('uncertain');
+    // Also where the timeline known has gone back: the server that took the write was no primary.
+    if (this.#wroteOn > 0 && this.#wroteOn !== position.timeline) trail.refuse('uncertain');
     this.#raise(position);
     this.#wroteAt = NEVER;
     return true;

@@ -34,17 +34,31 @@ export type Fate = 'kept' | 'lost' | 'ahead' | 'unknown';
 export class History {
   readonly timeline: number;
   readonly #leftAt: ReadonlyMap<number, Lsn>;
+  readonly #disowned: ReadonlyMap<number, Lsn>;
 
-  constructor(timeline: number, leftAt: ReadonlyMap<number, Lsn> = new Map()) {
+  /** @param disowned see `disowning` */
+  constructor(
+    timeline: number,
+    leftAt: ReadonlyMap<number, Lsn> = new Map(),
+    disowned: ReadonlyMap<number, Lsn> = new Map(),
+  ) {
     this.timeline = timeline;
     this.#leftAt = leftAt;
+    this.#disowned = disowned;
   }
 
   /** The same history continued on `timeline`, its predecessor left at `leftAt` (`undefined`: nobody saw where). */
   continuedOn(timeline: number, leftAt: Lsn | undefined): History {
     const forks = new Map(this.#leftAt);
     if (leftAt !== undefined) forks.set(timeline - 1, leftAt);
-    return new History(timeline, forks);
+    return new History(timeline, forks, this.#disowned);
+  }
+
+  /** The same history, of which it is known that positions on `timeline` up to `upTo` were handed out by a server that had no right to. */
+  disowning(timeline: number, upTo: Lsn): History {
+    const before = this.#disowned.get(timeline) ?? 0n;
+    const disowned = new Map(this.#disowned).set(timeline, before > upTo ? before : upTo);
+    return new History(this.timeline, this.#leftAt, disowned);
   }
 
   /** Where a timeline was left; `undefined` while it is the current one or when nobody saw it. */
@@ -55,6 +69,9 @@ export class History {
   /** @param highest the highest LSN the primary has been seen at */
   fateOf(timeline: number, lsn: Lsn, highest: Lsn): Fate {
     if (timeline > this.timeline) return 'ahead';
+    // Two servers have written under that number, and nothing tells whose it is.
+    const disowned = this.#disowned.get(timeline);
+    if (disowned !== undefined && lsn <= disowned) return 'unknown';
     if (timeline === this.timeline) return lsn > highest ? 'ahead' : 'kept';
     // Every fork since then must be known, and a history only ever bends at its forks: each bounds what came before it.
     for (let t = timeline; t < this.timeline; t++) {

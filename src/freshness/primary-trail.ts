@@ -42,6 +42,22 @@ export interface RefusedPositions {
   uncertain: number;
 }
 
+/** What was known before a server claimed a later timeline: it holds again if nobody else bears that claim out. */
+interface Before {
+  readonly node: string | undefined;
+  readonly startedAt: string | undefined;
+  readonly history: History;
+  readonly highest: Lsn;
+  readonly isAmbiguous: boolean;
+}
+
+/** More log than any server writes in a millisecond (16 GiB a second): what lies beyond is no position of this cluster. */
+const MOST_BYTES_PER_MILLI = 2n ** 24n;
+/** Timelines that may be left one after the other before any replica is seen to follow. */
+const BEFORE_KEPT = 16;
+/** What a clock or an answer may be late. */
+const SLACK_MILLIS = 1_000;
+
 export class PrimaryTrail {
   #stickinessMillis: number | undefined;
   clock = new StalenessClock();
@@ -64,9 +80,15 @@ export class PrimaryTrail {
   #hasRestarted = false;
   #highest: Lsn = 0n;
   #sentAt = Number.NEGATIVE_INFINITY;
+  /** When the newest sample came, by the wall clock, which goes on while a machine sleeps. */
+  #sampledAt = 0;
+  readonly #before: Before[] = [];
 
   /** Grows whenever positions must be judged anew: another cluster, timeline or start of the server. */
   epoch = 0;
+
+  /** The latest timeline that any server claims to write, believed or not: replicas are asked whether they follow it. */
+  claimedTimeline = 0;
 
   /** When the last complete survey was sent: every node has answered a question asked after that; −∞ while one does not. */
   surveyedAt = Number.NEGATIVE_INFINITY;
@@ -95,6 +117,11 @@ export class PrimaryTrail {
 
   get clusterId(): string | undefined {
     return this.#clusterId;
+  }
+
+  /** The primary's start; another one means another server, or another life of it. */
+  get startedAt(): string | undefined {
+    return this.#startedAt;
   }
 
   get history(): History {
@@ -127,6 +154,49 @@ export class PrimaryTrail {
     return this.#hasRestarted;
   }
 
+  /** The timelines that were left for a later one on no other word than that of the server that writes it, the first one first. */
+  get unconfirmed(): readonly { readonly timeline: number; readonly startedAt: string | undefined }[] {
+    return this.#before.map(({ history, startedAt }) => ({ timeline: history.timeline, startedAt }));
+  }
+
+  /** How long ago the newest sample was taken, in milliseconds; ∞ without one. */
+  ageMillis(now: number): number {
+    return this.#clusterId === undefined
+      ? Number.POSITIVE_INFINITY
+      : Math.max(0, now - this.#sentAt, Date.now() - this.#sampledAt);
+  }
+
+  /** How far the log can have been written by then, from where it was last seen. */
+  ceilingAt(now: number): Lsn {
+    const millis = Math.ceil(this.ageMillis(now)) + SLACK_MILLIS;
+    return Number.isFinite(millis) ? this.#highest + BigInt(millis) * MOST_BYTES_PER_MILLI : 2n ** 64n;
+  }
+
+  /** Another server is shown to follow the present timeline: what was before will not come back. */
+  keepTimeline(): void {
+    this.#before.length = 0;
+  }
+
+  /**
+   * The server whose claim began the present timeline is gone, and nobody bears it out: what was known before, of `timeline` or an earlier one, holds again. Positions that were handed out
+   * on its word say nothing, should another server ever begin a timeline of that number.
+   */
+  disown(timeline: number): void {
+    const at = this.#before.findLastIndex(({ history }) => history.timeline <= timeline);
+    const [before, ...after] = this.#before.splice(Math.max(0, at));
+    if (before === undefined) return;
+    const { node, startedAt, highest, isAmbiguous } = before;
+    const disowned = [...after, { history: this.#history, highest: this.#highest }];
+    this.#left = undefined;
+    this.#restart(disowned.reduce((kept, one) => kept.disowning(one.history.timeline, one.highest), before.history));
+    this.#node = node;
+    this.#startedAt = startedAt;
+    this.#highest = highest;
+    this.#isAmbiguous = isAmbiguous;
+    // Whoever holds a position on that timeline has it honestly, and has written here before.
+    this.#hasRestarted = true;
+  }
+
   /** Counts a position that is given up. */
   refuse(why: keyof RefusedPositions): void {
     this.refused[why]++;
@@ -136,8 +206,11 @@ export class PrimaryTrail {
   add(sample: PrimarySample): void {
     if (sample.clusterId !== this.#clusterId) {
       this.#clusterId = sample.clusterId;
+      this.#before.length = 0;
+      this.#remember(new History(0));
       this.#restart(new History(0).continuedOn(sample.timeline, sample.forkLsn));
     } else if (sample.timeline > this.#history.timeline) {
+      this.#remember(this.#history);
       this.#left = { timeline: this.#history.timeline, clock: this.clock };
       this.#restart(this.#history.continuedOn(sample.timeline, sample.forkLsn));
     } else if (sample.timeline < this.#history.timeline) {
@@ -152,6 +225,7 @@ export class PrimaryTrail {
     this.#node = sample.node;
     this.#startedAt = sample.startedAt;
     this.#sentAt = sample.sentAt;
+    this.#sampledAt = Date.now();
     if (sample.lsn > this.#highest) this.#highest = sample.lsn;
     if (this.isTracking) this.clock.sample(sample.sentAt, sample.lsn);
   }
@@ -176,6 +250,18 @@ export class PrimaryTrail {
    */
   #isSuccessor({ lsn, heardSince }: PrimarySample): boolean {
     return this.#history.timeline === 1 && lsn >= this.#highest && heardSince > this.#sentAt;
+  }
+
+  #remember(history: History): void {
+    // The first two are those of the time before all claims: nothing was known, or a replica followed, and then the primary of that time.
+    if (this.#before.length === BEFORE_KEPT) this.#before.splice(2, 1);
+    this.#before.push({
+      node: this.#node,
+      startedAt: this.#startedAt,
+      history,
+      highest: this.#highest,
+      isAmbiguous: this.#isAmbiguous,
+    });
   }
 
   #restart(history: History): void {

@@ -78,6 +78,7 @@ export class Fleet {
       lost: (node) => !node.hasLeft && this.#lost(node),
       hung: (node) => this.#hung(node),
       untracked: () => this.#untracked(),
+      confirmed: (node) => !node.hasLeft && this.#observed(node),
     };
     this.#roster = new Roster(
       (node) => new Node(node, node.role, this.trail, settings, publisher, listener),
@@ -283,7 +284,8 @@ export class Fleet {
 
   /** Whether that very replica still is fresh enough. */
   qualifies(replica: Node, need: Need, now: number): boolean {
-    return replica.observation !== undefined && this.isProvenBy(replica.observation, need, now);
+    const { observation, lsn } = replica;
+    return observation !== undefined && lsn !== undefined && this.isProvenBy(observation, need, now);
   }
 
   /** Whether a server that said this of itself is fresh enough. */

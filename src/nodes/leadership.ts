@@ -1,12 +1,13 @@
 /**
  * Who takes writes: holds the election whenever something was heard or lost, keeps the primary's trail, and tells of every change. It asks nobody
- * by itself.
+ * by itself, but for a second word of a server that would become the primary.
  */
 import { LadderError } from '../errors.js';
 import type { Publisher, TopologyEvent } from '../events.js';
 import type { PrimaryTrail } from '../freshness/primary-trail.js';
 import type { Settings } from '../options/cluster.js';
 import type { Node } from './node.js';
+import { Suspicions } from './suspicions.js';
 import { elect, type Verdict } from './topology.js';
 
 /** Changes that `stats()` tells of. */
@@ -20,6 +21,7 @@ export class Leadership {
   readonly #settings: Settings;
   readonly #publisher: Publisher;
   readonly #startedAt = performance.now();
+  readonly #suspicions: Suspicions;
   #primary: Node;
   #replicas: readonly Node[];
   #verdict: Verdict<Node> = { is: 'open' };
@@ -32,6 +34,7 @@ export class Leadership {
     this.#trail = trail;
     this.#settings = settings;
     this.#publisher = publisher;
+    this.#suspicions = new Suspicions(trail, settings, publisher);
     this.#primary = nodes.find((node) => node.role === 'primary') as Node;
     this.#replicas = nodes.filter((node) => node !== this.#primary);
   }
@@ -103,31 +106,34 @@ export class Leadership {
 
   /** Holds the election. @returns whether a primary was found that was not there before */
   #review(): boolean {
-    const { clusterId, history } = this.#trail;
     const isOverdue = performance.now() - this.#startedAt > this.#settings.hangMillis;
-    const known = { primary: this.#primary, clusterId, timeline: history.timeline, isOverdue };
     const before = this.#verdict;
-    if (clusterId === undefined && this.#isExpecting && !isOverdue) return false;
+    if (this.#trail.clusterId === undefined && this.#isExpecting && !isOverdue) return false;
+    const isAsking = this.#suspicions.review(this.#nodes, this.#primary);
+    const { clusterId, history } = this.#trail;
+    if (clusterId === undefined && isAsking && !isOverdue) return true;
+    const known = { primary: this.#primary, clusterId, timeline: history.timeline, isOverdue };
     this.#verdict = elect(this.#nodes, known, this.#settings.onTwoPrimaries);
     if (this.#verdict.is === 'settled') {
       if (this.#verdict.primary !== this.#primary) this.#follow(this.#verdict.primary);
-      else if (before.is === 'settled') return false;
+      else if (before.is === 'settled') return isAsking;
       else this.#found(before.is === 'open' ? 'found' : 'returned');
       return true;
     }
     if (this.#verdict.is !== before.is && this.#verdict.is !== 'open') this.#changed(this.#verdict.is, this.#primary);
-    return false;
+    return isAsking;
   }
 
   /** Another server is the primary: what was under way on the one before has no say any more. */
   #follow(primary: Node): void {
     const before = this.#primary;
     const isFirst = this.#trail.clusterId === undefined;
+    const isBack = primary.observation?.identity.startedAt === this.#trail.startedAt;
     this.#primary = primary;
     this.#replicas = this.#nodes.filter((node) => node !== primary);
     before.role = 'replica';
     primary.role = 'primary';
-    this.#found(isFirst ? 'found' : 'promotion', before);
+    this.#found(isFirst ? 'found' : isBack ? 'returned' : 'promotion', before);
     if (!isFirst && before.observation?.inRecovery !== true) before.abandon(false);
   }
 
@@ -144,7 +150,7 @@ export class Leadership {
     const { clusterId, startedAt } = identity;
     this.#trail.add({ node: name, heardSince, sentAt, timeline, lsn, forkLsn, clusterId, startedAt });
     // A replica is what it is by the primary's history.
-    for (const replica of this.#replicas) replica.judge('the primary answered');
+    for (const replica of this.#replicas) replica.compare(sentAt, lsn);
   }
 
   #changed(change: TopologyEvent['change'], previous: Node | undefined): void {

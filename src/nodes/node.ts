@@ -17,6 +17,7 @@ import { hashOf } from '../routing/partition.js';
 import type { Candidate } from '../routing/route.js';
 import { Work } from '../routing/work.js';
 import { cancelByKey } from './cancel.js';
+import { Confirmation } from './confirmation.js';
 import { ControlConnection } from './control-connection.js';
 import { type CheckedOut, type DataConnection, DataConnections, SentAway } from './data-connections.js';
 import { Ejection, type Health } from './ejection.js';
@@ -24,6 +25,7 @@ import { Lane } from './lane.js';
 import type { LaneConnection } from './lane-connection.js';
 import { Latency } from './latency.js';
 import { isDirect, type Observation } from './observation.js';
+import type { Past } from './past.js';
 import { Probe } from './probe.js';
 import { problemOf, wordsOf } from './problem.js';
 import { Questions } from './questions.js';
@@ -41,6 +43,8 @@ export interface NodeListener {
   hung(node: Node): void;
   /** It answers, and tells no positions. */
   untracked(node: Node): void;
+  /** What it claims was said on a second connection, too. */
+  confirmed(node: Node): void;
 }
 
 const TOO_MANY_CONNECTIONS = '53300';
@@ -83,6 +87,10 @@ export class Node implements Candidate {
   /** Why it did not answer the last time; `undefined` when it did. */
   lastError: unknown;
   readonly lane: Lane;
+  /** Why its word that it takes writes is not believed; `undefined` when it is, or says no such thing. */
+  doubt: string | undefined;
+  /** Whether a second connection must bear its word out before it counts. */
+  needsWord = false;
 
   readonly #trail: PrimaryTrail;
   readonly #whereabouts: Whereabouts;
@@ -92,6 +100,7 @@ export class Node implements Candidate {
   readonly #control: ControlConnection;
   readonly #connections: DataConnections;
   readonly #ejection = new Ejection();
+  readonly #confirmation: Confirmation;
   readonly #listener: NodeListener;
 
   #server: string | undefined;
@@ -128,6 +137,14 @@ export class Node implements Candidate {
       if (isHung) listener.hung(this);
     });
     this.questions = new Questions(this.#control);
+    this.#confirmation = new Confirmation(pool, settings, {
+      confirmed: () => listener.confirmed(this),
+      contradicted: () => {
+        // Whoever answers on the next one says anew who it is.
+        this.#control.drop('a second connection to it tells otherwise');
+        this.failed('a second connection to it tells otherwise');
+      },
+    });
     this.#probe = new Probe(this.#control, trail, this.#whereabouts, settings, {
       took: (millis) => this.response.took(millis, performance.now()),
       answered: (observation) => this.#record(observation),
@@ -209,6 +226,21 @@ export class Node implements Candidate {
     return this.#connections.isStalled;
   }
 
+  /** What it has said in its present life. */
+  get past(): Past {
+    return this.#whereabouts.past;
+  }
+
+  /** See {@link Whereabouts.hasStrayed}. */
+  get hasStrayed(): boolean {
+    return this.#whereabouts.hasStrayed;
+  }
+
+  /** Whether what it claims was said on a second connection, too, or need not be. */
+  get isConfirmed(): boolean {
+    return !this.needsWord || (this.observation !== undefined && this.#confirmation.isOf(this.observation));
+  }
+
   /** Why no statement of its role goes there; `undefined` when nothing is wrong. */
   get problem(): LadderError | undefined {
     return problemOf(this, this.#trail);
@@ -255,6 +287,17 @@ export class Node implements Candidate {
     this.#whereabouts.void(performance.now());
     this.judge(cause);
     this.#listener.lost(this);
+  }
+
+  /** The primary stood at `lsn`, asked at `sentAt`. */
+  compare(sentAt: number, lsn: Lsn): void {
+    this.#whereabouts.compare(sentAt, lsn);
+    this.judge('the primary answered');
+  }
+
+  /** Asks on a second connection whether it takes writes, and tells the listener when it says the same there. */
+  confirm(): void {
+    if (this.observation !== undefined) this.#confirmation.ask(this.observation, performance.now());
   }
 
   /** A connection was lost or could not be had: nothing is known any more, and too many such in a row take it out of rotation. */
@@ -403,6 +446,7 @@ export class Node implements Candidate {
     );
     await Promise.all([
       this.#control.close(),
+      this.#confirmation.close(),
       this.lane.close(),
       this.ownsPool && !this.pool.ending ? this.pool.end() : undefined,
     ]);

@@ -1,7 +1,7 @@
 /** What keeps statements of a node's role away from it, in words. */
 import { LadderError, wordFor } from '../errors.js';
 import type { PrimaryTrail } from '../freshness/primary-trail.js';
-import type { Observation } from './observation.js';
+import { InvalidAnswer, type Observation } from './observation.js';
 
 /** What must be known of a node to say what is wrong with it. */
 export interface Suspect {
@@ -10,11 +10,13 @@ export interface Suspect {
   readonly observation: Observation | undefined;
   readonly lsn: bigint | undefined;
   readonly lastError: unknown;
+  readonly doubt: string | undefined;
+  readonly hasStrayed: boolean;
 }
 
 /** @returns `undefined` when nothing is wrong */
 export function problemOf(
-  { name, role, observation, lsn, lastError }: Suspect,
+  { name, role, observation, lsn, lastError, doubt, hasStrayed }: Suspect,
   trail: PrimaryTrail,
 ): LadderError | undefined {
   const is = `node "${name}"`;
@@ -25,6 +27,9 @@ export function problemOf(
   if (clusterId !== undefined && observation.identity.clusterId !== clusterId) {
     const ids = `expected system identifier ${clusterId}, got ${observation.identity.clusterId}`;
     return new LadderError('LADDER_FOREIGN_NODE', `${is} belongs to another cluster than the primary: ${ids}`);
+  }
+  if (!observation.inRecovery && doubt !== undefined) {
+    return new LadderError('LADDER_WRONG_ROLE', `${is} says that it is the primary, and is not believed: ${doubt}`);
   }
   if (role === 'primary') {
     if (!observation.inRecovery) return undefined;
@@ -38,6 +43,10 @@ export function problemOf(
     );
   }
   if (lsn !== undefined) return undefined;
+  if (hasStrayed) {
+    const says = 'says that it has replayed more log than the primary had written';
+    return new LadderError('LADDER_NODE_UNREACHABLE', `${is} ${says}, and gets no reads: rebuild it`);
+  }
   const why = trail.isAmbiguous
     ? `two servers have written timeline ${history.timeline}, and nothing tells whose it is`
     : `wait, or grant pg_read_all_stats`;
@@ -59,6 +68,7 @@ export function wordsOf(error: unknown): string {
 
 /** Its own words may hold anything, and where they are shown there may be no cause. */
 function silence(error: unknown): string {
+  if (error instanceof InvalidAnswer) return `is not believed (${error.message})`;
   const { code } = Object(error) as { code?: unknown };
   if (typeof code !== 'string' || !/^\w{1,64}$/.test(code)) return 'does not answer';
   return /^[0-9A-Z]{5}$/.test(code) && !code.startsWith('E')

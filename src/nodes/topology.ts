@@ -1,6 +1,6 @@
 /**
  * Which of the nodes is the primary, by what they say of themselves. Pure: it asks nobody, promotes nobody, and would rather name nobody than
- * the wrong one.
+ * the wrong one. Who cannot be believed, and why, is found out elsewhere.
  */
 import type { Observation } from './observation.js';
 
@@ -14,6 +14,10 @@ export interface Voter {
   readonly observation: Observation | undefined;
   /** Whether its first question has been settled, with an answer or without. */
   readonly wasAsked: boolean;
+  /** Why its word that it takes writes is not believed; `undefined` when it is. */
+  readonly doubt: string | undefined;
+  /** Whether it need not, or did, say so on a second connection. */
+  readonly isConfirmed: boolean;
 }
 
 /** What is known of the cluster so far. */
@@ -44,16 +48,21 @@ export function elect<V extends Voter>(voters: readonly V[], known: Known<V>, po
   if (isFirst && !known.isOverdue && voters.some((voter) => !voter.wasAsked)) return { is: 'open' };
 
   const claimants = voters.filter(({ observation }) => observation !== undefined && !observation.inRecovery);
-  const own = claimants.filter((voter) =>
-    isFirst ? isOfGuessedCluster(voter, voters, known.primary) : clusterOf(voter) === known.clusterId,
+  const own = claimants.filter(
+    (voter) =>
+      voter.doubt === undefined &&
+      (isFirst ? isOfGuessedCluster(voter, voters, known.primary) : clusterOf(voter) === known.clusterId),
   );
-  const newest = own.reduce((max, voter) => Math.max(max, timelineOf(voter)), known.timeline);
+  const newest = own.reduce(
+    (max, voter) => (voter.isConfirmed ? Math.max(max, timelineOf(voter)) : max),
+    known.timeline,
+  );
   // One that is left on an older timeline has missed a promotion, even while the promoted server does not answer.
   const eligible = own.filter((voter) => timelineOf(voter) === newest);
   const rivals = distinct(policy === 'refuse' ? own : eligible, known.primary);
   if (rivals.length > 1) return { is: 'contested', between: rivals };
   const [primary] = distinct(eligible, known.primary);
-  return primary === undefined ? { is: 'vacant' } : { is: 'settled', primary };
+  return primary?.isConfirmed === true ? { is: 'settled', primary } : { is: 'vacant' };
 }
 
 /** Before any primary was found: of the cluster of the first guess; where that one is silent, the answering nodes must agree with each other. */

@@ -3,7 +3,8 @@
  */
 import type { Lsn } from '../freshness/lsn.js';
 import type { PrimaryTrail } from '../freshness/primary-trail.js';
-import { type Observation, replayedLsn } from './observation.js';
+import { isFollower, type Observation, replayedLsn } from './observation.js';
+import { Past } from './past.js';
 
 /** Before that it stands where it stood. */
 const MOVING_MILLIS = 1;
@@ -11,8 +12,12 @@ const MOVING_MILLIS = 1;
 export class Whereabouts {
   /** The timeline that a replica was shown to be on; 0 while it is not known. */
   shownTimeline = 0;
+  readonly past = new Past();
   readonly #trail: PrimaryTrail;
   #observation: Observation | undefined;
+  #answeredAt = Number.NEGATIVE_INFINITY;
+  /** The life of a replica, and the part of the primary's trail, in which it has told of log that the primary had not written. */
+  #strayed: { readonly server: string; readonly epoch: number } | undefined;
   #voidedAt = Number.NEGATIVE_INFINITY;
   #lsn: Lsn | undefined;
   #lsnOf: Observation | undefined;
@@ -36,7 +41,7 @@ export class Whereabouts {
   get lsn(): Lsn | undefined {
     // It is asked for by every decision.
     if (this.#lsnOf !== this.#observation || this.#lsnIn !== this.#trail.epoch) {
-      this.#lsn = replayedLsn(this.#observation, this.#trail);
+      this.#lsn = this.hasStrayed ? undefined : replayedLsn(this.#observation, this.#trail);
       this.#lsnOf = this.#observation;
       this.#lsnIn = this.#trail.epoch;
     }
@@ -59,11 +64,31 @@ export class Whereabouts {
     return this.#steadyAgeMillis;
   }
 
-  /** @returns whether it counts: what was asked before a connection was lost may have been answered by the server's earlier life */
+  /** Whether it has told of log that the primary had not written: it has left the primary's history, or lies. */
+  get hasStrayed(): boolean {
+    return (
+      this.#strayed !== undefined &&
+      this.#strayed.epoch === this.#trail.epoch &&
+      this.#strayed.server === this.#observation?.identity.server
+    );
+  }
+
+  /** The primary stood at `lsn`, asked at `sentAt`: a replica that answered before that cannot have replayed more. */
+  compare(sentAt: number, lsn: Lsn): void {
+    const own = this.#observation;
+    if (this.#answeredAt > sentAt || !isFollower(own, this.#trail) || own.lsn <= lsn) return;
+    this.#strayed = { server: own.identity.server, epoch: this.#trail.epoch };
+    this.#lsn = undefined;
+    this.#freshIn = -1;
+  }
+
+  /** @returns whether it counts: what was asked before a connection was lost may have been answered by the server's earlier life @throws InvalidAnswer when it contradicts what the server has said before */
   record(observation: Observation | undefined, now: number): boolean {
     if (observation !== undefined && observation.sentAt <= this.#voidedAt) return false;
+    if (observation !== undefined) this.past.heard(observation, now);
     this.pass(now);
     this.#observation = observation;
+    this.#answeredAt = now;
     this.#freshIn = -1;
     return true;
   }

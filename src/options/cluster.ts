@@ -68,6 +68,7 @@ export interface ClusterBehaviour extends FreshnessOptions {
   /**
    * What to do when two servers take writes. `highestTimeline` (default): the one on the later timeline is the primary; on the same timeline
    * writes are refused with `LADDER_TWO_PRIMARIES` until one of them is gone. `refuse`: they are refused in either case.
+   * A server whose claim cannot be true counts in neither: see the `suspicious-primary` warning.
    */
   onTwoPrimaries?: 'highestTimeline' | 'refuse' | undefined;
   /**

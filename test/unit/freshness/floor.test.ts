@@ -236,6 +236,69 @@ describe('a session’s floor', () => {
     expect(trail.isAmbiguous).toBe(false);
   });
 
+  describe('when a server was taken for the primary that was none, and is disowned', () => {
+    const liar = { timeline: 2, startedAt: 'liar', node: 'liar', forkLsn: 90n };
+
+    it('goes by what the primary has, where its position was the liar’s word, and tells that the write is lost', () => {
+      const trail = new PrimaryTrail();
+      trail.add(at(10, 100n));
+      const floor = new Floor();
+      const token = new Floor();
+      floor.wrote(15, 2);
+      trail.add({ ...at(20, 5n), ...liar });
+      expect(floor.resolve(trail)).toBe(5n);
+      trail.disown(1);
+      expect([trail.history.timeline, trail.highest, trail.startedAt]).toEqual([1, 100n, '1']);
+      trail.add(at(30, 120n));
+      expect([floor.resolve(trail), trail.refused.lost, trail.isAmbiguous]).toEqual([120n, 1, false]);
+      // One that comes from outside is honest, for all that its bearer knows: what he wrote before lies below what there is.
+      token.claim(position(5n, 2), 31);
+      trail.surveyedAt = 40;
+      expect(token.resolve(trail)).toBe(120n);
+    });
+
+    it('tells of a write that the liar took before anybody asked for its position', () => {
+      const trail = new PrimaryTrail();
+      trail.add(at(10, 100n));
+      trail.add({ ...at(20, 5n), ...liar });
+      const floor = new Floor();
+      floor.wrote(25, 2);
+      trail.disown(1);
+      trail.add(at(30, 120n));
+      expect([floor.resolve(trail), trail.refused.uncertain]).toEqual([120n, 1]);
+    });
+
+    it('never takes the liar’s positions for those of a server that begins that timeline in truth', () => {
+      const trail = new PrimaryTrail();
+      trail.add(at(10, 100n));
+      trail.add({ ...at(20, 5n), ...liar });
+      trail.disown(1);
+      trail.add(at(30, 120n));
+      trail.add({ ...at(40, 130n), timeline: 2, node: 'heir', startedAt: '3', forkLsn: 110n });
+      const floor = new Floor();
+      floor.claim(position(5n, 2), 41);
+      // Below the fork a replica on the new timeline need not have what was written on the old one.
+      expect(floor.resolve(trail)).toBe(130n);
+      const honest = new Floor();
+      honest.claim(position(125n, 2), 41);
+      expect(honest.resolve(trail)).toBe(125n);
+    });
+
+    it('goes back to where the first of several liars began, and nowhere once a replica has followed', () => {
+      const trail = new PrimaryTrail();
+      trail.add(at(10, 100n));
+      for (let timeline = 2; timeline < 50; timeline++)
+        trail.add({ ...at(20, 5n), ...liar, timeline, startedAt: `${timeline}` });
+      trail.disown(1);
+      expect([trail.history.timeline, trail.startedAt]).toEqual([1, '1']);
+      trail.add({ ...at(40, 130n), ...liar });
+      trail.keepTimeline();
+      expect(trail.unconfirmed).toEqual([]);
+      trail.disown(1);
+      expect(trail.history.timeline).toBe(2);
+    });
+  });
+
   it('can be pinned to the primary, as those that start from it are, and those around it are not', () => {
     const trail = new PrimaryTrail();
     const process = new Floor();

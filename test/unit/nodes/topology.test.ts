@@ -3,17 +3,22 @@ import type { Observation } from '../../../src/nodes/observation.js';
 import { elect, type Known, type OnTwoPrimaries, type Voter } from '../../../src/nodes/topology.js';
 
 const CLUSTER = '7';
+const believed = { doubt: undefined, isConfirmed: true };
 
 function voter(name: string, says: string): Voter {
-  if (says === 'unheard') return { name, observation: undefined, wasAsked: false };
-  if (says === 'silent') return { name, observation: undefined, wasAsked: true };
-  const [role, timeline = '1', cluster = CLUSTER, server = name] = says.split(' ');
+  if (says === 'unheard') return { name, observation: undefined, wasAsked: false, ...believed };
+  if (says === 'silent') return { name, observation: undefined, wasAsked: true, ...believed };
+  const [role, timeline = '1', cluster = CLUSTER, server = name, trust] = says.split(' ');
   const observation = {
     inRecovery: role === 'replica',
     timeline: Number(timeline),
     identity: { clusterId: cluster, server },
   } as Observation;
-  return { name, observation, wasAsked: true };
+  return { name, observation, wasAsked: true, ...believed, ...distrust(trust) };
+}
+
+function distrust(trust: string | undefined): Partial<Voter> {
+  return trust === 'doubted' ? { doubt: 'it cannot be' } : { isConfirmed: trust !== 'unconfirmed' };
 }
 
 function verdict(
@@ -47,6 +52,27 @@ describe('the election of the primary', () => {
 
   it('never goes back to a timeline that was left, also while the promoted server is silent', () => {
     expect(verdict(['primary 1', 'silent', 'replica'], { timeline: 2 })).toBe('vacant');
+  });
+
+  it.each<OnTwoPrimaries>(['highestTimeline', 'refuse'])(
+    'has no ear for one that is not believed, nor for its timeline, whatever is to be done about two: %s',
+    (policy) => {
+      expect(verdict(['primary 1', 'primary 9 7 liar doubted'], {}, policy)).toBe('n1');
+      expect(verdict(['primary 1', 'primary 1 7 liar doubted'], {}, policy)).toBe('n1');
+      expect(verdict(['silent', 'primary 9 7 liar doubted', 'replica'], {}, policy)).toBe('vacant');
+      expect(verdict(['silent', 'primary 9 7 liar doubted'], first, policy)).toBe('vacant');
+    },
+  );
+
+  it('waits for the second word of one that would win, and goes on with the primary until then', () => {
+    expect(verdict(['primary 1', 'primary 2 7 new unconfirmed'])).toBe('n1');
+    expect(verdict(['silent', 'primary 2 7 new unconfirmed'])).toBe('vacant');
+    expect(verdict(['silent', 'primary 1 7 new unconfirmed'])).toBe('vacant');
+  });
+
+  it('refuses two at once, whether or not the other was asked twice', () => {
+    expect(verdict(['primary 1', 'primary 1 7 new unconfirmed'])).toBe('n1 and n2');
+    expect(verdict(['primary 1', 'primary 2 7 new unconfirmed'], {}, 'refuse')).toBe('n1 and n2');
   });
 
   it('refuses in either case when told so', () => {

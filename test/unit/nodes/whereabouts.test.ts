@@ -1,6 +1,49 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { steadied } from '../../../src/nodes/whereabouts.js';
+import { PrimaryTrail } from '../../../src/freshness/primary-trail.js';
+import type { Observation } from '../../../src/nodes/observation.js';
+import { steadied, Whereabouts } from '../../../src/nodes/whereabouts.js';
+
+describe('a replica that says more than the primary has written', () => {
+  const sample = { node: 'p', heardSince: 0, startedAt: '1', clusterId: '7', timeline: 1, forkLsn: undefined };
+  const seen = (sentAt: number, lsn: bigint, server = 'r'): Observation =>
+    ({
+      sentAt,
+      lsn,
+      inRecovery: true,
+      timeline: 0,
+      identity: { clusterId: '7', server, isDirect: true },
+    }) as Observation;
+
+  it('has no position from when the primary was asked after it had answered, until it is started anew', () => {
+    const trail = new PrimaryTrail();
+    const whereabouts = new Whereabouts(trail);
+    const primary = (sentAt: number, lsn: bigint): void => {
+      trail.add({ ...sample, sentAt, lsn });
+      whereabouts.compare(sentAt, lsn);
+    };
+    primary(1, 100n);
+    whereabouts.record(seen(2, 150n), 3);
+    // The answer may be younger than the primary’s.
+    primary(2.5, 140n);
+    expect([whereabouts.lsn, whereabouts.hasStrayed]).toEqual([150n, false]);
+    primary(3, 150n);
+    expect([whereabouts.lsn, whereabouts.hasStrayed]).toEqual([150n, false]);
+    whereabouts.record(seen(4, 200n), 5);
+    primary(6, 199n);
+    expect([whereabouts.lsn, whereabouts.hasStrayed, whereabouts.freshAsOf]).toEqual([
+      undefined,
+      true,
+      Number.NEGATIVE_INFINITY,
+    ]);
+    // Numerically the primary passes it; what it holds is another history.
+    primary(7, 500n);
+    whereabouts.record(seen(8, 300n), 9);
+    expect(whereabouts.lsn).toBeUndefined();
+    whereabouts.record(seen(10, 300n, 'another life'), 11);
+    expect(whereabouts.lsn).toBe(300n);
+  });
+});
 
 describe('the age that decides about coming and going', () => {
   it('is above exactly those bounds that were passed and have not been met by half since', () => {

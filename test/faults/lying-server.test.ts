@@ -1,0 +1,359 @@
+import { EventEmitter } from 'node:events';
+import { parse } from 'pg-protocol';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Cluster, createCluster, LadderError } from '../../src/index.js';
+import { AnswerGuard } from '../../src/nodes/answer-guard.js';
+import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
+import { nodeOf, report, size, until } from '../cluster/fixture.js';
+import {
+  type Answer,
+  type Asked,
+  type Column,
+  described,
+  type Field,
+  honest,
+  isOwn,
+  message,
+  PlayedServer,
+  type Rows,
+  row,
+  type Said,
+} from '../cluster/played-server.js';
+import { Random } from '../simulation/random.js';
+import { query } from '../testing/query.js';
+
+const ANSWERS = size(200, 100_000);
+const CLUSTERS = size(2, 16);
+/** A pause of the event loop beyond what a busy machine makes by itself. */
+const HANG_MILLIS = size(2_000, 1_000);
+const MOST_BYTES = 400 * 2 ** 20;
+
+const NUMBERS = [
+  '0',
+  '-1',
+  '1',
+  '2',
+  '3',
+  '7',
+  '4294967295',
+  '2147483648',
+  '-2147483648',
+  '99999999999999999999',
+  '1e309',
+  'NaN',
+  'Infinity',
+  '0x10',
+  '',
+];
+const LSNS = [
+  '0/0',
+  '0/1',
+  '0/3000028',
+  '0/5000000',
+  'FFFFFFFF/FFFFFFFF',
+  '1/0',
+  '0/100000000',
+  '-1/0',
+  'x',
+  '',
+  '0/5000000/0',
+];
+const FILES = [
+  '0000000100000000000000',
+  'FFFFFFFF0000000000000001',
+  '000000000000000000000001',
+  '00000002',
+  '000000020000000000000001',
+  'zzzzzzzz0000000000000001',
+  '-0000001',
+  '',
+];
+const OIDS = [16, 17, 20, 23, 25, 114, 600, 1009, 1184, 3802, 0, 4_294_967_295];
+
+/** An answer that is a lie in one place or several, or none at all. */
+class Liar {
+  readonly #random: Random;
+  /** How much of what it answers is true: who lies always is never listened to. */
+  readonly #honesty: number;
+  readonly #real: () => Said;
+
+  constructor(seed: number, honesty: number, real: () => Said) {
+    this.#random = new Random(seed);
+    this.#honesty = honesty;
+    this.#real = real;
+  }
+
+  answer(text: string, { pid, isUsers }: Asked): Answer | undefined {
+    const random = this.#random;
+    if (!isOwn(text)) return { columns: [{ name: 'v', oid: 25 }], rows: [['liar']] };
+    if (random.chance(this.#honesty)) return honest(text, this.said(), pid);
+    const answer = honest(text, this.said(), pid) as Rows;
+    const kind = random.pick([
+      'field',
+      'field',
+      'field',
+      'field',
+      'shape',
+      'shape',
+      'frame',
+      'error',
+      'close',
+      'long',
+      'hang',
+    ] as const);
+    switch (kind) {
+      case 'field':
+        return this.#withOddField(answer);
+      case 'shape':
+        return this.#withOddShape(answer);
+      case 'frame':
+        // What pg's parser makes of these on a connection of the user's is pg's own.
+        return isUsers ? undefined : this.oddFrame(answer);
+      case 'error':
+        return { sqlstate: random.pick(['57P01', 'XX000', '42501', '0A001', '53300', '25006', '40001']) };
+      case 'long':
+        return random.chance(0.02)
+          ? this.#withField(answer, 'x'.repeat(10 * 2 ** 20))
+          : this.#withField(answer, '9'.repeat(50_000));
+      case 'hang':
+        return random.chance(0.03) ? 'hang' : 'close';
+      default:
+        return 'close';
+    }
+  }
+
+  /** What would be plausible, more or less. */
+  said(): Said {
+    const random = this.#random;
+    const real = this.#real();
+    const startedAt = random.chance(0.9)
+      ? real.startedAt
+      : String(1_700_000_000_000_000 + Math.floor(random.next() * 1_000));
+    return {
+      clusterId: random.chance(0.97) ? real.clusterId : '7',
+      startedAt,
+      inRecovery: random.chance(0.8),
+      timeline: random.chance(0.8) ? real.timeline : random.pick([1, 2, 3, 9, 100, 4_294_967_295]),
+      lsn: random.chance(0.7) ? real.lsn : random.pick(LSNS),
+      forkLsn: random.chance(0.5) ? real.lsn : random.pick([null, ...LSNS]),
+    };
+  }
+
+  #withOddField(answer: Rows): Rows {
+    return this.#withField(
+      answer,
+      this.#random.pick([null, ...NUMBERS, ...LSNS, ...FILES, 't', 'f', 'true', '{', '{1,2}', '\u0000']),
+    );
+  }
+
+  #withField(answer: Rows, value: Field): Rows {
+    const at = Math.floor(this.#random.next() * answer.columns.length);
+    return { ...answer, rows: answer.rows.map((fields) => fields.map((field, i) => (i === at ? value : field))) };
+  }
+
+  #withOddShape({ columns, rows }: Rows): Rows {
+    const random = this.#random;
+    const [first = []] = rows;
+    const odd = (column: Column): Column => ({ ...column, oid: random.pick(OIDS), isBinary: random.chance(0.2) });
+    return random.pick<() => Rows>([
+      () => ({ columns, rows: [] }),
+      () => ({ columns: [], rows: [[]] }),
+      () => ({ columns, rows: [first, first] }),
+      () => ({ columns, rows: Array.from({ length: 1_000 }, () => first) }),
+      () => ({ columns: columns.slice(1), rows }),
+      () => ({ columns, rows: [first.slice(1)] }),
+      () => ({ columns, rows: [[...first, ...first]] }),
+      () => ({ columns: columns.map(odd), rows }),
+      () => ({
+        columns: columns.map((column) => ({
+          ...column,
+          name: random.pick(['__proto__', 'constructor', '', column.name]),
+        })),
+        rows,
+      }),
+      () => ({ columns: columns.toReversed(), rows }),
+    ])();
+  }
+
+  oddFrame(answer: Rows): Buffer {
+    const random = this.#random;
+    const bytes = Buffer.concat([described(answer), ...answer.rows.map(row)]);
+    const count = Buffer.alloc(2);
+    count.writeInt16BE(random.pick([-1, 32_767, 3]));
+    const long = Buffer.from('D\u007f\u007f\u007f\u007f');
+    return random.pick<() => Buffer>([
+      () => message('R', Buffer.from([0, 0, 0, 7])),
+      () => message('E', Buffer.from('SERROR\u0000C57P01')),
+      () => message('N', Buffer.from('x')),
+      () => message('T', count),
+      () => message('D', count),
+      () => Buffer.from([68, 0, 0, 0, 0, 1, 2, 3]),
+      () => Buffer.concat([long, Buffer.alloc(100_000)]),
+      () => message(random.pick(['?', '!', 'z', 'G', 'W', 'd', 's', 'A', 'K', 'v']), Buffer.from([0, 0, 0, 1])),
+      () => bytes.subarray(0, Math.floor(random.next() * bytes.length)),
+      () => {
+        const broken = Buffer.from(bytes);
+        for (let i = 0; i < 3; i++) broken[Math.floor(random.next() * broken.length)] = Math.floor(random.next() * 256);
+        return broken;
+      },
+    ])();
+  }
+}
+
+describe('a server that lies in every field of every answer, beside a real primary and a real replica', () => {
+  let servers: TestCluster;
+  beforeAll(async () => {
+    servers = await startTestCluster({ replicas: 1 });
+    await query(servers.primary, 'create table counters (id int primary key, v int)');
+    await query(servers.primary, 'insert into counters select i, 0 from generate_series(1, 1000) i');
+  });
+  afterAll(() => servers.stop());
+
+  it(
+    'ends no process, holds nothing up, fills no memory, and makes no read staler than promised',
+    async () => {
+      const seed = Number(process.env['LIAR_SEED'] ?? 1);
+      let lsn = (await query(servers.primary, 'select pg_current_wal_lsn()::text')) as string;
+      const liars = await Promise.all(Array.from({ length: CLUSTERS }, () => PlayedServer.start({} as Said)));
+      const clusters: Cluster[] = [];
+      const faults: string[] = [];
+      const escaped = (error: unknown): unknown => faults.push(`escaped: ${String(error)}`);
+      process.on('uncaughtException', escaped);
+      process.on('unhandledRejection', escaped);
+      let isOn = true;
+      let [longestMillis, mostBytes, checkedCount, liarReadCount, lostCount] = [0, 0, 0, 0, 0];
+      const watching = (async () => {
+        let at = performance.now();
+        while (isOn) {
+          await new Promise((resolve) => setTimeout(resolve, 10));
+          longestMillis = Math.max(longestMillis, performance.now() - at - 10);
+          at = performance.now();
+          mostBytes = Math.max(mostBytes, process.memoryUsage().rss);
+        }
+      })();
+      const before = process.memoryUsage().rss;
+      let life = 0;
+      const caller = async (cluster: Cluster, liar: PlayedServer, id: number): Promise<void> => {
+        for (let v = 1; isOn; v++) {
+          await cluster.session(
+            async () => {
+              const text = `update counters set v = ${v} where id = ${id}`;
+              // One that the liar was taken for the primary of has not happened.
+              await cluster.write(text).catch((error: unknown) => checkError(error));
+              const isLost = liar.statements.includes(text);
+              liar.statements.length = 0;
+              if (isLost) lostCount++;
+              const { rows } = await cluster
+                .read<{ v: number | string }>(`select v from counters where id = ${id}`)
+                .catch((error: unknown) => checkError(error));
+              if (rows[0]?.v === 'liar') liarReadCount++;
+              else if (rows.length > 0 && !isLost) {
+                checkedCount++;
+                if ((rows[0]?.v as number) < v) faults.push(`stale: ${rows[0]?.v} for ${v}`);
+              }
+            },
+            { inherit: 'none' },
+          );
+          await new Promise((resolve) => setTimeout(resolve, 5));
+        }
+      };
+      const checkError = (error: unknown): { rows: never[] } => {
+        if (!(error instanceof Error)) faults.push(`no error: ${String(error)}`);
+        const { code, message: text } = error as { code?: string; message: string };
+        // The library's own, the liar's own, or a connection that was lost twice.
+        const isExpected =
+          error instanceof LadderError || /^[0-9A-Z]{5}$/.test(code ?? '') || /terminated|makes no sense/.test(text);
+        if (!isExpected) faults.push(`error: ${(error as Error).stack}`);
+        return { rows: [] };
+      };
+
+      const work = liars.map((liar, i) => {
+        const lies = new Liar(seed * 1_000 + i, [0.6, 0.95, 0.8, 0.99][i % 4] as number, () => ({
+          clusterId: servers.clusterId,
+          startedAt: String(1_600_000_000_000_000 + life),
+          inRecovery: true,
+          timeline: 1,
+          lsn,
+        }));
+        liar.answer = (text, _said, asked) => lies.answer(text, asked);
+        const cluster = createCluster({
+          primary: servers.primary.connectionString,
+          replicas: [
+            { name: 'r1', connectionString: (servers.replicas[0] as { connectionString: string }).connectionString },
+            { name: 'liar', connectionString: liar.connectionString, max: 3 },
+          ],
+          hangMillis: 50,
+          probeMillis: 1,
+          idleProbeMillis: 1,
+          primaryWaitMillis: 1_000,
+          onConnect: async (client, node) => {
+            if (node.name === 'liar') await client.query('select of_the_user');
+          },
+        });
+        clusters.push(cluster);
+        return caller(cluster, liar, i + 1);
+      });
+      const answered = (): number => liars.reduce((sum, { answerCount }) => sum + answerCount, 0);
+      while (answered() < ANSWERS) {
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        lsn = (await query(servers.primary, 'select pg_current_wal_lsn()::text')) as string;
+        if (answered() % 7 === 0) life++;
+        if (faults.length > 0) break;
+      }
+      isOn = false;
+      await Promise.all([...work, watching]);
+      for (const liar of liars) await liar.stop();
+      const count = answered();
+      // It is gone, and all is as if it had never been there.
+      for (const cluster of clusters) {
+        await cluster.session(async () => {
+          await cluster.write('update counters set v = -1 where id = 1000', []);
+          const { rows } = await cluster.read('select v from counters where id = 1000');
+          expect(rows).toEqual([{ v: -1 }]);
+        });
+        await until('the replica serves', () => ['live', 'probation'].includes(nodeOf(cluster, 'r1').state));
+        await cluster.close();
+      }
+      process.off('uncaughtException', escaped);
+      process.off('unhandledRejection', escaped);
+      report('a lying server', {
+        seed,
+        answers: count,
+        'reads checked': checkedCount,
+        'reads it was given': liarReadCount,
+        'writes it was given': lostCount,
+        'longest pause ms': longestMillis,
+        'memory grew by MB': (mostBytes - before) / 2 ** 20,
+      });
+      expect(faults.slice(0, 5)).toEqual([]);
+      expect(checkedCount).toBeGreaterThan(20);
+      expect(longestMillis).toBeLessThan(HANG_MILLIS);
+      expect(mostBytes - before).toBeLessThan(MOST_BYTES);
+    },
+    size(60_000, 0),
+  );
+});
+
+describe('answers of random bytes', () => {
+  it('are never thrown past the library, and never hold it up', () => {
+    const random = new Random(7);
+    const lies = new Liar(7, 0, () => ({ clusterId: '7', startedAt: '1', inRecovery: true, timeline: 1, lsn: '0/1' }));
+    let slowest = 0;
+    for (let i = 0; i < size(5_000, 100_000); i++) {
+      const stream = Object.assign(new EventEmitter(), { destroy: () => undefined });
+      const connection = Object.assign(new EventEmitter(), { stream, ssl: false });
+      new AnswerGuard().watch({ connection });
+      void parse(stream as never, () => undefined);
+      connection.emit('connect');
+      const at = performance.now();
+      for (let n = 0; n < 3; n++) {
+        const bytes = lies.oddFrame(honest(random.pick(['wal_file', 'system_identifier']), lies.said(), 1) as Rows);
+        const cut = Math.floor(random.next() * bytes.length);
+        stream.emit('data', Buffer.from(bytes.subarray(0, cut)));
+        stream.emit('data', Buffer.from(bytes.subarray(cut)));
+      }
+      slowest = Math.max(slowest, performance.now() - at);
+    }
+    expect(slowest).toBeLessThan(HANG_MILLIS);
+  });
+});
