@@ -4,6 +4,7 @@
  */
 import type { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
+import { InvalidAnswer } from './observation.js';
 
 /** Its own questions are answered in far less than that, and a discovery's in less. */
 const MOST_BYTES = 4 * 2 ** 20;
@@ -56,10 +57,10 @@ export class AnswerGuard {
     });
   }
 
-  /** @returns what can be parsed by now @throws Error when it must not be */
+  /** @returns what can be parsed by now @throws InvalidAnswer when it must not be */
   accept(chunk: Buffer): Buffer {
     this.#byteCount += chunk.length;
-    if (this.#byteCount > MOST_BYTES) throw new Error('the answer is too long to be one');
+    if (this.#byteCount > MOST_BYTES) throw new InvalidAnswer('it is too long to be one');
     const bytes = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
     this.#held = NOTHING;
     let at = Math.min(this.#bodyLeft, bytes.length);
@@ -68,14 +69,14 @@ export class AnswerGuard {
       const isHeaderWhole = bytes.length - at >= HEADER_BYTES;
       const end = isHeaderWhole ? at + 1 + bytes.readUInt32BE(at + 1) : Number.POSITIVE_INFINITY;
       if (isHeaderWhole && (end < at + HEADER_BYTES || end - at > MOST_BYTES))
-        throw new Error('the answer is no message of the protocol');
+        throw new InvalidAnswer('it is no message of the protocol');
       const isError = bytes[at] === ERROR || bytes[at] === NOTICE;
       if (!isHeaderWhole || (isError && end > bytes.length)) {
         this.#held = bytes.subarray(at);
         return bytes.subarray(0, at);
       }
       if (isError && !isFields(bytes.subarray(at + HEADER_BYTES, end)))
-        throw new Error('the answer is an error without an end');
+        throw new InvalidAnswer('it is an error without an end');
       this.#bodyLeft = Math.max(0, end - bytes.length);
       at = Math.min(end, bytes.length);
     }

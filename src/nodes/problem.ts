@@ -62,6 +62,7 @@ const KNOWN_WORDS =
 export function wordsOf(error: unknown): string {
   const { message, severity, syscall } = Object(error) as { message?: unknown; severity?: unknown; syscall?: unknown };
   if (typeof message !== 'string') return 'no answer';
+  if (error instanceof InvalidAnswer) return message;
   const isKnown = typeof severity === 'string' || typeof syscall === 'string' || KNOWN_WORDS.test(message);
   return isKnown ? message : wordFor(error);
 }

@@ -81,6 +81,6 @@ describe('what stands before pg’s parser', () => {
     }
     expect(broke).toBeUndefined();
     await arrive(row, row, row, row);
-    expect(broke?.message).toBe('the answer is too long to be one');
+    expect(broke?.message).toBe('its answer makes no sense: it is too long to be one');
   });
 });
