@@ -9,6 +9,7 @@ import { InvalidAnswer } from './observation.js';
 /** Its own questions are answered in far less than that, and a discovery's in less. */
 const MOST_BYTES = 4 * 2 ** 20;
 const HEADER_BYTES = 5;
+const AUTHENTICATION = 82;
 const ERROR = 69;
 const NOTICE = 78;
 const NOTHING: Buffer = Buffer.alloc(0);
@@ -23,6 +24,8 @@ interface PgConnection extends EventEmitter {
 
 export class AnswerGuard {
   #byteCount = 0;
+  /** Whether the server has let the library in. */
+  #isOpen = false;
   /** What must be whole before it can be judged. */
   #held = NOTHING;
   /** Of the message that the last piece broke off in, what is still to come. */
@@ -31,6 +34,7 @@ export class AnswerGuard {
   /** A question was asked: what comes from now on is its answer. */
   asked(): void {
     this.#byteCount = 0;
+    this.#isOpen = true;
   }
 
   /** To be called before the client connects. Clients that are not pg's own, in JavaScript, have their own way. */
@@ -70,6 +74,8 @@ export class AnswerGuard {
       const end = isHeaderWhole ? at + 1 + bytes.readUInt32BE(at + 1) : Number.POSITIVE_INFINITY;
       if (isHeaderWhole && (end < at + HEADER_BYTES || end - at > MOST_BYTES))
         throw new InvalidAnswer('it is no message of the protocol');
+      // pg would look for a password, and throw later where there is none.
+      if (this.#isOpen && bytes[at] === AUTHENTICATION) throw new InvalidAnswer('it asks for a password a second time');
       const isError = bytes[at] === ERROR || bytes[at] === NOTICE;
       if (!isHeaderWhole || (isError && end > bytes.length)) {
         this.#held = bytes.subarray(at);

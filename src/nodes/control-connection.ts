@@ -115,6 +115,7 @@ export class ControlConnection {
       await this.#answered(client, connected(client), this.#hangMillis * CONNECT_ALLOWANCE);
       // Encryption replaces the socket.
       if (this.#awaited === 0) client.unref?.();
+      guard.asked();
       const results = [await this.#answered(client, client.query<IdentityRow>(question(IDENTITY)))].flat();
       return { client, guard, identity: identityFrom(results.at(-1)?.rows[0], client) };
     } catch (error) {

@@ -295,13 +295,13 @@ export function described({ columns }: Rows): Buffer {
   return message('T', Buffer.concat([count, ...fields]));
 }
 
-export function row(fields: readonly Field[]): Buffer {
+export function row(fields: readonly (Field | undefined)[]): Buffer {
   const count = Buffer.alloc(2);
   count.writeInt16BE(fields.length);
   const parts = fields.map((field) => {
     const length = Buffer.alloc(4);
-    const text = field === null ? Buffer.alloc(0) : Buffer.from(field);
-    length.writeInt32BE(field === null ? -1 : text.length);
+    const text = Buffer.from(field ?? '');
+    length.writeInt32BE(field === null || field === undefined ? -1 : text.length);
     return Buffer.concat([length, text]);
   });
   return message('D', Buffer.concat([count, ...parts]));

@@ -73,6 +73,13 @@ describe('what stands before pg’s parser', () => {
     expect(names).toEqual([]);
   });
 
+  it('lets nobody ask for a password once the connection stands: pg would throw where there is none', async () => {
+    guard.asked();
+    await arrive(message('R', Buffer.from([0, 0, 0, 3])), whole);
+    expect(broke?.message).toContain('a password');
+    expect(names).toEqual([]);
+  });
+
   it('bounds what comes as the answer to one question, and counts anew for the next', async () => {
     const row = message('D', Buffer.concat([Buffer.from([0, 1, 0, 15, 255, 0]), Buffer.alloc(1_048_320)]));
     for (let i = 0; i < 6; i++) {
