@@ -27,6 +27,8 @@ export interface Claim {
   /** Until when it may keep reads on the primary while it cannot be decided, by the same clock. */
   readonly until: number;
   isRefused: boolean;
+  /** Where the primary stood when it was refused and may still cover a write that survived. */
+  present?: Position | undefined;
 }
 
 const NEVER = Number.NEGATIVE_INFINITY;
@@ -247,7 +249,12 @@ export class Floor {
     const isOpen = fate === 'ahead' && judgedAt <= arrivedAt && !claim.isRefused;
     if (isOpen && !(isLater && performance.now() > until)) return 'pending';
     if (fate === 'kept') this.#raise(position);
-    else if (fate !== 'foreign' && (fate !== 'ahead' || (trail.hasRestarted && !isLater))) this.#raiseToPresent(trail);
+    else if (fate !== 'foreign' && (fate !== 'ahead' || trail.hasRestarted)) {
+      // One that stays aside is looked at again and again: it asks for no more than what there was when it was first refused.
+      if (isLater) claim.present ??= trail.position;
+      const present = isLater ? claim.present : trail.position;
+      if (present !== undefined) this.#raise(present);
+    }
     if (fate !== 'kept' && fate !== 'unknown' && !claim.isRefused) {
       claim.isRefused = true;
       trail.refuse(fate);
