@@ -1,0 +1,149 @@
+/**
+ * The reference: bare pg, used as the README says that the library behaves. A single statement takes a connection of a pool, which comes back idle or not at all;
+ * pools of `cluster.pool()` are pools of pg.
+ */
+import pg, { type Pool, type PoolClient, type PoolConfig } from 'pg';
+import { hygieneOf } from './documented.js';
+import { clientOption } from './drivers.js';
+import type { Asked } from './forms.js';
+import { failureOf, ladderFailure } from './outcome.js';
+import type { Intent, Setup, Statement, Way } from './program.js';
+import { ask, awayFrom, type HeldClient, type TransactionOptions, type Within, type World } from './world.js';
+
+/** What the reference throws where the library has an error of its own. */
+export class Expected extends Error {
+  readonly failure: ReturnType<typeof ladderFailure>;
+
+  constructor(code: string, cause: unknown) {
+    super(code);
+    this.failure = ladderFailure(code, cause === undefined ? undefined : failureOf(cause).failed);
+  }
+}
+
+export class BareWorld implements World {
+  readonly #main: Pool;
+  readonly #pools: Readonly<Record<Intent, Pool>>;
+
+  constructor(connectionString: string, { driver }: Setup) {
+    // What a driver hides from the library, the reference may know.
+    const options: PoolConfig = { connectionString, ...clientOption(driver === 'without status' ? 'plain' : driver) };
+    this.#main = quiet(new pg.Pool(options));
+    this.#pools = {
+      auto: quiet(hygieneOf('auto') ? hygienic(options) : new pg.Pool(options)),
+      write: quiet(hygieneOf('write') ? hygienic(options) : new pg.Pool(options)),
+      read: quiet(hygienic({ ...options, options: '-c default_transaction_read_only=on' })),
+    };
+  }
+
+  door(way: Way): Asked {
+    if (way.startsWith('pool:')) return this.pool(way.slice('pool:'.length) as Intent) as unknown as Asked;
+    return { query: (...given) => this.#once((client) => (client as unknown as Asked).query(...given)) };
+  }
+
+  pool(intent: Intent): Pool {
+    return this.#pools[intent];
+  }
+
+  async share(statement: Statement): Promise<'asked'> {
+    await ask(this.door('query'), statement);
+    return 'asked';
+  }
+
+  async transaction<T>(options: TransactionOptions, fn: (within: Within) => Promise<T>): Promise<T> {
+    const { isolation, readOnly } = options;
+    const begin = `begin${isolation === undefined ? '' : ` isolation level ${isolation}`}${readOnly === true ? ' read only' : ''}`;
+    return this.#once(async (client) => {
+      await client.query(begin);
+      const state: { failure: unknown } = { failure: undefined };
+      let result: T;
+      try {
+        result = await fn(within(client, state));
+      } catch (error) {
+        await client.query('rollback').catch(() => undefined);
+        throw error;
+      }
+      const { command } = await client.query('commit');
+      if (command === 'ROLLBACK') throw new Expected('LADDER_TRANSACTION_ABORTED', state.failure);
+      return result;
+    });
+  }
+
+  away(): string[] {
+    return this.#all().flatMap(([name, pool]) => awayFrom(name, pool));
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#all().map(([, pool]) => pool.end()));
+  }
+
+  #all(): [string, Pool][] {
+    return [['main', this.#main], ...Object.entries(this.#pools)];
+  }
+
+  async #once<T>(run: (client: PoolClient) => T): Promise<Awaited<T>> {
+    const client = await this.#main.connect();
+    client.on('error', ignore);
+    let isSound = false;
+    try {
+      const result = await run(client);
+      isSound = true;
+      return result;
+    } finally {
+      client.removeListener('error', ignore);
+      client.release(!isSound || (client as HeldClient).getTransactionStatus?.() !== 'I');
+    }
+  }
+}
+
+function within(client: PoolClient, state: { failure: unknown }): Within {
+  const asked = client as unknown as Asked;
+  const joined: Asked = {
+    query: async (...given) => {
+      try {
+        return await asked.query(...given);
+      } catch (error) {
+        state.failure = error;
+        throw error;
+      }
+    },
+  };
+  return {
+    client: asked,
+    by: () => joined,
+    nested: async (fn) => {
+      await client.query('savepoint ladder');
+      const inner: { failure: unknown } = { failure: undefined };
+      try {
+        const result = await fn(within(client, inner));
+        await client.query('release savepoint ladder').catch((error: unknown) => {
+          const isAborted = (error as { code?: unknown }).code === '25P02';
+          throw isAborted ? new Expected('LADDER_TRANSACTION_ABORTED', inner.failure ?? error) : error;
+        });
+        return result;
+      } catch (error) {
+        await client.query('rollback to savepoint ladder; release savepoint ladder').catch(() => undefined);
+        throw error;
+      }
+    },
+  };
+}
+
+/** A pool whose clients never come back inside a transaction. */
+function hygienic(options: PoolConfig): Pool {
+  const pool = new pg.Pool(options);
+  pool.on('release', (_, client) => {
+    const held = client as HeldClient & { _ending?: boolean };
+    const status = held.getTransactionStatus?.();
+    // pg-pool closes clients that say so, and looks right after this.
+    if (status === 'T' || status === 'E') held._ending = true;
+  });
+  return pool;
+}
+
+function quiet(pool: Pool): Pool {
+  return pool.on('error', ignore);
+}
+
+function ignore(): void {
+  // An idle connection that breaks is nobody's.
+}

@@ -1,0 +1,73 @@
+/**
+ * Where the library differs from pg and says so: each with its reason and the place in the README. The reference follows the first list; answers are held against the
+ * second, as narrowly as can be. A difference that is not here is a fault.
+ */
+
+import { type Failure, failedWith, type Outcome } from './outcome.js';
+import type { Intent, Step } from './program.js';
+
+/** Differences in how a pool's clients are kept: the reference does it the library's way. */
+const CLOSED_IN_TRANSACTION: Readonly<
+  Record<Intent, { readonly reason: string; readonly section: string } | undefined>
+> = {
+  auto: {
+    reason: 'A client that is released inside a transaction is closed (pg hands it on as it is).',
+    section: 'README.md#orms-query-builders-and-everything-that-takes-a-pgpool',
+  },
+  read: {
+    reason: 'A client that is released inside a transaction is closed (pg hands it on as it is).',
+    section: 'README.md#orms-query-builders-and-everything-that-takes-a-pgpool',
+  },
+  write: undefined,
+};
+
+export function hygieneOf(intent: Intent): boolean {
+  return CLOSED_IN_TRANSACTION[intent] !== undefined;
+}
+
+interface Difference {
+  readonly name: string;
+  readonly reason: string;
+  readonly section: string;
+  /** Whether that, and nothing else, is what differs. */
+  matches(step: Step, bare: Outcome, ladder: Outcome): boolean;
+}
+
+const OWN_DOORS = new Set(['read', 'write', 'query']);
+
+const DIFFERENCES: readonly Difference[] = [
+  {
+    name: 'unknown outcome',
+    reason: 'A write whose connection is lost may have committed: the error says so, and has pg’s own as its cause.',
+    section: 'README.md#what-is-guaranteed-and-when',
+    matches: (step, bare, ladder) => {
+      if (step.kind !== 'run' || !OWN_DOORS.has(step.way)) return false;
+      const [expected, found] = [failedWith(bare), failedWith(ladder)];
+      return found?.code === 'LADDER_WRITE_OUTCOME_UNKNOWN' && isLoss(expected) && isLoss(found['cause'] as Failure);
+    },
+  },
+  {
+    name: 'words of a standby',
+    reason: 'BEGIN READ ONLY runs on a replica, which refuses some of what writes in other words.',
+    section: 'README.md#orms-query-builders-and-everything-that-takes-a-pgpool',
+    matches: (step, bare, ladder) => {
+      if (step.kind !== 'on') return false;
+      const [expected, found] = [bare, ladder]
+        .map((outcome) => (outcome as { answer: Outcome }).answer)
+        .map(failedWith);
+      const isRefused = expected?.code === '25006' && expected['routine'] === 'PreventCommandIfReadOnly';
+      return isRefused && found?.code === '25006' && found['routine'] === 'PreventCommandDuringRecovery';
+    },
+  },
+];
+
+function isLoss(failure: Failure | undefined): boolean {
+  if (failure === undefined) return false;
+  if (failure['severity'] === 'FATAL') return true;
+  return failure.code === undefined && /^Connection terminated/.test(failure.message);
+}
+
+/** The documented difference that explains why two answers are not the same; `undefined` when none does. */
+export function documentedFor(step: Step, bare: Outcome, ladder: Outcome): string | undefined {
+  return DIFFERENCES.find((one) => one.matches(step, bare, ladder))?.name;
+}
