@@ -15,7 +15,7 @@ export default defineConfig(({ mode }) => {
       include: compat
         ? ['test/compat/**/*.test.ts']
         : soak
-          ? ['test/{cluster,faults,fuzz,simulation}/**/*.test.ts']
+          ? ['test/{cluster,differential,faults,fuzz,simulation,unit/sql}/**/*.test.ts']
           : laneOff
             ? ['test/{cluster,faults}/**/!(lane).test.ts']
             : ['test/**/*.test.ts'],

@@ -1,6 +1,7 @@
 /**
- * The reference: bare pg, used as the README says that the library behaves. A single statement takes a connection of a pool, which comes back idle or not at all;
- * pools of `cluster.pool()` are pools of pg.
+ * The reference: bare pg, used as the README says that the library behaves. A single statement
+ * takes a connection of a pool, which comes back idle or not at all; pools of `cluster.pool()` are
+ * pools of pg.
  */
 import pg, { type Pool, type PoolClient, type PoolConfig } from 'pg';
 import { hygieneOf } from './documented.js';

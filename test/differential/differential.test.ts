@@ -1,7 +1,8 @@
 /**
- * The library beside bare pg, by programs that are drawn: the same rows, errors, states of connections and data, whatever is done in whatever order, but for what
- * documented.ts lists. `DIFFERENTIAL_SEED=17` plays that program again and makes it small; `DIFFERENTIAL_FAULTS=all` or `=3,5` also draws what is known to be
- * wrong.
+ * The library beside bare pg, by programs that are drawn: the same rows, errors, states of
+ * connections and data, whatever is done in whatever order, but for what documented.ts lists.
+ * `DIFFERENTIAL_SEED=17` plays that program again and makes it small; `DIFFERENTIAL_FAULTS=all` or
+ * `=3,5` also draws what is known to be wrong.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { report, size } from '../cluster/fixture.js';

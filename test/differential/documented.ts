@@ -1,6 +1,7 @@
 /**
- * Where the library differs from pg and says so: each with its reason and the place in the README. The reference follows the first list; answers are held against the
- * second, as narrowly as can be. A difference that is not here is a fault.
+ * Where the library differs from pg and says so: each with its reason and the place in the README.
+ * The reference follows the first list; answers are held against the second, as narrowly as can be.
+ * A difference that is not here is a fault.
  */
 
 import { type Failure, failedWith, type Outcome } from './outcome.js';
@@ -64,10 +65,13 @@ const DIFFERENCES: readonly Difference[] = [
 function isLoss(failure: Failure | undefined): boolean {
   if (failure === undefined) return false;
   if (failure['severity'] === 'FATAL') return true;
-  return failure.code === undefined && /^Connection terminated/.test(failure.message);
+  return failure.code === undefined && failure.message.startsWith('Connection terminated');
 }
 
-/** The documented difference that explains why two answers are not the same; `undefined` when none does. */
+/**
+ * The documented difference that explains why two answers are not the same; `undefined` when none
+ * does.
+ */
 export function documentedFor(step: Step, bare: Outcome, ladder: Outcome): string | undefined {
   return DIFFERENCES.find((one) => one.matches(step, bare, ladder))?.name;
 }

@@ -1,10 +1,16 @@
-/** pg as it is, and as people and places change it. Each is a class of clients, which a pool takes as its option. */
+/**
+ * pg as it is, and as people and places change it. Each is a class of clients, which a pool takes
+ * as its option.
+ */
 import pg from 'pg';
 import type { DriverName } from './program.js';
 
 type ClientClass = typeof pg.Client;
 
-/** As tracing does it that adds a comment to each text: what it passes on has the own keys of what it was given. */
+/**
+ * As tracing does it that adds a comment to each text: what it passes on has the own keys of what
+ * it was given.
+ */
 class RewritingClient extends pg.Client {
   override query(...given: unknown[]): never {
     const [query, ...more] = given;

@@ -1,6 +1,7 @@
 /**
- * The forms in which people hand over a statement: by arguments, as plain, frozen and read-only objects, as classes with getters, with callbacks, and as what streams.
- * Each says how it reads and makes its arguments anew, so that no world sees what another has done to them.
+ * The forms in which people hand over a statement: by arguments, as plain, frozen and read-only
+ * objects, as classes with getters, with callbacks, and as what streams. Each says how it reads and
+ * makes its arguments anew, so that no world sees what another has done to them.
  */
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';

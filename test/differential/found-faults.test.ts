@@ -1,6 +1,7 @@
 /**
- * What people have found, as programs: each says the right value, which is bare pg's. One whose fault has a line in `notYetMended` (switches.ts) fails, and is
- * expected to: when it is mended, the line goes.
+ * What people have found, as programs: each says the right value, which is bare pg's. One whose
+ * fault has a line in `notYetMended` (switches.ts) fails, and is expected to: when it is mended,
+ * the line goes.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { printFind } from './fuzz.js';
@@ -269,4 +270,22 @@ faults(13, 'transactions by single statements of a pool', {
     on('commit'),
     { kind: 'release', actor: 0, isBroken: false },
   ]),
+});
+
+faults(16, 'COPY TO STDOUT where a name was given up before', {
+  'a copy is streamed to its end where a text had failed under its name': program(
+    [
+      // It is known by then what only reads.
+      ...times(2, run('query', 'select count(*) from items')),
+      ...times(2, run('read', 'select 1 / (id - $1) from items', [3])),
+      { kind: 'take', actor: 0, intent: 'auto' },
+      {
+        kind: 'on',
+        actor: 0,
+        statement: { text: 'copy (select id, name from items order by id) to stdout', form: 'copy out' },
+      },
+      { kind: 'release', actor: 0, isBroken: false },
+    ],
+    { lane: false },
+  ),
 });

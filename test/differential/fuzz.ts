@@ -1,4 +1,7 @@
-/** Draws and plays programs, several at once, until enough statements were sent or two worlds differ; then plays the one that did alone, and makes it small. */
+/**
+ * Draws and plays programs, several at once, until enough statements were sent or two worlds
+ * differ; then plays the one that did alone, and makes it small.
+ */
 import { inspect } from 'node:util';
 import { drawProgram } from './grammar.js';
 import { type Difference, play } from './play.js';
@@ -86,10 +89,12 @@ async function confirmed(
 
 export function printFind({ program, difference, isRepeatable }: Find): string {
   const { at, what, bare, ladder } = difference;
+  const { steps } = program;
+  const shown = isRepeatable ? program : { ...program, steps: steps.slice(Math.max(0, at - 30), at + 1) };
   const show = (outcome: unknown): string => inspect(outcome, { depth: 6, breakLength: 120 });
   return [
-    `${what}, at step ${at + 1} of ${program.steps.length}${isRepeatable ? '' : ' (not when it was played alone)'}`,
-    printProgram(program),
+    `${what}, at step ${at + 1} of ${steps.length}${isRepeatable ? '' : ' (not when it was played alone; the last steps)'}`,
+    printProgram(shown),
     `bare pg: ${show(bare)}`,
     `pg-ladder: ${show(ladder)}`,
   ].join('\n');

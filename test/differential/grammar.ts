@@ -1,6 +1,7 @@
 /**
- * Draws programs. It keeps in mind who may be in a transaction, so that nobody waits for another's lock, and what may be left on a connection, so that both worlds
- * find the same. Whatever it takes for granted beyond that is said beside it.
+ * Draws programs. It keeps in mind who may be in a transaction, so that nobody waits for another's
+ * lock, and what may be left on a connection, so that both worlds find the same. Whatever it takes
+ * for granted beyond that is said beside it.
  */
 import { Random } from '../simulation/random.js';
 import type { Ending, Inner, Intent, Program, Setup, Statement, Step, Way } from './program.js';
@@ -43,10 +44,14 @@ class Drawing {
   readonly #statements: Statements;
   readonly #steps: Step[] = [];
   readonly #actors = new Map<number, Actor>();
-  /** One thing at a time, so that pools of both worlds hand out the same connections and something may be left on them. */
+  /**
+   * One thing at a time, so that pools of both worlds hand out the same connections and something
+   * may be left on them.
+   */
   readonly #isSolo: boolean;
   readonly #migrates: boolean;
   #migrationCount = 0;
+  #hasNames = false;
 
   constructor(seed: number, switches: ReadonlySet<Switch>) {
     this.#seed = seed;
@@ -60,7 +65,7 @@ class Drawing {
   draw(length: number): Program {
     const setup = this.#setup();
     while (this.#steps.length < length) this.#drawSome();
-    for (const number of [...this.#actors.keys()]) this.#release(number);
+    for (const number of this.#actors.keys()) this.#release(number);
     return { seed: this.#seed, setup, steps: this.#steps };
   }
 
@@ -69,6 +74,7 @@ class Drawing {
     const lane = random.chance(0.7);
     const namedStatements = random.chance(0.7);
     const isInSession = random.chance(0.7);
+    this.#hasNames = namedStatements;
     const driver = random.pick(['localised', 'rewriting', 'without status'] as const);
     const isKnown =
       (driver === 'rewriting' && !this.#switches.has('drivers that rewrite')) ||
@@ -112,7 +118,10 @@ class Drawing {
     this.#steps.push({ kind: 'run', way, statement: statement(way.startsWith('pool:')) });
   }
 
-  /** Reads, and notes: nobody locks those. While somebody is on a replica nothing is written, since he would be shown it later than with pg. */
+  /**
+   * Reads, and notes: nobody locks those. While somebody is on a replica nothing is written, since
+   * he would be shown it later than with pg.
+   */
   #besideTransactions(): void {
     const random = this.#random;
     if (this.#isAnyOnReplica || random.chance(0.75)) {
@@ -282,7 +291,8 @@ class Drawing {
 
   #begin(number: number, actor: Actor): void {
     const random = this.#random;
-    // Whoever holds a transaction on a replica sees what others write later than with pg: nobody else may be writing.
+    // Whoever holds a transaction on a replica sees what others write later than with pg: nobody
+    // else may be writing.
     const isReadOnly = random.chance(0.3);
     if ((isReadOnly || actor.intent === 'read') && this.#isAnyOpen) return;
     const text = isReadOnly
@@ -320,9 +330,12 @@ class Drawing {
 
   #stream(number: number, { intent, mayBeIn }: Actor): void {
     const statement = this.#statements.streaming();
+    const meetsNames = this.#hasNames && intent !== 'write';
+    if (statement.form === 'copy out' && meetsNames && !this.#switches.has('copies where names were given up')) return;
     if (statement.form === 'copy in' && (intent === 'read' || mayBeIn === 'read-only transaction')) return;
     this.#on(number, statement);
-    // A cursor that failed leaves an answer on its way, over which pg-copy-streams stumbles: with bare pg, too.
+    // A cursor that failed leaves an answer on its way, over which pg-copy-streams stumbles: with
+    // bare pg, too.
     if (statement.form !== 'copy in' && statement.form !== 'copy out')
       this.#on(number, { text: 'select 1', form: 'args' });
   }

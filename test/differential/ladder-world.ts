@@ -7,7 +7,9 @@ import type { Asked } from './forms.js';
 import type { Intent, Setup, Statement, Way } from './program.js';
 import { ask, awayFrom, type TransactionOptions, type Within, type World } from './world.js';
 
-/** On a machine that is busy with other things, statements look slow, and slow ones do not share. */
+/**
+ * On a machine that is busy with other things, statements look slow, and slow ones do not share.
+ */
 const MOST_TRIES = 2_000;
 /** The first use of a name there goes alone, the second is described. */
 const KNOWN_AFTER = 4;

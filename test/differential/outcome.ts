@@ -1,6 +1,7 @@
 /**
- * What came of a step, in a shape that two worlds can be compared by: everything that pg hands over stays, only what differs between any two databases (the numbers
- * of tables and types) becomes the order in which the program met them.
+ * What came of a step, in a shape that two worlds can be compared by: everything that pg hands over
+ * stays, only what differs between any two databases (the numbers of tables and types) becomes the
+ * order in which the program met them.
  */
 import pg from 'pg';
 import { LadderError } from '../../src/index.js';
@@ -10,7 +11,7 @@ export type Outcome = unknown;
 /** PostgreSQL's own tables and types lie below. */
 const FIRST_USER_OID = 16_384;
 /** Of pg's errors: where the client's code, not the server, says so. */
-const LEFT_OUT = new Set(['stack', 'client']);
+const LEFT_OUT = new Set(['stack', 'client', 'length']);
 
 export class Oids {
   readonly #seen = new Map<number, number>();

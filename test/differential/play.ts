@@ -1,6 +1,7 @@
 /**
- * Plays a program in both worlds, step by step, and compares all that can be told from outside: what came back or was thrown, what state a held client is in, whether
- * everything settles, whether the process would have ended, whether connections come back, and what is stored in the end.
+ * Plays a program in both worlds, step by step, and compares all that can be told from outside:
+ * what came back or was thrown, what state a held client is in, whether everything settles, whether
+ * the process would have ended, whether connections come back, and what is stored in the end.
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { PoolClient } from 'pg';
@@ -262,7 +263,8 @@ async function body(side: Side, within: Within, inners: readonly Inner[], answer
 async function kill({ backstage, clients }: Side, actor: number | 'idle'): Promise<Outcome> {
   if (actor === 'idle') {
     await backstage.killIdle();
-    // Their ends had reached this process before it was told that they are gone: it only has to look.
+    // Their ends had reached this process before it was told that they are gone: it only has to
+    // look.
     await new Promise((resolve) => setTimeout(resolve, 10));
     return 'killed';
   }

@@ -1,4 +1,7 @@
-/** What would have ended the process: kept for whoever watches, in place of the test runner, for which it would be the end of the run. */
+/**
+ * What would have ended the process: kept for whoever watches, in place of the test runner, for
+ * which it would be the end of the run.
+ */
 
 const EVENTS = ['uncaughtException', 'unhandledRejection'] as const;
 

@@ -1,6 +1,7 @@
 /**
- * What the fuzzer plays: a list of steps, each of which can be taken out without the others losing their meaning. A program is plain data, drawn from a seed, and
- * prints as calls that a reader could type.
+ * What the fuzzer plays: a list of steps, each of which can be taken out without the others losing
+ * their meaning. A program is plain data, drawn from a seed, and prints as calls that a reader
+ * could type.
  */
 import { FORMS, type FormName } from './forms.js';
 
@@ -54,7 +55,10 @@ export type Step =
     }
   /** A statement of somebody who knows nothing of the library. */
   | { readonly kind: 'foreign'; readonly text: string }
-  /** A read that is asked for until the library runs it on a shared connection under a name that is known there. */
+  /**
+   * A read that is asked for until the library runs it on a shared connection under a name that is
+   * known there.
+   */
   | { readonly kind: 'share'; readonly statement: Statement }
   /** As long as the library may take to notice what somebody else has changed. */
   | { readonly kind: 'settle' }

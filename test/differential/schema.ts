@@ -1,4 +1,7 @@
-/** The tables, views and functions that programs work on, and how they are made anew. All of it belongs to an ordinary role. */
+/**
+ * The tables, views and functions that programs work on, and how they are made anew. All of it
+ * belongs to an ordinary role.
+ */
 
 export const TABLES = `
 create type kind as enum ('a', 'b', 'c');
@@ -37,7 +40,9 @@ export const RESET = `drop schema public cascade; create schema public; ${TABLES
 /** Tables may have been dropped or changed by then: it may fail, in both worlds alike. */
 export const EMPTY = `truncate items, notes, secrets restart identity; ${ROWS}`;
 
-/** Everything that is stored, as text: tables with their columns, and how far sequences have got. */
+/**
+ * Everything that is stored, as text: tables with their columns, and how far sequences have got.
+ */
 export const CONTENT = `
 select c.relname as name, (select string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' order by attnum)
     from pg_attribute where attrelid = c.oid and attnum > 0 and not attisdropped) as columns,

@@ -1,4 +1,7 @@
-/** A primary with a replica, and on them pairs of databases: one for each world, with those who act behind the worlds' backs. */
+/**
+ * A primary with a replica, and on them pairs of databases: one for each world, with those who act
+ * behind the worlds' backs.
+ */
 import pg from 'pg';
 import { startTestCluster, type TestCluster, type TestNode } from '../../src/testing/index.js';
 import { until } from '../cluster/fixture.js';

@@ -1,7 +1,12 @@
-/** Takes steps out of a program for as long as what is left still shows a difference: halves first, single steps last. */
+/**
+ * Takes steps out of a program for as long as what is left still shows a difference: halves first,
+ * single steps last.
+ */
 import type { Program, Step } from './program.js';
 
-/** @param shows how far a program got when it showed a difference; `undefined` when it showed none */
+/**
+ * @param shows how far a program got when it showed a difference; `undefined` when it showed none
+ */
 export async function shrink(
   program: Program,
   shows: (candidate: Program) => Promise<number | undefined>,

@@ -1,4 +1,7 @@
-/** The texts of the grammar: what reads, what writes, what fails, what belongs to a connection, what others change. */
+/**
+ * The texts of the grammar: what reads, what writes, what fails, what belongs to a connection, what
+ * others change.
+ */
 import type { Random } from '../simulation/random.js';
 import type { FormName } from './forms.js';
 import type { Statement } from './program.js';
@@ -40,7 +43,7 @@ const READS: readonly Template[] = [
   { text: 'select $1 as given', values: ['any'] },
   { text: 'select $1::text as given, $2::jsonb as deep', values: ['any', 'json'] },
   { text: 'select 1 as a, 2 as a, null as b' },
-  { text: "select repeat('x', 2000) as long, i from generate_series(1, 300) as i" },
+  { text: "select repeat('x', 2000) as long, i from generate_series(1, 80) as i" },
   { text: 'select' },
   { text: 'values (1, null), (2, $1)', values: ['word'] },
   { text: 'with chosen as (select * from items where id < $1) select count(*) from chosen', values: ['id'] },
@@ -123,6 +126,7 @@ const SEVERAL: readonly Template[] = [
   },
   { text: "set local application_name = 'local'; select current_setting('application_name')", isSeveral: true },
   { text: 'begin isolation level serializable; select count(*) from items; commit', isSeveral: true },
+  { text: 'set local statement_timeout = 20; select pg_sleep(20)', isSeveral: true },
   { text: '' },
   { text: ' ; ' },
   { text: '-- nothing' },
@@ -180,7 +184,7 @@ const SETTINGS: readonly Template[] = [
   { text: "select set_config('app.tenant', $1, false)", values: ['word'] },
   { text: "set application_name = 'mine'" },
   { text: 'create temporary table if not exists mine (id int)' },
-  { text: 'set statement_timeout = 60' },
+  { text: "set statement_timeout = '30s'; set lock_timeout = '400ms'", isSeveral: true },
   { text: 'prepare p (int) as select name from items where id = $1' },
   { text: "set names 'UTF8'" },
   { text: "set extra_float_digits = 0; set intervalstyle = 'iso_8601'", isSeveral: true },

@@ -1,6 +1,7 @@
 /**
- * What the grammar may draw. Faults that are known and not mended yet have a switch each, so that the fuzzer stays quiet about them and loud about everything else:
- * whoever mends one takes its line out of `notYetMended`, and its mark off the test in found-faults.test.ts.
+ * What the grammar may draw. Faults that are known and not mended yet have a switch each, so that
+ * the fuzzer stays quiet about them and loud about everything else: whoever mends one takes its
+ * line out of `notYetMended`, and its mark off the test in found-faults.test.ts.
  */
 
 export type Switch =
@@ -10,7 +11,8 @@ export type Switch =
   | 'texts that end in a transaction'
   | 'errors that look like lost connections'
   | 'drivers that rewrite'
-  | 'transactions by statements of a pool';
+  | 'transactions by statements of a pool'
+  | 'copies where names were given up';
 
 export interface KnownFault {
   readonly issue: number;
@@ -26,6 +28,9 @@ export const notYetMended: readonly KnownFault[] = [
   { issue: 18, number: 5, switch: 'errors that look like lost connections' },
   { issue: 18, number: 7, switch: 'drivers that rewrite' },
   { issue: 18, number: 13, switch: 'transactions by statements of a pool' },
+  // Found here: what closes a name leaves its answer on the way, over which a COPY stream ends the
+  // process.
+  { issue: 18, number: 16, switch: 'copies where names were given up' },
 ];
 
 const all: readonly Switch[] = [
@@ -36,9 +41,13 @@ const all: readonly Switch[] = [
   'errors that look like lost connections',
   'drivers that rewrite',
   'transactions by statements of a pool',
+  'copies where names were given up',
 ];
 
-/** @param asked `all`, or numbers of the issue, parted by commas: their switches are on although nobody has mended them */
+/**
+ * @param asked `all`, or numbers of the issue, parted by commas: their switches are on although
+ * nobody has mended them
+ */
 export function switchesFor(asked: string | undefined): ReadonlySet<Switch> {
   const wanted = (asked ?? '').split(',').map(Number);
   const off = notYetMended.filter(({ number }) => asked !== 'all' && !wanted.includes(number));

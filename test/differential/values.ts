@@ -78,7 +78,10 @@ const moments: readonly Value[] = [
 
 export type ValueKind = 'id' | 'big' | 'moment' | 'kind' | 'word' | 'text' | 'any' | 'json' | 'raw' | 'list' | 'ids';
 
-/** @param oddity how often a value is none that the column expects @param hasBinary whether it may be bytes then */
+/**
+ * @param oddity how often a value is none that the column expects @param hasBinary whether it may
+ * be bytes then
+ */
 export function drawValue(random: Random, kind: ValueKind, oddity: number, hasBinary: boolean): Value {
   if (random.chance(oddity)) {
     const what = random.next();
