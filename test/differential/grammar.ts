@@ -198,7 +198,10 @@ class Drawing {
     const text = this.#random.pick(MIGRATIONS);
     this.#migrationCount++;
     this.#statements.epoch++;
-    this.#steps.push({ kind: 'foreign', text }, { kind: 'settle' });
+    const way = this.#random.pick(['write', 'query', 'pool:auto', 'pool:write'] as const);
+    if (this.#random.chance(0.7)) this.#steps.push({ kind: 'foreign', text });
+    else this.#run(way, () => ({ text, form: 'args' }));
+    this.#steps.push({ kind: 'settle' });
   }
 
   #suicide(): void {

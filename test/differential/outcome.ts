@@ -10,7 +10,7 @@ export type Outcome = unknown;
 
 /** PostgreSQL's own tables and types lie below. */
 const FIRST_USER_OID = 16_384;
-/** Of pg's errors: where the client's code, not the server, says so. */
+/** Of errors, what goes by where they were made: `length` by the name of a cursor's portal. */
 const LEFT_OUT = new Set(['stack', 'client', 'length']);
 
 export class Oids {

@@ -37,7 +37,7 @@ const GRACE_MILLIS = 100;
 /** As long as a change by others may go unnoticed, and some more. */
 const SETTLE_MILLIS = 2_500;
 /** What is over in a moment, unless connections are missing. */
-const CLOSING_MILLIS = 1_000;
+const CLOSING_MILLIS = 400;
 const UNSETTLED = { failed: { class: 'none', name: 'unsettled', code: undefined, message: 'it never settled' } };
 
 interface Side {
@@ -118,6 +118,7 @@ export async function play(pair: Pair, watch: ProcessWatch, program: Program): P
   } finally {
     for (const { clients } of [bare, ladder]) for (const client of clients.values()) client.release(true);
     const closing = Promise.all([bare.world.close(), ladder.world.close()]);
+    closing.catch(() => undefined);
     // What never comes back is not waited for.
     await Promise.race([closing, new Promise((resolve) => setTimeout(resolve, CLOSING_MILLIS))]);
     await Promise.all([pair.bare.evict(), pair.ladder.evict()]);
