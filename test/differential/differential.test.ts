@@ -11,7 +11,7 @@ import { ProcessWatch } from './process-watch.js';
 import { type Pair, Servers } from './servers.js';
 import { switchesFor } from './switches.js';
 
-const STEPS = 300;
+const STEPS = size(150, 300);
 const RUNNERS = size(2, 8);
 const asked = process.env['DIFFERENTIAL_SEED'];
 const statements = Number(process.env['DIFFERENTIAL_STATEMENTS'] ?? size(2_000, 1_000_000));
@@ -38,7 +38,7 @@ describe('the library beside bare pg', () => {
       const options = {
         seed: Number(asked ?? 1),
         statements: asked === undefined ? statements : 1,
-        millis: size(15_000, Number.POSITIVE_INFINITY),
+        millis: size(10_000, Number.POSITIVE_INFINITY),
         length: STEPS,
         switches: switchesFor(process.env['DIFFERENTIAL_FAULTS']),
       };

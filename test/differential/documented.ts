@@ -48,6 +48,13 @@ const DIFFERENCES: readonly Difference[] = [
     },
   },
   {
+    name: 'no connection yet',
+    reason: '`connect()` opens nothing until a statement needs the primary: there is nothing to end.',
+    section: 'README.md#orms-query-builders-and-everything-that-takes-a-pgpool',
+    matches: (step, bare, ladder) =>
+      step.kind === 'kill' && step.actor !== 'idle' && bare === 'killed' && ladder === 'nothing to kill',
+  },
+  {
     name: 'words of a standby',
     reason: 'BEGIN READ ONLY runs on a replica, which refuses some of what writes in other words.',
     section: 'README.md#orms-query-builders-and-everything-that-takes-a-pgpool',

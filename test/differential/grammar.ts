@@ -5,7 +5,7 @@
  */
 import { Random } from '../simulation/random.js';
 import type { Ending, Inner, Intent, Program, Setup, Statement, Step, Way } from './program.js';
-import { MIGRATIONS, Statements } from './statements.js';
+import { type Migration, OTHER_CHANGES, Statements, TYPE_CHANGES } from './statements.js';
 import type { Switch } from './switches.js';
 
 interface Actor {
@@ -51,6 +51,7 @@ class Drawing {
   readonly #isSolo: boolean;
   readonly #migrates: boolean;
   #migrationCount = 0;
+  readonly #changed = new Set<Migration>();
   #hasNames = false;
 
   constructor(seed: number, switches: ReadonlySet<Switch>) {
@@ -110,7 +111,7 @@ class Drawing {
     else if (what < 0.965) this.#foreign();
     else if (what < 0.97) this.#suicide();
     else if (what < 0.973) this.#killIdle();
-    else if (what < 0.98) this.#poolTransaction();
+    else if (what < 0.978) this.#poolTransaction();
     else if (this.#migrates && this.#migrationCount < MAX_MIGRATIONS) this.#migrate();
   }
 
@@ -194,14 +195,27 @@ class Drawing {
     this.#steps.push({ kind: 'foreign', text });
   }
 
+  /** Texts that have come again by then go on coming. */
   #migrate(): void {
-    const text = this.#random.pick(MIGRATIONS);
+    const random = this.#random;
+    const migration = random.pick(random.chance(0.6) ? TYPE_CHANGES : OTHER_CHANGES);
+    const isBack = this.#changed.delete(migration);
+    if (!isBack) this.#changed.add(migration);
+    const text = isBack ? migration.back : migration.forth;
     this.#migrationCount++;
+    const again = Array.from({ length: 4 }, () => {
+      const found = this.#statements.about(migration);
+      if (found === undefined) return () => undefined;
+      const way = random.pick(found.isWrite ? WRITING_WAYS : READING_WAYS);
+      return () => this.#run(way, () => found.draw());
+    });
+    for (let i = 0; i < 3; i++) for (const run of again) run();
     this.#statements.epoch++;
-    const way = this.#random.pick(['write', 'query', 'pool:auto', 'pool:write'] as const);
-    if (this.#random.chance(0.7)) this.#steps.push({ kind: 'foreign', text });
+    const way = random.pick(['write', 'query', 'pool:auto', 'pool:write'] as const);
+    if (random.chance(0.7)) this.#steps.push({ kind: 'foreign', text });
     else this.#run(way, () => ({ text, form: 'args' }));
     this.#steps.push({ kind: 'settle' });
+    for (let i = 0; i < 2; i++) for (const run of again) run();
   }
 
   #suicide(): void {
@@ -320,7 +334,7 @@ class Drawing {
       ]);
       this.#on(number, { text, form: 'args' });
     } else if (what < 0.7) this.#stream(number, actor);
-    else if (what < 0.705) {
+    else if (what < 0.705 && !isReadOnly) {
       this.#steps.push({ kind: 'kill', actor: number });
       actor.isGone = true;
       actor.mayBeIn = 'nothing';

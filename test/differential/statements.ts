@@ -210,23 +210,68 @@ const CLEANING: readonly Template[] = [
   { text: 'drop table if exists mine' },
 ];
 
-/** What changes under a text that comes again; the library hears nothing of it. */
-export const MIGRATIONS: readonly string[] = [
-  "alter table items alter at type timestamptz using at at time zone 'utc'",
-  "alter table items alter at type timestamp using at at time zone 'utc'",
-  'alter table items alter small type bigint',
-  'alter table items alter small type int using 1',
-  `alter type kind rename to kind_before; create type kind as enum ('a', 'b', 'c', 'd');
-    alter table items alter kind type kind using kind::text::kind; drop type kind_before`,
-  'alter table items add extra int default 7',
-  'alter table items drop if exists extra',
-  'create or replace view cheap as select id, name, price from items where price < 90',
-  'drop view cheap; create view cheap as select price, name, id from items where price < 60',
-  'create or replace function plus(x int) returns int language sql immutable as $$ select x + 2 $$',
-  'drop policy seen on secrets; create policy seen on secrets for select using (not is_open)',
-  'alter table notes alter body type varchar(200)',
-  'drop table notes; create table notes (id serial primary key, item_id int references items on delete cascade, body text not null)',
-  "alter type kind add value if not exists 'd'",
+/** What changes under texts that come again, and is changed back; `about` tells those texts. */
+export interface Migration {
+  readonly forth: string;
+  readonly back: string;
+  readonly about: RegExp;
+}
+
+const REPLACED_KIND = (values: string): string =>
+  `alter type kind rename to kind_before; create type kind as enum (${values});
+    alter table items alter kind type kind using kind::text::kind; drop type kind_before`;
+
+/** Those that change the types of parameters, which a name keeps. */
+export const TYPE_CHANGES: readonly Migration[] = [
+  {
+    forth: "alter table items alter at type timestamptz using at at time zone 'utc'",
+    back: "alter table items alter at type timestamp using at at time zone 'utc'",
+    about: /\bat (?:=|from)|\bat,/,
+  },
+  {
+    forth: 'alter table items alter small type bigint',
+    back: 'alter table items alter small type int using 1',
+    about: /\bsmall\b/,
+  },
+  {
+    forth: REPLACED_KIND("'a', 'b', 'c', 'd'"),
+    back: REPLACED_KIND("'a', 'b', 'c', 'd', 'e'"),
+    about: /\bkind\b/,
+  },
+];
+
+export const OTHER_CHANGES: readonly Migration[] = [
+  {
+    forth: 'alter table items add extra int default 7',
+    back: 'alter table items drop extra',
+    about: /\* from items/,
+  },
+  {
+    forth: 'create or replace view cheap as select id, name, price from items where price < 90',
+    back: 'drop view cheap; create view cheap as select price, name, id from items where price < 60',
+    about: /cheap/,
+  },
+  {
+    forth: 'create or replace function plus(x int) returns int language sql immutable as $$ select x + 2 $$',
+    back: 'create or replace function plus(x int) returns int language sql immutable as $$ select x + 3 $$',
+    about: /plus/,
+  },
+  {
+    forth: 'drop policy seen on secrets; create policy seen on secrets for select using (not is_open)',
+    back: 'drop policy seen on secrets; create policy seen on secrets for select using (is_open)',
+    about: /secrets/,
+  },
+  {
+    forth: 'alter table notes alter body type varchar(200)',
+    back: `drop table notes;
+    create table notes (id serial primary key, item_id int references items on delete cascade, body text not null)`,
+    about: /notes/,
+  },
+  {
+    forth: "alter type kind add value if not exists 'd'",
+    back: "alter type kind add value if not exists 'e'",
+    about: /\bkind\b/,
+  },
 ];
 
 const SUICIDES: readonly Template[] = [
@@ -279,6 +324,13 @@ export class Statements {
     if (random.chance(0.06)) return this.#raising('fail', isForPools);
     if (random.chance(0.06)) return this.#raising('note_then_fail', isForPools);
     return this.#drawn(random.pick(random.chance(0.15) ? FAILING_WRITES : WRITES), isForPools);
+  }
+
+  /** One that a migration may change, for its values to be drawn each time; and whether it writes. */
+  about({ about }: Migration): { readonly isWrite: boolean; draw(): Statement } | undefined {
+    const texts = [...READS, ...WRITES].filter(({ text }) => about.test(text));
+    const chosen = texts[Math.floor(this.#random.next() * texts.length)];
+    return chosen && { isWrite: WRITES.includes(chosen), draw: () => this.#drawn(chosen, false) };
   }
 
   several(): Statement {
