@@ -52,7 +52,7 @@ const READS: readonly Template[] = [
   },
   { text: '/* a comment */ select name -- and another\nfrom items where id = $1', values: ['id'] },
   { text: "select date '2020-02-30'::text" },
-  { text: 'table cheap' },
+  { text: 'table cheap order by id' },
   { text: 'explain (costs off) select 1' },
 ];
 
