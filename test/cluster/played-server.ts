@@ -249,8 +249,8 @@ export function identity({ clusterId, startedAt, version = 180_004 }: Said, pid:
     columns: [
       { name: 'cluster_id', oid: TEXT },
       { name: 'started_at', oid: TEXT },
-      { name: 'version', oid: INT4 },
-      { name: 'block_bytes', oid: INT4 },
+      { name: 'version', oid: TEXT },
+      { name: 'block_bytes', oid: TEXT },
       { name: 'segment_bytes', oid: INT4 },
       { name: 'pid', oid: INT4 },
     ],
