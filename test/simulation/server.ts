@@ -188,8 +188,8 @@ export class FakeServer {
         {
           cluster_id: CLUSTER_ID,
           started_at: String(this.startedAt),
-          version: 180000,
-          block_bytes: 8192,
+          version: '180000',
+          block_bytes: '8192',
           segment_bytes: 16777216,
           pid,
         },
