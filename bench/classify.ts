@@ -31,6 +31,8 @@ const relation = (name: string) => ({
   definition: null,
   policies: null,
   hidden: null,
+  rowType: '16384',
+  columns: ['23 id', '25 name'],
 });
 const rows: CatalogRows = {
   searchPath: ['pg_catalog', 'public'],
@@ -38,6 +40,7 @@ const rows: CatalogRows = {
   relations: ['users', 'orders'].map(relation),
   operators: [],
   types: [],
+  resolution: { operators: [], functions: [], records: [], kin: [], casts: [] },
 };
 
 const grammar = await Grammar.load();

@@ -8,6 +8,7 @@ import {
   type FunctionRow,
   type OperatorRow,
   type RelationRow,
+  type ResolutionRow,
   type TypeRow,
 } from '../sql/catalog.js';
 import { CATALOG } from '../sql/catalog-queries.js';
@@ -43,12 +44,13 @@ export async function loadCatalog(
   }
   client.release();
   const answers = results.filter(({ command }) => command === 'SELECT');
-  const [path, functions, relations, operators, types] = answers as [
+  const [path, functions, relations, operators, types, resolution] = answers as [
     QueryResult<{ path: string[] }>,
     QueryResult<FunctionRow>,
     QueryResult<RelationRow>,
     QueryResult<OperatorRow>,
     QueryResult<TypeRow>,
+    QueryResult<ResolutionRow>,
   ];
   return {
     searchPath: path.rows[0]?.path ?? [],
@@ -56,6 +58,7 @@ export async function loadCatalog(
     relations: relations.rows,
     operators: operators.rows,
     types: types.rows,
+    resolution: resolution.rows[0] ?? { operators: [], functions: [], records: [], kin: [], casts: [] },
   };
 }
 

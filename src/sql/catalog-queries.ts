@@ -2,12 +2,14 @@
  * How the catalogue is read: PostgreSQL 14 and later, an ordinary login role is enough. Objects below oid 16384 are built in, and known without asking.
  * Each query gives the rows of {@link CatalogRows} in its order.
  */
+import { RESOLUTION } from './resolution-query.js';
 
 /**
  * Operators as they are written here. They run with the application's rights on its search path, where a plain `=` may be another
  * role's; IN, LIKE and CASE x WHEN look up plain ones as well.
  */
-const [EQ, NE, GE] = ['operator(pg_catalog.=)', 'operator(pg_catalog.<>)', 'operator(pg_catalog.>=)'];
+const [EQ, NE] = ['operator(pg_catalog.=)', 'operator(pg_catalog.<>)'];
+const [GE, LT] = ['operator(pg_catalog.>=)', 'operator(pg_catalog.<)'];
 
 /** A function behind something: its oid where it is a user's, its name where it is built in. */
 const part = (column: string): string =>
@@ -26,7 +28,9 @@ const FUNCTIONS = `select pg_catalog.concat(p.oid) as oid, n.nspname as schema, 
   pg_catalog.pg_get_expr(p.proargdefaults, 0) as defaults,
   case when p.prokind ${EQ} 'a' then array(select ${part('used.oid')} from pg_catalog.pg_aggregate a,
     lateral (values (a.aggtransfn), (a.aggfinalfn), (a.aggcombinefn), (a.aggserialfn), (a.aggdeserialfn), (a.aggmtransfn), (a.aggminvtransfn), (a.aggmfinalfn)) as used(oid)
-    where a.aggfnoid ${EQ} p.oid and used.oid ${NE} 0) end as parts
+    where a.aggfnoid ${EQ} p.oid and used.oid ${NE} 0) end as parts,
+  pg_catalog.concat(p.proargtypes) as takes,
+  pg_catalog.concat_ws(' ', p.prorettype, pg_catalog.array_to_string(p.proallargtypes, ' ')) as gives
   from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid ${EQ} p.pronamespace join pg_catalog.pg_language l on l.oid ${EQ} p.prolang
   where p.oid ${GE} 16384`;
 
@@ -34,27 +38,33 @@ const RELATIONS = `select n.nspname as schema, c.relname as name, c.relkind as k
   case when c.relkind ${EQ} 'v' then pg_catalog.pg_get_viewdef(c.oid) end as definition,
   case when c.relrowsecurity then array(select pg_catalog.pg_get_expr(p.polqual, p.polrelid) from pg_catalog.pg_policy p
     where p.polrelid ${EQ} c.oid and p.polcmd ${EQ} any ('{*,r}') and p.polqual is not null) end as policies,
-  applied.parts as hidden
+  applied.parts as hidden, pg_catalog.concat(c.reltype) as "rowType",
+  array(select pg_catalog.concat(a.atttypid, ' ', a.attname) from pg_catalog.pg_attribute a
+    where a.attrelid ${EQ} c.oid and a.attnum ${GE} 1::pg_catalog.int2 and not a.attisdropped) as columns
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid ${EQ} c.relnamespace
   left join (select a.attrelid, pg_catalog.array_agg(distinct pg_catalog.concat(a.attname, ' ', ${part('used.call')})) as parts
-    from (select castsource as type, castfunc as call from pg_catalog.pg_cast where castcontext ${EQ} 'i'
+    from (select castsource as type, castfunc as call from pg_catalog.pg_cast
+        where castcontext ${EQ} 'i' and (castsource ${GE} 16384 or casttarget ${LT} 16384)
       union all select amproclefttype, amproc from pg_catalog.pg_amproc) as used join pg_catalog.pg_attribute a on a.atttypid ${EQ} used.type
     where used.call ${GE} 16384 and a.attrelid ${GE} 16384 group by a.attrelid) applied on applied.attrelid ${EQ} c.oid
   where c.oid ${GE} 16384 and c.relkind ${EQ} any ('{r,p,v,m,f,S}') and n.nspname ${NE} 'pg_toast'`;
 
-const OPERATORS = `select n.nspname as schema, o.oprname as name, ${part('o.oprcode')} as call
+const OPERATORS = `select n.nspname as schema, o.oprname as name, ${part('o.oprcode')} as call,
+  case when o.oprleft ${EQ} 0 then pg_catalog.concat(o.oprright) else pg_catalog.concat(o.oprleft, ' ', o.oprright) end as takes
   from pg_catalog.pg_operator o join pg_catalog.pg_namespace n on n.oid ${EQ} o.oprnamespace where o.oid ${GE} 16384 and o.oprcode ${NE} 0`;
 
 /** To it, or from it without being asked for. */
 const CAST_OF_TYPE = `k.castfunc ${GE} 16384 and (k.casttarget ${EQ} t.oid or (k.castsource ${EQ} t.oid and k.castcontext ${EQ} 'i'))`;
 
-const TYPES = `select n.nspname as schema, t.typname as name,
+const TYPES = `select pg_catalog.concat(t.oid) as oid, n.nspname as schema, t.typname as name,
   array(select ${part('k.castfunc')} from pg_catalog.pg_cast k where ${CAST_OF_TYPE}) as casts,
   array(select pg_catalog.pg_get_expr(c.conbin, 0) from pg_catalog.pg_constraint c where c.contypid ${EQ} t.oid and c.conbin is not null) as checks,
   case when b.oid ${GE} 16384 then pg_catalog.concat(bn.nspname, '.', b.typname) end as base
   from pg_catalog.pg_type t join pg_catalog.pg_namespace n on n.oid ${EQ} t.typnamespace
   left join pg_catalog.pg_type b on b.oid ${EQ} t.typbasetype and t.typtype ${EQ} 'd' left join pg_catalog.pg_namespace bn on bn.oid ${EQ} b.typnamespace
-  where t.typtype ${EQ} 'd' or exists (select from pg_catalog.pg_cast k where ${CAST_OF_TYPE})`;
+  where t.oid ${GE} 16384 and (t.typelem ${EQ} 0 or t.typcategory ${NE} 'A')
+    and (t.typrelid ${EQ} 0 or exists (select from pg_catalog.pg_class c where c.oid ${EQ} t.typrelid and c.relkind ${EQ} 'c'))
+    or exists (select from pg_catalog.pg_cast k where ${CAST_OF_TYPE})`;
 
 /**
  * Printing a view's query locks its tables: rather than wait for an ALTER TABLE, or deadlock with a DROP, which would be the one to fail, it is tried again
@@ -69,4 +79,6 @@ const PATIENCE = 'set local lock_timeout = 50';
 const SAFE_PATH = 'set local search_path = pg_catalog, pg_temp';
 
 /** One message, one round trip, and so one transaction. Settings give results, too. */
-export const CATALOG = [SEARCH_PATH, FUNCTIONS, PATIENCE, SAFE_PATH, RELATIONS, OPERATORS, TYPES].join(';\n');
+export const CATALOG = [SEARCH_PATH, FUNCTIONS, PATIENCE, SAFE_PATH, RELATIONS, OPERATORS, TYPES, RESOLUTION].join(
+  ';\n',
+);

@@ -3,8 +3,11 @@
  * only the primary can do. It is handed rows, and parses definitions when they are first asked for. Unknown names are told as such.
  */
 import { builtIns, needPrimary, safeVolatile, serverDirected, sessionState, volatileBuiltIns } from './built-ins.js';
-import { type Call, type Facts, factsOf, type Name, type StatementClass } from './facts.js';
+import { type Call, type Facts, type Field, factsOf, type Name, type StatementClass } from './facts.js';
 import type { Grammar, Token } from './grammar.js';
+import type { Operation } from './operands.js';
+import { type Given, Overloads } from './overloads.js';
+import { isBuiltIn, type ValueTypes } from './type-kin.js';
 
 export interface FunctionRow {
   readonly oid: string;
@@ -26,6 +29,10 @@ export interface FunctionRow {
   readonly defaults: string | null;
   /** An aggregate's functions. */
   readonly parts: readonly string[] | null;
+  /** Types of its arguments by oid, with blanks between them. */
+  readonly takes: string;
+  /** Types of its results, likewise. */
+  readonly gives: string;
 }
 
 export interface RelationRow {
@@ -39,6 +46,10 @@ export interface RelationRow {
   readonly policies: readonly string[] | null;
   /** What may be applied to its columns without being asked for, by casts and comparisons: `column`, a blank, and the function. */
   readonly hidden: readonly string[] | null;
+  /** The type of its rows by oid. */
+  readonly rowType: string;
+  /** Each column: its type by oid, a blank, and its name. */
+  readonly columns: readonly string[];
 }
 
 /** An operator with the function behind it. */
@@ -46,10 +57,13 @@ export interface OperatorRow {
   readonly schema: string;
   readonly name: string;
   readonly call: string;
+  /** Types of its operands by oid, with a blank between them if there are two. */
+  readonly takes: string;
 }
 
 /** A type with what runs when something is cast to it. */
 export interface TypeRow {
+  readonly oid: string;
   readonly schema: string;
   readonly name: string;
   /** Functions of casts to it. */
@@ -67,6 +81,21 @@ export interface CatalogRows {
   readonly relations: readonly RelationRow[];
   readonly operators: readonly OperatorRow[];
   readonly types: readonly TypeRow[];
+  readonly resolution: ResolutionRow;
+}
+
+/** What PostgreSQL goes by when it chooses among namesakes: types by oid, with blanks between them. */
+export interface ResolutionRow {
+  /** Built-in operators that have namesakes: name and operands. */
+  readonly operators: readonly string[];
+  /** Built-in functions that have namesakes: name and arguments. */
+  readonly functions: readonly string[];
+  /** Built-in functions that give rows of no declared type. */
+  readonly records: readonly string[];
+  /** Two types, of which the first may turn into the second unasked. */
+  readonly kin: readonly string[];
+  /** Casts that are applied unasked: two types, and the function. */
+  readonly casts: readonly string[];
 }
 
 /** What a statement or an object is found to be. */
@@ -129,6 +158,9 @@ export class Catalog {
   readonly #operators: ReadonlyMap<string, readonly OperatorRow[]>;
   readonly #types: ReadonlyMap<string, readonly TypeRow[]>;
   readonly #declared: ReadonlySet<string>;
+  readonly #checks: ReadonlyMap<string, readonly string[]>;
+  readonly #casts: readonly (readonly string[])[];
+  readonly #overloads: Overloads;
   readonly #judged = new Map<object, Judgement>();
   /** What was read for a judgement that was interrupted. */
   readonly #facts = new Map<string, Facts | undefined>();
@@ -154,6 +186,15 @@ export class Catalog {
     this.#relations = byName(rows.relations);
     this.#operators = byName(rows.operators);
     this.#types = byName(rows.types);
+    this.#checks = new Map(rows.types.map(({ oid, checks }) => [oid, checks ?? []]));
+    this.#casts = rows.resolution.casts.map((cast) => cast.split(' '));
+    this.#overloads = new Overloads(rows, {
+      functions: (name, count) => this.#visible(this.#functions, name).filter((row) => takes(row, count)),
+      operators: (name) => this.#visible(this.#operators, name),
+      relations: (name) => this.#visible(this.#relations, name),
+      types: (name) => this.#visible(this.#types, name),
+      functionBehind: ({ call }) => this.#functionsByOid.get(call),
+    });
     this.#declared = new Set(declared.map((name) => name.replace(/\s*([(),])\s*/g, '$1')));
   }
 
@@ -161,7 +202,7 @@ export class Catalog {
   judge(facts: Facts): Judgement {
     this.#turnLength = 0;
     this.#turnSteps = 0;
-    const judgement = this.#judge(facts);
+    const judgement = this.#judge(facts, undefined);
     if (!this.#wasInterrupted) {
       this.#facts.clear();
       this.#tokens.clear();
@@ -169,45 +210,60 @@ export class Catalog {
     return judgement;
   }
 
-  #judge(facts: Facts): Judgement {
+  #judge(facts: Facts, given: Given | undefined): Judgement {
     let worst = facts.class === 'read' ? SAFE : { class: facts.class, because: facts.because };
     if (worst.class === 'write') return worst;
-    for (const judgement of this.#judgements(facts)) {
+    for (const judgement of this.#judgements(facts, given)) {
       if (judgement.class === 'write') return judgement;
       if (worst.class === 'read' && (judgement.class === 'session' || judgement.isDeclared === true)) worst = judgement;
     }
     return worst;
   }
 
-  *#judgements(facts: Facts): Generator<Judgement> {
+  *#judgements(facts: Facts, given: Given | undefined): Generator<Judgement> {
     const { calls, fields, relations, operators, types } = facts;
-    for (const call of calls) yield this.#call(call);
-    for (const field of fields) yield this.#field(field);
+    let found: ValueTypes | undefined;
+    const values = (): ValueTypes => {
+      found ??= this.#overloads.valuesIn(facts, given);
+      return found;
+    };
+    for (const call of calls) yield this.#call(call, values);
+    for (const field of fields) yield this.#field(field, facts, values);
     for (const relation of relations) {
       yield this.#relation(relation);
       yield this.#hidden(relation, facts);
     }
-    for (const operator of operators) yield this.#operator(operator);
+    for (const operator of operators) yield this.#operator(operator, values);
     for (const type of types) yield this.#type(type);
+    if (this.#casts.length > 0) yield* this.#unasked(values());
   }
 
-  /** Overloads are told apart by how many arguments they take; where several could be meant, the worst is. */
-  #call(call: Call): Judgement {
+  /** Where several overloads could be meant, the worst is. */
+  #call(call: Call, values: () => ValueTypes): Judgement {
     const own = this.#visible(this.#functions, call).filter((row) => takes(row, call.argCount));
     const isSystem = call.schema !== undefined && SYSTEM_SCHEMAS.has(call.schema);
     const canBeBuiltIn = (call.schema === undefined || isSystem) && builtIns.has(call.name);
     if (call.schema === 'information_schema') return SAFE;
     if (own.length === 0 && !canBeBuiltIn)
       return call.argCount === 1 ? this.#castByName(call) : unknown('function', call);
-    return worstOf(this.#overloads(call, own, canBeBuiltIn));
+    return worstOf(this.#meant(call, own, canBeBuiltIn, values));
   }
 
-  *#overloads(call: Call, own: readonly FunctionRow[], canBeBuiltIn: boolean): Generator<Judgement> {
+  *#meant(
+    call: Call,
+    own: readonly FunctionRow[],
+    canBeBuiltIn: boolean,
+    values: () => ValueTypes,
+  ): Generator<Judgement> {
     if (canBeBuiltIn) yield builtIn(call.name);
-    for (const row of own) {
+    const met = own.length === 0 ? own : this.#overloads.called(call, own, canBeBuiltIn, values());
+    for (const row of met) {
       yield this.#function(row);
       yield this.#defaults(row, call.argCount);
+      yield this.#arguments(row.takes);
     }
+    const hasType = call.argCount === 1 && this.#visible(this.#types, call).length > 0;
+    if (hasType && this.#overloads.mayBeCast(call, values())) yield this.#type(call);
   }
 
   /** `type(value)` is a cast. */
@@ -219,7 +275,7 @@ export class Catalog {
   /** The default arguments that a call leaves to the function. */
   #defaults({ schema, name, argCount, defaults }: FunctionRow, count: number | undefined): Judgement {
     if (defaults === null || (count !== undefined && count >= argCount)) return SAFE;
-    return within(`a default argument of ${schema}.${name}`, this.#expression(defaults));
+    return within(`a default argument of ${schema}.${name}`, this.#expression(defaults, { types: [] }));
   }
 
   #function(row: FunctionRow): Judgement {
@@ -233,7 +289,7 @@ export class Catalog {
       if (row.parts !== null) return within(`aggregate ${name}`, worstOf(each(row.parts, (part) => this.#part(part))));
       if (row.language === 'sql' && row.body !== null) {
         const anywhere = row.hasOwnPath ? this.#words(row.body) : SAFE;
-        return within(`function ${name}`, worstOf([anywhere, this.#body(row.body)]));
+        return within(`function ${name}`, worstOf([anywhere, this.#body(row.body, givenTo(row))]));
       }
       if (row.language === 'plpgsql' && row.body !== null && row.volatility !== 'v') {
         return within(`function ${name}`, this.#words(row.body));
@@ -247,12 +303,37 @@ export class Catalog {
     });
   }
 
-  /** `row.name` may be the call of a function that takes the row. */
-  #field(field: string): Judgement {
-    const takingRows = (this.#functions.get(field) ?? []).filter(
-      ({ argCount, signature }) => argCount === 1 && this.#relations.has(signature.split('.').at(-1) ?? ''),
-    );
-    return worstOf(each(takingRows, (row) => this.#function(row)));
+  /** `row.name` may be the call of a function that takes the row, and `(value).name` that of one that takes the value. */
+  #field(field: Field, facts: Facts, values: () => ValueTypes): Judgement {
+    const canBeBuiltIn = field.of === undefined && builtIns.has(field.name);
+    const own = this.#functions.has(field.name) ? this.#overloads.takingRow(field, facts, values()) : [];
+    const built = canBeBuiltIn ? builtIn(field.name) : SAFE;
+    return worstOf([built, worstOf(each(own, (row) => this.#function(row)))]);
+  }
+
+  /** What may run when a function or an operator is given something of another type. */
+  #arguments(types: string): Judgement {
+    const own = types.split(' ').filter((type) => !isBuiltIn(type));
+    return within('a cast of an argument', worstOf(each(own, (type) => this.#argument(type))));
+  }
+
+  #argument(type: string): Judgement {
+    const casts = this.#casts.filter(([, target]) => target === type);
+    const conditions = this.#checks.get(type) ?? [];
+    return worstOf([
+      worstOf(each(casts, ([, , part = '']) => this.#part(part))),
+      worstOf(each(conditions, (condition) => this.#expression(condition, { types: [type] }))),
+    ]);
+  }
+
+  /** Casts that nobody has written: from what the statement has, and to it. */
+  *#unasked(values: ValueTypes): Generator<Judgement> {
+    for (const [source = '', target = '', part = ''] of this.#casts) {
+      // A cast between built-in types is a superuser's, and may be met anywhere.
+      const isFromUsers = isBuiltIn(source) || values.brings(source, false);
+      const isMet = isBuiltIn(target) ? isFromUsers : values.has(source) && values.brings(target, true);
+      if (isMet) yield within('an implicit cast', this.#part(part));
+    }
   }
 
   /** A function behind something else: `oid`, or a built-in's name. */
@@ -295,16 +376,20 @@ export class Catalog {
       if (row.kind === 'S') return { class: 'write', because: `${name} is a sequence: a replica runs ahead of it` };
       if (row.kind === 'f') return { class: 'write', because: `${name} is a foreign table` };
       const judgements = [
-        ...(row.policies ?? []).map((condition) => within('row security', this.#expression(condition))),
+        ...(row.policies ?? []).map((condition) =>
+          within('row security', this.#expression(condition, { relation: row })),
+        ),
         ...(row.definition === null ? [] : [this.#text(row.definition)]),
       ];
       return within(row.kind === 'v' ? `view ${name}` : name, worstOf(judgements));
     });
   }
 
-  #operator({ schema, name }: Name): Judgement {
-    const rows = this.#visible(this.#operators, { schema, name });
-    return worstOf(each(rows, (row) => within(`operator ${name}`, this.#behindOperator(row.call))));
+  #operator(operation: Operation, values: () => ValueTypes): Judgement {
+    if (!this.#operators.has(operation.name)) return SAFE;
+    const rows = this.#overloads.applied(operation, values());
+    const judgements = each(rows, (row) => worstOf([this.#behindOperator(row.call), this.#arguments(row.takes)]));
+    return within(`operator ${operation.name}`, worstOf(judgements));
   }
 
   /** An operator is told from its namesakes by types, which are not worked out: one in C must not keep every `=` on the primary. */
@@ -323,28 +408,29 @@ export class Catalog {
       const [name = '', schema] = (row.base ?? '').split('.').reverse();
       const judgements = [
         ...(row.casts ?? []).map((part) => this.#part(part)),
-        ...(row.checks ?? []).map((condition) => this.#expression(condition)),
+        ...(row.checks ?? []).map((condition) => this.#expression(condition, { types: [row.oid] })),
         ...(row.base === null ? [] : [this.#type({ schema, name })]),
       ];
       return within(`type ${row.schema}.${row.name}`, worstOf(judgements));
     });
   }
 
-  #expression(text: string): Judgement {
-    return this.#text(`select ${text}`);
+  #expression(text: string, given: Given): Judgement {
+    return this.#text(`select ${text}`, given);
   }
 
   /** The body of a function in SQL: a list of statements, or one that PostgreSQL has parsed already. */
-  #body(body: string): Judgement {
+  #body(body: string, given: Given): Judgement {
     const atomic = /^\s*begin\s+atomic\s([\s\S]*?)\s*end\s*$/i.exec(body)?.[1];
     const returned = /^\s*return\s([\s\S]*)$/i.exec(body)?.[1];
-    return this.#text(atomic ?? (returned === undefined ? body : `select ${returned}`));
+    return this.#text(atomic ?? (returned === undefined ? body : `select ${returned}`), given);
   }
 
-  #text(text: string): Judgement {
+  #text(text: string, given?: Given): Judgement {
     if (text.length > MAX_DEFINITION_LENGTH) return TOO_LONG;
     const facts = this.#read(this.#facts, text, () => factsOf(this.#grammar.parse(text)));
-    return facts === undefined ? { class: 'write', because: 'its definition could not be read' } : this.#judge(facts);
+    if (facts === undefined) return { class: 'write', because: 'its definition could not be read' };
+    return this.#judge(facts, given);
   }
 
   /** Reads a definition once for a judgement, however often that is interrupted. `undefined` for what cannot be read. */
@@ -484,6 +570,11 @@ function takes({ argCount, defaultCount, isVariadic, parts }: FunctionRow, count
   // An ordered-set aggregate's direct arguments stand elsewhere.
   if (count === undefined || parts !== null) return true;
   return isVariadic ? count >= argCount - 1 - defaultCount : count >= argCount - defaultCount && count <= argCount;
+}
+
+/** What a function's body can say without naming it. */
+function givenTo({ takes: taken, gives }: FunctionRow): Given {
+  return { types: [...taken.split(' '), ...gives.split(' ')] };
 }
 
 function builtIn(name: string): Judgement {

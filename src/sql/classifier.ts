@@ -203,7 +203,8 @@ export class Classifier {
       const because = error instanceof TooLongError ? error.message : 'the grammar does not know it';
       return { facts: undefined, judgement: { class: 'write', because } };
     }
-    const needsCatalog = facts.calls.length + facts.relations.length + facts.operators.length + facts.types.length > 0;
+    const { calls, fields, relations, operators, types } = facts;
+    const needsCatalog = [calls, fields, relations, operators, types].some((names) => names.length > 0);
     if (facts.class === 'write' || !needsCatalog) return { facts, judgement: facts };
     if (catalog === undefined) return { facts, judgement: NOT_LOADED };
     let judgement: Judgement;

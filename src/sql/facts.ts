@@ -3,6 +3,7 @@
  * say. Whatever is not known to be harmless is a write.
  */
 import type { Tree } from './grammar.js';
+import { argumentsOf, type Operand, type Operation, operandOf, operationsOf } from './operands.js';
 
 /** `session`: meaningless on a pool, whose connections belong to nobody; kept on the primary. */
 export type StatementClass = 'read' | 'write' | 'session';
@@ -19,6 +20,22 @@ export interface Name {
 export interface Call extends Name {
   /** `undefined` where that is not known. */
   readonly argCount: number | undefined;
+  /** `undefined` where their order is not known. */
+  readonly operands: readonly Operand[] | undefined;
+}
+
+/** What is taken out of something by name: a column, or a function of the row. */
+export interface Field {
+  readonly name: string;
+  /** The table or the subquery; `undefined` where it is any other expression. */
+  readonly of: string | undefined;
+  /** Whether what it is taken out of may be of any type. */
+  readonly isOfAny: boolean;
+}
+
+/** A relation with the name that its columns may be qualified by. */
+export interface Table extends Name {
+  readonly alias: string;
 }
 
 export interface Facts {
@@ -39,15 +56,25 @@ export interface Facts {
   /** What kind of transaction it begins; `undefined` for any other statement. */
   readonly begins: Beginning | undefined;
   readonly calls: readonly Call[];
-  /** What is taken out of something by name: a column, or a function of the row. */
-  readonly fields: readonly string[];
+  readonly fields: readonly Field[];
   /** Every word by which a column may be meant. */
   readonly columns: ReadonlySet<string>;
   /** Whether columns are compared that are not named: of `*`, under DISTINCT, UNION or NATURAL. */
   readonly comparesUnnamed: boolean;
-  readonly relations: readonly Name[];
-  readonly operators: readonly Name[];
+  readonly relations: readonly Table[];
+  /** Operators with what they are applied to. */
+  readonly operators: readonly Operation[];
   readonly types: readonly Name[];
+  /** Whether every column that it names belongs to a relation, and none to a subquery or a function. */
+  readonly isFlat: boolean;
+  /** Whether columns are given other names. */
+  readonly renames: boolean;
+  /** Subqueries, functions and the like in FROM, with their columns where these are known. */
+  readonly derived: ReadonlyMap<string, ReadonlySet<string> | undefined>;
+  /** Names that may stand for whole rows. */
+  readonly rows: ReadonlySet<string>;
+  /** Whether anything in it may be a row of no declared type. */
+  readonly hasRecords: boolean;
 }
 
 type Fields = Record<string, unknown>;
@@ -73,6 +100,10 @@ const PLAIN_WRITES = new Set(
   `InsertStmt UpdateStmt DeleteStmt MergeStmt CopyStmt CallStmt DoStmt NotifyStmt LockStmt CheckPointStmt VacuumStmt TruncateStmt RefreshMatViewStmt
   ReindexStmt ClusterStmt`.split(/\s+/),
 );
+/** What makes rows of no declared type. */
+const RECORDS = new Set(['RowExpr', 'CTESearchClause', 'CTECycleClause']);
+/** What stands in FROM without being a relation. */
+const DERIVED = new Set('RangeSubselect RangeFunction RangeTableFunc JsonTable'.split(' '));
 const RANK: Record<StatementClass, number> = { read: 0, session: 1, write: 2 };
 /** Functions that read and tell something of the connection they run on, or that keep it busy on purpose. */
 const ATTACHED = new Set(
@@ -100,7 +131,7 @@ class Walk implements Facts {
   because = 'nothing in it writes';
   isDefinition = false;
   readonly calls: Call[] = [];
-  readonly fields: string[] = [];
+  readonly fields: Field[] = [];
   readonly columns = new Set<string>();
   leavesState = false;
   begins: Beginning | undefined;
@@ -109,9 +140,17 @@ class Walk implements Facts {
   #isControl = false;
   #hasStar = false;
   #comparesRows = false;
-  readonly relations: Name[] = [];
-  readonly operators: Name[] = [];
+  readonly relations: Table[] = [];
+  readonly operators: Operation[] = [];
   readonly types: Name[] = [];
+  readonly #seen = new Set<string>();
+  isFlat = true;
+  renames = false;
+  readonly rows = new Set<string>();
+  #hasRecordExpression = false;
+  readonly derived = new Map<string, ReadonlySet<string> | undefined>();
+  /** What a target list gives out as it is. */
+  #projected: unknown;
 
   constructor(statementCount: number) {
     this.statementCount = statementCount;
@@ -127,6 +166,13 @@ class Walk implements Facts {
 
   get isTransactionControl(): boolean {
     return this.#isControl && this.statementCount === 1;
+  }
+
+  get hasRecords(): boolean {
+    if (this.#hasRecordExpression) return true;
+    if (this.isFlat) return false;
+    // A function in FROM may go by its own name.
+    return [...this.rows].some((row) => this.derived.has(row) || this.calls.some(({ name }) => name === row));
   }
 
   get comparesUnnamed(): boolean {
@@ -204,6 +250,7 @@ class Walk implements Facts {
       else if (key === 'distinctClause' || key === 'isNatural' || (key === 'op' && value !== 'SETOP_NONE'))
         this.#comparesRows = true;
       else if (key === 'usingClause') this.#names(value);
+      else if (key === 'colnames' || key === 'aliascolnames') this.renames = true;
       else if (key === 'typeName') this.#type(value as Fields);
       else if (/^[A-Z]/.test(key)) this.#node(key, value as Fields, ctes);
       this.#visit(value, ctes);
@@ -223,25 +270,58 @@ class Walk implements Facts {
 
   #node(type: string, node: Fields, ctes: Scope): void {
     if (!HARMLESS.has(type) && !type.startsWith('Json')) this.decide('write', type);
+    for (const operation of operationsOf(type, node)) this.#once(this.operators, operation);
     if (type === 'FuncCall') this.#call(node);
     else if (type === 'RangeVar') this.#relation(node, ctes);
     else if (type === 'TypeName') this.#type(node);
-    else if (type === 'A_Expr') this.#operator(node['name']);
-    else if (type === 'SubLink' || type === 'SortBy') this.#operator(node['operName'] ?? node['useOp']);
     else if (type === 'A_Star') this.#hasStar = true;
+    else if (type === 'ResTarget') this.#projected = (node['val'] as Fields | undefined)?.['ColumnRef'];
+    else if (RECORDS.has(type)) this.#hasRecordExpression = true;
+    else if (DERIVED.has(type)) this.#derive(node['alias'], columnsOf(node));
+    else if (type === 'JoinExpr') this.#join(node);
     else if (type === 'ColumnRef') {
       this.#names(node['fields']);
-      this.#path(node['fields'], 1);
-    } else if (type === 'A_Indirection') this.#path(node['indirection'], 0);
+      this.#path(node['fields'], undefined);
+      this.#row(node['fields'], node === this.#projected);
+    } else if (type === 'A_Indirection') this.#path(node['indirection'], operandOf(node['arg']));
     else if (type === 'RangeTableSample') this.#sampling(node);
   }
 
-  #call({ funcname, args, agg_star, func_variadic, agg_within_group }: Fields): void {
+  #call(node: Fields): void {
+    const { funcname, args, agg_star, func_variadic, agg_within_group } = node;
     const name = nameOf(funcname);
     const isCounted = func_variadic !== true && agg_within_group !== true && agg_star !== true;
     this.leavesState ||= name?.name === 'set_config';
-    if (name !== undefined)
-      this.calls.push({ ...name, argCount: isCounted ? ((args as unknown[] | undefined)?.length ?? 0) : undefined });
+    if (name === undefined) return;
+    const argCount = isCounted ? ((args as unknown[] | undefined)?.length ?? 0) : undefined;
+    this.#once(this.calls, { ...name, argCount, operands: argumentsOf(node) });
+  }
+
+  /** A long text says much the same again and again. */
+  #once<T>(found: T[], one: T): void {
+    const key = JSON.stringify(one);
+    if (this.#seen.has(key)) return;
+    this.#seen.add(key);
+    found.push(one);
+  }
+
+  /** Something in FROM that is no relation. */
+  #derive(alias: unknown, columns?: ReadonlySet<string>): void {
+    const { aliasname } = Object(alias) as { aliasname?: string };
+    this.isFlat = false;
+    // Where two go by one name, nothing is known of either.
+    if (aliasname !== undefined) this.derived.set(aliasname, this.derived.has(aliasname) ? undefined : columns);
+  }
+
+  #join({ alias, join_using_alias }: Fields): void {
+    for (const each of [alias, join_using_alias]) if (each !== undefined) this.#derive(each);
+  }
+
+  /** `t`, or `t.*` other than as a list of columns, may be a whole row. */
+  #row(fields: unknown, isProjected: boolean): void {
+    const names = (fields as { String?: { sval: string } }[]).map(({ String: part }) => part?.sval);
+    const name = names.at(-1) ?? (isProjected ? undefined : names.at(-2));
+    if (name !== undefined) this.rows.add(name);
   }
 
   #names(parts: unknown): void {
@@ -250,17 +330,25 @@ class Walk implements Facts {
     }
   }
 
-  #path(parts: unknown, from: number): void {
-    for (const part of (parts as { String?: { sval: string } }[]).slice(from)) {
-      if (part.String !== undefined) this.fields.push(part.String.sval);
+  /** @param arg what they are taken out of; `undefined` where the first part is a table */
+  #path(parts: unknown, arg: Operand | undefined): void {
+    const names = (parts as { String?: { sval: string } }[]).map(({ String: part }) => part?.sval);
+    const of = arg === undefined ? names.at(-2) : undefined;
+    const isOfAny = arg === 'any' || arg === 'untyped';
+    for (const name of arg === undefined ? names.slice(1) : names) {
+      if (name === undefined) continue;
+      this.fields.push({ name, of, isOfAny });
+      if (arg !== undefined) this.columns.add(name);
     }
   }
 
-  #relation({ schemaname, relname, relpersistence }: Fields, ctes: Scope): void {
+  #relation({ schemaname, relname, relpersistence, alias }: Fields, ctes: Scope): void {
     const [schema, name] = [schemaname as string | undefined, String(relname)];
+    const { aliasname = name, colnames } = Object(alias) as { aliasname?: string; colnames?: unknown };
     if (relpersistence === 't') this.decide('session', 'a temporary table');
-    if (schema === undefined && ctes.has(name)) return;
-    this.relations.push({ schema, name });
+    if (colnames !== undefined) this.isFlat = false;
+    if (schema === undefined && ctes.has(name)) this.#derive({ aliasname });
+    else this.relations.push({ schema, name, alias: aliasname });
   }
 
   #into({ rel }: Fields): void {
@@ -273,11 +361,6 @@ class Walk implements Facts {
   #type({ names }: Fields): void {
     const name = nameOf(names);
     if (name !== undefined && name.schema !== 'pg_catalog') this.types.push(name);
-  }
-
-  #operator(names: unknown): void {
-    const name = nameOf(names);
-    if (name !== undefined) this.operators.push(name);
   }
 
   #sampling({ method }: Fields): void {
@@ -311,6 +394,17 @@ function nameOf(parts: unknown): Name | undefined {
   const texts = (parts as { String?: { sval?: string } }[]).map(({ String: part }) => part?.sval ?? '');
   const name = texts.at(-1);
   return name === undefined ? undefined : { schema: texts.at(-2), name };
+}
+
+/** The columns of a subquery; `undefined` where its text does not name them all. */
+function columnsOf({ subquery, alias }: Fields): ReadonlySet<string> | undefined {
+  const { targetList = [], op } = Object((Object(subquery) as { SelectStmt?: Fields }).SelectStmt) as Fields;
+  if (op !== 'SETOP_NONE' || (Object(alias) as Fields)['colnames'] !== undefined) return undefined;
+  const names = (targetList as { ResTarget: Fields }[]).map(({ ResTarget: { name, val } }) => {
+    const { fields = [] } = Object((Object(val) as { ColumnRef?: Fields }).ColumnRef) as { fields?: Fields[] };
+    return name ?? (fields.at(-1)?.['String'] as { sval?: string } | undefined)?.sval;
+  });
+  return names.length === 0 || names.includes(undefined) ? undefined : new Set(names as string[]);
 }
 
 function isTemporary({ relation, into, view, sequence }: Fields): boolean {

@@ -41,7 +41,7 @@ describe.each([14, 16, 18])('the classification of the corpus by the catalogue o
     expect(misrouted.filter(({ silent }) => silent === true).map(text)).toEqual([]);
     expect(misrouted.filter(({ why }) => !why.includes(CORRECTED)).map(text)).toEqual([]);
     expect(misrouted.length).toBeLessThanOrEqual(known.filter(({ expected }) => expected !== 'read').length / 100);
-    // An overload that writes keeps all calls of its name and number of arguments: types are not worked out.
+    // An overload that writes keeps the calls by which it may be meant: not all types are worked out.
     expect(kept.filter((statement) => !/lower|describe_item/.test(statement.text)).map(text)).toEqual([]);
     const sessions = found.filter(({ statement }) => statement.expected === 'session');
     expect(

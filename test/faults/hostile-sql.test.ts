@@ -12,7 +12,14 @@ import { open, report, size } from '../cluster/fixture.js';
 import { Random } from '../simulation/random.js';
 import { hostileTexts, randomHint, randomText } from '../unit/sql/hostile-texts.js';
 
-const EMPTY: CatalogRows = { searchPath: ['public'], functions: [], relations: [], operators: [], types: [] };
+const EMPTY: CatalogRows = {
+  searchPath: ['public'],
+  functions: [],
+  relations: [],
+  operators: [],
+  types: [],
+  resolution: { operators: [], functions: [], records: [], kin: [], casts: [] },
+};
 
 const classifierOf = (rows: CatalogRows): Classifier =>
   new Classifier({

@@ -1,5 +1,11 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { Catalog, type FunctionRow, Interruption, type RelationRow } from '../../../src/sql/catalog.js';
+import {
+  Catalog,
+  type FunctionRow,
+  Interruption,
+  type RelationRow,
+  type ResolutionRow,
+} from '../../../src/sql/catalog.js';
 import { factsOf } from '../../../src/sql/facts.js';
 import { Grammar } from '../../../src/sql/grammar.js';
 
@@ -19,6 +25,8 @@ const sql = (name: string, body: string, over: Partial<FunctionRow> = {}): Funct
   hasOwnPath: false,
   defaults: null,
   parts: null,
+  takes: '',
+  gives: '25',
   ...over,
 });
 const table: RelationRow = {
@@ -29,7 +37,10 @@ const table: RelationRow = {
   definition: null,
   policies: null,
   hidden: null,
+  rowType: '20000',
+  columns: ['23 id'],
 };
+const resolution: ResolutionRow = { operators: [], functions: [], records: [], kin: [], casts: [] };
 
 describe('the judgement of the catalogue', () => {
   let grammar: Grammar;
@@ -38,7 +49,7 @@ describe('the judgement of the catalogue', () => {
   });
   const judge = (text: string, functions: FunctionRow[], declared: string[] = []) =>
     new Catalog(
-      { searchPath: ['pg_catalog', 'public'], functions, relations: [table], operators: [], types: [] },
+      { searchPath: ['pg_catalog', 'public'], functions, relations: [table], operators: [], types: [], resolution },
       grammar,
       declared,
     ).judge(factsOf(grammar.parse(text)));
@@ -51,7 +62,7 @@ describe('the judgement of the catalogue', () => {
     expect(judge(whole, lying).class).toBe('write');
     // Whichever is asked for first.
     const catalog = new Catalog(
-      { searchPath: ['public'], functions: lying, relations: [], operators: [], types: [] },
+      { searchPath: ['public'], functions: lying, relations: [], operators: [], types: [], resolution },
       grammar,
       [],
     );
@@ -110,7 +121,11 @@ describe('the judgement of the catalogue', () => {
     const chain = (length: number) =>
       Array.from({ length }, (_, i) => sql(`f${i}`, i < length - 1 ? `select f${i + 1}()` : 'select 1'));
     const catalogOf = (functions: FunctionRow[]) =>
-      new Catalog({ searchPath: ['public'], functions, relations: [], operators: [], types: [] }, grammar, []);
+      new Catalog(
+        { searchPath: ['public'], functions, relations: [], operators: [], types: [], resolution },
+        grammar,
+        [],
+      );
 
     it('looks at each of them once, however often they lead to each other', () => {
       expect(judge('select f0()', tangled('')).class).toBe('read');
@@ -124,7 +139,7 @@ describe('the judgement of the catalogue', () => {
     it('knows for those that lead to a declared one that it is only somebody’s word', () => {
       const functions = [...tangled(', declared()'), sql('declared', "select nextval('s')")];
       const catalog = new Catalog(
-        { searchPath: ['public'], functions, relations: [], operators: [], types: [] },
+        { searchPath: ['public'], functions, relations: [], operators: [], types: [], resolution },
         grammar,
         ['public.declared'],
       );

@@ -98,7 +98,11 @@ describe('an abridged text', () => {
       const facts = factsOf((parseSync(text).stmts ?? []).map(({ stmt }) => stmt));
       const { isDetached, isAttached, comparesUnnamed } = facts;
       // No function takes more than a hundred arguments.
-      const calls = facts.calls.map((call) => ({ ...call, argCount: Math.min(call.argCount ?? 0, 101) }));
+      const calls = facts.calls.map(({ operands, ...call }) => ({
+        ...call,
+        argCount: Math.min(call.argCount ?? 0, 101),
+        operands: operands?.slice(0, 101),
+      }));
       return { ...facts, calls, isDetached, isAttached, comparesUnnamed };
     } catch {
       return undefined;
