@@ -44,6 +44,7 @@ export async function routeDecision(
       key: undefined as number | undefined,
       trace: placing === 'in a session' ? trace : undefined,
       priority: 'normal' as const,
+      asker: { caller: () => undefined },
       giveUpAt: Number.POSITIVE_INFINITY,
     };
     const decide = decider(fleet, need, placing, keys);

@@ -102,7 +102,7 @@ export class Calls {
     });
     this.rungs = {
       fleet: this.fleet,
-      budget: new FallbackBudget(() => primaryReadBudget(this.fleet)),
+      budget: new FallbackBudget(() => primaryReadBudget(this.fleet), settings.maxWaiting),
       admission: new Admission(
         this.classifier,
         settings.nodes.some(({ lane }) => lane !== false) ||
@@ -290,7 +290,7 @@ export class Calls {
     if (requirement.consistency !== 'session') return this.need(scope, {}, startedAt);
     const floor = scope.readFloor();
     const giveUpAt = startedAt + this.settings.primaryWaitMillis;
-    return { floor, requirement, target: undefined, key, trace, priority, giveUpAt };
+    return { floor, requirement, target: undefined, key, trace, priority, asker: scope, giveUpAt };
   }
 
   need(scope: SessionScope, options: ReadOptions, startedAt: number): Need {
@@ -310,6 +310,7 @@ export class Calls {
       key,
       trace: scope.trace,
       priority: options.priority ?? scope.priority,
+      asker: scope,
       giveUpAt: startedAt + (options.timeoutMillis ?? this.settings.primaryWaitMillis),
     };
   }

@@ -4,6 +4,7 @@
  */
 import { LadderError } from '../errors.js';
 import type { Reason } from '../events.js';
+import type { Caller } from '../isolation/fallback-budget.js';
 import type { Need } from '../nodes/fleet.js';
 import { Node } from '../nodes/node.js';
 import type { Placement } from './placement.js';
@@ -31,10 +32,11 @@ export async function fallBack(rungs: Rungs, need: Need, fall: Fall): Promise<Pl
   if (reason === 'cold-start' || fleet.replicas.length === 0) return onPrimary(fleet, request);
 
   if (!fleet.leadership.canTry && (await primaryOrReplica(rungs, need, fall)) === 'replica') return undefined;
-  if (!budget.tryEnter() && (await turnOrReplica(rungs, need, fall)) === 'replica') return undefined;
+  const caller = need.asker.caller();
+  if (!budget.tryEnter(caller) && (await turnOrReplica(rungs, need, fall, caller)) === 'replica') return undefined;
   try {
     // Waiting for another primary is done above, where it holds no turn.
-    return await inTurn(rungs, () => onPrimary(fleet, { ...request, giveUpAt: performance.now() }));
+    return await inTurn(rungs, caller, () => onPrimary(fleet, { ...request, giveUpAt: performance.now() }));
   } catch (error) {
     const isLeft = isGone(error) || codeOf(error) === 'LADDER_NO_PRIMARY';
     if (!isLeft || signal?.aborted === true || !fleet.primary.hasAnswered || performance.now() >= need.giveUpAt)
@@ -44,9 +46,9 @@ export async function fallBack(rungs: Rungs, need: Need, fall: Fall): Promise<Pl
 }
 
 /** Finds a connection to the primary in a turn that was taken, and is given back with it. */
-export async function inTurn({ budget }: Rungs, find: () => Promise<Placement>): Promise<Placement> {
+export async function inTurn({ budget }: Rungs, caller: Caller, find: () => Promise<Placement>): Promise<Placement> {
   const takenAt = performance.now();
-  const endTurn = (): void => budget.leave(performance.now() - takenAt);
+  const endTurn = (): void => budget.leave(performance.now() - takenAt, caller);
   try {
     return { ...(await find()), endTurn };
   } catch (error) {
@@ -71,16 +73,20 @@ async function primaryOrReplica(rungs: Rungs, need: Need, fall: Fall): Promise<'
 }
 
 /** Waits for a turn under the budget, or for a replica that is fresh enough by now. */
-async function turnOrReplica(rungs: Rungs, need: Need, fall: Fall): Promise<'turn' | 'replica'> {
+async function turnOrReplica(rungs: Rungs, need: Need, fall: Fall, caller: Caller): Promise<'turn' | 'replica'> {
   const { fleet, budget } = rungs;
   const { signal } = fall;
+  if (budget.isFull(need.priority, caller)) {
+    budget.refuse();
+    throw overloaded(rungs, fall, 'it cannot wait for a turn, since enough reads do (maxWaiting)');
+  }
   const waiting = new AbortController();
   const stop = (): void => waiting.abort();
   const millis = need.giveUpAt - performance.now();
   const timer = setTimeout(stop, Math.max(0, millis));
   signal?.addEventListener('abort', stop, { once: true });
   try {
-    const turn = budget.enter(need.priority, waiting.signal);
+    const turn = budget.enter(need.priority, caller, waiting.signal);
     const replica = fleet.monitor.until(freshReplica(rungs, need, fall), millis, 'anything', waiting.signal);
     const isFresh = await Promise.race([turn.then(() => false), replica]);
     waiting.abort();
@@ -93,19 +99,18 @@ async function turnOrReplica(rungs: Rungs, need: Need, fall: Fall): Promise<'tur
   }
   budget.refuse();
   if (signal?.aborted === true && codeOf(signal.reason) !== 'LADDER_TIMEOUT') throw signal.reason;
-  throw overloaded(rungs, fall);
+  throw overloaded(rungs, fall, `no turn within ${Math.round(performance.now() - fall.startedAt)} ms`);
 }
 
 function freshReplica({ fleet }: Rungs, need: Need, { tried }: Fall): () => boolean {
   return () => fleet.choose(need, performance.now(), tried) instanceof Node;
 }
 
-function overloaded({ budget }: Rungs, { reason, startedAt, signal }: Fall): LadderError {
+function overloaded({ budget }: Rungs, { reason, signal }: Fall, why: string): LadderError {
   const { estimateMillis: retryAfterMillis, stats } = budget;
-  const waited = Math.round(performance.now() - startedAt);
   return new LadderError(
     'LADDER_OVERLOADED',
-    `no replica could serve the read (${reason}), and the primary takes ${stats.limit} of these at a time (primaryReadBudget): no turn within ${waited} ms, ` +
+    `no replica could serve the read (${reason}), and the primary takes ${stats.limit} of these at a time (primaryReadBudget): ${why}, ` +
       `${stats.waiting} others wait; a turn is likely in about ${retryAfterMillis} ms`,
     { retryAfterMillis, cause: signal?.reason },
   );

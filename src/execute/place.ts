@@ -41,9 +41,10 @@ export async function place(
   };
   if (fleet.isPrimary(asked.target)) return toPrimary(asked.giveUpAt);
   // A hot key's reads beyond the budget, and those for which the primary gives no connection, go where they would go if it were not hot.
-  if (fleet.isForPrimary(asked, startedAt) && rungs.budget.tryEnter()) {
+  if (fleet.isForPrimary(asked, startedAt)) {
+    const caller = asked.asker.caller();
     try {
-      return await inTurn(rungs, () => toPrimary(performance.now()));
+      if (rungs.budget.tryEnter(caller)) return await inTurn(rungs, caller, () => toPrimary(performance.now()));
     } catch {
       signal?.throwIfAborted();
     }

@@ -30,6 +30,8 @@ export interface Need {
   readonly trace: ReadTrace | undefined;
   /** Its place in the queue for the primary. */
   readonly priority: Priority;
+  /** Says whose reads share a part of the primary's budget; it is asked only where that is needed. */
+  readonly asker: { caller(): object | string | undefined };
   /** Our monotonic clock when it stops waiting for the primary. */
   readonly giveUpAt: number;
 }

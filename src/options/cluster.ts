@@ -61,6 +61,12 @@ export interface ClusterBehaviour extends FreshnessOptions {
    */
   primaryReadBudget?: number | undefined;
   /**
+   * How many reads may wait for a turn under `primaryReadBudget` at the same time, from this process, at least 1; those of lower priority are not counted.
+   * One that would be too many fails with `LADDER_OVERLOADED` at once. Default 10,000. One caller (a `subject`, a token, or a session) takes half of the turns
+   * and of the queue at most.
+   */
+  maxWaiting?: number | undefined;
+  /**
    * How long a statement that sets no `timeoutMillis` waits for the primary, in milliseconds, 0 and above: a read for its turn under `primaryReadBudget`, and
    * every statement for a new primary when the one before is gone. Default 10,000.
    */
@@ -168,6 +174,7 @@ export interface Settings {
   /** One of them guessed to be the primary. */
   readonly nodes: readonly NodeSettings[];
   readonly primaryReadBudget: number | undefined;
+  readonly maxWaiting: number;
   readonly readOnlyFunctions: readonly string[];
   readonly catalogRefreshMillis: number;
   readonly onInvalidHint: 'throw' | 'ignore' | undefined;
@@ -215,6 +222,7 @@ const clusterSchema = z.strictObject({
   replicas: z.array(node).optional(),
   nodes: z.array(node).min(1).optional(),
   primaryReadBudget: z.int().min(1).optional(),
+  maxWaiting: z.int().min(1).default(10_000),
   primaryWaitMillis: millis.default(10_000),
   readOnlyFunctions: z
     .array(z.string().regex(/^[^.()]+\.[^.()]+(\([^()]*\))?$/, 'expected schema.name or schema.name(types)'))

@@ -8,7 +8,7 @@ import type { Priority, ReadOptions, SessionOptions, TransactionOptions, WriteOp
 import { logsOnly } from '../redaction.js';
 import { keyOf } from '../routing/partition.js';
 import { Arrivals, type TokenReader } from './arrivals.js';
-import type { Subject } from './subject.js';
+import { type Subject, subjectOf } from './subject.js';
 
 /** A scope within which reads see the writes and reads that came before them. */
 export interface Session {
@@ -146,6 +146,9 @@ export class SessionScope implements CarriedSession {
   #arrivals: Arrivals | undefined;
   /** Of those that it believes, how many its floor has. */
   #takenCount = 0;
+  /** What it began with, from outside. */
+  #token: string | undefined;
+  readonly #outer: SessionScope | undefined;
 
   static {
     logsOnly(SessionScope.prototype, 'Session', ({ hasMoved, isPinned }) => ({ hasMoved, isPinned }));
@@ -164,6 +167,7 @@ export class SessionScope implements CarriedSession {
     this.#subject = options.subject ?? outer?.tokenSubject();
     this.#key = keyOf(options.partitionKey) ?? outer?.key;
     this.#priority = options.priority ?? outer?.priority ?? 'normal';
+    this.#outer = outer;
     this.#carriesReads = options.monotonicAcrossRequests ?? outer?.carriesReads ?? false;
     if (options.token !== undefined) this.observe(options.token);
     this.whenMoved(() => undefined);
@@ -194,6 +198,21 @@ export class SessionScope implements CarriedSession {
 
   get priority(): Priority {
     return this.#priority;
+  }
+
+  /** By whom its reads are counted where the primary's time is shared out; `undefined` for the process. No field, either. */
+  caller(): object | string | undefined {
+    if (this.#outer === undefined) return undefined;
+    return this.#subjectNow() ?? this.#outer.caller() ?? this.#token ?? this.#arrivals?.accepted[0]?.token ?? this;
+  }
+
+  #subjectNow(): string | undefined {
+    try {
+      return subjectOf(this.#subject);
+    } catch {
+      // Whoever needs it for a token says so.
+      return undefined;
+    }
   }
 
   get hasMoved(): boolean {
@@ -299,6 +318,7 @@ export class SessionScope implements CarriedSession {
   }
 
   observe(token: string): void {
+    this.#token ??= token;
     if (this.#runner.claim(this.#floor, token, this.#subject) === 'pinned') this.#pinnedBy = token;
   }
 

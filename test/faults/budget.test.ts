@@ -33,7 +33,7 @@ describe('reads that no replica can serve', () => {
     });
     await reads;
     expect(most).toBe(2);
-    expect(fallback()).toEqual({ limit: 2, inUse: 0, waiting: 0, admitted: 20, queued: 18, refused: 0 });
+    expect(fallback()).toMatchObject({ limit: 2, inUse: 0, waiting: 0, admitted: 20, refused: 0 });
     expect(cluster.stats().routes['behind-floor']).toBe(20);
   });
 
@@ -70,6 +70,41 @@ describe('reads that no replica can serve', () => {
     await Promise.all([...holders, ...reads]);
     expect(order.slice(0, 2).sort()).toEqual(['high', 'normal']);
     expect(order.slice(2).sort()).toEqual(['low', 'low too']);
+  });
+
+  it('leave turns for others, however far ahead the token of one client is and however much it asks', async () => {
+    const token = await cluster.session((session) => session.token());
+    let isOver = false;
+    const read = async (): Promise<void> => {
+      while (!isOver)
+        await cluster.session((session) => session.read('select pg_sleep(0.1)'), { token, inherit: 'none' });
+    };
+    const flood = Promise.all(Array.from({ length: 20 }, read));
+    await until('it has its turn, and the others wait', () => fallback().inUse === 1 && fallback().waiting === 19);
+    // The only one beside it is served at once: it waits for none of them.
+    await cluster.session((session) => session.read('select 1'));
+    expect(fallback()).toMatchObject({ inUse: 1, waiting: 19 });
+    isOver = true;
+    await flood;
+  });
+
+  it('are refused at once when enough of them wait', async () => {
+    await servers.replicas[0]?.resumeReplay();
+    await using narrow = await open(servers, { primaryReadBudget: 1, maxWaiting: 2, waitMillis: 0 });
+    await servers.replicas[0]?.pauseReplay();
+    await narrow.write('insert into t values (0)');
+    const controller = new AbortController();
+    const { signal } = controller;
+    const waiting = Promise.allSettled([1, 2, 3].map(() => narrow.read('select pg_sleep(60)', [], { signal })));
+    await until('two wait', () => narrow.stats().fallback.waiting === 2);
+    const refused = narrow.read('select 1');
+    await expect(refused).rejects.toMatchObject({
+      code: 'LADDER_OVERLOADED',
+      message: expect.stringContaining('maxWaiting'),
+    });
+    expect(narrow.stats().fallback).toMatchObject({ inUse: 1, waiting: 2, refused: 1 });
+    controller.abort();
+    await waiting;
   });
 
   it('leave the queue for a replica that has caught up meanwhile', async () => {
