@@ -1,6 +1,6 @@
 /** HAProxy: it sees connections and no statements. */
 import type { Servers } from '../contenders/access.js';
-import { entry, freePort, type Kind, type ProxyPlan } from './proxy.js';
+import { entry, freePort, type Kind, type ProxyPlan, passwordOf } from './proxy.js';
 import { addresses, instead, recipe } from './recipe.js';
 
 /** An entry for each server. */
@@ -10,7 +10,10 @@ export const haproxy: Kind = {
   stopSignal: 'SIGTERM',
   plan: async (servers, folder) => {
     const { text, ports } = await filledIn(servers);
-    return planOf(text, folder, { primary: entry(ports.primary), replicas: [entry(ports.r1), entry(ports.r2)] });
+    const [primary = '', ...replicas] = [ports.primary, ports.r1, ports.r2].map((each) =>
+      entry(each, passwordOf(servers)),
+    );
+    return planOf(text, folder, { primary, replicas });
   },
 };
 
@@ -21,7 +24,8 @@ export const haproxyBalanced: Kind = {
     const { text, ports } = await filledIn(servers);
     const second = /^ {2}server r2 .*$/m.exec(text)?.[0] ?? '';
     const balanced = instead(text, /^ {2}server r1 .*$/m, `$&\n${second}\n  balance roundrobin`);
-    return planOf(balanced, folder, { primary: entry(ports.primary), replicas: [entry(ports.r1)] });
+    const [primary = '', ...replicas] = [ports.primary, ports.r1].map((each) => entry(each, passwordOf(servers)));
+    return planOf(balanced, folder, { primary, replicas });
   },
 };
 

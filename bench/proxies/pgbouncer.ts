@@ -1,10 +1,8 @@
 /** PgBouncer: an entry for each server, told apart by the database's name. In transactions' mode a connection is another one after each transaction. */
-import { entry, freePort, type Kind } from './proxy.js';
+import { entry, freePort, type Kind, passwordOf } from './proxy.js';
 import { addresses, instead, recipe } from './recipe.js';
 
 type Mode = 'transaction' | 'session';
-
-const USER = { name: 'postgres', password: 'secret' };
 
 function pooling(mode: Mode): Kind {
   return {
@@ -12,7 +10,7 @@ function pooling(mode: Mode): Kind {
     debianPackage: 'pgbouncer',
     stopSignal: 'SIGTERM',
     async plan(servers, folder) {
-      const port = await freePort();
+      const [port, password] = [await freePort(), passwordOf(servers)];
       const text = recipe('pgbouncer.ini', {
         ...addresses(servers),
         database: 'postgres',
@@ -23,12 +21,12 @@ function pooling(mode: Mode): Kind {
       return {
         files: {
           'pgbouncer.ini': instead(text, /^pool_mode = transaction$/m, `pool_mode = ${mode}`),
-          'users.txt': `"${USER.name}" "${USER.password}"\n`,
+          'users.txt': `"postgres" "${password}"\n`,
         },
         args: [`${folder}/pgbouncer.ini`],
         entries: {
-          primary: entry(port, 'primary', USER.password),
-          replicas: servers.replicas.map((_, index) => entry(port, `r${index + 1}`, USER.password)),
+          primary: entry(port, password, 'primary'),
+          replicas: servers.replicas.map((_, index) => entry(port, password, `r${index + 1}`)),
         },
       };
     },

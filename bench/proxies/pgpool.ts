@@ -1,6 +1,6 @@
 /** Pgpool-II: it parses each statement, and can send those that only read to any of its servers. */
 import type { Servers } from '../contenders/access.js';
-import { addressOf, entry, freePort, type Kind, type ProxyPlan } from './proxy.js';
+import { addressOf, entry, freePort, type Kind, type ProxyPlan, passwordOf } from './proxy.js';
 import { instead, recipe } from './recipe.js';
 
 /** Before one server, the first; whoever has more runs more of them. */
@@ -8,16 +8,18 @@ export const pgpool: Kind = {
   binary: 'pgpool',
   debianPackage: 'pgpool2',
   stopSignal: 'SIGINT',
-  async plan({ primary }, folder) {
-    const { text, port } = await filledIn(primary, folder);
-    return planOf(text, folder, { primary: entry(port), replicas: [] });
+  async plan(servers, folder) {
+    const { text, port } = await filledIn(servers.primary, folder);
+    return planOf(text, folder, { primary: entry(port, passwordOf(servers)), replicas: [] });
   },
 };
 
 /** Before all servers, as it comes, but for the choice of a server by statement: by connection, ten of them would seldom be spread evenly. */
 export const pgpoolBalanced: Kind = {
   ...pgpool,
-  async plan({ primary, replicas }, folder) {
+  async plan(servers, folder) {
+    const { primary, replicas } = servers;
+    const password = passwordOf(servers);
     const { text, port } = await filledIn(primary, folder);
     const changes = [
       [/^load_balance_mode = off$/m, 'load_balance_mode = on'],
@@ -30,8 +32,9 @@ export const pgpoolBalanced: Kind = {
       const { host, port: behind } = addressOf(url);
       return `backend_hostname${index} = '${host}'\nbackend_port${index} = ${behind}\nbackend_weight${index} = 1\n`;
     });
-    const check = "sr_check_user = 'postgres'\nsr_check_database = 'postgres'\n";
-    return planOf(`${changed}${check}${backends.join('')}`, folder, { primary: entry(port), replicas: [entry(port)] });
+    const check = `sr_check_user = 'postgres'\nsr_check_password = '${password}'\nsr_check_database = 'postgres'\n`;
+    const own = entry(port, password);
+    return planOf(`${changed}${check}${backends.join('')}`, folder, { primary: own, replicas: [own] });
   },
 };
 
@@ -49,7 +52,8 @@ async function filledIn(server: string, folder: string): Promise<{ text: string;
 
 function planOf(text: string, folder: string, entries: Servers): ProxyPlan {
   return {
-    files: { 'pgpool.conf': text, 'pcp.conf': '', 'hba.conf': '' },
+    // It asks the client for the password that it needs for the servers.
+    files: { 'pgpool.conf': `${text}\nallow_clear_text_frontend_auth = on\n`, 'pcp.conf': '', 'hba.conf': '' },
     args: ['-n', '-f', `${folder}/pgpool.conf`, '-F', `${folder}/pcp.conf`, '-a', `${folder}/hba.conf`],
     entries,
   };

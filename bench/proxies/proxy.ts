@@ -140,7 +140,11 @@ export function addressOf(url: string): { readonly host: string; readonly port: 
   return { host: hostname, port };
 }
 
-export function entry(port: number, database = 'postgres', password?: string): string {
-  const user = password === undefined ? 'postgres' : `postgres:${password}`;
-  return `postgres://${user}@127.0.0.1:${port}/${database}`;
+/** Of the servers' superuser. */
+export function passwordOf({ primary }: Servers): string {
+  return new URL(primary).password;
+}
+
+export function entry(port: number, password: string, database = 'postgres'): string {
+  return `postgres://postgres:${password}@127.0.0.1:${port}/${database}`;
 }

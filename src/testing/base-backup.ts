@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process';
 import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { type Address, type Ask, withConnection } from './control.js';
+import { type Ask, type Login, withConnection } from './control.js';
 import { type Account, addFile } from './data-directory.js';
 
 const run = promisify(execFile);
@@ -24,7 +24,7 @@ const NOT_COPIED = [
 ];
 
 /** What must be known of the server that is copied. */
-export interface CopySource extends Address {
+export interface CopySource extends Login {
   readonly directory: string;
 }
 

@@ -4,6 +4,7 @@ import type { ContainerRuntimeClient, StartedNetwork, StartedTestContainer } fro
 import { connect, until } from './control.js';
 import { formatSettings, INITDB_FLAGS } from './data-directory.js';
 import { TestBackendError } from './error.js';
+import { newPassword, scramVerifier } from './password.js';
 import { type Backend, conninfo, type Fleet, lastLines, type Server, type ServerPlan } from './server.js';
 
 /** What Docker's own interface offers beyond testcontainers': kill, pause and start. */
@@ -31,15 +32,16 @@ if [ -f /upstream ]; then
   cp "$PGDATA/postgresql.auto.conf" /own.conf
   copy_from "$(cat /upstream)"
   cat /own.conf > "$PGDATA/postgresql.auto.conf"
-  printf "primary_conninfo = 'host=%s port=${CONTAINER_PORT} user=postgres application_name=%s'\\n" "$(cat /upstream)" "$NAME" \\
+  printf "primary_conninfo = 'host=%s port=${CONTAINER_PORT} user=postgres password=%s application_name=%s'\\n" "$(cat /upstream)" "$PGPASSWORD" "$NAME" \\
     >> "$PGDATA/postgresql.auto.conf"
   rm /upstream
 elif [ ! -s "$PGDATA/PG_VERSION" ]; then
   if [ -n "$UPSTREAM" ]; then
     copy_from "$UPSTREAM"
   else
-    gosu postgres initdb ${INITDB_FLAGS.join(' ')} -D "$PGDATA"
-    printf 'host all all all trust\\nhost replication all all trust\\n' >> "$PGDATA/pg_hba.conf"
+    printf '%s' "$VERIFIER" > /verifier && chown postgres /verifier
+    gosu postgres initdb ${INITDB_FLAGS.join(' ')} --pwfile=/verifier -D "$PGDATA"
+    printf 'host all all all scram-sha-256\\nhost replication all all scram-sha-256\\n' >> "$PGDATA/pg_hba.conf"
     printf "include_if_exists 'pg-ladder.conf'\\n" >> "$PGDATA/postgresql.conf"
   fi
 fi
@@ -65,22 +67,29 @@ async function launch(image: string, plans: readonly ServerPlan[]): Promise<Flee
   const runtime = await getContainerRuntimeClient();
   const network = await new Network().start();
   const upstream = plans[0]?.name ?? '';
+  const password = newPassword();
+  const secrets = { PGPASSWORD: password, VERIFIER: scramVerifier(password) };
   const launched = await Promise.allSettled(
     plans.map(async (plan, index) => {
       // A port that Docker chose would change with each start.
       const port = await new RandomPortGenerator().generatePort();
-      const primaryConninfo = { primary_conninfo: conninfo(upstream, CONTAINER_PORT, plan.name) };
+      const primaryConninfo = { primary_conninfo: conninfo(upstream, CONTAINER_PORT, plan.name, password) };
       const settings = { ...plan.settings, ...(index > 0 ? primaryConninfo : {}), listen_addresses: '*' };
       const container = await new GenericContainer(image)
         .withNetwork(network)
         .withNetworkAliases(plan.name)
         .withExposedPorts({ container: CONTAINER_PORT, host: port })
         .withEntrypoint(['bash', '-c', ENTRYPOINT])
-        .withEnvironment({ NAME: plan.name, UPSTREAM: index > 0 ? upstream : '', SETTINGS: formatSettings(settings) })
+        .withEnvironment({
+          ...secrets,
+          NAME: plan.name,
+          UPSTREAM: index > 0 ? upstream : '',
+          SETTINGS: formatSettings(settings),
+        })
         .withStartupTimeout(START_TIMEOUT_MILLIS)
         .withWaitStrategy(Wait.forLogMessage(/ready to accept (read-only )?connections/))
         .start();
-      return new ContainerServer(plan.name, container, runtime.container.getById(container.getId()), port);
+      return new ContainerServer(plan.name, container, runtime.container.getById(container.getId()), port, password);
     }),
   );
   const servers = launched.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
@@ -105,13 +114,15 @@ class ContainerServer implements Server {
   readonly name: string;
   readonly host: string;
   readonly port: number;
+  readonly password: string;
   readonly peerAddress: { readonly host: string; readonly port: number };
   readonly #started: StartedTestContainer;
   readonly #docker: DockerContainer;
   #running = true;
   #frozen = false;
 
-  constructor(name: string, started: StartedTestContainer, docker: DockerContainer, port: number) {
+  constructor(name: string, started: StartedTestContainer, docker: DockerContainer, port: number, password: string) {
+    this.password = password;
     this.name = name;
     this.host = started.getHost();
     this.port = port;

@@ -18,6 +18,11 @@ export interface Address {
   readonly port: number;
 }
 
+/** A server with its superuser's password. */
+export interface Login extends Address {
+  readonly password: string;
+}
+
 /** An open control connection. */
 export interface ControlConnection {
   ask: Ask;
@@ -31,12 +36,13 @@ const QUERY_TIMEOUT_MILLIS = 10_000;
 const SAFE_PATH = '-c search_path=pg_catalog,pg_temp';
 
 /** Opens a control connection to a server, as superuser and with a limit on every statement. */
-export async function connect({ host, port }: Address): Promise<ControlConnection> {
+export async function connect({ host, port, password }: Login): Promise<ControlConnection> {
   const socket = new Socket();
   const client = new pg.Client({
     host,
     port,
     user: 'postgres',
+    password,
     database: 'postgres',
     ssl: false,
     application_name: 'pg-ladder testing',
@@ -63,8 +69,8 @@ export async function connect({ host, port }: Address): Promise<ControlConnectio
 }
 
 /** Runs `task` with a control connection of its own. */
-export async function withConnection<T>(address: Address, task: (ask: Ask) => Promise<T>): Promise<T> {
-  const connection = await connect(address);
+export async function withConnection<T>(login: Login, task: (ask: Ask) => Promise<T>): Promise<T> {
+  const connection = await connect(login);
   try {
     return await task(connection.ask);
   } finally {

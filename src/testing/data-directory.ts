@@ -22,15 +22,17 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { type Binaries, linkLibraries } from './binaries.js';
 import { TestBackendError } from './error.js';
+import { newPassword, scramVerifier } from './password.js';
 import type { Settings } from './server.js';
 import { setSystemIdentifier } from './system-identifier.js';
 import type { Watchdog } from './watchdog.js';
 
 const run = promisify(execFile);
 
-/** How every cluster is initialised: no passwords, UTF-8, no waiting for disks. */
-export const INITDB_FLAGS = ['-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--no-locale', '--no-sync'];
+/** How every cluster is initialised, beside the superuser's password: everybody is asked for his, UTF-8, no waiting for disks. */
+export const INITDB_FLAGS = ['-U', 'postgres', '-A', 'scram-sha-256', '-E', 'UTF8', '--no-locale', '--no-sync'];
 const SETTINGS_FILE = 'pg-ladder.conf';
+const PASSWORD_FILE = 'password';
 const SHARED_MEMORY = '/dev/shm';
 const SHARED_MEMORY_NEEDED_BYTES = 512 * 1024 * 1024;
 
@@ -80,15 +82,28 @@ export async function reachableBinaries(binaries: Binaries, account: Account | u
   return { ...binaries, root: join(copy, 'native'), initdb: join(bin, 'initdb'), postgres: join(bin, 'postgres') };
 }
 
+/** What a cluster of this user is copied from, and the password of its superuser. */
+export interface Template {
+  readonly data: string;
+  readonly password: string;
+}
+
 /** The never-started data directory that all clusters of this version are copied from. */
-export async function templateDirectory(binaries: Binaries, account: Account | undefined, watchdog: Watchdog) {
+export async function templateDirectory(
+  binaries: Binaries,
+  account: Account | undefined,
+  watchdog: Watchdog,
+): Promise<Template> {
   const key = hash(JSON.stringify([binaries.initdb, binaries.version, INITDB_FLAGS]));
   const template = join(await cacheDirectory(), `template-${binaries.version}-${key}`);
-  if (await exists(template)) return join(template, 'data');
+  if (await exists(template)) return readTemplate(template);
   const making = await mkdtemp(`${template}.`);
   watchdog.guard(making);
   if (account) await run('chown', [`${account.uid}:${account.gid}`, making]);
-  await run(binaries.initdb, [...INITDB_FLAGS, '-D', join(making, 'data')], {
+  const password = newPassword();
+  const verifier = join(making, 'verifier');
+  await addFile(verifier, scramVerifier(password), account);
+  await run(binaries.initdb, [...INITDB_FLAGS, `--pwfile=${verifier}`, '-D', join(making, 'data')], {
     ...account,
     cwd: '/',
     env: serverEnvironment(),
@@ -96,12 +111,19 @@ export async function templateDirectory(binaries: Binaries, account: Account | u
     const said = error.stderr?.trim() || error.message;
     throw new TestBackendError('LADDER_TEST_START_FAILED', `initdb failed: ${said}`, { cause: error });
   });
+  await rm(verifier);
   // Readable for the account that copies it, writable for nobody but this user.
   if (account) await run('chown', ['-R', '0:0', making]);
   await run('chmod', ['-R', 'a+rX,go-w', making]);
+  // For nobody but this user, who hands it out in connection strings.
+  await writeFile(join(making, PASSWORD_FILE), password, { mode: 0o600 });
   await moveIntoPlace(making, template);
   watchdog.release(making);
-  return join(template, 'data');
+  return readTemplate(template);
+}
+
+async function readTemplate(template: string): Promise<Template> {
+  return { data: join(template, 'data'), password: await readFile(join(template, PASSWORD_FILE), 'utf8') };
 }
 
 /** A new directory for one cluster, guarded, in memory if there is room, writable for `account`. */

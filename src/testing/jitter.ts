@@ -1,7 +1,7 @@
 // Replay that stumbles: paused for a while, running for a while, by a schedule drawn from a seed. The schedule
 // is pure; the loop that plays it holds one connection, outlives the server's death and ends with replay resumed.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Address, type ControlConnection, connect, withConnection } from './control.js';
+import { type ControlConnection, connect, type Login, withConnection } from './control.js';
 import { TestBackendError } from './error.js';
 
 /** What replay jitter is drawn from. */
@@ -41,7 +41,7 @@ export function* jitterSchedule(options: JitterOptions = {}): Generator<JitterSt
 }
 
 /** Plays the schedule on the replica; resolves once the first pause has been asked for. */
-export async function startJitter(server: Address, options: JitterOptions): Promise<ReplayJitter> {
+export async function startJitter(server: Login, options: JitterOptions): Promise<ReplayJitter> {
   const schedule = jitterSchedule(validate(options));
   const ending = new AbortController();
   let connection: ControlConnection | undefined = await connect(server);

@@ -47,8 +47,9 @@ async function launch(found: Binaries, plans: readonly ServerPlan[]): Promise<Fl
     base = await data.clusterDirectory(account, watchdog);
     const directory = base;
     const identifier = newSystemIdentifier();
-    servers.push(...plans.map((plan) => new LocalServer(plan, binaries.postgres, directory, account)));
-    await Promise.all(servers.map((server) => data.copyTemplate(template, server.directory, identifier, account)));
+    const { data: source, password } = template;
+    servers.push(...plans.map((plan) => new LocalServer(plan, binaries.postgres, directory, account, password)));
+    await Promise.all(servers.map((server) => data.copyTemplate(source, server.directory, identifier, account)));
     await Promise.all(servers.slice(1).map((server) => server.becomeStandby()));
     await startTogether(servers);
     return { servers, dispose };
@@ -81,6 +82,7 @@ class PortTaken extends TestBackendError {}
 class LocalServer implements Server {
   readonly name: string;
   readonly directory: string;
+  readonly password: string;
   readonly #plan: ServerPlan;
   readonly #postgres: string;
   readonly #account: data.Account | undefined;
@@ -89,7 +91,8 @@ class LocalServer implements Server {
   #child: ChildProcess | undefined;
   #frozen = false;
 
-  constructor(plan: ServerPlan, postgres: string, base: string, account: data.Account | undefined) {
+  constructor(plan: ServerPlan, postgres: string, base: string, account: data.Account | undefined, password: string) {
+    this.password = password;
     this.name = plan.name;
     this.#plan = plan;
     this.#postgres = postgres;
@@ -121,7 +124,8 @@ class LocalServer implements Server {
   /** Fixes the port, and the primary's for a standby, before a start. */
   async settle(port: number, primaryPort: number | undefined): Promise<void> {
     this.#port = port;
-    const upstream = primaryPort === undefined ? {} : { primary_conninfo: conninfo(LOOPBACK, primaryPort, this.name) };
+    const upstream =
+      primaryPort === undefined ? {} : { primary_conninfo: conninfo(LOOPBACK, primaryPort, this.name, this.password) };
     await data.writeSettings(this.directory, { ...this.#plan.settings, ...upstream, port });
   }
 
@@ -214,7 +218,7 @@ class LocalServer implements Server {
     await this.shutdown();
     await copyRunningServer(source, this.directory, this.#account);
     await this.settle(this.#port, undefined); // the copy brought the source's settings and port
-    const upstream = { primary_conninfo: conninfo(LOOPBACK, source.port, this.name) };
+    const upstream = { primary_conninfo: conninfo(LOOPBACK, source.port, this.name, this.password) };
     await appendFile(join(this.directory, 'postgresql.auto.conf'), data.formatSettings(upstream));
     await this.becomeStandby();
   }

@@ -48,9 +48,14 @@ export class TestNode {
     return this.#context.link?.port ?? this.#server.port;
   }
 
-  /** `postgres://postgres@127.0.0.1:<port>/postgres`: a superuser, without a password. */
+  /** The superuser's, random and the same on all nodes: other users of the machine must not run programs through the servers. */
+  get password(): string {
+    return this.#server.password;
+  }
+
+  /** `postgres://postgres:<password>@127.0.0.1:<port>/postgres`: a superuser. */
   get connectionString(): string {
-    return `postgres://postgres@${this.host}:${this.port}/postgres`;
+    return `postgres://postgres:${this.password}@${this.host}:${this.port}/postgres`;
   }
 
   /**
@@ -202,7 +207,7 @@ export class TestNode {
     const source = node.#server;
     const { host, port } = source.peerAddress;
     if (await this.#canStreamFrom(node)) {
-      await this.configure({ primary_conninfo: conninfo(host, port, this.name) });
+      await this.configure({ primary_conninfo: conninfo(host, port, this.name, this.password) });
     } else {
       await this.#server.rebuildFrom(source);
       await this.#server.start();

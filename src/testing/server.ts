@@ -16,6 +16,8 @@ export interface Server {
   /** Where clients on this machine reach it: the same for the server's whole life. */
   readonly host: string;
   readonly port: number;
+  /** Of the superuser postgres, on all servers of the cluster. */
+  readonly password: string;
   /** Where the other servers of the cluster reach this one. */
   readonly peerAddress: { readonly host: string; readonly port: number };
   readonly running: boolean;
@@ -59,6 +61,6 @@ export function lastLines(log: string, count = 20): string {
 }
 
 /** How a standby named `name` reaches the server it follows. */
-export function conninfo(host: string, port: number, name: string): string {
-  return `host=${host} port=${port} user=postgres application_name=${name}`;
+export function conninfo(host: string, port: number, name: string, password: string): string {
+  return `host=${host} port=${port} user=postgres password=${password} application_name=${name}`;
 }

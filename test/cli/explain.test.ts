@@ -21,7 +21,7 @@ describe('pg-ladder explain', () => {
 
   beforeAll(async () => {
     servers = await startTestCluster({ replicas: 1 });
-    url = `postgres://postgres@${servers.nodes.map(({ host, port }) => `${host}:${port}`).join(',')}/postgres`;
+    url = `postgres://postgres:${servers.primary.password}@${servers.nodes.map(({ host, port }) => `${host}:${port}`).join(',')}/postgres`;
   });
   afterAll(() => servers.stop());
 

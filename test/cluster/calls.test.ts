@@ -6,7 +6,7 @@ import { nodeOf, open, replicaShare, until } from './fixture.js';
 
 /** The servers' URLs for an ordinary login role, as applications should have it. */
 function asRole(servers: TestCluster, role: string) {
-  const url = (text: string) => text.replace('postgres@', `${role}@`);
+  const url = (text: string) => text.replace('//postgres:', `//${role}:`);
   return {
     primary: url(servers.primary.connectionString),
     replicas: servers.replicas.map(({ name, connectionString }) => ({ name, connectionString: url(connectionString) })),
@@ -21,7 +21,7 @@ describe('everything that a cluster can do, with an ordinary login role', () => 
   beforeAll(async () => {
     servers = await startTestCluster({ replicas: 2 });
     await using setUp = await open(servers);
-    await setUp.write('create role app login');
+    await setUp.write(`create role app login password '${servers.primary.password}'`);
     await setUp.write('grant create on schema public to app');
     await setUp.write('create table numbers as select n from generate_series(1, 5000) as n');
     await setUp.write('grant all on numbers to app');

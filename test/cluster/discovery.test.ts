@@ -406,10 +406,10 @@ describe('servers that come and go', () => {
   });
 
   it('the primary by another address is no second one, and gets no reads', async () => {
-    const { host, port } = servers.primary;
+    const { host, port, password } = servers.primary;
     found = [{ name: 'leader', host, port }, ...servers.replicas.map(addressOf)];
     cluster = createCluster({
-      primary: { host: 'localhost', port, user: 'postgres', database: 'postgres' },
+      primary: { host: 'localhost', port, user: 'postgres', password, database: 'postgres' },
       discovery: list,
       discoveryMillis: 10,
       onTwoPrimaries: 'refuse',

@@ -40,7 +40,7 @@ describe('a read after a write, while every replica’s replay is paused half of
     await using cluster = await open(servers);
     await cluster.write('create table counters (id int primary key, value int not null)');
     await cluster.write('insert into counters select i, 0 from generate_series(0, $1) i', [SESSIONS - 1]);
-    await cluster.write('create role lazy login superuser');
+    await cluster.write(`create role lazy login superuser password '${servers.primary.password}'`);
     await cluster.write('alter role lazy set synchronous_commit = off');
     for (const [i, replica] of servers.replicas.entries()) {
       await replica.waitForReplay();
@@ -89,7 +89,7 @@ describe('a read after a write, while every replica’s replay is paused half of
   });
 
   it('is never stale when commits do not wait for the disk (synchronous_commit = off)', async () => {
-    const primary = servers.primary.connectionString.replace('postgres@', 'lazy@');
+    const primary = servers.primary.connectionString.replace('//postgres:', '//lazy:');
     const { stale, share } = await show('with synchronous_commit off', { primary }, inSessions);
     expect(stale).toBe(0);
     expect(share).toBeGreaterThan(0.3);

@@ -15,8 +15,11 @@ describe.each([14, 18])('the standbys of a real cluster of PostgreSQL %i', (post
 
   beforeAll(async () => {
     servers = await startTestCluster({ replicas: 3, postgresVersion });
-    await sql(servers.primary, 'create role ordinary login');
-    await sql(servers.primary, 'create role watcher login in role pg_read_all_stats');
+    await sql(servers.primary, `create role ordinary login password '${servers.primary.password}'`);
+    await sql(
+      servers.primary,
+      `create role watcher login password '${servers.primary.password}' in role pg_read_all_stats`,
+    );
     await sql(servers.primary, 'create publication everything for all tables');
     for (const replica of servers.replicas) await replica.waitForReplay();
     const [, second, third] = servers.replicas as [TestNode, TestNode, TestNode];
@@ -32,6 +35,7 @@ describe.each([14, 18])('the standbys of a real cluster of PostgreSQL %i', (post
       host: node.host,
       port: node.port,
       user: 'postgres',
+      password: node.password,
       database: 'postgres',
       ...config,
     });

@@ -107,7 +107,9 @@ describe('a primary that dies with writes that no other server has', () => {
       await r1.promote();
       await until('the promotion is noticed', isPrimary(cluster, 'r1'));
       // Followed without a copy: it keeps what it received, past every new position.
-      await r2.configure({ primary_conninfo: `host=${r1.host} port=${r1.port} user=postgres application_name=r2` });
+      await r2.configure({
+        primary_conninfo: `host=${r1.host} port=${r1.port} user=postgres password=${r1.password} application_name=r2`,
+      });
       const startedAt = performance.now();
       for (let i = 0; i < 50; i++) {
         const { rows } = await cluster.read<{ id: number }>("select id from t where v <> 'new'");
@@ -177,7 +179,7 @@ describe('who is the primary is asked, not assumed', () => {
     for (const options of [
       { primary: { name: 'a', connectionString: r1 }, replicas: [servers.primary.connectionString, r2] },
       { nodes: [r2, servers.primary.connectionString, r1] },
-      `postgres://postgres@${hosts.join(',')}/postgres?application_name=asks`,
+      `postgres://postgres:${servers.primary.password}@${hosts.join(',')}/postgres?application_name=asks`,
     ]) {
       await using cluster = createCluster(options);
       // At once: nothing is known yet, and the first guess is wrong.

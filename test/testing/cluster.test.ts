@@ -1,4 +1,6 @@
+import { statSync } from 'node:fs';
 import { connect } from 'node:net';
+import { dirname } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
 import { footprintOf, remainsOf } from './leftovers.js';
@@ -39,6 +41,27 @@ describe('a test cluster', () => {
       cluster.nodes.map((node) => query(node, 'select system_identifier::text from pg_control_system()')),
     );
     expect(new Set(ids)).toEqual(new Set([cluster.clusterId]));
+  });
+
+  it('lets nobody in without its password, on any node, and shows that to no other user of the machine', async () => {
+    const { password } = cluster.primary;
+    expect(password).toMatch(/^[0-9a-f]{32}$/);
+    for (const node of cluster.nodes) {
+      for (const credentials of [
+        'postgres',
+        'postgres:',
+        'postgres:postgres',
+        `postgres:${'0'.repeat(32)}`,
+        'nobody',
+      ]) {
+        const connectionString = node.connectionString.replace(`postgres:${password}`, credentials);
+        await expect(query({ connectionString }, 'select 1'), credentials).rejects.toThrow(/password/i);
+      }
+      const methods = 'select array_agg(distinct auth_method) from pg_hba_file_rules';
+      expect(await query(node, methods)).toEqual(['scram-sha-256']);
+    }
+    const directory = dirname(String(await query(cluster.primary, 'show data_directory')));
+    expect(statSync(directory).mode & 0o077).toBe(0);
   });
 
   it('says which PostgreSQL it runs', async () => {
