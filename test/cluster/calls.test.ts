@@ -199,6 +199,8 @@ describe('everything that a cluster can do, with an ordinary login role', () => 
 
     it('a session finds what its callback left running when it failed', async () => {
       await pauseAll();
+      // The catalogue is read first: what runs on must not be over by then.
+      await cluster.explain('select 1');
       await cluster.session(async () => {
         const attempt = cluster.connection((client) =>
           Promise.all([
