@@ -5,6 +5,7 @@
 
 const [EQ, GE, LT] = ['operator(pg_catalog.=)', 'operator(pg_catalog.>=)', 'operator(pg_catalog.<)'];
 const FIRST_USER_OID = 16_384;
+const PG_CATALOG = 11;
 const RECORD = 2249;
 const RECORD_ARRAY = 2287;
 
@@ -16,7 +17,7 @@ const OPERATORS = `select case when o.oprleft ${EQ} 0 then ${pair('o.oprname', '
     select own.oprname from pg_catalog.pg_operator own where own.oid ${GE} ${FIRST_USER_OID}))`;
 
 const FUNCTIONS = `select ${pair('p.proname', 'p.proargtypes')} from pg_catalog.pg_proc p
-  where p.oid ${LT} ${FIRST_USER_OID} and p.pronamespace ${EQ} 'pg_catalog'::pg_catalog.regnamespace and exists (
+  where p.oid ${LT} ${FIRST_USER_OID} and p.pronamespace ${EQ} ${PG_CATALOG} and exists (
     select from pg_catalog.pg_proc own where own.proname ${EQ} p.proname and own.oid ${GE} ${FIRST_USER_OID} union all
     select from pg_catalog.pg_type own where own.typname ${EQ} p.proname and own.oid ${GE} ${FIRST_USER_OID})`;
 
@@ -37,13 +38,13 @@ const KIN = [
     where a.atttypid ${GE} ${FIRST_USER_OID} and a.attnum ${GE} 1::pg_catalog.int2 and c.reltype ${GE} 1`,
   `select ${pair('child.reltype', 'parent.reltype')} from pg_catalog.pg_inherits i join pg_catalog.pg_class child on child.oid ${EQ} i.inhrelid
     join pg_catalog.pg_class parent on parent.oid ${EQ} i.inhparent where child.reltype ${GE} 1`,
-  `select ${pair(`${RECORD}`, 't.oid')} from pg_catalog.pg_type t where t.typtype ${EQ} 'c' and t.oid ${GE} ${FIRST_USER_OID}`,
-  `select ${pair('k.castsource', 'k.casttarget')} from pg_catalog.pg_cast k where k.castcontext ${EQ} 'i'`,
+  `select ${pair(`${RECORD}`, 't.oid')} from pg_catalog.pg_type t where t.typtype operator(pg_catalog.=) 'c' and t.oid ${GE} ${FIRST_USER_OID}`,
+  `select ${pair('k.castsource', 'k.casttarget')} from pg_catalog.pg_cast k where k.castcontext operator(pg_catalog.=) 'i'`,
 ].join(' union all ');
 
 /** A cast whose function is built in does nothing that matters. */
 const CASTS = `select pg_catalog.concat(k.castsource, ' ', k.casttarget, ' ', k.castfunc) from pg_catalog.pg_cast k
-  where k.castfunc ${GE} ${FIRST_USER_OID} and k.castcontext ${EQ} 'i'`;
+  where k.castfunc ${GE} ${FIRST_USER_OID} and k.castcontext operator(pg_catalog.=) 'i'`;
 
 export const RESOLUTION = `select array(${OPERATORS}) as operators, array(${FUNCTIONS}) as functions, array(${RECORDS}) as records,
   array(${KIN}) as kin, array(${CASTS}) as casts`;

@@ -37,7 +37,7 @@ describe.each([14, 16, 18])('names of another role on PostgreSQL %i', (postgresV
     admin = await connectAdmin(servers.primary);
     await admin.query(hostileSchema());
     await admin.query(`
-      create role app login in role pg_monitor;
+      create role app login password '${servers.primary.password}' in role pg_monitor;
       create schema app authorization app;
       ${NOTES};
       alter table app.notes owner to app;
@@ -68,11 +68,11 @@ describe.each([14, 16, 18])('names of another role on PostgreSQL %i', (postgresV
   });
 
   it('do not make that role a superuser when the application is one', async () => {
-    // As every role may on PostgreSQL 14, and where an upgrade has kept the rights.
-    await admin.query('create role intruder login');
-    await admin.query('create role boss login superuser');
-    await admin.query('create database shop');
     const primary = await servers.currentPrimary();
+    // As every role may on PostgreSQL 14, and where an upgrade has kept the rights.
+    await admin.query(`create role intruder login password '${primary.password}'`);
+    await admin.query(`create role boss login superuser password '${primary.password}'`);
+    await admin.query('create database shop');
     const owner = await connect(primary, 'boss', '', 'shop');
     await owner.query('grant create on schema public to public; create view moments as select 1');
     await owner.end();
@@ -276,8 +276,8 @@ async function connect(node: TestNode, user: string, options: string, database?:
   return client;
 }
 
-function urlOf({ host, port }: TestNode, user: string, database = 'postgres'): string {
-  return `postgres://${user}@${host}:${port}/${database}`;
+function urlOf({ host, port, password }: TestNode, user: string, database = 'postgres'): string {
+  return `postgres://${user}:${password}@${host}:${port}/${database}`;
 }
 
 /** Each with the name of the application that sent it. Further lines of a text begin with a tab. */
