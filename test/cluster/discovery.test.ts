@@ -298,10 +298,10 @@ describe('servers that come and go', () => {
 
   describe('are sent the first server’s login', () => {
     const discoveredWith = (behaviour: ClusterBehaviour, ...more: NodeOptions[]) => {
-      const { host, port } = servers.primary;
+      const { host, port, password } = servers.primary;
       found = [...servers.replicas.map(addressOf), ...more];
       cluster = createCluster({
-        primary: { host, port, user: 'postgres', database: 'postgres', password: 'hunter2' },
+        primary: { host, port, user: 'postgres', database: 'postgres', password },
         discovery: list,
         discoveryMillis: 10,
         ...lane,
@@ -344,7 +344,7 @@ describe('servers that come and go', () => {
       await using thief = await startEavesdropper();
       discoveredWith({ inheritCredentials: 'always' }, { name: 'away', host: '0.0.0.0', port: thief.port });
       await until('it was told', () => thief.heard.length > 0);
-      expect(thief.heard[0]).toContain('hunter2');
+      expect(thief.heard[0]).toContain(servers.primary.password);
     });
 
     it('never where that is asked for, also not on this machine', async () => {
@@ -354,7 +354,7 @@ describe('servers that come and go', () => {
       await until('it has answered', () => thief.connectionCount > 0 && cluster.stats().discovery !== undefined);
       expect(namesOf(cluster)).toEqual(['primary', 'own']);
       await cluster.close();
-      expect(thief.heard.join()).not.toContain('hunter2');
+      expect(thief.heard.join()).not.toContain(servers.primary.password);
       expect(warnings.map(({ message }) => message)).toEqual([expect.stringContaining('no login of its own')]);
     });
   });

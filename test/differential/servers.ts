@@ -28,7 +28,7 @@ export class Servers implements AsyncDisposable {
     });
     const admin = new pg.Client(cluster.primary.connectionString);
     await admin.connect();
-    await admin.query(`create role ${ROLE} login`);
+    await admin.query(`create role ${ROLE} login password '${cluster.primary.password}'`);
     return new Servers(cluster, admin);
   }
 
@@ -74,7 +74,8 @@ export class Backstage {
   readonly #onReplica: pg.Client;
 
   private constructor(primary: TestNode, replica: TestNode, database: string) {
-    const url = (node: TestNode, user: string) => `postgres://${user}@${node.host}:${node.port}/${database}`;
+    const url = ({ host, port, password }: TestNode, user: string) =>
+      `postgres://${user}:${password}@${host}:${port}/${database}`;
     this.primary = url(primary, ROLE);
     this.replica = url(replica, ROLE);
     this.#database = database;
