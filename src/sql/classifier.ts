@@ -3,11 +3,13 @@
  * first asked, and while the catalogue is not known whatever depends on it is a write.
  */
 
+import { createHash } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Catalog, type CatalogRows, CatalogTooLargeError, Interruption, type Judgement } from './catalog.js';
 import { type Beginning, type Facts, factsOf } from './facts.js';
 import { Grammar, TooLongError } from './grammar.js';
 import { type Hint, hintOf } from './hint.js';
+import { type Effect, NO_EFFECTS, UNKNOWN_EFFECTS } from './session-state.js';
 import { StatementCache } from './statement-cache.js';
 import { definesSomething } from './statement-start.js';
 
@@ -20,9 +22,10 @@ export interface Classification extends Judgement {
   readonly isDefinition: boolean;
   /** Whether its connection is the same afterwards, and does not matter to it. */
   readonly isDetached: boolean;
-  /** See {@link Facts.isAttached}; so are the next three. */
+  /** See {@link Facts.isAttached}; so are the next four. */
   readonly isAttached: boolean;
   readonly leavesState: boolean;
+  readonly effects: readonly Effect[];
   readonly isTransactionControl: boolean;
   readonly begins: Beginning | undefined;
 }
@@ -48,6 +51,7 @@ const LONG_WRITE = {
   isDetached: false,
   isAttached: true,
   leavesState: false,
+  effects: NO_EFFECTS,
   isTransactionControl: false,
   begins: undefined,
 } as const;
@@ -103,13 +107,14 @@ export class Classifier {
     // Only what is needed again: the facts may be far larger than the text.
     const { statementCount = 0, isAttached = true, leavesState = true } = facts ?? {};
     const isDefinition = facts?.isDefinition ?? definesSomething(text);
-    const { isTransactionControl = false, begins } = facts ?? {};
+    const { isTransactionControl = false, begins, effects = UNKNOWN_EFFECTS } = facts ?? {};
     const { class: is, because } = judgement;
     const isDetached =
       is === 'read' && judgement.isDeclared !== true && facts?.isDetached === true && !text.includes('\0');
     const isSingle = statementCount === 1;
-    const kind = { isSingle, isDefinition, isDetached, isAttached, leavesState, isTransactionControl, begins };
-    const found = { class: is, because, hint, ...kind };
+    const left = { leavesState, effects: effects.length === 0 ? NO_EFFECTS : effects };
+    const kind = { isSingle, isDefinition, isDetached, isAttached, isTransactionControl, begins };
+    const found = { class: is, because, hint, ...left, ...kind };
     if (judgement.unknown !== undefined) this.#reload(now);
     // What is only not known yet, or no more, is asked for again.
     const isFinal = judgement !== NOT_LOADED && judgement !== NOT_READ && judgement.unknown === undefined;
@@ -179,6 +184,17 @@ export class Classifier {
     if (this.#warned.get(fingerprint) !== undefined) return false;
     this.#warned.set(fingerprint, true);
     return true;
+  }
+
+  /** What it is called where its text must not be told: equal for texts that differ in their constants only, as far as the grammar can read it. */
+  digest(text: string): string {
+    return this.#grammar?.fingerprint(text) ?? createHash('sha256').update(text).digest('hex').slice(0, 16);
+  }
+
+  /** As `digest`, also when nobody has asked for anything before. */
+  async digestOf(text: string): Promise<string> {
+    await this.#loaded().catch(() => undefined);
+    return this.digest(text);
   }
 
   #hint(text: string): Hint | undefined {

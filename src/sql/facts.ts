@@ -2,8 +2,11 @@
  * What a statement's text says of itself: its kind, and every function, relation, operator and type that it names. What those do is the catalogue's to
  * say. Whatever is not known to be harmless is a write.
  */
+
+import { effectOfSetConfig, effectsOf } from './effects.js';
 import type { Tree } from './grammar.js';
 import { argumentsOf, type Operand, type Operation, operandOf, operationsOf } from './operands.js';
+import type { Effect } from './session-state.js';
 
 /** `session`: meaningless on a pool, whose connections belong to nobody; kept on the primary. */
 export type StatementClass = 'read' | 'write' | 'session';
@@ -51,6 +54,8 @@ export interface Facts {
   readonly isAttached: boolean;
   /** Whether it leaves something on its connection that later reads may go by. */
   readonly leavesState: boolean;
+  /** What it leaves there, or takes back. */
+  readonly effects: readonly Effect[];
   /** Whether it is one statement that begins, ends or marks a transaction, and does nothing by itself. */
   readonly isTransactionControl: boolean;
   /** What kind of transaction it begins; `undefined` for any other statement. */
@@ -134,6 +139,7 @@ class Walk implements Facts {
   readonly fields: Field[] = [];
   readonly columns = new Set<string>();
   leavesState = false;
+  readonly effects: Effect[] = [];
   begins: Beginning | undefined;
   #isQuery = false;
   #isShow = false;
@@ -196,10 +202,14 @@ class Walk implements Facts {
       this.leavesState ||=
         SETTING.has(type) && node['is_local'] !== true && !String(node['name']).startsWith('TRANSACTION');
       if (type === 'TransactionStmt') this.#control(node);
+      this.effects.push(...effectsOf(type, node));
       this.decide('session', type);
     } else {
       const isOwn = isTemporary(node);
       this.leavesState ||= isOwn;
+      // PostgreSQL takes it back itself.
+      const onCommit = node['oncommit'] ?? (node['into'] as Fields | undefined)?.['onCommit'];
+      if (isOwn && onCommit !== 'ONCOMMIT_DROP') this.effects.push({ kind: 'temporary' });
       this.isDefinition ||= !isOwn && !PLAIN_WRITES.has(type);
       this.decide(isOwn ? 'session' : 'write', isOwn ? `temporary ${type}` : type);
     }
@@ -291,8 +301,8 @@ class Walk implements Facts {
     const { funcname, args, agg_star, func_variadic, agg_within_group } = node;
     const name = nameOf(funcname);
     const isCounted = func_variadic !== true && agg_within_group !== true && agg_star !== true;
-    this.leavesState ||= name?.name === 'set_config';
     if (name === undefined) return;
+    if (name.name === 'set_config') this.#setConfig((args ?? []) as Fields[]);
     const argCount = isCounted ? ((args as unknown[] | undefined)?.length ?? 0) : undefined;
     this.#once(this.calls, { ...name, argCount, operands: argumentsOf(node) });
   }
@@ -322,6 +332,13 @@ class Walk implements Facts {
     const names = (fields as { String?: { sval: string } }[]).map(({ String: part }) => part?.sval);
     const name = names.at(-1) ?? (isProjected ? undefined : names.at(-2));
     if (name !== undefined) this.rows.add(name);
+  }
+
+  #setConfig(args: readonly Fields[]): void {
+    const effect = effectOfSetConfig(args);
+    if (effect === undefined) return;
+    this.leavesState = true;
+    this.effects.push(effect);
   }
 
   #names(parts: unknown): void {
@@ -355,6 +372,7 @@ class Walk implements Facts {
     const isTemporary = (rel as Fields | undefined)?.['relpersistence'] === 't';
     this.isDefinition ||= !isTemporary;
     this.leavesState ||= isTemporary;
+    if (isTemporary) this.effects.push({ kind: 'temporary' });
     this.decide(isTemporary ? 'session' : 'write', isTemporary ? 'SELECT INTO a temporary table' : 'SELECT INTO');
   }
 
