@@ -14,7 +14,7 @@ import { loadCatalog } from './execute/load-catalog.js';
 import { OpenCalls } from './execute/open-calls.js';
 import { query } from './execute/query.js';
 import { read } from './execute/read.js';
-import { isConnectionLoss, isServerError } from './execute/retry.js';
+import { isOfPg } from './execute/retry.js';
 import type { Rungs } from './execute/rungs.js';
 import type { Statement } from './execute/statement.js';
 import { stream } from './execute/stream.js';
@@ -83,8 +83,7 @@ export class Calls {
   /** What pg hands to a callback tells the way to a socket: whoever awaits the statement wants to know of his own. */
   readonly #failRetraced = (error: unknown): never => {
     this.open.leave();
-    const isOfServer = error instanceof Error && (isServerError(error) || isConnectionLoss(error));
-    if (isOfServer && Object.isExtensible(error)) Error.captureStackTrace(error);
+    if (error instanceof Error && isOfPg(error) && Object.isExtensible(error)) Error.captureStackTrace(error);
     throw error;
   };
 
@@ -100,6 +99,7 @@ export class Calls {
       rejectsInvalidHints:
         (onInvalidHint ?? (process.env['NODE_ENV'] === 'production' ? 'ignore' : 'throw')) === 'throw',
     });
+    this.publisher.digestOf = (text) => this.classifier.digestOf(text);
     this.rungs = {
       fleet: this.fleet,
       budget: new FallbackBudget(() => primaryReadBudget(this.fleet), settings.maxWaiting),
@@ -201,8 +201,9 @@ export class Calls {
     startedAt: number,
   ): Promise<QueryResult<Row>> {
     if (found.class === 'session' && this.publisher.wants('warning') && this.classifier.isFirst(text)) {
+      const digest = this.classifier.digest(text);
       const message = `${found.because}: it ran on a pool, whose connections belong to nobody; use transaction() or connection(), or onConnect for what holds for all`;
-      this.publisher.publish('warning', { code: 'session-state', message });
+      this.publisher.publish('warning', { code: 'session-state', message, digest });
     }
     const isPlain = options === undefined && found.hint === undefined;
     const need = isPlain

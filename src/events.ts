@@ -123,7 +123,8 @@ export interface TokenLostEvent {
 /** Something that works and is likely not meant. */
 export interface WarningEvent {
   /**
-   * `session-state`: a statement whose effect belongs to its connection ran on a pool. Told once for all texts that differ in their constants only.
+   * `session-state`: a statement whose effect belongs to its connection ran on a pool, or made a client of `cluster.pool()` keep to the primary. Told once for
+   * all texts that differ in their constants only. `transaction-left-open`: a text began a transaction and did not end it; it was rolled back.
    * `released-in-transaction`: a client of `cluster.pool()` was released before COMMIT or ROLLBACK. `write-after-headers`: a request wrote when the answer
    * that would have carried its token was gone. `position-late`: an answer carries no position, since the primary did not tell it in time, and keeps its
    * bearer's reads on the primary. `token-store`: a TokenStore failed, and reads go to the primary instead.
@@ -135,6 +136,7 @@ export interface WarningEvent {
    */
   readonly code:
     | 'session-state'
+    | 'transaction-left-open'
     | 'released-in-transaction'
     | 'write-after-headers'
     | 'position-late'
@@ -145,6 +147,8 @@ export interface WarningEvent {
     | 'suspicious-primary';
   /** What was found, and what to use instead; never SQL. */
   readonly message: string;
+  /** Of `session-state` and `transaction-left-open`: names the statement. It is equal for texts that differ in their constants only. */
+  readonly digest?: string;
   /** Of `discovery` and `token-store`: what was thrown, not enumerable. Somebody else's error may say anything, secrets included. */
   readonly cause?: unknown;
 }
@@ -171,6 +175,8 @@ export type LadderEvents = EventEmitter<LadderEventMap>;
 type Name = keyof LadderEventMap;
 
 export class Publisher {
+  /** What a statement is called in what is told of it. Set by who can read it. */
+  digestOf: (text: string) => Promise<string> = async () => 'unknown';
   readonly emitter: LadderEvents = new EventEmitter<LadderEventMap>();
   readonly #channels: Readonly<Record<Name, Channel>> = {
     route: channel('pg-ladder:route'),

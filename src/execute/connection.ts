@@ -4,12 +4,13 @@ import type { Floor } from '../freshness/floor.js';
 import { throwAway } from '../nodes/data-connections.js';
 import type { Need } from '../nodes/fleet.js';
 import { abortable } from './abort.js';
+import { isBusy, isQueryable } from './fate.js';
 import { place } from './place.js';
 import { left } from './placement.js';
 import { onPrimary } from './primary.js';
 import { isServerError } from './retry.js';
 import type { Rungs } from './rungs.js';
-import { isQueryable } from './statement.js';
+import { failedOn } from './statement.js';
 import { holdUntilSettled, writeError, wrote } from './write.js';
 
 /** @param floor the session's, which what is written on the primary moves */
@@ -35,12 +36,12 @@ export async function connection<T>(
     const wasAborted = signal?.aborted === true;
     if (wasAborted) placement.node.cancel(placement.connection);
     // What `fn` throws may be anybody's error, whatever its code.
+    else await new Promise<void>((resolve) => failedOn(placement.connection, error, resolve));
     const isOfServer = wasAborted || !isQueryable(client) || isServerError(error);
     throw isWriter && isOfServer ? writeError(fleet, placement, floor, error, signal) : error;
   } finally {
     // What `fn` has left running may still commit.
-    const isBusy = (client as { readyForQuery?: boolean }).readyForQuery === false;
-    if (isWriter && isBusy) holdUntilSettled(fleet, placement.node, placement.connection, floor);
+    if (isWriter && isBusy(client)) holdUntilSettled(fleet, placement.node, placement.connection, floor);
     throwAway(placement.connection);
     left(placement);
     if (isWriter) wrote(fleet, placement, floor, timeline);

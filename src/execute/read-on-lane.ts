@@ -7,7 +7,8 @@ import type { Fleet, Need } from '../nodes/fleet.js';
 import { LetGo } from '../nodes/lane-connection.js';
 import type { Node } from '../nodes/node.js';
 import type { Observation } from '../nodes/observation.js';
-import { isConnectionLoss, isRecoveryConflict, isServerError, isServerFault } from './retry.js';
+import { fateOf } from './fate.js';
+import { isRecoveryConflict, isServerError, isServerFault } from './retry.js';
 import type { Seat, Shareable } from './seat.js';
 import { isTimed, tell } from './statement.js';
 
@@ -43,15 +44,12 @@ export function readOnLane<Row extends QueryResultRow>(
     });
   } else fleet.placed(node, reason, startedAt);
   return new Promise((resolve) => {
-    connection.send(statement, profile, (error, result, now) => {
-      node.work.ended();
-      if (timesIt) node.statementLatency.add(now - sentAt);
-      if (isHeard) tell(publisher, node, now - sentAt, result?.rowCount ?? null, error);
+    const over = (error: Error | null, result: QueryResult | undefined, now: number, isLost: boolean): void => {
       if (isGated) {
         const isProven = seen !== undefined && fleet.isProvenBy(seen, need, now);
         node.judgeGate(seen, isProven);
         // Also an error may be that of a time before the floor.
-        if (!isProven && !isConnectionLoss(error)) {
+        if (!isProven && !isLost) {
           resolve(elsewhere(undefined));
           return;
         }
@@ -61,7 +59,14 @@ export function readOnLane<Row extends QueryResultRow>(
         node.succeeded();
         need.trace?.ended(connection.identity.server, now, need.key);
         resolve(result as QueryResult<Row>);
-      } else resolve(recover(fleet, seat, need, error as Error, trial, elsewhere));
+      } else resolve(recover(fleet, seat, need, error, isLost, trial, elsewhere));
+    };
+    connection.send(statement, profile, (error, result, now) => {
+      node.work.ended();
+      if (timesIt) node.statementLatency.add(now - sentAt);
+      if (isHeard) tell(publisher, node, now - sentAt, result?.rowCount ?? null, error);
+      if (error === null) over(null, result, now, false);
+      else fateOf({ client: connection.client }, error, (isLost) => over(error, result, now, isLost));
     });
   });
 }
@@ -71,6 +76,7 @@ async function recover<Row extends QueryResultRow>(
   { node }: Seat,
   need: Need,
   error: Error,
+  isLost: boolean,
   trial: Trial | undefined,
   elsewhere: Rerun<Row>,
 ): Promise<QueryResult<Row>> {
@@ -83,7 +89,7 @@ async function recover<Row extends QueryResultRow>(
   }
   if (isServerFault(error)) node.response.failed(performance.now());
   const isConflict = node.role === 'replica' && isRecoveryConflict(error);
-  if (isConflict || isConnectionLoss(error)) return elsewhere(new Set([node]));
+  if (isConflict || isLost) return elsewhere(new Set([node]));
   if (isServerError(error)) node.succeeded();
   if (trial !== undefined) trial.failedOnReplica = node.role === 'replica';
   throw error;

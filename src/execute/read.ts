@@ -7,6 +7,7 @@ import type { DataConnection } from '../nodes/data-connections.js';
 import type { Fleet, Need } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import { abortable, settledWithin } from './abort.js';
+import { giveBack, giveBackAfter } from './give-back.js';
 import { type KnownRoute, knownRoute } from './known-route.js';
 import { place } from './place.js';
 import { left, type Placement } from './placement.js';
@@ -15,7 +16,7 @@ import { lostAgain } from './rerun.js';
 import { isPoolTimeout } from './retry.js';
 import type { Rungs } from './rungs.js';
 import { type Seat, type Shareable, seatFor } from './seat.js';
-import { giveBackAfter, run, type Statement, send } from './statement.js';
+import { run, type Statement, send } from './statement.js';
 
 interface Reading {
   readonly rungs: Rungs;
@@ -101,10 +102,8 @@ function readAtOnce<Row extends QueryResultRow>(route: KnownRoute, reading: Read
       const placement = { node, connection, reason, endTurn: undefined };
       fleet.placed(node, reason, startedAt);
       send<Row>(placement, statement, fleet.publisher, (failure, result) => {
-        if (failure === null) {
-          over(placement, need);
-          resolve(result);
-        } else resolve(failed(reading, placement, failure, undefined));
+        if (failure === null) resolve(over(placement, reading) ?? result);
+        else resolve(failed(reading, placement, failure, undefined));
       });
     });
   });
@@ -137,16 +136,18 @@ async function readOnPool<Row extends QueryResultRow>(
   } catch (error) {
     return failed(reading, placement, error, lostOn);
   }
-  over(placement, need);
-  return result;
+  return over(placement, reading) ?? result;
 }
 
-function over(placement: Placement, { trace, key }: Need): void {
+/** @returns what rejects where it left a transaction open */
+function over(placement: Placement, { rungs, statement, need }: Reading): Promise<never> | undefined {
   const { node, connection } = placement;
-  connection.client.release();
+  const { trace, key } = need;
+  const refusal = giveBack(placement, statement, rungs.fleet.publisher);
   node.succeeded();
   trace?.ended(connection.identity.server, performance.now(), key);
   left(placement);
+  return refusal;
 }
 
 async function failed<Row extends QueryResultRow>(
@@ -158,8 +159,9 @@ async function failed<Row extends QueryResultRow>(
   const { rungs, statement, trial } = reading;
   const { signal } = statement;
   if (trial !== undefined) trial.failedOnReplica = placement.node.role === 'replica';
-  giveBackAfter(error, placement, signal);
+  const rollingBack = giveBackAfter(error, placement, statement, rungs.fleet.publisher);
   left(placement);
+  if (rollingBack !== undefined) await rollingBack;
   const lost = await lostAgain(rungs.fleet, placement, error, lostOn, signal);
   if (lost === undefined) throw error;
   return readOnPool(reading, lost);

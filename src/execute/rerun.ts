@@ -6,7 +6,7 @@ import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import { settledWithin } from './abort.js';
 import type { Placement } from './placement.js';
-import { codeOf, isConnectionLoss, isRecoveryConflict, isTooLong, wasTooIdle } from './retry.js';
+import { codeOf, isRecoveryConflict, isTooLong, wasTooIdle } from './retry.js';
 
 const POLL_MILLIS = 20;
 /** A server that is starting, stopping or recovering says so. */
@@ -28,7 +28,7 @@ export async function lostAgain(
 ): Promise<ReadonlySet<Node> | undefined> {
   // What the caller gave as his reason says nothing of the server.
   if (signal?.aborted === true) return undefined;
-  const isLoss = isConnectionLoss(error);
+  const isLoss = connection.isLost;
   if (isLoss) lostUnder(node, error, 'read');
   const isConflict = node.role === 'replica' && isRecoveryConflict(error);
   if (!(isLoss || isConflict) || isTooLong(error) || lostOn?.has(node) === true) return undefined;

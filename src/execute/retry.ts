@@ -1,8 +1,12 @@
-/** What an error says about the connection and the server it came from. Pure. */
+/** What an error says by itself about the connection and the server it came from. Pure. What became of the connection is not its business. */
+import { constants } from 'node:os';
 import { SentAway } from '../nodes/data-connections.js';
 import { InvalidAnswer } from '../nodes/observation.js';
 
-/** SQLSTATEs with which a server takes its connection away: shutdowns, crashes, timeouts of the session, broken connections. */
+/**
+ * SQLSTATEs with which a server takes its connection away: shutdowns, crashes, timeouts of the session, broken connections. A statement may raise each of
+ * them as well, on a connection that lives on.
+ */
 const LOST_STATES = new Set([
   '57P01',
   '57P02',
@@ -16,6 +20,12 @@ const LOST_STATES = new Set([
   '08006',
   '08P01',
 ]);
+/** The server's own mistake; what poolers without better words say, too. */
+const INTERNAL_STATE = 'XX000';
+/** PostgreSQL's routine behind `RAISE`. */
+const RAISING = 'exec_stmt_raise';
+/** What Node says of a socket, a stream or its encryption. */
+const SOCKET_CODES = /^ERR_(?:SOCKET|STREAM|SSL|TLS)_/;
 /** pg raises these itself, without any code. */
 const LOST_MESSAGES = /^(Connection terminated|Client has encountered a connection error|Client was closed)/;
 
@@ -25,23 +35,44 @@ export function codeOf(error: unknown): string | undefined {
   return typeof code === 'string' ? code : undefined;
 }
 
-/** Whether the server answered with an error of its own and the connection lives on. */
+/**
+ * What an error tells by itself. `answered`: it is the statement's, and the server has said so. `lost`: nobody knows what became of the statement.
+ * `open`: what becomes of its connection tells which of the two. `foreign`: no server has said it, nor a pooler.
+ */
+export type Verdict = 'answered' | 'lost' | 'open' | 'foreign';
+
+export function verdictOf(error: unknown): Verdict {
+  if (isReadTimeout(error) || isPoolersLoss(error)) return 'lost';
+  if (!isServerError(error)) return 'foreign';
+  const code = codeOf(error) ?? '';
+  return LOST_STATES.has(code) || code === INTERNAL_STATE ? 'open' : 'answered';
+}
+
+/** Whether pg has read it from a server, or from a pooler: those say how severe it is, in whatever language. */
 export function isServerError(error: unknown): boolean {
-  const code = codeOf(error);
-  if (code === undefined || isPoolersLoss(error)) return false;
-  return /^[0-9A-Z]{5}$/.test(code) && !LOST_STATES.has(code) && !isSystemCode(code);
+  return error instanceof Error && typeof (error as { severity?: unknown }).severity === 'string';
+}
+
+/** Whether it comes from pg, and not from the program around it: from a server, or from the loss of one. */
+export function isOfPg(error: unknown): boolean {
+  return isServerError(error) || isConnectionLoss(error);
+}
+
+/** Whether a function's own code has raised it, which may say whatever it likes. */
+function isRaised(error: unknown): boolean {
+  return (error as { routine?: unknown } | null)?.routine === RAISING;
 }
 
 /** Whether an error is the server's fault and not the statement's: it is short of something, cancels what takes too long, its disk fails, its data are damaged. */
 export function isServerFault(error: unknown): boolean {
-  return /^(53|57|58|F0|XX00[12])/.test(codeOf(error) ?? '');
+  return !isRaised(error) && /^(53|57|58|F0|XX00[12])/.test(codeOf(error) ?? '');
 }
 
-/** Whether the connection went away under the statement, so that nobody knows what became of it. */
+/** Whether there is no connection, by the error's words alone: for one that could not be had, where there is nothing else to go by. */
 export function isConnectionLoss(error: unknown): boolean {
-  const code = codeOf(error);
-  if (code !== undefined) return LOST_STATES.has(code) || isSystemCode(code) || isPoolersLoss(error);
-  return isReadTimeout(error) || (error instanceof Error && LOST_MESSAGES.test(error.message));
+  if (isServerError(error)) return LOST_STATES.has(codeOf(error) ?? '') || isPoolersLoss(error);
+  if (isReadTimeout(error) || isSystemError(error)) return true;
+  return error instanceof Error && LOST_MESSAGES.test(error.message);
 }
 
 /** Whether a statement took longer than its user allows: by pg (`query_timeout`), which waits no longer, or by the server (`transaction_timeout`), which ends the connection. */
@@ -55,16 +86,18 @@ export function wasTooIdle(error: unknown): boolean {
 }
 
 function isReadTimeout(error: unknown): boolean {
-  return error instanceof Error && error.message === 'Query read timeout';
+  return error instanceof Error && error.message === 'Query read timeout' && !isServerError(error);
 }
 
 /**
- * What a pooler says in its own name when the server behind it has gone. Pgpool-II has nothing better than an internal error for it:
- * a FATAL one, or where the server's end was reset a mere ERROR, which only the source file it comes from tells from PostgreSQL's own.
+ * What a pooler says in its own name when the server behind it has gone: unlike PostgreSQL, it does not name the routine and the file that say so. Pgpool-II does,
+ * and has nothing better than an internal error for it: a FATAL one, or where the server's end was reset a mere ERROR.
  */
 function isPoolersLoss(error: unknown): boolean {
-  if (codeOf(error) !== 'XX000') return false;
-  const { severity, file } = error as { severity?: unknown; file?: unknown };
+  if (!isServerError(error)) return false;
+  const { severity, file, routine } = error as { severity?: unknown; file?: unknown; routine?: unknown };
+  if (codeOf(error) !== INTERNAL_STATE)
+    return file === undefined && routine === undefined && LOST_STATES.has(codeOf(error) ?? '');
   return severity === 'FATAL' || severity === 'PANIC' || (typeof file === 'string' && file.startsWith('pool_'));
 }
 
@@ -75,7 +108,7 @@ export function isGone(error: unknown): boolean {
 
 /** Whether replay had to cancel the statement: on a replica, 40001 means nothing else for a single read. */
 export function isRecoveryConflict(error: unknown): boolean {
-  return codeOf(error) === '40001';
+  return codeOf(error) === '40001' && !isRaised(error);
 }
 
 /** SQLSTATEs with which a replica refuses what it cannot do. Its messages may be in any language, so they do not count. */
@@ -99,7 +132,10 @@ export function isPoolTimeout(error: unknown): boolean {
   return error instanceof Error && error.message === 'timeout exceeded when trying to connect';
 }
 
-/** `ECONNRESET`, `EPIPE`, …: Node's, where a SQLSTATE begins with a digit or is one of PostgreSQL's few letters (`F0`, `HV`, `P0`, `XX`). */
-function isSystemCode(code: string): boolean {
-  return code.startsWith('E');
+/** `ECONNRESET`, `EPIPE`, …: Node's own, which name what the system has refused, or have a name that is known. */
+function isSystemError(error: unknown): boolean {
+  const code = codeOf(error);
+  if (code === undefined) return false;
+  const { errno, syscall } = error as { errno?: unknown; syscall?: unknown };
+  return typeof syscall === 'string' || typeof errno === 'number' || code in constants.errno || SOCKET_CODES.test(code);
 }

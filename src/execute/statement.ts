@@ -1,11 +1,12 @@
 /** Runs one statement on one connection of its own: named where its text comes again, counted, timed, and the connection given back or thrown away. */
 import type { PoolClient, QueryConfig, QueryResult, QueryResultRow } from 'pg';
 import type { Publisher } from '../events.js';
-import { type DataConnection, throwAway } from '../nodes/data-connections.js';
+import type { DataConnection } from '../nodes/data-connections.js';
 import type { Node } from '../nodes/node.js';
 import type { StatementName } from '../nodes/statement-names.js';
 import { writable } from '../nodes/values.js';
 import type { Profile } from '../sql/profile.js';
+import { fateOf, whenReady } from './fate.js';
 import { codeOf, isServerError, isServerFault } from './retry.js';
 
 /** A statement as pg takes it. */
@@ -29,19 +30,10 @@ export function copyOf<Q extends string | QueryConfig>(query: Q): Q {
 const TIMED_ALL = 64;
 const TIMED_MASK = 7;
 
-interface Place {
+/** A connection of a node's. */
+export interface Place {
   readonly node: Node;
   readonly connection: DataConnection;
-}
-
-/** Gives a connection back after a statement that failed: for further use only when nothing can be left on it. */
-export function giveBackAfter(error: unknown, { node, connection }: Place, signal: AbortSignal | undefined): void {
-  const { client } = connection;
-  const isAnswered = isServerError(error);
-  if (isAnswered) node.succeeded();
-  // A text of several statements can fail inside a transaction that it began.
-  if (signal?.aborted === true || !(isAnswered && isIdle(client))) throwAway(connection);
-  else client.release();
 }
 
 /** Runs it; the connection stays the caller's. @throws pg's error, or the reason of `statement.signal` */
@@ -57,6 +49,30 @@ export function run<Row extends QueryResultRow>(
   });
   if (signal === undefined) return running;
   return cancellable(running, signal, () => node.cancel(connection));
+}
+
+/**
+ * A statement has failed there. Calls `then` when it is known whether its connection lives on, and in what state: pg tells of an error before the server has told of
+ * that. Both come in one piece, as a rule.
+ */
+export function failedOn(connection: DataConnection, error: unknown, then: () => void): void {
+  const { client } = connection;
+  fateOf(connection, error, (isLost) => {
+    connection.isLost ||= isLost;
+    // Of what pg itself refuses, the server may never hear.
+    if (isLost || !isServerError(error)) then();
+    else whenReady(client, then);
+  });
+}
+
+/** One of the library's own statements. One promise, where pg makes two. */
+export function ask(connection: DataConnection, text: string): Promise<QueryResult> {
+  return new Promise((resolve, reject) => {
+    connection.client.query(text, (error, result) => {
+      if (error === null) resolve(result);
+      else failedOn(connection, error, () => reject(error));
+    });
+  });
 }
 
 export type Answer<Row extends QueryResultRow> = (error: Error | null, result: QueryResult<Row>) => void;
@@ -86,7 +102,8 @@ export function send<Row extends QueryResultRow>(
       if (timesIt) node.statementLatency.add(durationMillis);
       if (isHeard) tell(publisher, node, durationMillis, error === null ? result.rowCount : null, error);
     }
-    answer(error, result);
+    if (error === null) answer(null, result);
+    else failedOn(connection, error, () => answer(error, result));
   };
   // pg's types know no config with a callback behind its values.
   const plain = copyOf(query) as string;
@@ -164,17 +181,20 @@ function cancellable<T>(running: Promise<T>, signal: AbortSignal, cancel: () => 
   });
 }
 
-/** Whether pg takes one more statement on it: else it answers with an error, and the client tells nobody when that is over. */
-export function isQueryable(client: object): boolean {
-  const { _queryable = true, _ending = false } = client as { _queryable?: boolean; _ending?: boolean };
-  return _queryable && !_ending;
+/** Outside any transaction, as far as pg tells (8.23 and later). */
+export function isIdle(client: object): boolean {
+  return statusOf(client) === 'I';
 }
 
-/** Outside any transaction, as far as pg tells (8.23 and later). */
-function isIdle(client: object): boolean {
-  return (
-    'getTransactionStatus' in client &&
-    typeof client.getTransactionStatus === 'function' &&
-    client.getTransactionStatus() === 'I'
-  );
+/** In a transaction, as far as pg tells: that of whoever runs the next statement there, unless it is ended. */
+export function isInTransaction(client: object): boolean {
+  const status = statusOf(client);
+  return status === 'T' || status === 'E';
+}
+
+/** pg's own word for it; `undefined` before 8.23 and for the native client. */
+export type TransactionStatus = 'I' | 'T' | 'E' | undefined;
+
+export function statusOf(client: object): TransactionStatus {
+  return (client as { getTransactionStatus?(): TransactionStatus | null }).getTransactionStatus?.() ?? undefined;
 }

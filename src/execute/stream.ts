@@ -3,10 +3,12 @@ import { invalidOptions } from '../errors.js';
 import { throwAway } from '../nodes/data-connections.js';
 import type { Need } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
+import { giveBack } from './give-back.js';
 import { place } from './place.js';
 import { left, type Placement } from './placement.js';
 import { lostAgain } from './rerun.js';
 import type { Rungs } from './rungs.js';
+import { failedOn } from './statement.js';
 
 /** What we need of pg-query-stream. */
 type QueryStreamClass = new (
@@ -67,15 +69,18 @@ export async function* stream<Row>(
     } catch (error) {
       signal?.throwIfAborted();
       if (hasRows) throw error;
+      await new Promise<void>((resolve) => failedOn(placement.connection, error, resolve));
       lostOn = await lostAgain(rungs.fleet, placement, error, lostOn, signal);
       if (lostOn === undefined) throw error;
     } finally {
       signal?.removeEventListener('abort', cancel);
       client.removeListener('end', lost);
       // A stream that was left early has rows under way: its connection serves nobody else.
-      if (isWhole && !placement.connection.wasCancelled) client.release();
-      else throwAway(placement.connection);
+      const isSound = isWhole && !placement.connection.wasCancelled;
+      const refusal = isSound ? giveBack(placement, { query: text, signal }, rungs.fleet.publisher) : undefined;
+      if (!isSound) throwAway(placement.connection);
       leave(placement, need);
+      if (refusal !== undefined) await refusal;
     }
   }
 }

@@ -10,13 +10,14 @@ import type { Node } from '../nodes/node.js';
 import type { TransactionOptions } from '../options/calls.js';
 import { logsOnly } from '../redaction.js';
 import { abortable } from './abort.js';
+import { isBusy } from './fate.js';
 import { opened } from './opened.js';
 import { place } from './place.js';
 import { left, type Placement } from './placement.js';
 import { onPrimary } from './primary.js';
 import { codeOf, isServerError } from './retry.js';
 import type { Rungs } from './rungs.js';
-import { run, type Statement } from './statement.js';
+import { ask, isInTransaction, run, type Statement } from './statement.js';
 import { writeError, wrote } from './write.js';
 
 /** SQLSTATEs after which the very same transaction may succeed. */
@@ -165,7 +166,7 @@ async function once<T>(rungs: Rungs, request: TransactionRequest<T>): Promise<T>
     } catch (error) {
       // Given up, `fn` may still be at work: its connection must not serve anybody else.
       if (signal?.aborted === true) placement.node.cancel(placement.connection);
-      else isOver = await rollback(client);
+      else isOver = await rollback(placement);
       throw error;
     }
     try {
@@ -173,13 +174,15 @@ async function once<T>(rungs: Rungs, request: TransactionRequest<T>): Promise<T>
       isOver = true;
     } catch (error) {
       // The reason of whoever gave up is no answer of the server's.
-      isOver = signal?.aborted !== true && (isServerError(error) || isAborted(error));
+      isOver = signal?.aborted !== true && ((isServerError(error) && !placement.connection.isLost) || isAborted(error));
       throw isReadOnly || isOver ? error : writeError(fleet, placement, need.floor, error, signal);
     }
     return result;
   } finally {
     void current.end();
-    if (isOver && !placement.connection.wasCancelled) client.release();
+    // What `fn` has left running, or has begun by itself, is nobody else's.
+    const isFree = isOver && !placement.connection.wasCancelled && !isBusy(client) && !isInTransaction(client);
+    if (isFree) client.release();
     else throwAway(placement.connection);
     left(placement);
     if (isReadOnly) need.trace?.ended(identity.server, performance.now(), need.key);
@@ -194,7 +197,7 @@ async function begin<T>(rungs: Rungs, { options, need, signal }: TransactionRequ
   if (readOnly === true) rungs.fleet.sighted(need, performance.now());
   const find = (lostOn: ReadonlySet<Node> | undefined): Promise<Placement> =>
     placeTransaction(rungs, options, need, lostOn, signal);
-  return opened(rungs.fleet, find, ({ connection }) => abortable(answer(connection.client, text), signal), signal);
+  return opened(rungs.fleet, find, ({ connection }) => abortable(ask(connection, text), signal), signal);
 }
 
 function placeTransaction(
@@ -212,21 +215,14 @@ function placeTransaction(
 }
 
 async function commit({ connection }: Placement, current: Transaction, signal: AbortSignal | undefined): Promise<void> {
-  const { command } = await abortable(answer(connection.client, 'commit'), signal);
+  const { command } = await abortable(ask(connection, 'commit'), signal);
   // PostgreSQL answers COMMIT of a failed transaction with ROLLBACK, and no error.
   if (command === 'ROLLBACK') throw aborted(current.failure);
 }
 
-/** One promise, where pg makes two. */
-function answer(client: PoolClient, text: string): Promise<QueryResult> {
-  return new Promise((resolve, reject) => {
-    client.query(text, (error, result) => (error === null ? resolve(result) : reject(error)));
-  });
-}
-
 /** @returns whether the connection is outside any transaction now */
-function rollback(client: PoolClient): Promise<boolean> {
-  return client.query('rollback').then(
+function rollback({ connection }: Placement): Promise<boolean> {
+  return ask(connection, 'rollback').then(
     () => true,
     () => false,
   );

@@ -9,11 +9,12 @@ import type { Floor, UncertainWrite } from '../freshness/floor.js';
 import type { DataConnection } from '../nodes/data-connections.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
+import { giveBack, giveBackAfter } from './give-back.js';
 import { left, type Placement } from './placement.js';
 import { onPrimary, throwUnlessGone } from './primary.js';
 import { lostUnder } from './rerun.js';
-import { codeOf, isConnectionLoss } from './retry.js';
-import { giveBackAfter, run, type Statement, send } from './statement.js';
+import { codeOf } from './retry.js';
+import { run, type Statement, send } from './statement.js';
 
 const SETTLE_POLL_MILLIS = 50;
 const SETTLE_POLL_CAP_MILLIS = 2_000;
@@ -70,9 +71,9 @@ function writeAtOnce<Row extends QueryResultRow>(writing: Writing): Promise<Quer
       fleet.placed(node, reason, startedAt);
       send<Row>(placement, statement, fleet.publisher, (failure, result) => {
         if (failure === null) {
-          connection.client.release();
+          const refusal = giveBack(placement, statement, fleet.publisher);
           over(writing, placement, timeline);
-          resolve(result);
+          resolve(refusal ?? result);
         } else resolve(failed<Row>(writing, placement, timeline, failure));
       });
     });
@@ -89,14 +90,15 @@ async function writeWhenFound<Row extends QueryResultRow>(writing: Writing): Pro
   const { signal } = statement;
   const placement = await onPrimary(fleet, { reason, mayWrite: true, startedAt, giveUpAt, signal });
   const { timeline } = fleet.trail.history;
+  let result: QueryResult<Row>;
   try {
-    const result = await run<Row>(placement, statement, fleet.publisher);
-    placement.connection.client.release();
-    over(writing, placement, timeline);
-    return result;
+    result = await run<Row>(placement, statement, fleet.publisher);
   } catch (error) {
     return failed(writing, placement, timeline, error);
   }
+  const refusal = giveBack(placement, statement, fleet.publisher);
+  over(writing, placement, timeline);
+  return refusal ?? result;
 }
 
 /** Sends it once more only where nothing can have happened. */
@@ -108,8 +110,8 @@ async function failed<Row extends QueryResultRow>(
 ): Promise<QueryResult<Row>> {
   const { fleet, statement, floor } = writing;
   const { signal } = statement;
-  giveBackAfter(error, placement, signal);
   try {
+    await giveBackAfter(error, placement, statement, fleet.publisher);
     if (!(await wasRefused(placement, error, signal))) throw writeError(fleet, placement, floor, error, signal);
   } finally {
     over(writing, placement, timeline);
@@ -150,7 +152,7 @@ export function writeError(
     });
   }
   const wasAborted = signal?.aborted === true;
-  if (!wasAborted && !isConnectionLoss(error)) return error;
+  if (!wasAborted && !connection.isLost) return error;
   if (!wasAborted) lostUnder(node, error, 'write');
   holdUntilSettled(fleet, node, connection, floor);
   return new LadderError(

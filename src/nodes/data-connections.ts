@@ -22,6 +22,10 @@ export interface DataConnection {
   wasCancelled: boolean;
   /** Whether what runs on it may write: such a statement is not cut off as long as its server may still answer. */
   mayWrite: boolean;
+  /** Whether it went away under its last statement, so that nobody knows what became of that. */
+  isLost: boolean;
+  /** Whether a statement has failed on it that may have taken it along: its end, if it comes now, is told by that statement. */
+  isFailing: boolean;
   /** The statements it has prepared; `undefined` where it shall prepare none. */
   readonly names: StatementNames | undefined;
 }
@@ -179,7 +183,10 @@ export class DataConnections {
   }
 
   async #introduce(client: PoolClient): Promise<DataConnection> {
-    const { broke, changedRole } = this.#hooks;
+    const { changedRole } = this.#hooks;
+    const broke = (error: Error): void => {
+      if (this.#known.get(client)?.isFailing !== true) this.#hooks.broke(error);
+    };
     const ended = (): void => {
       this.#known.delete(client);
       this.#heard.delete(client);
@@ -205,6 +212,8 @@ export class DataConnections {
       cancelling: undefined,
       wasCancelled: false,
       mayWrite: false,
+      isLost: false,
+      isFailing: false,
       names,
     };
     this.#known.set(client, connection);

@@ -43,6 +43,8 @@ const HELD_UP_MILLIS = 40;
 /** What is expected to be under way: beyond that the pool, with a connection for each statement, is faster. */
 const MAX_BACKLOG_MILLIS = 10;
 const CANCELLED = '57014';
+/** PostgreSQL's routine behind RAISE. */
+const RAISING = 'exec_stmt_raise';
 /** The first statements of a connection also fill its backend's caches: they say nothing of how fast the server is. */
 const WARMING_COUNT = 8;
 
@@ -80,6 +82,11 @@ export class LaneConnection {
     this.#manner = manner;
     this.#isOfOurPg = LaneQuery.suits(client);
     this.#names = manner.isNaming ? StatementNames.of(client) : undefined;
+  }
+
+  /** To be looked at; nothing is sent past this connection. */
+  get client(): object {
+    return this.#client;
   }
 
   get inFlight(): number {
@@ -162,7 +169,9 @@ export class LaneConnection {
   }
 
   #isTimeout(error: Error | null): boolean {
-    return this.#manner.isCapped && (error as { code?: unknown } | null)?.code === CANCELLED;
+    const { code, routine } = (error ?? {}) as { code?: unknown; routine?: unknown };
+    // A function may raise the same by itself.
+    return this.#manner.isCapped && code === CANCELLED && routine !== RAISING;
   }
 
   /** What is sent within one turn of the event loop goes out in one piece. */

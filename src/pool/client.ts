@@ -5,11 +5,12 @@
 import { EventEmitter } from 'node:events';
 import pg, { type Client, type QueryConfig, type QueryResult } from 'pg';
 import { LadderError } from '../errors.js';
-import { copyOf } from '../execute/statement.js';
+import { copyOf, statusOf } from '../execute/statement.js';
 import { clientFacts } from '../options/discreet-pool.js';
 import { logsOnly } from '../redaction.js';
 import type { SessionScope } from '../session/session.js';
 import type { Classification } from '../sql/classifier.js';
+import { isNeutral } from '../sql/session-state.js';
 import type { ClientHost } from './access.js';
 import { Aim, type TypeParser } from './aim.js';
 import {
@@ -19,7 +20,6 @@ import {
   type Job,
   promised,
   type Submittable,
-  statusOf,
   textOf,
   valuesOf,
 } from './job.js';
@@ -209,7 +209,7 @@ export class RoutedClient extends EventEmitter {
 
   #forgetState(): void {
     this.#isBound = false;
-    if (this.#own !== undefined) this.#own.holdsState = false;
+    this.#own?.forgetState();
   }
 
   #unbind(): boolean {
@@ -242,7 +242,7 @@ export class RoutedClient extends EventEmitter {
 
   /** @param learns whether later statements depend on what this one does */
   #sendOwn(own: OwnConnection, job: Job, learns: boolean, found?: Classification): void {
-    const finding: Finding = { found };
+    const finding: Finding = { found, learns };
     const text = textOf(job.query);
     if (finding.found === undefined && learns && text !== undefined) {
       const { classifier } = this.#host.cluster;
@@ -304,7 +304,7 @@ export class RoutedClient extends EventEmitter {
     if (isVouched || (found.class === 'read' && !found.isAttached)) return this.#read(job, text, found);
     const beginsHere = found.begins === 'read-only' || (intent === 'read' && found.begins === 'plain');
     if (beginsHere || (intent === 'read' && found.begins === undefined)) return this.#begin(job, found);
-    return this.#runOnOwn(job, found);
+    return isNeutral(found.effects) && !this.#isBound ? this.#runAside(job, found) : this.#runOnOwn(job, found);
   }
 
   /** On whichever server is fresh. */
@@ -355,6 +355,19 @@ export class RoutedClient extends EventEmitter {
     return this.#open().then((opened) => this.#sendOwn(opened, job, this.#host.isLate, found));
   }
 
+  /** What changes nothing for reads: those go on wherever they are fresh. */
+  async #runAside(job: Job, found: Classification): Promise<void> {
+    const own = this.#own?.isUsable === true ? this.#own : await this.#open();
+    this.#isBound = false;
+    await new Promise<void>((resolve) => {
+      const answer: Answer = (error, result) => {
+        resolve();
+        job.answer(error, result);
+      };
+      this.#sendOwn(own, { ...job, answer }, true, found);
+    });
+  }
+
   #submit(submission: Submission): void {
     const { cluster, isLate } = this.#host;
     cluster.used();
@@ -396,7 +409,7 @@ export class RoutedClient extends EventEmitter {
   #submitOnOwn({ submittable, callback, scope }: Submission, found: Classification | undefined) {
     const run = (own: OwnConnection): void => {
       this.#isBound = true;
-      own.submit(submittable, callback, scope, { found });
+      own.submit(submittable, callback, scope, { found, learns: false });
     };
     const own = this.#own;
     if (own !== undefined && (this.#isOnOwn || own.isUsable)) {

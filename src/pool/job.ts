@@ -61,13 +61,6 @@ export function promised<T>(
   });
 }
 
-/** pg's own word for it; `undefined` before 8.23 and for the native client. */
-export type TransactionStatus = 'I' | 'T' | 'E' | undefined;
-
-export function statusOf(client: object): TransactionStatus {
-  return (client as { getTransactionStatus?(): TransactionStatus | null }).getTransactionStatus?.() ?? undefined;
-}
-
 /** pg's types know neither all that `query` takes, nor what a callback is given. */
 export function untyped(client: object): { query(query: unknown, values: unknown, answer: unknown): unknown } {
   return client as { query(query: unknown, values: unknown, answer: unknown): unknown };

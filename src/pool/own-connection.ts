@@ -2,25 +2,40 @@
  * A client's connection to the primary: opened to whichever server that is, and watched for what may have been committed on it, so that the sessions of those
  * who used it find their writes. It runs what it is given as pg does, in its order.
  */
-import type { Client } from 'pg';
+import type { EventEmitter } from 'node:events';
+import type { Client, QueryResult } from 'pg';
 import { isDefinition } from '../execute/call.js';
+import { fateOf, isQueryable, whenReady } from '../execute/fate.js';
 import { isProvenPrimary, primaryFound, throwUnlessGone } from '../execute/primary.js';
 import { lostUnder } from '../execute/rerun.js';
-import { isConnectionLoss, isServerError } from '../execute/retry.js';
-import { copyOf, isQueryable, isTimed, tell } from '../execute/statement.js';
-import { type Backend, holdUntilSettled, wrote } from '../execute/write.js';
+import { isServerError, verdictOf } from '../execute/retry.js';
+import { copyOf, isInTransaction, isTimed, tell } from '../execute/statement.js';
+import { holdUntilSettled, wrote } from '../execute/write.js';
 import type { UncertainWrite } from '../freshness/floor.js';
 import type { DataConnection } from '../nodes/data-connections.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import type { SessionScope } from '../session/session.js';
 import type { Classification, Classifier } from '../sql/classifier.js';
+import { mayBind, SessionState, UNKNOWN_EFFECTS } from '../sql/session-state.js';
 import type { ClusterAccess } from './access.js';
-import { type Answer, type Job, type Submittable, statusOf, untyped } from './job.js';
+import { type Answer, type Job, type Submittable, textOf, untyped } from './job.js';
+
+/** The server's word on each setting that it reports, kept up to date. */
+function reportedBy(client: Client): ReadonlyMap<string, string> {
+  const reported = new Map<string, string>();
+  const { connection } = client as { connection?: Partial<Pick<EventEmitter, 'on'>> };
+  connection?.on?.('parameterStatus', ({ parameterName, parameterValue }: Record<string, unknown>) => {
+    reported.set(String(parameterName).toLowerCase(), String(parameterValue));
+  });
+  return reported;
+}
 
 /** What is found out about a statement while it runs. */
 export interface Finding {
   found: Classification | undefined;
+  /** Whether later statements of the client depend on what this one does. */
+  readonly learns: boolean;
 }
 
 interface GivenUp {
@@ -37,10 +52,15 @@ export class OwnConnection {
   readonly node: Node;
   /** Statements that have not been answered. */
   pending = 0;
-  /** Whether something was left on it that later reads go by. */
-  holdsState = false;
+  /** What was left on it that later reads go by. */
+  #state = new SessionState();
+  /** What the server reports of its settings, and how that was when the first statement came. */
+  readonly #reported: ReadonlyMap<string, string>;
+  #reportedFirst: ReadonlyMap<string, string> | undefined;
+  /** The last text that may have left something. */
+  #suspect: string | undefined;
   readonly #fleet: Fleet;
-  readonly #backend: Backend;
+  readonly #backend: DataConnection;
   /** Whether the open transaction may have written. */
   #hasWritten = false;
   /** Whether it may have changed the catalogue. */
@@ -51,7 +71,14 @@ export class OwnConnection {
   #onIdle: (() => void) | undefined;
   readonly #classifier: Classifier;
 
-  private constructor(fleet: Fleet, classifier: Classifier, node: Node, connection: DataConnection) {
+  private constructor(
+    fleet: Fleet,
+    classifier: Classifier,
+    node: Node,
+    connection: DataConnection,
+    reported: ReadonlyMap<string, string>,
+  ) {
+    this.#reported = reported;
     this.#fleet = fleet;
     this.#classifier = classifier;
     this.node = node;
@@ -75,6 +102,7 @@ export class OwnConnection {
       if (!isAlone && !fleet.leadership.isSettled) await primaryFound(fleet, giveUpAt, undefined);
       const node = fleet.primary;
       const client = clientFor(node);
+      const reported = reportedBy(client);
       let connection: DataConnection;
       try {
         // What comes on it without being asked for, such as a notification, belongs to nobody's session.
@@ -85,7 +113,7 @@ export class OwnConnection {
         continue;
       }
       if (isAlone || (await isProvenPrimary(fleet, node, connection))) {
-        return new OwnConnection(fleet, cluster.classifier, node, connection);
+        return new OwnConnection(fleet, cluster.classifier, node, connection, reported);
       }
       endQuietly(client);
       const { vacancy } = fleet.leadership;
@@ -94,8 +122,19 @@ export class OwnConnection {
   }
 
   get isInTransaction(): boolean {
-    const status = statusOf(this.client);
-    return status === 'T' || status === 'E';
+    return isInTransaction(this.client);
+  }
+
+  /** Whether something was left on it that later reads go by. */
+  get holdsState(): boolean {
+    return this.#state.holds(
+      (name) => this.#reported.has(name) && this.#reported.get(name) === this.#reportedFirst?.get(name),
+    );
+  }
+
+  /** Whoever has it next has another connection. */
+  forgetState(): void {
+    this.#state = new SessionState();
   }
 
   /** Whether statements may still be sent to the primary on it. */
@@ -115,6 +154,7 @@ export class OwnConnection {
     const isHeard = publisher.wants('query');
     const timesIt = isHeard || isTimed(node);
     const startedAt = timesIt ? performance.now() : 0;
+    this.#reportedFirst ??= new Map(this.#reported);
     this.#sent(finding);
     const number = ++this.#sentCount;
     const wasQueryable = isQueryable(this.client);
@@ -128,11 +168,27 @@ export class OwnConnection {
         node.statementLatency.add(durationMillis);
         if (isHeard) tell(publisher, node, durationMillis, result?.rowCount ?? null, error ?? null);
       }
-      if (!error || isServerError(error)) this.#settleBefore(number);
-      else if (wasQueryable && isCutOff(this.client, error)) this.#gaveUp(error, number, finding.found, scope);
+      if (error) this.#failed(error, number, wasQueryable, finding, scope);
+      else this.#settleBefore(number);
       this.#answered(error, query, finding.found, scope, timeline);
-      this.#ended();
-      answer(error, result);
+      const over = (): void => {
+        this.#noteState(error, query, finding, result);
+        this.#ended();
+      };
+      // What state it has left is told behind the error: until then the client must not go to somebody else.
+      if (!error || !isServerError(error)) {
+        over();
+        answer(error, result);
+      } else if (verdictOf(error) !== 'open') {
+        whenReady(this.client, () => {
+          over();
+          answer(error, result);
+        });
+      } else {
+        // Where the connection may end, its user hears of the error first, as with pg.
+        whenReady(this.client, over);
+        answer(error, result);
+      }
     };
     try {
       untyped(this.client).query(copyOf(query), values, answered);
@@ -191,10 +247,21 @@ export class OwnConnection {
     this.#onIdle = undefined;
   }
 
+  /** As long as its outcome is open, the session reads on the primary. */
+  #failed(error: Error, number: number, wasQueryable: boolean, { found }: Finding, scope: SessionScope): void {
+    const open: UncertainWrite = { settledAt: undefined };
+    if (found?.class !== 'read' && verdictOf(error) === 'open') scope.floor.hold(open);
+    fateOf(this.#backend, error, (isLost) => {
+      if (!isLost && isServerError(error)) this.#settleBefore(number);
+      else if (isLost && wasQueryable) this.#gaveUp(error, number, found, scope);
+      open.settledAt = performance.now();
+    });
+  }
+
   #gaveUp(error: Error, number: number, found: Classification | undefined, { floor }: SessionScope): void {
     if (found?.class === 'read') return;
     this.#hasWritten = true;
-    if (isConnectionLoss(error)) lostUnder(this.node, error, 'write');
+    lostUnder(this.node, error, 'write');
     this.#givenUp.push({ number, write: holdUntilSettled(this.#fleet, this.node, this.#backend, floor) });
   }
 
@@ -221,11 +288,10 @@ export class OwnConnection {
       wrote(this.#fleet, this, scope.floor, timeline);
       return;
     }
-    if (found?.leavesState !== false) this.holdsState = true;
     const isControl = found?.isTransactionControl === true;
     const isOpen = this.isInTransaction;
     // Several statements may have ended one transaction and begun another.
-    const mayHaveCommitted = isControl ? this.#hasWritten : !isOpen || found?.isSingle !== true;
+    const mayHaveCommitted = isControl ? this.#hasWritten : !(isSetting(found) || isOpen) || found?.isSingle !== true;
     if (mayHaveCommitted) wrote(this.#fleet, this, scope.floor, timeline);
     this.#hasWritten = isOpen && (this.#hasWritten || !isControl);
     this.#hasDefined ||= found?.isDefinition ?? isDefinition(query);
@@ -233,11 +299,30 @@ export class OwnConnection {
     this.#hasDefined = false;
     this.#classifier.changed();
   }
+
+  #noteState(error: Error | null | undefined, query: Job['query'], finding: Finding, result: QueryResult | undefined) {
+    const { found, learns } = finding;
+    const effects = found === undefined ? UNKNOWN_EFFECTS : found.effects;
+    const isOpen = this.isInTransaction;
+    if (effects.length === 0 && !isOpen && !this.#state.isInTransaction) return;
+    if (found !== undefined && mayBind(effects)) this.#suspect = textOf(query);
+    const isSingle = found?.isSingle === true;
+    const command = [result].flat().at(-1)?.command;
+    this.#state.ran(effects, { isSingle, hasFailed: Boolean(error), isOpen, command });
+    const text = this.#suspect;
+    if (isOpen || text === undefined) return;
+    this.#suspect = undefined;
+    const { publisher } = this.#fleet;
+    if (!learns || !publisher.wants('warning') || !this.holdsState || !this.#classifier.isFirst(text)) return;
+    const digest = this.#classifier.digest(text);
+    const message = `a client of a pool keeps to the primary, by what a statement (digest ${digest}) left on its connection; RESET, DISCARD ALL or SET LOCAL set it free`;
+    publisher.publish('warning', { code: 'session-state', message, digest });
+  }
 }
 
-/** Whether pg answered for a server that has not: its connection is gone, or took too long. What else pg itself finds wrong, such as a value, leaves nothing under way. */
-function isCutOff(client: Client, error: Error): boolean {
-  return isConnectionLoss(error) || !isQueryable(client);
+/** It changes its connection alone. */
+function isSetting(found: Classification | undefined): boolean {
+  return found?.because === 'VariableSetStmt';
 }
 
 function endQuietly(client: Client): void {

@@ -1,16 +1,16 @@
 /** A replica's connection that a client holds for longer than a statement: for a read-only transaction, a cursor, or until it is released. */
 import type { PoolClient } from 'pg';
+import { isQueryable } from '../execute/fate.js';
 import { opened } from '../execute/opened.js';
 import { place } from '../execute/place.js';
 import { left, type Placement } from '../execute/placement.js';
-import { isConnectionLoss } from '../execute/retry.js';
 import type { Rungs } from '../execute/rungs.js';
-import { copyOf, isQueryable } from '../execute/statement.js';
+import { copyOf, failedOn, statusOf, type TransactionStatus } from '../execute/statement.js';
 import type { Need } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import type { SessionScope } from '../session/session.js';
 import type { Introduce } from './access.js';
-import { type Answer, type Job, type Submittable, statusOf, type TransactionStatus, untyped } from './job.js';
+import { type Answer, type Job, type Submittable, untyped } from './job.js';
 
 /** What streams on after its client was released, and brings nothing for so long, is nobody's. */
 const SILENCE_MILLIS = 5_000;
@@ -65,12 +65,17 @@ export class ReplicaHold {
   run({ query, values, answer }: Job, leavesState: boolean): Promise<void> {
     this.#mustClose ||= leavesState;
     this.#placement.node.statementCount++;
+    const { connection } = this.#placement;
     return new Promise((resolve) => {
       const answered: Answer = (error, result) => {
-        if (error && isConnectionLoss(error)) this.#mustClose = true;
-        // What comes next is decided before the user hears of it.
-        resolve();
-        answer(error, result);
+        const over = (): void => {
+          this.#mustClose ||= connection.isLost;
+          // What comes next is decided before the user hears of it.
+          resolve();
+          answer(error, result);
+        };
+        if (error) failedOn(connection, error, over);
+        else over();
       };
       untyped(this.#client).query(copyOf(query), values, answered);
     });

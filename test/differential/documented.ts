@@ -48,6 +48,26 @@ const DIFFERENCES: readonly Difference[] = [
     },
   },
   {
+    name: 'a transaction left open',
+    reason: 'A text that does not end its transaction is rolled back, and rejects.',
+    section: 'README.md#what-is-guaranteed-and-when',
+    matches: (step, bare, ladder) =>
+      step.kind === 'run' &&
+      OWN_DOORS.has(step.way) &&
+      failedWith(bare) === undefined &&
+      failedWith(ladder)?.code === 'LADDER_TRANSACTION_LEFT_OPEN',
+  },
+  {
+    name: 'a name in a message',
+    reason: 'PostgreSQL says the name under which it was given a statement, where the values are too few or too many.',
+    section: 'README.md#shared-connections-and-named-statements',
+    matches: (_, bare, ladder) => {
+      const [expected, found] = [failedWith(bare), failedWith(ladder)];
+      if (expected?.code !== '08P01' || found?.code !== '08P01') return false;
+      return found.message.replace(/"ladder_[0-9a-f]{32}"/, '""') === expected.message;
+    },
+  },
+  {
     name: 'no connection yet',
     reason: '`connect()` opens nothing until a statement needs the primary: there is nothing to end.',
     section: 'README.md#orms-query-builders-and-everything-that-takes-a-pgpool',
