@@ -93,7 +93,7 @@ export class Calls {
     this.fleet = new Fleet(settings, this.publisher);
     const { readOnlyFunctions, catalogRefreshMillis, onInvalidHint } = settings;
     this.classifier = new Classifier({
-      load: () => loadCatalog(this.fleet),
+      load: (known) => loadCatalog(this.fleet, undefined, known),
       readOnlyFunctions,
       catalogRefreshMillis,
       rejectsInvalidHints:
@@ -163,8 +163,8 @@ export class Calls {
 
   /** What changes the catalogue changes what `query` goes by. */
   #noting<T>(query: Query, running: Promise<T>): Promise<T> {
-    if (!this.classifier.isInUse || !isDefinition(query)) return running;
-    return running.finally(() => this.classifier.changed());
+    if (!isDefinition(query)) return running;
+    return running.finally(() => this.classifier.changed(textOf(query)));
   }
 
   query<Row extends QueryResultRow>(

@@ -6,12 +6,13 @@ import {
   type CatalogRows,
   CatalogTooLargeError,
   type FunctionRow,
+  type KnownFunctions,
   type OperatorRow,
   type RelationRow,
   type ResolutionRow,
   type TypeRow,
 } from '../sql/catalog.js';
-import { CATALOG } from '../sql/catalog-queries.js';
+import { catalogQuery } from '../sql/catalog-queries.js';
 import { checkout } from './primary.js';
 
 /** In characters of all values: some 600,000 tables, or 60,000 functions of 2 kB. Any role that may create functions can add to them. */
@@ -21,10 +22,14 @@ const VALUE_LENGTH = 16;
 
 type Types = NonNullable<QueryConfig['types']>;
 
-/** @throws CatalogTooLargeError when its values have more than so many characters */
+/**
+ * @param known what was read before, and still holds for all functions but those of these names
+ * @throws CatalogTooLargeError when its values have more than so many characters
+ */
 export async function loadCatalog(
   { leadership, monitor, settings }: Fleet,
   maxLength = MAX_LENGTH,
+  known?: KnownFunctions,
 ): Promise<CatalogRows> {
   const isFound = await monitor.until(() => leadership.isSettled, settings.primaryWaitMillis, 'primary');
   if (!isFound) throw new Error('no primary to read the catalogue from');
@@ -34,8 +39,9 @@ export async function loadCatalog(
     // Its connection is closed at once, whatever is still to come.
     results = await new Promise((resolve, reject) => {
       const types = bounded(maxLength, reject);
+      const text = catalogQuery(known?.changed);
       // pg gives one result for each statement of a text, which its types do not say.
-      const running = client.query({ ...question(CATALOG), types }) as Promise<unknown> as Promise<QueryResult[]>;
+      const running = client.query({ ...question(text), types }) as Promise<unknown> as Promise<QueryResult[]>;
       running.then(resolve, reject);
     });
   } catch (error) {
@@ -54,7 +60,7 @@ export async function loadCatalog(
   ];
   return {
     searchPath: path.rows[0]?.path ?? [],
-    functions: functions.rows,
+    functions: [...(known?.rows.functions.filter(({ name }) => !known.changed.has(name)) ?? []), ...functions.rows],
     relations: relations.rows,
     operators: operators.rows,
     types: types.rows,

@@ -41,7 +41,7 @@ export function query<Row extends QueryResultRow>(
     return readUnlessRefused(rungs, classifier, reading, () => onPrimary('misrouted'));
   }
   const writing = onPrimary(found.class === 'session' ? 'session-state' : 'write');
-  return found.isDefinition ? writing.finally(() => classifier.changed()) : writing;
+  return found.isDefinition ? writing.finally(() => classifier.changed(text)) : writing;
 }
 
 /** What was found to be a read; a single one that a replica refuses all the same runs on the primary, whose answer is final. */

@@ -63,8 +63,8 @@ export class OwnConnection {
   readonly #backend: DataConnection;
   /** Whether the open transaction may have written. */
   #hasWritten = false;
-  /** Whether it may have changed the catalogue. */
-  #hasDefined = false;
+  /** What in it may have changed the catalogue. */
+  readonly #definitions: string[] = [];
   #sentCount = 0;
   /** Statements that pg no longer waits for, although their connection lives on: over when one that was sent after them is answered. */
   readonly #givenUp: GivenUp[] = [];
@@ -294,10 +294,10 @@ export class OwnConnection {
     const mayHaveCommitted = isControl ? this.#hasWritten : !(isSetting(found) || isOpen) || found?.isSingle !== true;
     if (mayHaveCommitted) wrote(this.#fleet, this, scope.floor, timeline);
     this.#hasWritten = isOpen && (this.#hasWritten || !isControl);
-    this.#hasDefined ||= found?.isDefinition ?? isDefinition(query);
-    if (isOpen || !this.#hasDefined) return;
-    this.#hasDefined = false;
-    this.#classifier.changed();
+    if (found?.isDefinition ?? isDefinition(query)) this.#definitions.push(textOf(query));
+    if (isOpen || this.#definitions.length === 0) return;
+    // Definitions of a transaction, one behind the other.
+    this.#classifier.changed(this.#definitions.splice(0).join('\n;'));
   }
 
   #noteState(error: Error | null | undefined, query: Job['query'], finding: Finding, result: QueryResult | undefined) {

@@ -78,7 +78,15 @@ const PATIENCE = 'set local lock_timeout = 50';
  */
 const SAFE_PATH = 'set local search_path = pg_catalog, pg_temp';
 
-/** One message, one round trip, and so one transaction. Settings give results, too. */
-export const CATALOG = [SEARCH_PATH, FUNCTIONS, PATIENCE, SAFE_PATH, RELATIONS, OPERATORS, TYPES, RESOLUTION].join(
-  ';\n',
-);
+/**
+ * One message, one round trip, and so one transaction. Settings give results, too.
+ * @param names of the functions that are wanted, all of them words; without, all functions, of which there may be many thousands
+ */
+export function catalogQuery(names: ReadonlySet<string> | undefined): string {
+  const wanted = names === undefined ? '' : ` and p.proname ${EQ} any ('{${[...names].join()}}')`;
+  return [SEARCH_PATH, `${FUNCTIONS}${wanted}`, PATIENCE, SAFE_PATH, RELATIONS, OPERATORS, TYPES, RESOLUTION].join(
+    ';\n',
+  );
+}
+
+export const CATALOG = catalogQuery(undefined);

@@ -98,6 +98,12 @@ export interface ResolutionRow {
   readonly casts: readonly string[];
 }
 
+/** What was read before, and the names of functions that may have changed since. */
+export interface KnownFunctions {
+  readonly rows: CatalogRows;
+  readonly changed: ReadonlySet<string>;
+}
+
 /** What a statement or an object is found to be. */
 export interface Judgement {
   readonly class: StatementClass;

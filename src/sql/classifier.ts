@@ -5,7 +5,15 @@
 
 import { createHash } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { Catalog, type CatalogRows, CatalogTooLargeError, Interruption, type Judgement } from './catalog.js';
+import {
+  Catalog,
+  type CatalogRows,
+  CatalogTooLargeError,
+  Interruption,
+  type Judgement,
+  type KnownFunctions,
+} from './catalog.js';
+import { EVERYTHING, mentions, type Touched, touchedBy } from './definition.js';
 import { type Beginning, type Facts, factsOf } from './facts.js';
 import { Grammar, TooLongError } from './grammar.js';
 import { type Hint, hintOf } from './hint.js';
@@ -31,8 +39,8 @@ export interface Classification extends Judgement {
 }
 
 export interface ClassifierOptions {
-  /** Reads the catalogue of the primary. Rejects when it cannot be had now. */
-  readonly load: () => Promise<CatalogRows>;
+  /** Reads the catalogue of the primary, but for the functions where they are known. Rejects when it cannot be had now. */
+  readonly load: (known: KnownFunctions | undefined) => Promise<CatalogRows>;
   readonly readOnlyFunctions: readonly string[];
   readonly catalogRefreshMillis: number;
   /** Whether a hint that makes no sense is an error. */
@@ -76,13 +84,26 @@ export class Classifier {
   #loadingGrammar: Promise<Grammar> | undefined;
   #grammar: Grammar | undefined;
   #catalog: Catalog | undefined;
+  /** What it was made of. */
+  #rows: CatalogRows | undefined;
+  /** Names that may mean something else than it says: texts that do not mention them are what they were. */
+  readonly #touched = new Set<string>();
+  /** Functions that are to be read when it is read next; `undefined` for all. */
+  #changed: Set<string> | undefined;
+  /** When it was read as a whole. */
   #loadedAt = Number.NEGATIVE_INFINITY;
   #triedAt = Number.NEGATIVE_INFINITY;
   #loading: Promise<void> | undefined;
   #isOutdated = false;
+  #changedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: ClassifierOptions) {
     this.#options = options;
+  }
+
+  /** Our monotonic clock when a definition was told of last. */
+  get changedAt(): number {
+    return this.#changedAt;
   }
 
   /** Whether anybody has asked yet. */
@@ -92,8 +113,11 @@ export class Classifier {
 
   /** What was found out before. */
   known(text: string, now: number): Classification | undefined {
-    if (now - this.#loadedAt > this.#options.catalogRefreshMillis) this.#reload(now);
-    return this.#cache.get(text);
+    if (now - this.#loadedAt > this.#options.catalogRefreshMillis) this.#reloadWhole(now);
+    const found = this.#cache.get(text);
+    if (this.#touched.size === 0 || found === undefined || found.class === 'write') return found;
+    this.#reload(now);
+    return mentions(text, this.#touched) ? undefined : found;
   }
 
   /** @throws LadderError `LADDER_INVALID_OPTIONS` for a hint that makes no sense */
@@ -115,7 +139,7 @@ export class Classifier {
     const left = { leavesState, effects: effects.length === 0 ? NO_EFFECTS : effects };
     const kind = { isSingle, isDefinition, isDetached, isAttached, isTransactionControl, begins };
     const found = { class: is, because, hint, ...left, ...kind };
-    if (judgement.unknown !== undefined) this.#reload(now);
+    if (judgement.unknown !== undefined) this.#reloadWhole(now);
     // What is only not known yet, or no more, is asked for again.
     const isFinal = judgement !== NOT_LOADED && judgement !== NOT_READ && judgement.unknown === undefined;
     if (isFinal) this.#cache.set(text, found);
@@ -137,7 +161,7 @@ export class Classifier {
       if (!grammar.isWhole) await grammar.renewed().catch(() => undefined);
       if (!grammar.isWhole) break;
       try {
-        return this.judge(text, grammar, this.#catalog);
+        return this.judge(text, grammar, mentions(text, this.#touched) ? undefined : this.#catalog);
       } catch (error) {
         if (!(error instanceof Interruption)) throw error;
         await nextTurn();
@@ -168,14 +192,32 @@ export class Classifier {
     if (known !== undefined) this.#cache.set(text, { ...known, ...REFUSED });
   }
 
-  /** Something has changed the catalogue: nothing it said is believed until it is read again. */
-  changed(): void {
+  /**
+   * Something has changed the catalogue: nothing it said of what that can have touched is believed until it is read again.
+   * @param text the definition's; `undefined` where it is not known
+   */
+  changed(text?: string): void {
+    this.#changedAt = performance.now();
     if (!this.isInUse) return;
-    this.#catalog = undefined;
-    this.#cache.clear();
+    const { names, functions } = text === undefined ? EVERYTHING : this.#touchedBy(text);
+    if (names === undefined) {
+      this.#catalog = undefined;
+      this.#cache.clear();
+    } else for (const name of names) this.#touched.add(name);
+    if (functions === undefined) this.#changed = undefined;
+    else for (const name of functions) this.#changed?.add(name);
     this.#isOutdated = this.#loading !== undefined;
     this.#triedAt = Number.NEGATIVE_INFINITY;
     this.#reload(performance.now());
+  }
+
+  #touchedBy(text: string): Touched {
+    if (this.#grammar === undefined || this.#rows === undefined) return EVERYTHING;
+    try {
+      return touchedBy(this.#grammar.parse(text), this.#rows);
+    } catch {
+      return EVERYTHING;
+    }
   }
 
   /** Whether a statement like this one is met for the first time, for warnings that are given once. */
@@ -236,22 +278,43 @@ export class Classifier {
     return { facts, judgement: isRefused ? REFUSED : judgement };
   }
 
+  #reloadWhole(now: number): void {
+    this.#changed = undefined;
+    this.#reload(now);
+  }
+
+  /** What was read in vain is read again. */
+  #stillDue(changed: ReadonlySet<string> | undefined): void {
+    if (changed === undefined) this.#changed = undefined;
+    else for (const name of changed) this.#changed?.add(name);
+  }
+
   #reload(now: number): void {
     if (this.#grammar === undefined || this.#loading !== undefined || now - this.#triedAt < RELOAD_SPACING_MILLIS)
       return;
     const grammar = this.#grammar;
     this.#triedAt = now;
+    const changed = this.#rows === undefined ? undefined : this.#changed;
+    const known = changed === undefined || this.#rows === undefined ? undefined : { rows: this.#rows, changed };
+    // What changes from now on is read the next time.
+    this.#changed = new Set();
     this.#loading = this.#options
-      .load()
+      .load(known)
       .then(
         (rows) => {
-          if (this.#isOutdated) return;
+          if (this.#isOutdated) {
+            this.#stillDue(changed);
+            return;
+          }
           this.#catalog = new Catalog(rows, grammar, this.#options.readOnlyFunctions);
-          this.#loadedAt = performance.now();
+          this.#rows = rows;
+          this.#touched.clear();
+          if (known === undefined) this.#loadedAt = now;
           this.#cache.clear();
           this.#refused.clear();
         },
         (error: unknown) => {
+          this.#stillDue(changed);
           // It will hardly have shrunk in a second.
           if (error instanceof CatalogTooLargeError)
             this.#triedAt = performance.now() + this.#options.catalogRefreshMillis - RELOAD_SPACING_MILLIS;

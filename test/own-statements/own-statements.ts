@@ -2,7 +2,7 @@
 import { SCHEMA } from '../../src/cli/demo/workload.js';
 import { replicationDiscovery } from '../../src/discovery/index.js';
 import * as statements from '../../src/nodes/statements.js';
-import { CATALOG } from '../../src/sql/catalog-queries.js';
+import { CATALOG, catalogQuery } from '../../src/sql/catalog-queries.js';
 
 const { nudge, ...constants } = statements;
 
@@ -11,6 +11,7 @@ export const ownStatements: Readonly<Record<string, string>> = {
   'nudge before 17': nudge('16/B374D848', 160_000),
   nudge: nudge('16/B374D848', 180_000),
   CATALOG,
+  catalogQuery(new Set(['a', 'b'])),
   STANDBYS: await standbys(),
 };
 
