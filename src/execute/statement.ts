@@ -3,6 +3,7 @@ import type { PoolClient, QueryConfig, QueryResult, QueryResultRow } from 'pg';
 import type { Publisher } from '../events.js';
 import type { DataConnection } from '../nodes/data-connections.js';
 import type { Node } from '../nodes/node.js';
+import { preparing } from '../nodes/preparing-query.js';
 import type { StatementName } from '../nodes/statement-names.js';
 import { writable } from '../nodes/values.js';
 import type { Profile } from '../sql/profile.js';
@@ -108,16 +109,17 @@ export function send<Row extends QueryResultRow>(
   // pg's types know no config with a callback behind its values.
   const plain = copyOf(query) as string;
   statement.introduce?.(client);
-  const prepared = named(connection, statement);
-  if (prepared === undefined || profile === undefined) {
+  const prepared = named(connection, statement, startedAt);
+  if (prepared === undefined || profile === undefined || names === undefined) {
     client.query<Row>(plain, values as unknown[], answered);
     return;
   }
   const { name, config } = prepared;
-  client.query<Row>(config as unknown as string, undefined as never, (error, result) => {
+  const opened = preparing(client, config, names, name);
+  client.query<Row>(opened as unknown as string, undefined as never, (error, result) => {
     const isInUse = error === null && name.isReady;
-    // Where the name was refused nothing has happened: without it, it is no second run.
-    if (isInUse || names?.settle(profile, name, error) !== true) answered(error, result);
+    // Where the name may be to blame nothing has happened: without it, it is no second run.
+    if (isInUse || !names.settle(profile, name, error)) answered(error, result);
     else client.query<Row>(plain, values as unknown[], answered);
   });
 }
@@ -133,6 +135,7 @@ function measure(node: Node, profile: Profile | undefined, millis: number, now: 
 function named(
   { names }: DataConnection,
   { query, values, profile }: Statement,
+  now: number,
 ): { readonly name: StatementName; readonly config: QueryConfig } | undefined {
   if (profile?.isUndivided !== true || names === undefined) return undefined;
   const given = values ?? (typeof query === 'string' ? undefined : query.values);
@@ -144,7 +147,9 @@ function named(
   } catch {
     // pg reports it, as of any other statement.
   }
-  const name = plain === undefined ? undefined : names.use(profile);
+  // Nothing else is under way there.
+  names.over();
+  const name = plain === undefined ? undefined : names.use(profile, now);
   if (name === undefined) return undefined;
   const own = { name: name.text, values: plain as unknown[] };
   return { name, config: typeof query === 'string' ? { text: query, ...own } : Object.assign(copyOf(query), own) };

@@ -20,12 +20,13 @@ const PLAIN_KEYS = new Set(['text', 'values', 'name', 'rowMode', 'types']);
 export class Admission {
   readonly #classifier: Classifier;
   readonly #hasLanes: boolean;
-  readonly #profiles = new Profiles();
+  readonly #profiles: Profiles;
 
   /** @param hasLanes whether any node has shared connections: else nothing needs to be found out */
   constructor(classifier: Classifier, hasLanes: boolean) {
     this.#classifier = classifier;
     this.#hasLanes = hasLanes;
+    this.#profiles = new Profiles(classifier);
   }
 
   /** What is known of the text, which has come once more; `undefined` for one that no server would take. */

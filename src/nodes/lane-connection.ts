@@ -8,6 +8,7 @@ import type { Profile } from '../sql/profile.js';
 import { dropSocket } from './control-connection.js';
 import { LaneQuery, type LaneQueryConfig } from './lane-query.js';
 import type { Identity } from './observation.js';
+import { preparing } from './preparing-query.js';
 import { StatementNames } from './statement-names.js';
 
 /** Why a statement got no answer there: it is to be run elsewhere, and nothing is wrong with it, nor with the server. */
@@ -105,26 +106,30 @@ export class LaneConnection {
   /** Sends it behind whatever is under way. @param settle told once: what the server answers, or `LetGo` */
   send(statement: LaneStatement, profile: Profile, settle: Settle): void {
     const { text, values, rowMode, types } = statement;
-    const name = this.#names?.use(profile);
+    const names = this.#names;
+    const sentAt = performance.now();
+    const name = names?.use(profile, sentAt);
     const { expectedMillis } = profile;
     const isCold = this.#sentCount++ < WARMING_COUNT || name?.isReady === false;
-    const sent: Sent = { profile, expectedMillis, sentAt: performance.now(), isCold, settle };
+    const sent: Sent = { profile, expectedMillis, sentAt, isCold, settle };
     if (this.#sent.push(sent) === 1) this.#look();
     else this.#cork();
     this.#backlogMillis += expectedMillis;
     const answer = (error: Error | null, result: QueryResult): void => {
-      // A name that is in use and was not refused needs no second look.
-      if (name === undefined || (error === null && name.isReady)) this.#answered(sent, error, result);
-      else if (this.#names?.settle(profile, name, error) === true)
-        this.#answered(sent, new LetGo('its plan is outdated'), undefined);
+      // A name that is in use and did not fail needs no second look.
+      const isInUse = name === undefined || (error === null && name.isReady);
+      const isToBlame = !isInUse && names?.settle(profile, name, error) === true;
+      names?.over();
+      if (isToBlame) this.#answered(sent, new LetGo('its plan may be outdated'), undefined);
       else this.#answered(sent, error, result);
     };
-    if (name !== undefined && this.#isOfOurPg) {
-      this.#client.query(new LaneQuery(statement, name, answer) as unknown as Submittable);
+    if (names !== undefined && name !== undefined && this.#isOfOurPg) {
+      this.#client.query(new LaneQuery(statement, names, name, answer) as unknown as Submittable);
       return;
     }
     const query = { name: name?.text, text, values, rowMode, types } as unknown as QueryArrayConfig;
-    this.#client.query(query, answer);
+    if (names === undefined || name === undefined) this.#client.query(query, answer);
+    else this.#client.query(preparing(this.#client, query, names, name) as QueryArrayConfig, answer);
   }
 
   /** Takes nothing more, and ends when what is under way has been answered. */

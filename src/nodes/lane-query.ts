@@ -1,10 +1,11 @@
 /**
  * A prepared statement whose columns are known, as pg's pipeline takes it: sent in one piece, and without asking for its columns again, which PostgreSQL
- * promises not to change under a name. Half of what a short read costs this process is how it is written and described.
+ * promises not to change under a name: a new name is asked for them anew. Half of what a short read costs this process is how it is written and described.
  */
 import pg, { type QueryResult } from 'pg';
 import { serialize } from 'pg-protocol';
-import type { StatementName } from './statement-names.js';
+import { inOnePiece } from './preparing-query.js';
+import type { StatementName, StatementNames } from './statement-names.js';
 import { prepareValue } from './values.js';
 
 /** What pg's types do not tell of its Query. */
@@ -16,7 +17,7 @@ interface QueryInternals {
 }
 
 interface Connection {
-  readonly stream: { readonly writable: boolean; write(data: Buffer): unknown };
+  readonly stream: { readonly writable: boolean; write(data: Buffer): unknown; cork?(): void; uncork?(): void };
 }
 
 export interface LaneQueryConfig {
@@ -34,14 +35,17 @@ const BaseQuery = pg.Query as unknown as new (
 const RUN_AND_SYNC = Buffer.concat([serialize.execute(), serialize.sync()]);
 
 export class LaneQuery extends BaseQuery {
+  readonly #names: StatementNames;
   readonly #name: StatementName;
 
   constructor(
     config: LaneQueryConfig,
+    names: StatementNames,
     name: StatementName,
     callback: (error: Error | null, result: QueryResult) => void,
   ) {
     super({ ...config, name: name.text }, callback);
+    this.#names = names;
     this.#name = name;
   }
 
@@ -51,6 +55,12 @@ export class LaneQuery extends BaseQuery {
   }
 
   override submit(connection: Connection): Error | null {
+    const names = this.#names;
+    if (!names.hasAhead(this.#name)) return this.#submit(connection);
+    return inOnePiece(connection, names.ahead(this.#name), () => this.#submit(connection));
+  }
+
+  #submit(connection: Connection): Error | null {
     const { fields, isReady } = this.#name;
     if (fields === undefined || !isReady) return super.submit(connection);
     super.handleRowDescription({ fields });

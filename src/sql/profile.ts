@@ -24,6 +24,14 @@ const COOLING_CAP_MILLIS = 60_000;
 /** Statements that a failure undoes as a whole. Of others, such as CALL, some may have been committed. */
 const UNDIVIDED = /^\(*(?:select|insert|update|delete|merge|with|values|table)\b/i;
 
+/** Who knows of the latest definition that has passed through the library. */
+export interface Definitions {
+  /** Our monotonic clock when it had been answered. */
+  readonly changedAt: number;
+}
+
+const NONE: Definitions = { changedAt: Number.NEGATIVE_INFINITY };
+
 export class Profile {
   /** Of the text, in characters. */
   readonly length: number;
@@ -31,6 +39,7 @@ export class Profile {
   readonly isUndivided: boolean;
   /** What it is prepared under; `undefined` as long as nothing says that it will come again. */
   name: string | undefined;
+  readonly #definitions: Definitions;
   #sightings = 0;
   #millis: number | undefined;
   #samples = 0;
@@ -39,7 +48,8 @@ export class Profile {
   #learnAt = Number.NEGATIVE_INFINITY;
   #coolUntil = Number.NEGATIVE_INFINITY;
 
-  constructor(text: string) {
+  constructor(text: string, definitions: Definitions = NONE) {
+    this.#definitions = definitions;
     this.length = text.length;
     this.isUndivided = UNDIVIDED.test(openingOf(text));
   }
@@ -52,6 +62,11 @@ export class Profile {
   /** The same name everywhere: behind a pooler another connection may have prepared it, and must have meant this text and no other. */
   comesAgain(text: string): void {
     this.name = `ladder_${createHash('sha256').update(text).digest('hex').slice(0, 32)}`;
+  }
+
+  /** Whether it may mean something else than at that time: what was found out of it by then is out of date. */
+  hasChangedSince(at: number): boolean {
+    return this.#definitions.changedAt >= at;
   }
 
   /** Of a server's time, in milliseconds; 0 as long as nobody knows. */
@@ -97,12 +112,17 @@ export class Profile {
 
 export class Profiles {
   readonly #cache = new StatementCache<Profile>();
+  readonly #definitions: Definitions;
+
+  constructor(definitions: Definitions) {
+    this.#definitions = definitions;
+  }
 
   /** A text has come. */
   sighted(text: string): Profile {
     let profile = this.#cache.get(text);
     if (profile === undefined) {
-      profile = new Profile(text);
+      profile = new Profile(text, this.#definitions);
       this.#cache.set(text, profile);
     }
     profile.sighted(text);

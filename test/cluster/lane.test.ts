@@ -1,4 +1,6 @@
 import pg from 'pg';
+import { to as copyTo } from 'pg-copy-streams';
+import Cursor from 'pg-cursor';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Cluster, type ClusterBehaviour, createCluster } from '../../src/index.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
@@ -442,6 +444,37 @@ describe('statements that come again', () => {
     await cluster.write('deallocate all');
     expect((await cluster.write(text, [1])).rows).toEqual(added);
     for (let i = 0; i < 3; i++) expect((await cluster.write(text, [1])).rows).toEqual(added);
+  });
+
+  it('leave no answer to whoever has the connection next, be it COPY or a cursor', async () => {
+    await using cluster = createCluster({ primary: { connectionString: primaryUrl, max: 1 }, lane: false });
+    const fail = (text: string) => expect(cluster.write(text, [0])).rejects.toMatchObject({ code: '22012' });
+    for (let i = 0; i < 3; i++) {
+      const text = `select ${i} / v from (select $1::int as v) as given`;
+      for (let again = 0; again < 3; again++) await fail(text);
+      await cluster.connection(async (client) => {
+        const copied = await client.query(copyTo('copy (select 1) to stdout')).toArray();
+        expect(Buffer.concat(copied).toString()).toBe('1\n');
+      });
+      await fail(text);
+      await cluster.connection(async (client) => {
+        expect(await client.query(new Cursor('select 1 as v')).read(2)).toEqual([{ v: 1 }]);
+      });
+      await cluster.transaction(async (client) => {
+        const copied = await client.query(copyTo('copy (select 2) to stdout')).toArray();
+        expect(Buffer.concat(copied).toString()).toBe('2\n');
+      });
+    }
+  });
+
+  it('mean what they mean without a name as soon as a definition has passed through the library', async () => {
+    await using cluster = createCluster({ primary: { connectionString: primaryUrl, max: 1 } });
+    await cluster.write('create table renewed (at timestamp)');
+    await cluster.write("insert into renewed values ('2020-01-01T00:00:00')");
+    const text = 'select count(*)::int as n from renewed where at = $1';
+    for (let i = 0; i < 3; i++) await cluster.write(text, ['2020-01-01T05:00:00+05:00']);
+    await cluster.write("alter table renewed alter at type timestamptz using at at time zone 'utc'");
+    expect((await cluster.write(text, ['2020-01-01T05:00:00+05:00'])).rows).toEqual([{ n: 1 }]);
   });
 
   it('leave a value that throws to pg, and go on', async () => {

@@ -11,7 +11,7 @@ export const ownStatements: Readonly<Record<string, string>> = {
   'nudge before 17': nudge('16/B374D848', 160_000),
   nudge: nudge('16/B374D848', 180_000),
   CATALOG,
-  catalogQuery(new Set(['a', 'b'])),
+  'the catalogue with few functions': catalogQuery(new Set(['a', 'b'])),
   STANDBYS: await standbys(),
 };
 
