@@ -56,6 +56,9 @@ const OPERATORS = `select n.nspname as schema, o.oprname as name, ${part('o.oprc
 /** To it, or from it without being asked for. */
 const CAST_OF_TYPE = `k.castfunc ${GE} 16384 and (k.casttarget ${EQ} t.oid or (k.castsource ${EQ} t.oid and k.castcontext ${EQ} 'i'))`;
 
+/** Whether there is any to look for, asked once: most servers have none. */
+const USERS_CAST = `select from pg_catalog.pg_cast own where own.castfunc ${GE} 16384`;
+
 const TYPES = `select pg_catalog.concat(t.oid) as oid, n.nspname as schema, t.typname as name,
   array(select ${part('k.castfunc')} from pg_catalog.pg_cast k where ${CAST_OF_TYPE}) as casts,
   array(select pg_catalog.pg_get_expr(c.conbin, 0) from pg_catalog.pg_constraint c where c.contypid ${EQ} t.oid and c.conbin is not null) as checks,
@@ -64,7 +67,7 @@ const TYPES = `select pg_catalog.concat(t.oid) as oid, n.nspname as schema, t.ty
   left join pg_catalog.pg_type b on b.oid ${EQ} t.typbasetype and t.typtype ${EQ} 'd' left join pg_catalog.pg_namespace bn on bn.oid ${EQ} b.typnamespace
   where t.oid ${GE} 16384 and (t.typelem ${EQ} 0 or t.typcategory ${NE} 'A')
     and (t.typrelid ${EQ} 0 or exists (select from pg_catalog.pg_class c where c.oid ${EQ} t.typrelid and c.relkind ${EQ} 'c'))
-    or exists (select from pg_catalog.pg_cast k where ${CAST_OF_TYPE})`;
+    or exists (${USERS_CAST}) and exists (select from pg_catalog.pg_cast k where ${CAST_OF_TYPE})`;
 
 /**
  * Printing a view's query locks its tables: rather than wait for an ALTER TABLE, or deadlock with a DROP, which would be the one to fail, it is tried again
