@@ -125,9 +125,11 @@ export interface WarningEvent {
   /**
    * `session-state`: a statement whose effect belongs to its connection ran on a pool, or made a client of `cluster.pool()` keep to the primary. Told once for
    * all texts that differ in their constants only. `transaction-left-open`: a text began a transaction and did not end it; it was rolled back.
-   * `released-in-transaction`: a client of `cluster.pool()` was released before COMMIT or ROLLBACK. `write-after-headers`: a request wrote when the answer
-   * that would have carried its token was gone. `position-late`: an answer carries no position, since the primary did not tell it in time, and keeps its
-   * bearer's reads on the primary. `token-store`: a TokenStore failed, and reads go to the primary instead.
+   * `released-in-transaction`: a client of `cluster.pool()` was released before COMMIT or ROLLBACK. `write-after-headers`: a request wrote when the head
+   * that would have carried its token was gone, and there is no TokenStore for it. `write-after-end`: with one, a request wrote when its whole answer was gone: its
+   * user's next request may miss that. `position-late`: an answer carries no position, since the primary did not tell it in time, and keeps its
+   * bearer's reads on the primary. `token-store`: a TokenStore failed, and reads go to the primary instead; or it had not kept
+   * a token when the answer ended.
    * `subject`: a token did not count for a read, or was left out of an answer, since the `subject` function named nobody, or failed.
    * `discovery`: it gave no list of servers that could be used, and nothing changes; or a server that it found may not inherit a login, and is not joined
    * (`inheritCredentials`). `no-positions`: the servers tell no positions in the log, and windows after writes take their place. `suspicious-primary`: a server says
@@ -139,6 +141,7 @@ export interface WarningEvent {
     | 'transaction-left-open'
     | 'released-in-transaction'
     | 'write-after-headers'
+    | 'write-after-end'
     | 'position-late'
     | 'token-store'
     | 'subject'

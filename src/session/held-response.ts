@@ -1,19 +1,32 @@
 /**
- * Holds an answer's head back until what belongs into it is known. Node sends headers at the first word of the answer, and asks nobody: what comes meanwhile is
- * kept, in its order, and goes out afterwards as if it had come then. It knows nothing of sessions. Every request passes here: as long as nothing is held, it
- * costs five properties.
+ * Holds an answer back until what belongs into its head is known, and later parts of it until what they may tell of is kept. Node sends headers at the first
+ * word of the answer, and asks nobody: what comes meanwhile waits in its order, and goes out afterwards as if it had come then. It knows nothing of sessions.
+ * Every request passes here: as long as nothing is held, it costs five properties.
  */
 import type { ServerResponse } from 'node:http';
+import { AnswerHead } from './answer-head.js';
 
 type Method = 'writeHead' | 'write' | 'end' | 'flushHeaders';
 type Call = (...args: unknown[]) => unknown;
 
-/** What somebody has to say about an answer's head. */
-export interface HeadKeeper {
+/** What somebody has to say about an answer. */
+export interface AnswerKeeper {
   /** Called at the first word of the answer: a promise to wait for, or nothing. */
   ready(): Promise<void> | undefined;
   /** Called when the head goes out, with what `writeHead` is given. @returns what it shall be given */
   complete(headArgs: unknown[] | undefined): unknown[] | undefined;
+  /** What wants to know of the rest of the answer, too. */
+  readonly body: BodyKeeper | undefined;
+}
+
+export interface BodyKeeper {
+  /**
+   * Called before a part of the body leaves: a promise to wait for, or nothing. It is waited for once.
+   * @param isLast whether the receiver has the whole answer with it
+   */
+  leaving(isLast: boolean): Promise<void> | undefined;
+  /** Called when the receiver may have the whole answer: no later part is waited for. */
+  ended(): void;
 }
 
 const HOLD = Symbol('pg-ladder.hold');
@@ -21,7 +34,7 @@ const HOLD = Symbol('pg-ladder.hold');
 type Holding = ServerResponse & { [HOLD]?: Hold };
 
 /** @returns `false` when somebody holds it already */
-export function holdResponse(response: ServerResponse, keeper: HeadKeeper): boolean {
+export function holdResponse(response: ServerResponse, keeper: AnswerKeeper): boolean {
   const holding = response as Holding;
   if (holding[HOLD] !== undefined) return false;
   holding[HOLD] = new Hold(response, keeper);
@@ -32,15 +45,27 @@ export function holdResponse(response: ServerResponse, keeper: HeadKeeper): bool
   return true;
 }
 
+interface HeldCall {
+  readonly method: Method;
+  readonly args: unknown[];
+}
+
 class Hold {
   readonly #response: ServerResponse;
-  readonly #keeper: HeadKeeper;
+  readonly #keeper: AnswerKeeper;
   readonly #own: Readonly<Record<Method, Call>>;
-  #state: 'untouched' | 'held' | 'gone' = 'untouched';
-  readonly #held: { readonly method: Method; readonly args: unknown[] }[] = [];
+  #isHeadGone = false;
+  #isWaiting = false;
+  /** Others have put their own around these methods, and call them from within. */
+  #isSending = false;
+  #hasEnded = false;
+  /** Of the body: what its receiver still waits for. Known from the head. */
+  #bytesLeft = Number.POSITIVE_INFINITY;
+  /** The first of them is what is waited for. */
+  readonly #held: HeldCall[] = [];
   #isDrainAwaited = false;
 
-  constructor(response: ServerResponse, keeper: HeadKeeper) {
+  constructor(response: ServerResponse, keeper: AnswerKeeper) {
     this.#response = response;
     this.#keeper = keeper;
     const { writeHead, write, end, flushHeaders } = response as unknown as Record<Method, Call>;
@@ -48,54 +73,128 @@ class Hold {
   }
 
   call(method: Method, args: unknown[]): unknown {
-    if (this.#state === 'gone') return this.#own[method].apply(this.#response, args);
-    if (this.#state === 'held') return this.#hold(method, args);
-    const waiting = this.#keeper.ready();
-    if (waiting === undefined) return this.#begin(method, args);
-    this.#state = 'held';
-    const goOn = (): void => this.#goOn();
-    waiting.then(goOn, goOn);
+    if (this.#isSending) return this.#own[method].apply(this.#response, args);
+    if (this.#isWaiting) return this.#hold(method, args);
+    const waiting = this.#before(method, args);
+    if (waiting === undefined) return this.#send(method, args);
+    this.#wait(waiting);
     return this.#hold(method, args);
   }
 
-  #begin(method: Method, args: unknown[]): unknown {
-    this.#state = 'gone';
-    const isHead = method === 'writeHead';
-    const completed = this.#keeper.complete(isHead ? args : undefined);
+  /** What that part of the answer has to wait for. */
+  #before(method: Method, args: unknown[]): Promise<void> | undefined {
+    const { body } = this.#keeper;
+    if (!this.#isHeadGone) return this.#keeper.ready();
+    if (body === undefined || this.#hasEnded || method === 'writeHead') return undefined;
+    const isLast = this.#isLast(method, args);
+    return method === 'flushHeaders' && !isLast ? undefined : body.leaving(isLast);
+  }
+
+  #wait(waiting: Promise<void>): void {
+    this.#isWaiting = true;
+    const goOn = (): void => this.#goOn();
+    waiting.then(goOn, goOn);
+  }
+
+  #send(method: Method, args: unknown[]): unknown {
+    const isFirst = !this.#isHeadGone;
+    this.#isHeadGone = true;
+    this.#isSending = true;
     try {
-      return this.#own[method].apply(this.#response, isHead && completed !== undefined ? completed : args);
+      const given = isFirst ? this.#completed(method, args) : args;
+      const result = this.#own[method].apply(this.#response, given);
+      this.#sent(method, args);
+      return result;
     } catch (error) {
       // A head that Node does not take has not left: the next one is the answer's.
-      if (!this.#response.headersSent) this.#state = 'untouched';
+      if (isFirst && !this.#response.headersSent) this.#isHeadGone = false;
       throw error;
+    } finally {
+      this.#isSending = false;
     }
+  }
+
+  #completed(method: Method, args: unknown[]): unknown[] {
+    const isHead = method === 'writeHead';
+    const completed = this.#keeper.complete(isHead ? args : undefined);
+    if (this.#keeper.body !== undefined) this.#bytesLeft = bodyBytes(this.#response, isHead ? args : undefined);
+    return isHead && completed !== undefined ? completed : args;
+  }
+
+  #sent(method: Method, args: unknown[]): void {
+    const { body } = this.#keeper;
+    if (body === undefined || this.#hasEnded) return;
+    if (this.#isLast(method, args)) {
+      this.#hasEnded = true;
+      body.ended();
+    } else if (method === 'write') this.#bytesLeft -= bytesIn(args);
+  }
+
+  /** Whether the receiver has the whole answer with it: where its length was told, that may be before `end`. */
+  #isLast(method: Method, args: unknown[]): boolean {
+    if (method === 'end') return true;
+    if (method === 'flushHeaders') return this.#bytesLeft <= 0;
+    return method === 'write' && this.#bytesLeft > 0 && this.#bytesLeft <= bytesIn(args);
   }
 
   #hold(method: Method, args: unknown[]): unknown {
     this.#held.push({ method, args });
-    // Frameworks ask before they answer once more.
-    tell(this.#response, 'headersSent');
-    if (method === 'end') tell(this.#response, 'writableEnded');
     if (method === 'write') this.#isDrainAwaited = true;
+    this.#tell();
     return method === 'write' ? false : method === 'flushHeaders' ? undefined : this.#response;
+  }
+
+  /** Frameworks ask before they answer once more. */
+  #tell(): void {
+    if (!this.#isHeadGone) tell(this.#response, 'headersSent');
+    if (this.#held.some(({ method }) => method === 'end')) tell(this.#response, 'writableEnded');
   }
 
   #goOn(): void {
     const response = this.#response;
+    this.#isWaiting = false;
     for (const name of ['headersSent', 'writableEnded']) Reflect.deleteProperty(response, name);
     try {
-      for (const [i, { method, args }] of this.#held.entries()) {
-        if (i === 0) this.#begin(method, args);
+      for (let hasWaited = true; ; hasWaited = false) {
+        const [next] = this.#held;
+        if (next === undefined) break;
+        const { method, args } = next;
+        const waiting = hasWaited ? undefined : this.#before(method, args);
+        if (waiting !== undefined) {
+          this.#wait(waiting);
+          this.#tell();
+          return;
+        }
+        this.#held.shift();
         // What others have put around the methods meanwhile has seen these calls already.
-        else this.#own[method].apply(response, args);
+        this.#send(method, args);
       }
     } catch (error) {
       // Whoever made the mistake is gone: Node would have thrown it at him.
+      this.#held.length = 0;
       response.destroy(error as Error);
       return;
     }
-    if (this.#isDrainAwaited && !response.writableEnded) response.emit('drain');
+    const isDrainAwaited = this.#isDrainAwaited;
+    this.#isDrainAwaited = false;
+    // Where Node's own buffer is full, it will say so itself.
+    if (isDrainAwaited && !response.writableEnded && !response.writableNeedDrain) response.emit('drain');
   }
+}
+
+/** How many bytes of a body the receiver expects after that head; infinite when it waits for the end. */
+function bodyBytes(response: ServerResponse, headArgs: unknown[] | undefined): number {
+  const statusCode = typeof headArgs?.[0] === 'number' ? headArgs[0] : response.statusCode;
+  if (response.req?.method === 'HEAD' || statusCode === 204 || statusCode === 304) return 0;
+  const length = new AnswerHead(response, headArgs).get('content-length');
+  return length !== undefined && /^[0-9]+$/.test(length) ? Number(length) : Number.POSITIVE_INFINITY;
+}
+
+function bytesIn([chunk, encoding]: unknown[]): number {
+  if (typeof chunk === 'string') {
+    return Buffer.byteLength(chunk, typeof encoding === 'string' ? (encoding as BufferEncoding) : undefined);
+  }
+  return chunk instanceof Uint8Array ? chunk.byteLength : 0;
 }
 
 function writeHead(this: Holding, ...args: unknown[]): ServerResponse {

@@ -47,12 +47,15 @@ export interface HttpSessionOptions<Request = IncomingMessage> {
   monotonicAcrossRequests?: boolean | undefined;
   /**
    * How long an answer waits for the position of its writes, in milliseconds, 0 to 10,000; after that its token keeps its bearer's reads on the primary until it
-   * expires. Default 250.
+   * expires. With a `store`, a later part of the answer waits as long for what was written meanwhile to be kept. Default 250.
    */
   positionTimeoutMillis?: number | undefined;
   /** What becomes of an answer that others than its receiver could cache: `private` (default) forbids them to, `omit` leaves its token out. */
   caching?: 'private' | 'omit' | undefined;
-  /** Keeps tokens on the server's side, for clients that keep neither cookies nor headers. Needs `storeKey`. */
+  /**
+   * Keeps tokens on the server's side, for clients that keep neither cookies nor headers, and for what is written after an answer's head has left: the rest of the
+   * answer waits for it. Needs `storeKey`. Default: none.
+   */
   store?: TokenStore | undefined;
   /**
    * Whose token it is, such as a user's id; `undefined` for nobody's. It is asked when the request comes, and again when something is to be kept: put this after

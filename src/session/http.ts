@@ -15,6 +15,7 @@ import { keepEventsWithin } from './events-within.js';
 import { holdResponse } from './held-response.js';
 import { type CookieOptions, checkedOptions, type HttpSessionOptions, of, type PerRequest } from './http-options.js';
 import { type CarriedSession, type CarrierTools, type Session, TOKEN_HEADER } from './session.js';
+import { type Put, TokenKeeper } from './token-keeper.js';
 import { SEPARATOR, type TokenStore } from './token-store.js';
 
 export type { CookieOptions, HttpSessionOptions, PerRequest } from './http-options.js';
@@ -191,14 +192,16 @@ class HttpCarrier<Request extends IncomingMessage> {
   #carry(request: Request, response: ServerResponse, session: CarriedSession, tokens: readonly string[]): void {
     let value: string | undefined;
     let hasMovedOn = false;
+    const kept = this.#options.store === undefined ? undefined : this.#keeperFor(session, request);
     // From now on they are counted.
     void session.underWayCount;
-    const ready = (): Promise<void> | undefined => {
-      if (session.underWayCount === 0 && !savesAtItsEnd(request)) return told();
-      const over = new Promise<void>((resolve) => {
+    const writesOver = (): Promise<void> =>
+      new Promise((resolve) => {
         setImmediate(() => session.whenWritesAreOver(resolve));
       });
-      return this.#withinBound(over).then(told, told);
+    const ready = (): Promise<void> | undefined => {
+      if (session.underWayCount === 0 && !savesAtItsEnd(request)) return told();
+      return this.#withinBound(writesOver()).then(told, told);
     };
     const told = (): Promise<void> | undefined => {
       if (!session.hasMoved) return undefined;
@@ -208,7 +211,7 @@ class HttpCarrier<Request extends IncomingMessage> {
           session.whenMoved(() => {
             hasMovedOn = true;
           });
-          const [token] = await Promise.all([session.token(), this.#store(session, request)]);
+          const [token] = await Promise.all([session.token(), kept?.moved()]);
           // What was written while it was asked for belongs to it, too: nothing has left yet.
           if (!hasMovedOn) return token;
         }
@@ -216,19 +219,33 @@ class HttpCarrier<Request extends IncomingMessage> {
       return this.#withinBound(current())
         .then(
           (token) => this.#valueOf(token as string, session, tokens),
-          () => this.#valueWithout(session, request),
+          () => this.#valueWithout(session, request, kept),
         )
         .then((found) => {
           value = found;
         });
     };
+    const wroteLate = (): void => this.#wroteLate(request, kept);
     const complete = (args: unknown[] | undefined): unknown[] | undefined => {
-      if (hasMovedOn) this.#wroteLate(session, request);
-      session.whenMoved(() => this.#wroteLate(session, request));
+      if (hasMovedOn) wroteLate();
+      session.whenMoved(wroteLate);
       return value === undefined ? args : this.#addTo(value, request, response, args);
     };
+    const leaving = (isLast: boolean): Promise<void> | undefined => {
+      const keeping = kept?.keeping();
+      const isBusy = isLast && session.underWayCount > 0;
+      if (!isBusy && keeping === undefined) return undefined;
+      const all = isBusy ? writesOver().then(() => kept?.keeping()) : keeping;
+      return this.#withinBound(all as Promise<void>).catch(async () => {
+        // A store that is late with tokens is late with marks.
+        if (kept?.isAwaitingPosition === true) await this.#valueWithout(session, request, kept).catch(() => undefined);
+      });
+    };
+    const ended = (): void => {
+      if (kept?.ended() === false) this.#storeLate();
+    };
     // Whoever mounts this twice means the first one.
-    holdResponse(response, { ready, complete });
+    holdResponse(response, { ready, complete, body: kept === undefined ? undefined : { leaving, ended } });
   }
 
   /** What the answer carries; `undefined` when its receiver has it already. */
@@ -242,7 +259,11 @@ class HttpCarrier<Request extends IncomingMessage> {
   }
 
   /** The position was not to be had in time. */
-  async #valueWithout(session: CarriedSession, request: Request): Promise<string | undefined> {
+  async #valueWithout(
+    session: CarriedSession,
+    request: Request,
+    kept: TokenKeeper | undefined,
+  ): Promise<string | undefined> {
     let mark: string;
     try {
       mark = session.primaryOnlyToken();
@@ -255,7 +276,10 @@ class HttpCarrier<Request extends IncomingMessage> {
       code: 'position-late',
       message: `the primary did not tell within ${this.#positionTimeoutMillis} ms where the request's writes have ended: its client reads on the primary for a while`,
     }));
-    await this.#withinBound(this.#put(request, mark)).catch(() => undefined);
+    await this.#withinBound(this.#put(request, mark)).then(
+      () => kept?.marked(),
+      () => undefined,
+    );
     return mark;
   }
 
@@ -293,19 +317,43 @@ class HttpCarrier<Request extends IncomingMessage> {
     return head.args;
   }
 
-  #wroteLate(session: CarriedSession, request: Request): void {
-    this.#tools.warn(() => ({
-      code: 'write-after-headers',
-      message:
-        'a request wrote after the head of its answer had left: no token of that answer covers it; write before, or use a TokenStore',
-    }));
-    void this.#store(session, request);
+  /** A request has written after the head of its answer had left. */
+  #wroteLate(request: Request, kept: TokenKeeper | undefined): void {
+    if (kept === undefined || !this.#isKeyed(request)) {
+      this.#tools.warn(() => ({
+        code: 'write-after-headers',
+        message:
+          'a request wrote after the head of its answer had left: no token of that answer covers it; write before, or use a TokenStore',
+      }));
+      return;
+    }
+    if (kept.isFirstLate()) {
+      this.#tools.warn(() => ({
+        code: 'write-after-end',
+        message:
+          'a request wrote after its answer had ended: the next request of its user may miss that; write before the end. Told once for an answer',
+      }));
+    }
+    void kept.moved();
   }
 
-  async #store(session: CarriedSession, request: Request): Promise<void> {
+  #storeLate(): void {
+    this.#tools.warn(() => ({
+      code: 'token-store',
+      message: `an answer ended before the TokenStore had its token, which it was given ${this.#positionTimeoutMillis} ms for: the next request of its user may miss what it wrote`,
+    }));
+  }
+
+  #keeperFor(session: CarriedSession, request: Request): TokenKeeper {
+    const put: Put = (hasToken) => this.#store(session, request, hasToken);
+    return new TokenKeeper(put, () => session.readAt);
+  }
+
+  async #store(session: CarriedSession, request: Request, hasToken?: () => void): Promise<void> {
     if (this.#options.store === undefined) return;
     try {
       const token = await session.token().catch(() => session.primaryOnlyToken());
+      hasToken?.();
       await this.#put(request, token);
     } catch (error) {
       this.#storeFailed('a token was not stored', asError(error));
@@ -326,6 +374,16 @@ class HttpCarrier<Request extends IncomingMessage> {
       this.#warnOnce('token-store', message);
     }
     await this.#options.store?.put(key, token, this.#tools.tokenLifetimeMillis);
+  }
+
+  /** Whether the store would keep anything for it. */
+  #isKeyed(request: Request): boolean {
+    try {
+      return this.#keyOf(request) !== undefined;
+    } catch {
+      // It is told when something is to be kept.
+      return true;
+    }
   }
 
   /** Whose token the store keeps. @throws LadderError `LADDER_INVALID_OPTIONS` */

@@ -52,6 +52,8 @@ export interface Session {
 export interface CarriedSession extends Session {
   /** Whether there is something to carry that its bearer does not have: it has written, was told of writes elsewhere, or has read where reads are carried. */
   readonly hasMoved: boolean;
+  /** When its last read ended that its tokens carry, by our monotonic clock; −∞ where they carry none. */
+  readonly readAt: number;
   /** Whether it was told to read on the primary only. */
   readonly isPinned: boolean;
   /** Its writes that are not over, asked for since this was asked for the first time. */
@@ -217,6 +219,10 @@ export class SessionScope implements CarriedSession {
 
   get hasMoved(): boolean {
     return this.#hasMoved || (this.#carriesReads && this.trace?.server !== undefined);
+  }
+
+  get readAt(): number {
+    return this.#carriesReads && this.trace !== undefined ? this.trace.endedAt : Number.NEGATIVE_INFINITY;
   }
 
   /** What its reads must see. @throws what the subject's function throws */
