@@ -12,6 +12,7 @@ import { commitPosition } from './execute/commit-position.js';
 import { connection } from './execute/connection.js';
 import { loadCatalog } from './execute/load-catalog.js';
 import { OpenCalls } from './execute/open-calls.js';
+import { shownByPrimary } from './execute/overtaken.js';
 import { query } from './execute/query.js';
 import { read } from './execute/read.js';
 import { isOfPg } from './execute/retry.js';
@@ -300,7 +301,8 @@ export class Calls {
     const requirement = requirementOf(options, scope.requirement);
     let floor = requirement.consistency === 'eventual' ? this.#noFloor : scope.readFloor();
     if (atLeast !== undefined || requirement.consistency === 'strong') floor = new Floor(undefined, floor);
-    if (atLeast !== undefined) this.claim(floor, atLeast, scope.tokenSubject());
+    if (atLeast !== undefined && this.claim(floor, atLeast, scope.tokenSubject()) !== 'refused')
+      scope.trace?.tookToken();
     // All that had been committed when the read began: only an answer of the primary to a later question covers it.
     if (requirement.consistency === 'strong') floor.wrote(startedAt, 0);
     const key = keyOf(partitionKey) ?? scope.key;
@@ -391,7 +393,11 @@ export class Calls {
 
   /** The token of a session. @throws LadderError `LADDER_POSITION_UNAVAILABLE` */
   async token(scope: SessionScope): Promise<string> {
-    const own = await commitPosition(this.fleet, scope.tokenFloor());
+    const floor = scope.tokenFloor();
+    const { trace } = scope;
+    // A position says nothing of what the primary shows: where the next session reads there, it must show what this one has seen.
+    const showing = trace?.isCarried === true ? shownByPrimary(this.fleet, trace) : undefined;
+    const [own] = await Promise.all([commitPosition(this.fleet, floor), showing]);
     // What its bearer did meanwhile, in another session of this process, has a token already that this one must not take the place of.
     const position = own.lsn === 0n ? own : newerPosition(this.fleet.trail.position, own);
     return this.#tokens.encode(position, Date.now(), subjectOf(scope.tokenSubject()));

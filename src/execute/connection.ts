@@ -5,6 +5,7 @@ import { throwAway } from '../nodes/data-connections.js';
 import type { Need } from '../nodes/fleet.js';
 import { abortable } from './abort.js';
 import { isBusy, isQueryable } from './fate.js';
+import { unovertaken } from './overtaken.js';
 import { place } from './place.js';
 import { left } from './placement.js';
 import { onPrimary } from './primary.js';
@@ -25,6 +26,7 @@ export async function connection<T>(
   const { fleet } = rungs;
   const { giveUpAt } = need;
   const isWriter = fleet.isPrimary(need.target);
+  if (isWriter && need.trace?.isCarried === true) await unovertaken(fleet, need, signal);
   const placement = isWriter
     ? await onPrimary(fleet, { reason: 'hint', mayWrite: true, startedAt, giveUpAt, signal })
     : await place(rungs, need, startedAt, undefined, signal);

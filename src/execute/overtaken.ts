@@ -1,42 +1,130 @@
 /**
  * A replica can show a commit an instant before the primary does: the primary sends it out, and only then lets its own readers
  * see it; with a synchronous standby, not before that one has answered. A session that moves from a replica to the primary waits
- * for what it may have seen there.
+ * for what it may have seen there, and so does one that comes with a token of such a session. No wait here has no end.
  */
-import type { Fleet } from '../nodes/fleet.js';
+import { LadderError } from '../errors.js';
+import type { ReadTrace } from '../freshness/read-trace.js';
+import type { Requirement } from '../freshness/requirement.js';
+import type { Fleet, Need } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import { abortable, settledWithin } from './abort.js';
 
 const POLL_MILLIS = 1;
 
+/** `unknown`: nobody could be asked. */
+type Comparison = 'shown' | 'behind' | 'unknown';
+
+const SESSION: Requirement = { consistency: 'session', maxStalenessMillis: undefined };
+
 /**
- * Resolves when the primary shows everything that the replica of `server` shows, or after `waitMillis`, or at once when one of
- * them cannot be asked.
+ * Before something reads on the primary: resolves when that shows everything that the session has seen, here or by its tokens, or after `waitMillis`, or at once
+ * when nobody can be asked.
  */
-export async function notOvertaken(fleet: Fleet, server: string, signal: AbortSignal | undefined): Promise<void> {
-  const replica = fleet.replicas.find((one) => one.observation?.identity.server === server);
-  if (replica === undefined) return;
-  const { hangMillis, waitMillis } = fleet.settings;
-  await settledWithin(shownByPrimary(fleet, replica, signal), hangMillis + waitMillis);
-  signal?.throwIfAborted();
+export async function unovertaken(fleet: Fleet, need: Need, signal: AbortSignal | undefined): Promise<void> {
+  const { trace, requirement } = need;
+  if (trace === undefined || requirement.consistency === 'eventual') return;
+  const { hasUnshown, endedAt } = trace;
+  if (trace.server === undefined && !hasUnshown) return;
+  const replicas = hasUnshown ? await witnesses(fleet, need, signal) : replicasOf(fleet, trace);
+  const found = await compare(fleet, replicas, fleet.settings.waitMillis, signal);
+  if (found !== 'behind') trace.compared(endedAt);
+  if (found === 'shown') trace.shown();
 }
 
-async function shownByPrimary(
-  { primary, settings }: Fleet,
-  replica: Node,
+/**
+ * Resolves when the primary shows everything that the session has read here; at once when nobody can be asked.
+ * @throws LadderError `LADDER_POSITION_UNAVAILABLE` when it does not within `hangMillis`
+ */
+export async function shownByPrimary(fleet: Fleet, trace: ReadTrace): Promise<void> {
+  const found = await compare(fleet, replicasOf(fleet, trace), fleet.settings.hangMillis, undefined);
+  if (found !== 'behind') return;
+  throw new LadderError(
+    'LADDER_POSITION_UNAVAILABLE',
+    'the primary does not show yet what the session has read on a replica, as while it waits for a synchronous standby: no token can stand for it; ask again later',
+  );
+}
+
+/** Those on which the session has read. */
+function replicasOf(fleet: Fleet, trace: ReadTrace): readonly Node[] {
+  const { readOn } = trace;
+  return fleet.replicas.filter(
+    ({ observation }) => observation !== undefined && readOn.includes(observation.identity.server),
+  );
+}
+
+/** Those that together show whatever the session may have seen: where its position is known, one that has reached that, and those on which it has read. */
+async function witnesses(fleet: Fleet, need: Need, signal: AbortSignal | undefined): Promise<readonly Node[]> {
+  const { floor, trace } = need;
+  const { replicas, settings, trail } = fleet;
+  if (replicas.length === 0) return [];
+  if (fleet.absence() === 'cold-start') {
+    await fleet.monitor.until(() => fleet.absence() !== 'cold-start', settings.hangMillis, 'anything', signal);
+    signal?.throwIfAborted();
+  }
+  if (floor.resolve(trail) === 'pending') {
+    await abortable(settledWithin(fleet.primary.refresh(), settings.hangMillis), signal);
+  }
+  const now = performance.now();
+  const reached = replicas.find(
+    (replica) => !replica.isEjected && fleet.qualifies(replica, { ...need, requirement: SESSION }, now),
+  );
+  if (reached === undefined)
+    return replicas.filter(({ isEjected, observation }) => !isEjected && observation !== undefined);
+  const own = trace === undefined ? [] : replicasOf(fleet, trace);
+  return own.includes(reached) ? own : [reached, ...own];
+}
+
+/** Whether the primary shows everything that these show. @param waitMillis how long to wait for it */
+async function compare(
+  fleet: Fleet,
+  replicas: readonly Node[],
+  waitMillis: number,
   signal: AbortSignal | undefined,
-): Promise<void> {
-  const asked = Promise.all([replica.questions.snapshot(), primary.questions.snapshot()]);
-  const [shown, first] = await abortable(asked, signal);
+): Promise<Comparison> {
+  if (replicas.length === 0) return 'unknown';
+  let found: Comparison = 'unknown';
+  const comparing = comparison(fleet.primary, replicas, waitMillis, signal).then((comparison) => {
+    found = comparison;
+  });
+  await settledWithin(comparing, fleet.settings.hangMillis + waitMillis);
+  signal?.throwIfAborted();
+  return found;
+}
+
+async function comparison(
+  primary: Node,
+  replicas: readonly Node[],
+  waitMillis: number,
+  signal: AbortSignal | undefined,
+): Promise<Comparison> {
+  const asked = Promise.all([primary.questions.snapshot(), ...replicas.map((replica) => shownBy(replica))]);
+  const [first, ...answers] = await abortable(asked, signal);
+  const shown = answers.filter((answer) => answer !== undefined);
+  if (shown.length === 0) return 'unknown';
   let latest = first;
   // Listed are only transactions below the newest finished one; whatever lies above that is told by the number alone.
-  const ahead = new Set(
-    latest.unfinished.length === 0 ? [] : await abortable(replica.questions.committedAmong(latest.unfinished), signal),
-  );
-  const giveUpAt = performance.now() + settings.waitMillis;
-  while (latest.next < shown.next || latest.unfinished.some((xid) => ahead.has(xid))) {
-    if (performance.now() > giveUpAt) return;
+  const { unfinished } = latest;
+  const committed = unfinished.length === 0 ? [] : shown.map(({ replica }) => committedOn(replica, unfinished));
+  const ahead = new Set((await abortable(Promise.all(committed), signal)).flat());
+  const next = shown.reduce((highest, one) => (one.next > highest ? one.next : highest), 0n);
+  const giveUpAt = performance.now() + waitMillis;
+  while (latest.next < next || latest.unfinished.some((xid) => ahead.has(xid))) {
+    if (performance.now() > giveUpAt) return 'behind';
     await new Promise((resolve) => setTimeout(resolve, POLL_MILLIS));
     latest = await abortable(primary.questions.snapshot(), signal);
   }
+  return 'shown';
+}
+
+/** One that does not answer must not keep the others' word from being heard. */
+async function shownBy(replica: Node): Promise<{ readonly replica: Node; readonly next: bigint } | undefined> {
+  return replica.questions.snapshot().then(
+    ({ next }) => ({ replica, next }),
+    () => undefined,
+  );
+}
+
+function committedOn(replica: Node, xids: readonly string[]): Promise<readonly string[]> {
+  return replica.questions.committedAmong(xids).catch(() => []);
 }

@@ -11,7 +11,7 @@ import type { Node } from '../nodes/node.js';
 import { catchUp, type Route } from './catch-up.js';
 import { fallBack, inTurn } from './fall-back.js';
 import { knownRoute } from './known-route.js';
-import { notOvertaken } from './overtaken.js';
+import { unovertaken } from './overtaken.js';
 import type { Placement } from './placement.js';
 import { checkout, onPrimary } from './primary.js';
 import { isPoolTimeout } from './retry.js';
@@ -81,12 +81,6 @@ export async function place(
     }
     route = undefined;
   }
-}
-
-/** Before a read goes to the primary: resolves once that shows what the session has seen. */
-async function unovertaken(fleet: Fleet, { trace, requirement }: Need, signal: AbortSignal | undefined): Promise<void> {
-  if (trace?.server === undefined || requirement.consistency === 'eventual') return;
-  await notOvertaken(fleet, trace.server, signal);
 }
 
 /**

@@ -12,6 +12,7 @@ import { logsOnly } from '../redaction.js';
 import { abortable } from './abort.js';
 import { isBusy } from './fate.js';
 import { opened } from './opened.js';
+import { unovertaken } from './overtaken.js';
 import { place } from './place.js';
 import { left, type Placement } from './placement.js';
 import { onPrimary } from './primary.js';
@@ -200,7 +201,7 @@ async function begin<T>(rungs: Rungs, { options, need, signal }: TransactionRequ
   return opened(rungs.fleet, find, ({ connection }) => abortable(ask(connection, text), signal), signal);
 }
 
-function placeTransaction(
+async function placeTransaction(
   rungs: Rungs,
   { readOnly, isolation }: TransactionOptions,
   need: Need,
@@ -211,6 +212,7 @@ function placeTransaction(
   // A standby refuses serializable: only the primary knows which transactions it must not contradict.
   if (readOnly === true && isolation !== 'serializable') return place(rungs, need, startedAt, lostOn, signal);
   const mayWrite = readOnly !== true;
+  if (need.trace?.isCarried === true) await unovertaken(rungs.fleet, need, signal);
   return onPrimary(rungs.fleet, { reason: 'transaction', mayWrite, startedAt, giveUpAt: need.giveUpAt, signal });
 }
 

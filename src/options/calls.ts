@@ -83,7 +83,10 @@ export interface SessionOptions extends FreshnessOptions {
    * token first needs it; `undefined`, `null` or an empty text stand for nobody. Then tokens that were made for nobody hold for everybody.
    */
   subject?: string | (() => string | null | undefined) | undefined;
-  /** Whether tokens also carry what the session has *read*, so that the next one sees nothing older. Default `false`: writes alone. */
+  /**
+   * Whether tokens also carry what the session has *read*, so that the next one sees nothing older, on the primary either. A token then costs a question to the
+   * primary and a comparison with the replica; so does the first read on the primary in a session that starts from one. Default `false`: writes alone.
+   */
   monotonicAcrossRequests?: boolean | undefined;
 }
 

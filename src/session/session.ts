@@ -36,7 +36,7 @@ export interface Session {
    * The session's position as a string that is safe in headers, cookies and URLs: 52 characters, 95 with `secrets`. Hand it to whoever
    * must see the session's writes (and, with `monotonicAcrossRequests`, what it has read). It lives for `tokenLifetimeMillis`. Without
    * `secrets`, whoever can change it can ask for fresher or staler reads of his own, nothing else.
-   * @throws LadderError `LADDER_POSITION_UNAVAILABLE` when the primary does not tell it, and with `tracking: 'window'`
+   * @throws LadderError `LADDER_POSITION_UNAVAILABLE` when the primary does not tell it, or does not show what was read yet, and with `tracking: 'window'`
    */
   token(): Promise<string>;
   /**
@@ -164,13 +164,13 @@ export class SessionScope implements CarriedSession {
     this.#arrivals = start?.startedFrom();
     this.#takenCount = start?.takenCount() ?? 0;
     const isTraced = outer !== undefined && runner.tracesReads();
-    this.#trace = isTraced ? new ReadTrace(this.#floor, start?.trace) : undefined;
     this.#requirement = requirementOf(options, base);
     this.#subject = options.subject ?? outer?.tokenSubject();
     this.#key = keyOf(options.partitionKey) ?? outer?.key;
     this.#priority = options.priority ?? outer?.priority ?? 'normal';
     this.#outer = outer;
     this.#carriesReads = options.monotonicAcrossRequests ?? outer?.carriesReads ?? false;
+    this.#trace = isTraced ? new ReadTrace(this.#floor, start?.trace, this.#carriesReads) : undefined;
     if (options.token !== undefined) this.observe(options.token);
     this.whenMoved(() => undefined);
   }
@@ -325,7 +325,9 @@ export class SessionScope implements CarriedSession {
 
   observe(token: string): void {
     this.#token ??= token;
-    if (this.#runner.claim(this.#floor, token, this.#subject) === 'pinned') this.#pinnedBy = token;
+    const found = this.#runner.claim(this.#floor, token, this.#subject);
+    if (found === 'pinned') this.#pinnedBy = token;
+    if (found !== 'refused') this.#trace?.tookToken();
   }
 
   startFrom(tokens: readonly string[], onForeign?: () => void): void {
@@ -342,6 +344,7 @@ export class SessionScope implements CarriedSession {
     arrivals.settle();
     for (const { token, claim } of arrivals.accepted.slice(this.#takenCount)) {
       this.#floor.startFrom(claim);
+      this.#trace?.tookToken();
       if (claim === undefined) this.#pinnedBy = token;
     }
     this.#takenCount = arrivals.accepted.length;
