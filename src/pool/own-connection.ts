@@ -64,7 +64,7 @@ export class OwnConnection {
   /** Whether the open transaction may have written. */
   #hasWritten = false;
   /** What in it may have changed the catalogue. */
-  readonly #definitions: string[] = [];
+  readonly #definitions: (string | undefined)[] = [];
   #sentCount = 0;
   /** Statements that pg no longer waits for, although their connection lives on: over when one that was sent after them is answered. */
   readonly #givenUp: GivenUp[] = [];
@@ -296,8 +296,9 @@ export class OwnConnection {
     this.#hasWritten = isOpen && (this.#hasWritten || !isControl);
     if (found?.isDefinition ?? isDefinition(query)) this.#definitions.push(textOf(query));
     if (isOpen || this.#definitions.length === 0) return;
-    // Definitions of a transaction, one behind the other.
-    this.#classifier.changed(this.#definitions.splice(0).join('\n;'));
+    // Definitions of a transaction, one behind the other; one that ran by its name alone may be any.
+    const texts = this.#definitions.splice(0);
+    this.#classifier.changed(texts.includes(undefined) ? undefined : texts.join('\n;'));
   }
 
   #noteState(error: Error | null | undefined, query: Job['query'], finding: Finding, result: QueryResult | undefined) {
