@@ -33,6 +33,7 @@ const relation = (name: string) => ({
   hidden: null,
   rowType: '16384',
   columns: ['23 id', '25 name'],
+  memberCount: 0,
 });
 const rows: CatalogRows = {
   searchPath: ['pg_catalog', 'public'],

@@ -107,7 +107,8 @@ async function comparison(
   const { unfinished } = latest;
   const committed = unfinished.length === 0 ? [] : shown.map(({ replica }) => committedOn(replica, unfinished));
   const ahead = new Set((await abortable(Promise.all(committed), signal)).flat());
-  const next = shown.reduce((highest, one) => (one.next > highest ? one.next : highest), 0n);
+  let next = 0n;
+  for (const one of shown) if (one.next > next) next = one.next;
   const giveUpAt = performance.now() + waitMillis;
   while (latest.next < next || latest.unfinished.some((xid) => ahead.has(xid))) {
     if (performance.now() > giveUpAt) return 'behind';

@@ -31,7 +31,19 @@ export class Admission {
 
   /** What is known of the text, which has come once more; `undefined` for one that no server would take. */
   sighted(text: unknown): Profile | undefined {
-    return typeof text === 'string' ? this.#profiles.sighted(text) : undefined;
+    if (typeof text !== 'string') return undefined;
+    const profile = this.#profiles.sighted(text);
+    if (profile.name !== undefined && profile.tableCount === undefined && this.#classifier.isInUse)
+      this.#countTables(text, profile);
+    return profile;
+  }
+
+  /** What a plan of it takes of a server's memory goes by its tables. */
+  #countTables(text: string, profile: Profile): void {
+    const now = performance.now();
+    const found = this.#classifier.known(text, now);
+    profile.tableCount = found?.tableCount;
+    if (found === undefined && profile.mayBeLearnt(now)) this.#classifier.learn(text);
   }
 
   /** @returns the statement as it travels; `undefined` when it must have a connection of its own. @throws what a value's own conversion throws */

@@ -11,6 +11,7 @@ interface Connection {
 
 interface PgQuery {
   query_timeout?: unknown;
+  callback: unknown;
   submit(connection: Connection): Error | null;
 }
 
@@ -26,6 +27,8 @@ export function preparing(
   const { Query } = client.constructor as { Query?: PgQueryClass };
   if (Query === undefined || !names.hasAhead(name)) return config;
   const query = new Query(config);
+  // One in the config is its user's, who is told by what this is given along with it.
+  query.callback = undefined;
   const { query_timeout: timeout } = config as { query_timeout?: unknown };
   if (timeout !== undefined) query.query_timeout = timeout;
   const submit = query.submit.bind(query);

@@ -10,6 +10,8 @@ import type { Profile } from '../sql/profile.js';
 /** A plan is some ten kilobytes of the server's memory. */
 const MAX_COUNT = 256;
 const MAX_CHARACTERS = 1024 * 1024;
+/** One that the server keeps for all values takes some 5 kB for each table and partition: so this is about 10 MB. */
+const MAX_TABLES = 2_000;
 /** So long after somebody's DDL a name may still mean what it meant before. */
 const RENEWAL_MILLIS = 1_500;
 
@@ -23,6 +25,8 @@ export interface StatementName {
   readonly text: string;
   /** Our monotonic clock when it was sent to be Parsed; long ago for one that is to be Parsed anew. */
   parsedAt: number;
+  /** Of its plan, as far as was known then. */
+  readonly tableCount: number;
   /** Whether the server has taken it. */
   isReady: boolean;
   /** Its columns as pg describes them; `undefined` where nobody has looked. */
@@ -35,6 +39,7 @@ export class StatementNames {
   /** Given up, and not closed yet. */
   readonly #due = new Set<string>();
   #characters = 0;
+  #tables = 0;
   /** Whether the statement that the server is at has got its values: from then on something may have happened. */
   #isBound = false;
 
@@ -61,13 +66,15 @@ export class StatementNames {
     if (known !== undefined && !known.isReady) return undefined;
     const isFresh = known !== undefined && now - known.parsedAt < RENEWAL_MILLIS;
     if (isFresh && !profile.hasChangedSince(known.parsedAt)) return known;
-    if (profile.name === undefined || profile.length > MAX_CHARACTERS) return undefined;
+    const tableCount = profile.tableCount ?? 1;
+    if (profile.name === undefined || profile.length > MAX_CHARACTERS || tableCount > MAX_TABLES) return undefined;
     // What was sent under it before is ahead of its being closed.
-    const name = { text: profile.name, parsedAt: now, isReady: false, fields: undefined };
-    if (known === undefined) {
-      this.#characters += profile.length;
-      this.#makeRoom();
-    }
+    const name = { text: profile.name, parsedAt: now, tableCount, isReady: false, fields: undefined };
+    this.#drop(profile);
+    this.#characters += profile.length;
+    this.#tables += tableCount;
+    this.#makeRoom(now);
+    // The one that was Parsed last stands last.
     this.#names.set(profile, name);
     return name;
   }
@@ -116,12 +123,19 @@ export class StatementNames {
   }
 
   #forget(profile: Profile): void {
-    const name = this.#names.get(profile);
+    const name = this.#drop(profile);
     if (name === undefined) return;
-    this.#names.delete(profile);
-    this.#characters -= profile.length;
     this.#unlearn(name.text);
     this.#due.add(name.text);
+  }
+
+  #drop(profile: Profile): StatementName | undefined {
+    const name = this.#names.get(profile);
+    if (name === undefined) return undefined;
+    this.#names.delete(profile);
+    this.#characters -= profile.length;
+    this.#tables -= name.tableCount;
+    return name;
   }
 
   /** pg Parses it when it comes again. */
@@ -130,9 +144,12 @@ export class StatementNames {
     delete this.#preparer.submittedNamedStatements?.[text];
   }
 
-  #makeRoom(): void {
-    for (const [profile, { isReady }] of this.#names) {
-      if (this.#names.size < MAX_COUNT && this.#characters <= MAX_CHARACTERS) return;
+  /** Those that are to be Parsed anew when they come again are worth nothing, and their plans take memory until then. */
+  #makeRoom(now: number): void {
+    for (const [profile, { isReady, parsedAt }] of this.#names) {
+      const isOld = now - parsedAt >= RENEWAL_MILLIS;
+      const hasRoom = this.#names.size < MAX_COUNT && this.#characters <= MAX_CHARACTERS && this.#tables <= MAX_TABLES;
+      if (hasRoom && !isOld) return;
       if (isReady) this.#forget(profile);
     }
   }

@@ -34,13 +34,20 @@ const FUNCTIONS = `select pg_catalog.concat(p.oid) as oid, n.nspname as schema, 
   from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid ${EQ} p.pronamespace join pg_catalog.pg_language l on l.oid ${EQ} p.prolang
   where p.oid ${GE} 16384`;
 
+/** How many tables lie below one: its partitions, and what inherits from it, three levels deep. */
+const MEMBERS = `(select pg_catalog.count(*) from pg_catalog.pg_inherits i
+    left join pg_catalog.pg_inherits j on j.inhparent ${EQ} i.inhrelid
+    left join pg_catalog.pg_inherits k on k.inhparent ${EQ} j.inhrelid
+    where i.inhparent ${EQ} c.oid)::pg_catalog.int4`;
+
 const RELATIONS = `select n.nspname as schema, c.relname as name, c.relkind as kind, c.relpersistence as persistence,
   case when c.relkind ${EQ} 'v' then pg_catalog.pg_get_viewdef(c.oid) end as definition,
   case when c.relrowsecurity then array(select pg_catalog.pg_get_expr(p.polqual, p.polrelid) from pg_catalog.pg_policy p
     where p.polrelid ${EQ} c.oid and p.polcmd ${EQ} any ('{*,r}') and p.polqual is not null) end as policies,
   applied.parts as hidden, pg_catalog.concat(c.reltype) as "rowType",
   array(select pg_catalog.concat(a.atttypid, ' ', a.attname) from pg_catalog.pg_attribute a
-    where a.attrelid ${EQ} c.oid and a.attnum ${GE} 1::pg_catalog.int2 and not a.attisdropped) as columns
+    where a.attrelid ${EQ} c.oid and a.attnum ${GE} 1::pg_catalog.int2 and not a.attisdropped) as columns,
+  ${MEMBERS} as "memberCount"
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid ${EQ} c.relnamespace
   left join (select a.attrelid, pg_catalog.array_agg(distinct pg_catalog.concat(a.attname, ' ', ${part('used.call')})) as parts
     from (select castsource as type, castfunc as call from pg_catalog.pg_cast

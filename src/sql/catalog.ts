@@ -50,6 +50,8 @@ export interface RelationRow {
   readonly rowType: string;
   /** Each column: its type by oid, a blank, and its name. */
   readonly columns: readonly string[];
+  /** Tables below it: partitions, and those that inherit from it. */
+  readonly memberCount: number;
 }
 
 /** An operator with the function behind it. */
@@ -168,6 +170,7 @@ export class Catalog {
   readonly #casts: readonly (readonly string[])[];
   readonly #overloads: Overloads;
   readonly #judged = new Map<object, Judgement>();
+  readonly #tableCounts = new Map<RelationRow, number>();
   /** What was read for a judgement that was interrupted. */
   readonly #facts = new Map<string, Facts | undefined>();
   readonly #tokens = new Map<string, readonly Token[] | undefined>();
@@ -202,6 +205,31 @@ export class Catalog {
       functionBehind: ({ call }) => this.#functionsByOid.get(call),
     });
     this.#declared = new Set(declared.map((name) => name.replace(/\s*([(),])\s*/g, '$1')));
+  }
+
+  /** Tables that a plan of a statement may lead through, partitions and those behind views included. */
+  tableCountOf({ relations }: Facts): number {
+    return relations.reduce((sum, relation) => sum + this.#tablesIn(this.#visible(this.#relations, relation)[0]), 0);
+  }
+
+  #tablesIn(row: RelationRow | undefined): number {
+    if (row === undefined) return 1;
+    const known = this.#tableCounts.get(row);
+    if (known !== undefined) return known;
+    // Until it is known: views may lead back to each other.
+    this.#tableCounts.set(row, 1);
+    const facts = row.definition === null ? undefined : this.#factsOfView(row.definition);
+    const count = facts === undefined ? 1 + row.memberCount : this.tableCountOf(facts);
+    this.#tableCounts.set(row, count);
+    return count;
+  }
+
+  #factsOfView(definition: string): Facts | undefined {
+    try {
+      return definition.length > MAX_DEFINITION_LENGTH ? undefined : factsOf(this.#grammar.parse(definition));
+    } catch {
+      return undefined;
+    }
   }
 
   /** What a statement is, with all that its names stand for. @throws Interruption */

@@ -36,6 +36,8 @@ export interface Classification extends Judgement {
   readonly effects: readonly Effect[];
   readonly isTransactionControl: boolean;
   readonly begins: Beginning | undefined;
+  /** Tables that a plan of it may lead through, partitions included; `undefined` while the catalogue is not known. */
+  readonly tableCount: number | undefined;
 }
 
 export interface ClassifierOptions {
@@ -62,6 +64,7 @@ const LONG_WRITE = {
   effects: NO_EFFECTS,
   isTransactionControl: false,
   begins: undefined,
+  tableCount: undefined,
 } as const;
 const NOT_LOADED: Judgement = { class: 'write', because: 'the catalogue has not been read yet' };
 /** For now: it is asked for again. */
@@ -137,7 +140,8 @@ export class Classifier {
       is === 'read' && judgement.isDeclared !== true && facts?.isDetached === true && !text.includes('\0');
     const isSingle = statementCount === 1;
     const left = { leavesState, effects: effects.length === 0 ? NO_EFFECTS : effects };
-    const kind = { isSingle, isDefinition, isDetached, isAttached, isTransactionControl, begins };
+    const tableCount = facts === undefined ? undefined : this.#catalog?.tableCountOf(facts);
+    const kind = { isSingle, isDefinition, isDetached, isAttached, isTransactionControl, begins, tableCount };
     const found = { class: is, because, hint, ...left, ...kind };
     if (judgement.unknown !== undefined) this.#reloadWhole(now);
     // What is only not known yet, or no more, is asked for again.

@@ -39,6 +39,8 @@ export class Profile {
   readonly isUndivided: boolean;
   /** What it is prepared under; `undefined` as long as nothing says that it will come again. */
   name: string | undefined;
+  /** Tables that a plan of it may lead through, partitions included; `undefined` as long as nobody knows. */
+  tableCount: number | undefined;
   readonly #definitions: Definitions;
   #sightings = 0;
   #millis: number | undefined;

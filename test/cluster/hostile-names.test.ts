@@ -132,10 +132,11 @@ describe.each([14, 16, 18])('names of another role on PostgreSQL %i', (postgresV
   it('would have been seen, and all statements of the library have been sent', async () => {
     const logs = (await Promise.all(servers.nodes.map((node) => node.log()))).map(statementsIn);
     const sent = new Set(logs.flat().map(({ text }) => text.replaceAll(/\s+/g, ' ').trim()));
-    const other = postgresVersion >= 17 ? 'nudge before 17' : 'nudge';
+    // The first is for other servers; the second differs from CATALOG in a condition alone, and is sent after definitions.
+    const others = [postgresVersion >= 17 ? 'nudge before 17' : 'nudge', 'the catalogue with few functions'];
     const missing = Object.entries(ownStatements).filter(([name, text]) => {
       const start = text.split("'16/B374D848'")[0]?.replaceAll(/\s+/g, ' ').trim() ?? '';
-      return name !== other && ![...sent].some((each) => each.startsWith(start));
+      return !others.includes(name) && ![...sent].some((each) => each.startsWith(start));
     });
     expect(missing.map(([name]) => name)).toEqual([]);
     // Those that are put together anywhere else are qualified, too. The application's own are written alike here.

@@ -113,7 +113,7 @@ function complaints(file: string, source: ts.SourceFile): string[] {
 
 /** How a statement of the library's own begins that is put together, so that it cannot be read by itself. */
 const BEGINNING =
-  /^\s*\(?\s*(select|with \w+ as|with recursive|values \(|insert into|update \S+ set|delete from|merge into|create|alter|drop|set (local|session|transaction)|set \w+ (=|to)|reset|begin|rollback|savepoint|prepare|execute|deallocate|declare|copy|call|listen|notify|lock table|truncate)\b/;
+  /^\s*\(?\s*(select|with \w+ as|with recursive|values \(|insert into|update \S+ set|delete from|merge into|create|alter|drop|set (local|session|transaction)|set \w+ (=|to)|reset \w+|begin|rollback|savepoint|prepare|execute|deallocate|declare|copy|call|listen|notify|lock table|truncate)\b/;
 const CATALOG_NAME = /\bpg_catalog\.|\boperator\s*\(|\bpg_\w+\(|\b(from|join)\s+pg_/i;
 
 /** Every text that looks like SQL. */

@@ -43,6 +43,19 @@ describe('the names of prepared statements', () => {
     return name.text;
   };
 
+  it('make room for plans over many partitions, which take far more of the server’s memory', () => {
+    const partitioned = Array.from({ length: 30 }, () => Object.assign(text(), { tableCount: 201 }));
+    for (const profile of partitioned) prepare(profile);
+    expect(Object.keys(connection.parsedStatements)).toHaveLength(9);
+    expect(names.use(Object.assign(text(), { tableCount: 10_000 }), now)).toBeUndefined();
+  });
+
+  it('are closed along with the next Parse when they are to be Parsed anew, used or not', () => {
+    const old = [prepare(text()), prepare(text())];
+    now = 10_000;
+    expect(closedAhead(used(text()))).toEqual(expect.arrayContaining(old));
+  });
+
   it('are not for clients that prepare nothing', () => {
     expect(StatementNames.of({})).toBeUndefined();
   });

@@ -39,6 +39,7 @@ const table: RelationRow = {
   hidden: null,
   rowType: '20000',
   columns: ['23 id'],
+  memberCount: 0,
 };
 const resolution: ResolutionRow = { operators: [], functions: [], records: [], kin: [], casts: [] };
 

@@ -11,6 +11,7 @@ const aView = {
   hidden: null,
   rowType: '0',
   columns: [],
+  memberCount: 0,
 };
 const view = (name: string, definition: string): RelationRow => ({ ...aView, name, definition });
 const aFunction = {
