@@ -148,7 +148,7 @@ export class Calls {
       if (joined?.isReadOnly === true) {
         throw new LadderError('LADDER_READ_ONLY_TRANSACTION', 'write was called within a transaction that is readOnly');
       }
-      const giveUpAt = startedAt + (options?.timeoutMillis ?? this.settings.primaryWaitMillis);
+      const giveUpAt = this.#awake(startedAt) + (options?.timeoutMillis ?? this.settings.primaryWaitMillis);
       const run = (signal: AbortSignal | undefined): Promise<QueryResult<Row>> =>
         joined === undefined
           ? this.#noting(
@@ -291,7 +291,7 @@ export class Calls {
     const { requirement, key, trace, priority } = scope;
     if (requirement.consistency !== 'session') return this.need(scope, {}, startedAt);
     const floor = scope.readFloor();
-    const giveUpAt = startedAt + this.settings.primaryWaitMillis;
+    const giveUpAt = this.#awake(startedAt) + this.settings.primaryWaitMillis;
     return { floor, requirement, target: undefined, key, trace, priority, asker: scope, giveUpAt };
   }
 
@@ -314,7 +314,7 @@ export class Calls {
       trace: scope.trace,
       priority: options.priority ?? scope.priority,
       asker: scope,
-      giveUpAt: startedAt + (options.timeoutMillis ?? this.settings.primaryWaitMillis),
+      giveUpAt: this.#awake(startedAt) + (options.timeoutMillis ?? this.settings.primaryWaitMillis),
     };
   }
 
@@ -379,6 +379,10 @@ export class Calls {
     const now = performance.now();
     this.fleet.used(now);
     return now;
+  }
+
+  #awake(startedAt: number): number {
+    return this.fleet.heartbeat.awake(startedAt);
   }
 
   #checkTarget(target: ReadOptions['target']): void {

@@ -2,6 +2,7 @@
  * Giving up: one signal for a statement's whole way, made from its `timeoutMillis` and its `signal`. Whoever waits for it stops
  * waiting; what runs on a server is cancelled there.
  */
+
 import { setMaxListeners } from 'node:events';
 import { LadderError } from '../errors.js';
 import type { AbortOptions } from '../options/calls.js';
@@ -25,7 +26,10 @@ export function deadlineOf({ timeoutMillis, signal }: AbortOptions): Deadline {
   const onAbort = (): void => controller.abort(signal?.reason);
   signal?.addEventListener('abort', onAbort, { once: true });
   const timer =
-    timeoutMillis === undefined ? undefined : setTimeout(() => controller.abort(timeout(timeoutMillis)), timeoutMillis);
+    timeoutMillis === undefined
+      ? undefined
+      : // The answer may already lie in the socket while our own event loop was held up: let it be read first.
+        setTimeout(() => setImmediate(() => controller.abort(timeout(timeoutMillis))), timeoutMillis);
   return {
     signal: controller.signal,
     close: () => {

@@ -36,10 +36,10 @@ export async function fallBack(rungs: Rungs, need: Need, fall: Fall): Promise<Pl
   if (!budget.tryEnter(caller) && (await turnOrReplica(rungs, need, fall, caller)) === 'replica') return undefined;
   try {
     // Waiting for another primary is done above, where it holds no turn.
-    return await inTurn(rungs, caller, () => onPrimary(fleet, { ...request, giveUpAt: performance.now() }));
+    return await inTurn(rungs, caller, () => onPrimary(fleet, { ...request, giveUpAt: fleet.awakeMillis }));
   } catch (error) {
     const isLeft = isGone(error) || codeOf(error) === 'LADDER_NO_PRIMARY';
-    if (!isLeft || signal?.aborted === true || !fleet.primary.hasAnswered || performance.now() >= need.giveUpAt)
+    if (!isLeft || signal?.aborted === true || !fleet.primary.hasAnswered || fleet.awakeMillis >= need.giveUpAt)
       throw error;
     return undefined;
   }
@@ -62,7 +62,7 @@ async function primaryOrReplica(rungs: Rungs, need: Need, fall: Fall): Promise<'
   const { fleet } = rungs;
   const isFresh = freshReplica(rungs, need, fall);
   const isEither = (): boolean => fleet.leadership.canTry || isFresh();
-  await fleet.monitor.until(isEither, need.giveUpAt - performance.now(), 'primary', fall.signal);
+  await fleet.monitor.until(isEither, need.giveUpAt - fleet.awakeMillis, 'primary', fall.signal);
   fall.signal?.throwIfAborted();
   if (fleet.leadership.canTry) return 'primary';
   if (isFresh()) return 'replica';
@@ -82,17 +82,19 @@ async function turnOrReplica(rungs: Rungs, need: Need, fall: Fall, caller: Calle
   }
   const waiting = new AbortController();
   const stop = (): void => waiting.abort();
-  const millis = need.giveUpAt - performance.now();
+  const millis = need.giveUpAt - fleet.awakeMillis;
   const timer = setTimeout(stop, Math.max(0, millis));
   signal?.addEventListener('abort', stop, { once: true });
   try {
     const turn = budget.enter(need.priority, caller, waiting.signal);
     const replica = fleet.monitor.until(freshReplica(rungs, need, fall), millis, 'anything', waiting.signal);
-    const isFresh = await Promise.race([turn.then(() => false), replica]);
+    const first = await Promise.race([turn.then(() => 'turn' as const), replica]);
     waiting.abort();
     // Both may have come at once: the turn is worth more, since it is there already.
     if (await turn) return 'turn';
-    if (isFresh) return 'replica';
+    // One that was fresh a moment ago may be lost by now: while there is time, that is no overload.
+    const isOver = signal?.aborted === true || fleet.isClosed || fleet.awakeMillis >= need.giveUpAt;
+    if (first === true || (first === false && !isOver)) return 'replica';
   } finally {
     clearTimeout(timer);
     signal?.removeEventListener('abort', stop);

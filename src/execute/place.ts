@@ -44,7 +44,7 @@ export async function place(
   if (fleet.isForPrimary(asked, startedAt)) {
     const caller = asked.asker.caller();
     try {
-      if (rungs.budget.tryEnter(caller)) return await inTurn(rungs, caller, () => toPrimary(performance.now()));
+      if (rungs.budget.tryEnter(caller)) return await inTurn(rungs, caller, () => toPrimary(fleet.awakeMillis));
     } catch {
       signal?.throwIfAborted();
     }

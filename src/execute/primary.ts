@@ -16,7 +16,7 @@ export interface PrimaryRequest {
   readonly mayWrite: boolean;
   /** Our monotonic clock when the caller asked. */
   readonly startedAt: number;
-  /** Our monotonic clock when it stops waiting for a server that takes writes. */
+  /** When it stops waiting for a server that takes writes, by {@link Fleet.awakeMillis}. */
   readonly giveUpAt: number;
   readonly signal: AbortSignal | undefined;
 }
@@ -48,7 +48,7 @@ export async function onPrimary(fleet: Fleet, request: PrimaryRequest): Promise<
     }
     node.work.ended();
     const { vacancy } = fleet.leadership;
-    if (vacancy !== undefined && performance.now() >= giveUpAt) throw vacancy;
+    if (vacancy !== undefined && fleet.awakeMillis >= giveUpAt) throw vacancy;
   }
 }
 
@@ -58,13 +58,13 @@ export function throwUnlessGone(fleet: Fleet, node: Node, error: unknown, giveUp
   node.lostBy(error);
   // Nobody gives up before another one, that was found meanwhile, was tried.
   if (fleet.leadership.isSettled && fleet.primary !== node) return;
-  if (performance.now() >= giveUpAt) throw fleet.leadership.vacancy ?? error;
+  if (fleet.awakeMillis >= giveUpAt) throw fleet.leadership.vacancy ?? error;
 }
 
 /** Resolves when a primary is known, or when only a try can tell what is wrong with it. */
 export async function primaryFound(fleet: Fleet, giveUpAt: number, signal: AbortSignal | undefined): Promise<void> {
   const isFound = (): boolean => fleet.leadership.canTry;
-  if (await fleet.monitor.until(isFound, giveUpAt - performance.now(), 'primary', signal)) return;
+  if (await fleet.monitor.until(isFound, giveUpAt - fleet.awakeMillis, 'primary', signal)) return;
   signal?.throwIfAborted();
   const { vacancy } = fleet.leadership;
   if (vacancy !== undefined) throw vacancy;

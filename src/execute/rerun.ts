@@ -29,11 +29,17 @@ export async function lostAgain(
   // What the caller gave as his reason says nothing of the server.
   if (signal?.aborted === true) return undefined;
   const isLoss = connection.isLost;
+  const { wasGivenUp, wasAbandoned } = connection;
+  // What was closed here, since nothing came on it any more, says nothing of the server, nor of the statement.
+  if (isLoss && wasGivenUp) return lostOn ?? new Set();
   if (isLoss) lostUnder(node, error, 'read');
   const isConflict = node.role === 'replica' && isRecoveryConflict(error);
   if (!(isLoss || isConflict) || isTooLong(error) || lostOn?.has(node) === true) return undefined;
-  if (lostOn !== undefined && isLoss && !(await isServerGone(fleet, node, connection.identity.server)))
-    return undefined;
+  if (lostOn !== undefined && isLoss) {
+    const state = await stateOf(fleet, node, connection.identity.server);
+    // One that answers on a new connection had not been hung up by the statement: its old connections were silent.
+    if (state !== 'gone' && !(state === 'answers' && wasAbandoned)) return undefined;
+  }
   return new Set(lostOn).add(node);
 }
 
@@ -43,7 +49,7 @@ export function lostUnder(node: Node, error: unknown, what: 'read' | 'write'): v
   else node.failed(`a connection was lost under a ${what}`);
 }
 
-async function isServerGone({ settings }: Fleet, node: Node, server: string): Promise<boolean> {
+async function stateOf({ settings }: Fleet, node: Node, server: string): Promise<'gone' | 'answers' | 'starting'> {
   const giveUpAt = performance.now() + settings.hangMillis;
   for (;;) {
     let answer: unknown = SILENT;
@@ -58,9 +64,9 @@ async function isServerGone({ settings }: Fleet, node: Node, server: string): Pr
       ),
       giveUpAt - performance.now(),
     );
-    if (typeof answer === 'string') return answer !== server;
-    if (answer !== undefined && codeOf(answer) !== NOT_NOW) return true;
-    if (performance.now() >= giveUpAt) return false;
+    if (typeof answer === 'string') return answer === server ? 'answers' : 'gone';
+    if (answer !== undefined && codeOf(answer) !== NOT_NOW) return 'gone';
+    if (performance.now() >= giveUpAt) return 'starting';
     await new Promise((resolve) => setTimeout(resolve, POLL_MILLIS));
   }
 }

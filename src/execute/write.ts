@@ -2,6 +2,7 @@
  * A write: on the primary, once. It returns as soon as pg does; its position is worked out later, when a read or a token
  * asks. A write whose connection is lost may have committed, may still commit, and is never sent again.
  */
+
 import type { QueryResult, QueryResultRow } from 'pg';
 import { LadderError } from '../errors.js';
 import type { Reason } from '../events.js';
@@ -30,7 +31,7 @@ interface Writing {
   readonly floor: Floor;
   /** Our monotonic clock when the caller asked. */
   readonly startedAt: number;
-  /** Our monotonic clock when it stops waiting for a server that takes writes. */
+  /** When it stops waiting for a server that takes writes, by {@link Fleet.awakeMillis}. */
   readonly giveUpAt: number;
   readonly reason: Reason;
 }
@@ -153,7 +154,7 @@ export function writeError(
   }
   const wasAborted = signal?.aborted === true;
   if (!wasAborted && !connection.isLost) return error;
-  if (!wasAborted) lostUnder(node, error, 'write');
+  if (!wasAborted && !connection.wasGivenUp) lostUnder(node, error, 'write');
   holdUntilSettled(fleet, node, connection, floor);
   return new LadderError(
     'LADDER_WRITE_OUTCOME_UNKNOWN',

@@ -115,6 +115,13 @@ export class PrimaryTrail {
     this.#restart(this.#history);
   }
 
+  /** Our clock was not what it should be: how long ago the primary stood where is not known any more. @param now what it tells from here on */
+  forgetTimes(now: number): void {
+    this.clock = new StalenessClock(this.clock.version + 1);
+    if (this.#sentAt > now) this.#sentAt = Number.NEGATIVE_INFINITY;
+    this.surveyedAt = Number.NEGATIVE_INFINITY;
+  }
+
   get clusterId(): string | undefined {
     return this.#clusterId;
   }

@@ -2,6 +2,7 @@
  * A node's pool as the library uses it: who answers on each connection, who waits for one, and how both are let go when the server behind
  * it hangs or its pool stands still: the pool itself would let them wait for ever.
  */
+
 import type { EventEmitter } from 'node:events';
 import type { Client, Pool, PoolClient } from 'pg';
 import { connected, dropSocket } from './control-connection.js';
@@ -9,6 +10,7 @@ import { type Identity, type IdentityRow, identityFrom, isDirect } from './obser
 import { question } from './plain-types.js';
 import { StatementNames } from './statement-names.js';
 import { IDENTITY } from './statements.js';
+import { type Inquiry, isWaiting, type Suspect, Suspects } from './suspects.js';
 
 /** A connection checked out of a node's pool, and who answers on it. */
 export interface DataConnection {
@@ -26,6 +28,10 @@ export interface DataConnection {
   isLost: boolean;
   /** Whether a statement has failed on it that may have taken it along: its end, if it comes now, is told by that statement. */
   isFailing: boolean;
+  /** Whether it was closed here, since nothing came on it any more: that says nothing of its server, nor of the statement. */
+  wasGivenUp: boolean;
+  /** Whether it was closed here, since its server gave no answer. */
+  wasAbandoned: boolean;
   /** The statements it has prepared; `undefined` where it shall prepare none. */
   readonly names: StatementNames | undefined;
 }
@@ -51,6 +57,8 @@ export class SentAway extends Error {}
 
 /** What the node that owns the connections adds. */
 export interface ConnectionHooks {
+  /** After so long without an answer, a connection that is tried does not live. */
+  readonly hangMillis: number;
   /** Before a new connection's first statement. */
   readonly setUp: (client: PoolClient) => void | Promise<void>;
   /** A connection broke while nobody was using it. */
@@ -61,6 +69,8 @@ export interface ConnectionHooks {
   readonly mayName: (client: PoolClient, identity: Identity) => boolean;
 }
 
+/** A write is given up when its backend was found to be idle more often than that, a second apart. */
+const PATIENCE = 2;
 /** A full pool that hands out nothing for so long stands still. */
 const STALL_MILLIS = 100;
 
@@ -72,6 +82,10 @@ export class DataConnections {
   readonly #heard = new Map<PoolClient, () => void>();
   /** Connections opened outside the pool. */
   readonly #guests = new Set<PoolClient>();
+  readonly #suspects = new Suspects();
+  /** Those that were closed here, which is nobody's fault. */
+  readonly #givenUp = new WeakSet<object>();
+  #isElsewhere = false;
   readonly #waiters: Waiter[] = [];
   #servedCount = 0;
   #servedBefore = 0;
@@ -82,8 +96,12 @@ export class DataConnections {
     this.#pool = pool;
     this.#hooks = hooks;
     // pg kills the process when an idle connection breaks and nobody listens.
-    pool.on('error', hooks.broke);
+    pool.on('error', this.#broke);
   }
+
+  readonly #broke = (error: Error, client: object): void => {
+    if (!this.#givenUp.has(client)) this.#hooks.broke(error);
+  };
 
   /** Whether every connection is busy, and has been for a while: whoever joins the queue will wait. */
   get isStalled(): boolean {
@@ -103,12 +121,21 @@ export class DataConnections {
       connection.mayWrite = mayWrite;
       done(undefined, connection);
     };
+    const tried = (connection: DataConnection): void => {
+      // What is sent on a dead connection may have been done, as far as anybody can tell.
+      if (!mayWrite || !this.doubts(connection.client)) settle(connection);
+      else
+        this.#proven(connection).then(
+          () => settle(connection),
+          () => waiter.done !== undefined && this.#pool.connect(served),
+        );
+    };
     const fail = (error: unknown): void => {
       if (waiter.done === undefined) return;
       this.#leave(waiter);
       done(error, undefined);
     };
-    this.#pool.connect((error, client) => {
+    const served = (error: Error | undefined, client: PoolClient | undefined): void => {
       this.#servedCount++;
       if (client === undefined) {
         fail(error);
@@ -116,14 +143,15 @@ export class DataConnections {
       }
       const connection = this.#known.get(client);
       if (connection !== undefined) {
-        settle(connection);
+        tried(connection);
         return;
       }
       this.#introduce(client).then(settle, (reason: unknown) => {
         client.release(true);
         fail(reason);
       });
-    });
+    };
+    this.#pool.connect(served);
   }
 
   /** Opens a connection that is not the pool's, and that may write: set up, known, and let go with the server as the pool's own are. */
@@ -162,12 +190,42 @@ export class DataConnections {
     }
   }
 
+  /** Nobody knows any more whether those that are open still live. */
+  suspect(): void {
+    this.#suspects.add(this.#all);
+  }
+
+  /** Whether a connection may be dead without anybody having been told. */
+  doubts(client: object): boolean {
+    return this.#suspects.count > 0 && this.#suspects.has(client);
+  }
+
+  /**
+   * The server answers again: connections on which it does not are given up.
+   * @param isElsewhere whether it was silent on an old connection, and answers on a new one: what else is idle is no better then
+   */
+  judge(inquiry: Inquiry, isElsewhere: boolean): void {
+    if (this.#suspects.count === 0) return;
+    if (isElsewhere) this.#giveUpWhatCostsNothing();
+    this.#isElsewhere = isElsewhere;
+    void this.#suspects
+      .judge(inquiry, {
+        describe: (client) => this.#described(client as PoolClient),
+        giveUp: (client) => this.#giveUp(client as PoolClient),
+        isUrgent: isElsewhere,
+      })
+      .catch(() => undefined);
+  }
+
   /** Ends the connections of a server that hangs, so that whoever waits for it finds another. @param sparesWrites leaves those that may write */
   abandon(error: SentAway, sparesWrites: boolean): void {
-    // Those that are still being opened are known to the pool alone.
-    const { _clients: all = [...this.#known.keys()] } = this.#pool as Pool & { _clients?: readonly PoolClient[] };
-    for (const client of [...all, ...this.#guests]) {
-      if (!sparesWrites || this.#known.get(client)?.mayWrite !== true) dropSocket(client);
+    // What runs on them no more is no write, whatever did.
+    const idle = new Set(this.#idle);
+    for (const client of this.#all) {
+      const connection = this.#known.get(client);
+      if (sparesWrites && connection?.mayWrite === true && !idle.has(client)) continue;
+      if (connection !== undefined) connection.wasAbandoned = true;
+      dropSocket(client);
     }
     this.sendAway(error);
   }
@@ -177,7 +235,8 @@ export class DataConnections {
     // Connections that are ending may still break.
     if (isOver) this.#pool.on('error', () => undefined);
     else for (const stop of this.#heard.values()) stop();
-    this.#pool.removeListener('error', this.#hooks.broke);
+    this.#pool.removeListener('error', this.#broke);
+    this.#suspects.close();
     this.#known.clear();
     this.#heard.clear();
   }
@@ -185,7 +244,7 @@ export class DataConnections {
   async #introduce(client: PoolClient): Promise<DataConnection> {
     const { changedRole } = this.#hooks;
     const broke = (error: Error): void => {
-      if (this.#known.get(client)?.isFailing !== true) this.#hooks.broke(error);
+      if (this.#known.get(client)?.isFailing !== true) this.#broke(error, client);
     };
     const ended = (): void => {
       this.#known.delete(client);
@@ -214,10 +273,76 @@ export class DataConnections {
       mayWrite: false,
       isLost: false,
       isFailing: false,
+      wasGivenUp: false,
+      wasAbandoned: false,
       names,
     };
     this.#known.set(client, connection);
     return connection;
+  }
+
+  /** Those that are still being opened are known to the pool alone. */
+  get #all(): PoolClient[] {
+    const { _clients: all = [...this.#known.keys()] } = this.#pool as Pool & { _clients?: readonly PoolClient[] };
+    return [...all, ...this.#guests];
+  }
+
+  #described(client: PoolClient): Suspect | undefined {
+    const connection = this.#known.get(client);
+    if (connection === undefined || !isWaiting(client)) return undefined;
+    const { mayWrite, isDirect: hasOwnBackend, identity } = connection;
+    const pid = hasOwnBackend ? identity.pid : undefined;
+    return { client, pid, mayPause: mayWrite, patience: mayWrite ? PATIENCE : this.#isElsewhere ? 0 : 1 };
+  }
+
+  /** A round trip, once after each pause. Rejects when it does not live; those that are as old and idle go with it. */
+  async #proven(connection: DataConnection): Promise<void> {
+    const { client } = connection;
+    let timer: NodeJS.Timeout | undefined;
+    const silence = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => setImmediate(() => reject(new Error('no answer'))), this.#hooks.hangMillis);
+    });
+    try {
+      await Promise.race([client.query(question(IDENTITY)), silence]);
+      this.#suspects.delete(client);
+    } catch (error) {
+      this.#giveUp(client);
+      client.release(true);
+      this.#giveUpIdle();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** What has not been answered yet on a connection of a user's own is looked at more closely; so is a write. */
+  #giveUpWhatCostsNothing(): void {
+    for (const client of this.#all) {
+      if (this.#guests.has(client) || !this.doubts(client)) continue;
+      const connection = this.#known.get(client);
+      const isUnknown = connection === undefined;
+      // Behind a pooler nobody can say whether a read still runs; it can be run again.
+      if (isUnknown || (!connection.isDirect && !connection.mayWrite)) this.#giveUp(client);
+    }
+    this.#giveUpIdle();
+    this.sendAway(new SentAway('a connection was not answered any more'));
+  }
+
+  #giveUpIdle(): void {
+    for (const client of this.#idle) if (this.doubts(client)) this.#giveUp(client);
+  }
+
+  get #idle(): PoolClient[] {
+    const { _idle: items = [] } = this.#pool as Pool & { _idle?: readonly { readonly client: PoolClient }[] };
+    return items.map(({ client }) => client);
+  }
+
+  #giveUp(client: PoolClient): void {
+    const connection = this.#known.get(client);
+    if (connection !== undefined) connection.wasGivenUp = true;
+    this.#givenUp.add(client);
+    this.#suspects.delete(client);
+    dropSocket(client);
   }
 
   #leave(waiter: Waiter): void {

@@ -11,6 +11,7 @@ import type { NodeAnswer } from '../options/discovery.js';
 import { HotKeys } from '../routing/hot-keys.js';
 import { Router, type Shortfall, type Way } from '../routing/route.js';
 import { isFarSlower } from './ejection.js';
+import { Heartbeat } from './heartbeat.js';
 import { Leadership } from './leadership.js';
 import { Members } from './members.js';
 import { Monitor } from './monitor.js';
@@ -32,7 +33,7 @@ export interface Need {
   readonly priority: Priority;
   /** Says whose reads share a part of the primary's budget; it is asked only where that is needed. */
   readonly asker: { caller(): object | string | undefined };
-  /** Our monotonic clock when it stops waiting for the primary. */
+  /** When it stops waiting for the primary, by {@link Fleet.awakeMillis}. */
   readonly giveUpAt: number;
 }
 
@@ -54,6 +55,7 @@ export class Fleet {
   readonly publisher: Publisher;
   readonly trail: PrimaryTrail;
   readonly monitor: Monitor;
+  readonly heartbeat: Heartbeat;
   readonly members: Members;
   readonly hotKeys = new HotKeys();
   readonly timelineLook: TimelineLook;
@@ -88,7 +90,12 @@ export class Fleet {
     );
     for (const node of settings.nodes) this.#roster.add(node);
     this.leadership = new Leadership(this.nodes, this.trail, settings, publisher);
-    this.monitor = new Monitor(this.nodes, settings, () => this.#ticked());
+    this.heartbeat = new Heartbeat(settings.monitor === 'onDemand', {
+      paused: () => this.#paused(),
+      mistimed: () => this.#mistimed(),
+      beat: (now) => this.#beat(now),
+    });
+    this.monitor = new Monitor(this.nodes, settings, this.heartbeat, () => this.#ticked());
     this.members = new Members(settings, publisher, {
       joined: (joining) => this.#roster.join(joining, this.members.wereAsked),
       stays: (name, labels) => this.#roster.find(name)?.relabel(labels),
@@ -106,13 +113,20 @@ export class Fleet {
   /** Begins to ask who is there, and where everybody stands. */
   start(): void {
     this.monitor.start();
+    if (this.settings.monitor === 'timer') this.heartbeat.start();
     if (this.settings.monitor === 'timer') this.members.look(performance.now(), false);
   }
 
   /** The cluster is in use; called for every statement. @param now our monotonic clock */
   used(now: number): void {
+    this.heartbeat.used(now);
     this.monitor.used(now);
     if (this.settings.monitor === 'onDemand') this.members.look(now, !this.leadership.isSettled);
+  }
+
+  /** Our monotonic clock without the time in which the process did not run: whoever waits for so long waits by it. */
+  get awakeMillis(): number {
+    return this.heartbeat.awake(performance.now());
   }
 
   /** See {@link Leadership.primary}. */
@@ -319,6 +333,7 @@ export class Fleet {
 
   async close(): Promise<void> {
     this.isClosed = true;
+    this.heartbeat.stop();
     this.members.close();
     this.monitor.stop();
     await this.#roster.close();
@@ -381,14 +396,41 @@ export class Fleet {
     }
   }
 
+  get #isBusy(): boolean {
+    return this.nodes.some(({ inFlight }) => inFlight > 0);
+  }
+
+  /** What waits for an answer must not wait for ever, also where nothing but statements makes anybody ask. */
+  #beat(now: number): boolean {
+    const isBusy = this.#isBusy;
+    if (isBusy) this.monitor.askOnDemand(now);
+    return isBusy;
+  }
+
+  /** The process did not run: connections may have died unheard. */
+  #paused(): void {
+    for (const node of this.nodes) node.distrust();
+    this.monitor.hastenAll();
+  }
+
+  /** Nothing that was dated by the clock says how old it is. */
+  #mistimed(): void {
+    this.trail.forgetTimes(performance.now());
+    for (const node of this.nodes) node.void('the clock stood still, or went back');
+    this.monitor.hastenAll();
+  }
+
   #hung(node: Node): void {
     if (node.hasLeft) {
       node.abandon(false);
       return;
     }
-    // When nobody answers, the fault is more likely here, and ending what is under way helps no one.
+    // When nobody answers, the fault is more likely here: whoever answers on a new connection tells which of the old ones are dead.
     const recently = performance.now() - this.settings.hangMillis - this.settings.idleProbeMillis;
-    if (!this.nodes.some(({ observation }) => observation !== undefined && observation.sentAt > recently)) return;
+    if (!this.nodes.some(({ observation }) => observation !== undefined && observation.sentAt > recently)) {
+      if (this.#isBusy) for (const one of this.nodes) one.observe().catch(() => undefined);
+      return;
+    }
     if (node.role === 'replica') node.eject('it hangs');
     // A write on a primary that hangs may still be answered; a read can be answered elsewhere.
     node.abandon(node.role === 'primary');

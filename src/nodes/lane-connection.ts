@@ -2,6 +2,8 @@
  * One connection with many statements under way: they are answered in the order in which they were sent. It measures how long each keeps the server
  * busy, and when one takes too long it lets go of those behind it. What may go there is decided elsewhere.
  */
+
+import type { Socket } from 'node:net';
 import type { Writable } from 'node:stream';
 import type { Client, QueryArrayConfig, QueryResult, Submittable } from 'pg';
 import type { Profile } from '../sql/profile.js';
@@ -76,6 +78,8 @@ export class LaneConnection {
   #isCorked = false;
   #isEnding = false;
   #looking: NodeJS.Timeout | undefined;
+  /** What it had received when it was last doubted. */
+  #doubtedAt: number | undefined;
 
   constructor(client: PipelinedClient, identity: Identity, manner: LaneManner) {
     this.#client = client;
@@ -130,6 +134,25 @@ export class LaneConnection {
     const query = { name: name?.text, text, values, rowMode, types } as unknown as QueryArrayConfig;
     if (names === undefined || name === undefined) this.#client.query(query, answer);
     else this.#client.query(preparing(this.#client, query, names, name) as QueryArrayConfig, answer);
+  }
+
+  /** Nobody knows any more whether it still lives: until something comes on it. */
+  doubt(): void {
+    this.#doubtedAt = this.#receivedBytes;
+  }
+
+  get isDoubted(): boolean {
+    return this.#doubtedAt !== undefined && this.#doubtedAt === this.#receivedBytes;
+  }
+
+  /** How long the foremost statement has been under way, in milliseconds; 0 where there is none. */
+  waitedMillis(now: number): number {
+    const [foremost] = this.#sent;
+    return foremost === undefined ? 0 : now - foremost.sentAt;
+  }
+
+  get #receivedBytes(): number {
+    return (this.#client.connection.stream as unknown as Partial<Socket>).bytesRead ?? 0;
   }
 
   /** Takes nothing more, and ends when what is under way has been answered. */

@@ -2,6 +2,7 @@
  * A node's shared connections: opened when the first statement asks, and anew after a loss, each time later. Where they cannot be had, or would bypass what the
  * user sets up on connections, there are none, and the pool serves everything.
  */
+
 import type { Client, Pool, PoolClient } from 'pg';
 import type { LaneSettings } from '../options/cluster.js';
 import { connected, dropSocket } from './control-connection.js';
@@ -13,6 +14,8 @@ import { CAP_STATEMENTS, IDENTITY } from './statements.js';
 
 /** What a statement may take there, on the server: it is then run again elsewhere. */
 const STATEMENT_MILLIS = 250;
+/** A statement that is not answered by then, where the server answers others, may never be. */
+const SILENT_MILLIS = 200;
 const RETRY_MILLIS = 100;
 const RETRY_CAP_MILLIS = 30_000;
 
@@ -86,6 +89,26 @@ export class Lane {
     this.#failures = 0;
     this.#takenCount++;
     return best;
+  }
+
+  /** Nobody knows any more whether they still live. */
+  doubt(): void {
+    for (const connection of this.#connections) connection.doubt();
+  }
+
+  /**
+   * The server answers elsewhere. What it does not answer here is run again; what is idle is tried.
+   * @param isElsewhere whether it was silent on an old connection, and answers on a new one: these are no better then
+   * @param tryIt sends something on it
+   */
+  giveUpSilent(now: number, isElsewhere: boolean, tryIt: (connection: LaneConnection) => void): void {
+    for (const connection of this.#connections.filter((one) => one.isDoubted)) {
+      if (isElsewhere || connection.waitedMillis(now) > SILENT_MILLIS) {
+        // Out of the list first: it is no loss that would have to be told.
+        this.#remove(connection);
+        connection.drop();
+      } else if (connection.inFlight === 0) tryIt(connection);
+    }
   }
 
   abandon(): void {

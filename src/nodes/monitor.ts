@@ -3,6 +3,7 @@
  * idle; with many servers each of them less often. Its timer keeps no process alive; on demand there is none.
  */
 import type { Settings } from '../options/cluster.js';
+import type { Heartbeat } from './heartbeat.js';
 import type { Node } from './node.js';
 
 /** While reads wait: a replica's position is what they wait for, the primary's only dates it. */
@@ -11,6 +12,8 @@ const AWAITED_PRIMARY_MILLIS = 50;
 /** After a write, so that its position is mostly known, and tight, by the time a read asks; shared by all writes in between. */
 const AFTER_WRITE_MILLIS = 25;
 const RETRY_MILLIS = 50;
+/** A timer may be early by as much. */
+const TIMER_MILLIS = 5;
 /** While somebody waits for a primary, every node is asked that often, also those that do not answer. */
 const SEEKING_MILLIS = 50;
 
@@ -31,6 +34,7 @@ interface Plan {
 
 export class Monitor {
   readonly #settings: Settings;
+  readonly #heartbeat: Heartbeat;
   #plans: readonly Plan[] = [];
   readonly #ticked: () => void;
   readonly #waiting = new Set<() => void>();
@@ -44,8 +48,9 @@ export class Monitor {
   #stopped = false;
 
   /** @param ticked called now and then while nodes are asked */
-  constructor(nodes: readonly Node[], settings: Settings, ticked: () => void) {
+  constructor(nodes: readonly Node[], settings: Settings, heartbeat: Heartbeat, ticked: () => void) {
     this.#settings = settings;
+    this.#heartbeat = heartbeat;
     this.#ticked = ticked;
     this.watch(nodes);
   }
@@ -80,6 +85,11 @@ export class Monitor {
     this.#arm();
   }
 
+  /** On demand nobody else asks while statements are under way. */
+  askOnDemand(now: number): void {
+    if (this.#settings.monitor === 'onDemand') this.#askWhoIsDue(now);
+  }
+
   /** A write has returned: its position will be asked for. */
   wrote(primary: Node, now: number): void {
     this.#hasten(primary, now + AFTER_WRITE_MILLIS);
@@ -107,7 +117,7 @@ export class Monitor {
   }
 
   /**
-   * Asks the nodes in quick succession until `reached` holds, `timeoutMillis` have passed or `signal` aborts; who wants just `anything`
+   * Asks the nodes in quick succession until `reached` holds, `timeoutMillis` have passed in which the process ran, or `signal` aborts; who wants just `anything`
    * waits for what others ask. @returns whether it was reached
    */
   async until(reached: () => boolean, timeoutMillis: number, wanted: Wanted, signal?: AbortSignal): Promise<boolean> {
@@ -121,10 +131,16 @@ export class Monitor {
       wake = () => {
         if (reached() || this.#stopped) resolve();
       };
-      timer = setTimeout(resolve, Math.max(0, timeoutMillis));
+      const now = performance.now();
+      const giveUpAt = this.#heartbeat.awake(now) + timeoutMillis;
+      const timeOut = (): void => {
+        const left = giveUpAt - this.#heartbeat.awake(performance.now());
+        if (left > TIMER_MILLIS) timer = setTimeout(timeOut, left);
+        else resolve();
+      };
+      timer = setTimeout(timeOut, Math.max(0, timeoutMillis));
       signal?.addEventListener('abort', giveUp, { once: true });
       this.#waiting.add(wake);
-      const now = performance.now();
       for (const plan of this.#plans) plan.dueAt = Math.min(plan.dueAt, now + this.#pause(plan));
       this.#arm();
     });

@@ -2,7 +2,7 @@
  * One server: its pool, its control connection, what it last said of itself, and its health. It knows what it was told and forgets it
  * when that may no longer hold; whether that is fresh enough for a read, and who is the primary, is not its business.
  */
-import { setTimeout as elapsed } from 'node:timers/promises';
+
 import type { Client, Pool, PoolClient } from 'pg';
 import type { LadderError } from '../errors.js';
 import type { Publisher } from '../events.js';
@@ -104,6 +104,8 @@ export class Node implements Candidate {
   readonly #listener: NodeListener;
 
   #server: string | undefined;
+  /** Whether the last answer was waited for in vain. */
+  #isSilent = false;
   /** The state that was told last. */
   #told: Health['state'] = 'unknown';
 
@@ -134,7 +136,10 @@ export class Node implements Candidate {
     this.#listener = listener;
     this.#control = new ControlConnection(pool, settings.hangMillis, (cause, isHung) => {
       this.void(cause);
-      if (isHung) listener.hung(this);
+      if (!isHung) return;
+      this.distrust();
+      this.#isSilent = true;
+      listener.hung(this);
     });
     this.questions = new Questions(this.#control);
     this.#confirmation = new Confirmation(pool, settings, {
@@ -146,7 +151,11 @@ export class Node implements Candidate {
       },
     });
     this.#probe = new Probe(this.#control, trail, this.#whereabouts, settings, {
-      took: (millis) => this.response.took(millis, performance.now()),
+      took: (millis) => {
+        const now = performance.now();
+        this.response.took(millis, now);
+        this.#heard(now);
+      },
       answered: (observation) => this.#record(observation),
       untracked: (itsRole) => {
         this.untracked = itsRole;
@@ -158,6 +167,7 @@ export class Node implements Candidate {
       settings.onConnect?.(client, { name: this.name, role: this.role });
     const changedRole = (): void => void this.observe().catch(() => undefined);
     this.#connections = new DataConnections(pool, {
+      hangMillis: settings.hangMillis,
       setUp,
       broke: (error) => this.void(wordsOf(error)),
       changedRole,
@@ -410,6 +420,17 @@ export class Node implements Candidate {
     this.#connections.abandon(new SentAway(`node "${this.name}" does not answer`), sparesWrites);
   }
 
+  /** Nobody knows any more whether its connections still live: it was silent, or the process did not run. */
+  distrust(): void {
+    this.#connections.suspect();
+    this.lane.doubt();
+  }
+
+  /** Whether that connection may be dead without anybody having been told. */
+  doubts(client: object): boolean {
+    return this.#connections.doubts(client);
+  }
+
   /** Asks the server to stop what runs on that connection; it may have ended by itself. */
   cancel(connection: DataConnection): void {
     connection.wasCancelled = true;
@@ -431,7 +452,8 @@ export class Node implements Candidate {
   async leave(): Promise<void> {
     this.hasLeft = true;
     // Not at once: whoever has chosen it already is on his way.
-    for (await elapsed(LEAVING_MILLIS); this.inFlight > 0; await elapsed(LEAVING_MILLIS)) {
+    const aWhile = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, LEAVING_MILLIS));
+    for (await aWhile(); this.inFlight > 0; await aWhile()) {
       // Only a server that is asked is noticed to hang; its answer is not waited for.
       this.observe().catch(() => undefined);
     }
@@ -452,6 +474,14 @@ export class Node implements Candidate {
     ]);
     clearTimeout(impatient);
     this.#connections.close(this.ownsPool);
+  }
+
+  /** It has answered on the library's own connection. */
+  #heard(now: number): void {
+    const isElsewhere = this.#isSilent;
+    this.#isSilent = false;
+    this.lane.giveUpSilent(now, isElsewhere, (connection) => this.locateOn(connection));
+    this.#connections.judge(this.questions, isElsewhere);
   }
 
   #unanswered(error: unknown): void {

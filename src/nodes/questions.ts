@@ -1,9 +1,18 @@
 /** What the library asks a server beside where it stands: what it shows, what still runs there, and to flush its log. */
+
 import type { QueryResultRow } from 'pg';
 import { formatLsn, type Lsn } from '../freshness/lsn.js';
 import type { ControlConnection } from './control-connection.js';
 import { type Identity, InvalidAnswer } from './observation.js';
-import { BACKEND_ALIVE, CANCEL_BACKEND, COMMITTED_AMONG, nudge, OLDER_WORK, SNAPSHOT } from './statements.js';
+import {
+  BACKEND_ALIVE,
+  BACKENDS_RUNNING,
+  CANCEL_BACKEND,
+  COMMITTED_AMONG,
+  nudge,
+  OLDER_WORK,
+  SNAPSHOT,
+} from './statements.js';
 
 /** Which transactions a server shows. */
 export interface TransactionSnapshot {
@@ -60,22 +69,33 @@ export class Questions {
     this.#control.query(CANCEL_BACKEND, [pid]).catch(() => undefined);
   }
 
+  /** Those of the given backends that run something, and whether each waits for its client to take what it sends. Rejects when the server does not say. */
+  async running(pids: readonly number[]): Promise<ReadonlyMap<number, boolean>> {
+    const { rows } = await this.#control.query<{ pid: number; is_sending: boolean }>(BACKENDS_RUNNING, [pids]);
+    return new Map(rows.map(({ pid, is_sending }) => [pid, is_sending]));
+  }
+
   /**
    * How to ask whether what that backend was running is over; what it gives rejects when the server does not say.
    * @param isDirect whether the backend's process id is known: behind a pooler any of them may be it, so all transactions of the role count that are under way
    */
   whetherOver({ pid, server }: Identity, isDirect: boolean): () => Promise<boolean> {
+    if (!isDirect) return this.whetherAllOver(server);
+    return async () => {
+      const { rows, identity } = await this.#control.query(BACKEND_ALIVE, [pid]);
+      return rows.length === 0 || identity.server !== server;
+    };
+  }
+
+  /** How to ask whether nothing of this role goes on any more that did when that was first asked. @param server in that life of the server */
+  whetherAllOver(server?: string): () => Promise<boolean> {
     let since: string | null = null;
     return async () => {
-      if (isDirect) {
-        const { rows, identity } = await this.#control.query(BACKEND_ALIVE, [pid]);
-        return rows.length === 0 || identity.server !== server;
-      }
       const { rows, identity } = await this.#control.query<{ now: string; goes_on: boolean | null }>(OLDER_WORK, [
         since,
       ]);
       since ??= rows[0]?.now ?? null;
-      return rows[0]?.goes_on === false || identity.server !== server;
+      return rows[0]?.goes_on === false || (server !== undefined && identity.server !== server);
     };
   }
 }

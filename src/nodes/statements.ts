@@ -63,6 +63,12 @@ export const CANCEL_BACKEND = 'select pg_catalog.pg_cancel_backend($1)';
 export const BACKEND_ALIVE =
   'select 1 from pg_catalog.pg_stat_activity where pid operator(pg_catalog.=) $1::pg_catalog.int4';
 
+/** Those of the given backends that run something, or may; and whether they wait for their client to take what they send. */
+export const BACKENDS_RUNNING = `select pid, coalesce(wait_event operator(pg_catalog.=) 'ClientWrite', false) as is_sending
+  from pg_catalog.pg_stat_activity
+  where pid operator(pg_catalog.=) any ($1::pg_catalog.int4[])
+    and coalesce(pg_catalog."left"(state, 4) operator(pg_catalog.<>) 'idle', true)`;
+
 /** Whether anything of this role goes on that began before a moment of the server's own clock; that clock, for who has no moment yet. */
 export const OLDER_WORK = `select pg_catalog.concat(pg_catalog.clock_timestamp()) as now,
   case when $1::pg_catalog.timestamptz is not null then exists (select 1 from pg_catalog.pg_stat_activity

@@ -97,7 +97,7 @@ export class OwnConnection {
     const isAlone = fleet.nodes.length === 1;
     const patience = isAlone ? 0 : connectionTimeoutMillis || fleet.settings.primaryWaitMillis;
     // pg-pool's own timer comes first, and says in its words what it was.
-    const giveUpAt = performance.now() + patience + TIMER_MILLIS;
+    const giveUpAt = fleet.awakeMillis + patience + TIMER_MILLIS;
     for (;;) {
       if (!isAlone && !fleet.leadership.isSettled) await primaryFound(fleet, giveUpAt, undefined);
       const node = fleet.primary;
@@ -117,7 +117,7 @@ export class OwnConnection {
       }
       endQuietly(client);
       const { vacancy } = fleet.leadership;
-      if (vacancy !== undefined && performance.now() >= giveUpAt) throw vacancy;
+      if (vacancy !== undefined && fleet.awakeMillis >= giveUpAt) throw vacancy;
     }
   }
 
@@ -139,7 +139,12 @@ export class OwnConnection {
 
   /** Whether statements may still be sent to the primary on it. */
   get isUsable(): boolean {
-    return isQueryable(this.client) && this.#fleet.primary === this.node;
+    return isQueryable(this.client) && this.#fleet.primary === this.node && !this.#isDoubtful;
+  }
+
+  /** Whether it may be dead, and another one is as good. */
+  get #isDoubtful(): boolean {
+    return this.pending === 0 && !this.holdsState && this.node.doubts(this.client) && !this.isInTransaction;
   }
 
   /** Calls `then` when the last statement that is under way has been answered. */

@@ -4,7 +4,6 @@
  */
 
 import { createHash } from 'node:crypto';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   Catalog,
   type CatalogRows,
@@ -168,7 +167,7 @@ export class Classifier {
         return this.judge(text, grammar, mentions(text, this.#touched) ? undefined : this.#catalog);
       } catch (error) {
         if (!(error instanceof Interruption)) throw error;
-        await nextTurn();
+        await new Promise((resolve) => setImmediate(resolve));
       }
     }
     return { facts: undefined, judgement: NOT_READ };

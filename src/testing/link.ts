@@ -13,6 +13,10 @@ export interface Link {
   drip(pace: { readonly bytes: number; readonly everyMillis: number }): void;
   /** Connections stay open and new ones are accepted, but nothing goes through in either direction, not even an end. */
   halfOpen(): void;
+  /**
+   * Forgets the connections that are open now, as a firewall does after a while: they stay open, and nothing goes through any more, for good. New ones are sound.
+   */
+  forget(): void;
   /** Resets (RST) all connections, and each new one as soon as it is made. */
   reset(): void;
   /** A sound network again; what `halfOpen`, `delay` or `drip` held back is delivered. */
@@ -43,6 +47,7 @@ class TcpLink implements OpenLink {
   readonly #target: Address;
   readonly #listener: TcpServer;
   readonly #connections = new Set<Connection>();
+  readonly #forgotten = new Set<Connection>();
   #fault: Fault = { kind: 'none' };
 
   constructor(target: Address) {
@@ -75,6 +80,14 @@ class TcpLink implements OpenLink {
     this.#become({ kind: 'halfOpen' });
   }
 
+  forget(): void {
+    for (const connection of this.#connections) {
+      connection.apply({ kind: 'halfOpen' });
+      this.#forgotten.add(connection);
+    }
+    this.#connections.clear();
+  }
+
   reset(): void {
     this.#become({ kind: 'reset' });
   }
@@ -84,7 +97,7 @@ class TcpLink implements OpenLink {
   }
 
   async close(): Promise<void> {
-    for (const connection of this.#connections) connection.reset();
+    for (const connection of [...this.#connections, ...this.#forgotten]) connection.reset();
     await new Promise<void>((resolve) => this.#listener.close(() => resolve()));
   }
 
@@ -99,7 +112,10 @@ class TcpLink implements OpenLink {
       client.resetAndDestroy();
       return;
     }
-    const connection = new Connection(client, this.#target, () => this.#connections.delete(connection));
+    const connection = new Connection(client, this.#target, () => {
+      this.#connections.delete(connection);
+      this.#forgotten.delete(connection);
+    });
     this.#connections.add(connection);
     connection.apply(this.#fault);
   }

@@ -6,9 +6,15 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { report, size } from '../cluster/fixture.js';
 import { Simulation } from './simulation.js';
 
-// Node's own promise of a timer is not among those that vitest plays.
-vi.mock('node:timers/promises', () => ({
-  setTimeout: (millis: number) => new Promise((resolve) => setTimeout(resolve, millis)),
+// The library takes its clock where nobody plays with it.
+vi.mock('../../src/clock.js', () => ({
+  performance: { now: () => performance.now() },
+  wallMillis: () => Date.now(),
+  setTimeout: (...args: Parameters<typeof setTimeout>) => setTimeout(...args),
+  clearTimeout: (timer: NodeJS.Timeout) => clearTimeout(timer),
+  setInterval: (...args: Parameters<typeof setInterval>) => setInterval(...args),
+  clearInterval: (timer: NodeJS.Timeout) => clearInterval(timer),
+  setImmediate: (...args: Parameters<typeof setImmediate>) => setImmediate(...args),
 }));
 
 const FAULTS = 120;

@@ -1,0 +1,139 @@
+/**
+ * Connections of which nobody knows whether they still live: their server has given no answer, or the process did not run for a while. One that has received anything since is
+ * sound. A statement that its server does not run, and that is not answered, will never be: its connection is given up. What runs there is left alone.
+ */
+import { clearTimeout, setTimeout } from '../clock.js';
+
+/** What is asked on a connection that was opened since. Each rejects when the server does not answer. */
+export interface Inquiry {
+  /** Those backends, of the given ones, that run something, and whether each waits for its client to take what it sends. */
+  running(pids: readonly number[]): Promise<ReadonlyMap<number, boolean>>;
+  /** How to ask whether nothing goes on any more, behind a pooler, that did when it was first asked. */
+  whetherAllOver(): () => Promise<boolean>;
+}
+
+export interface Suspect {
+  readonly client: object;
+  /** `undefined` where a pooler stands between, or it is not known yet. */
+  readonly pid: number | undefined;
+  /** Who uses it may pause it, so that its server waits for us. */
+  readonly mayPause: boolean;
+  /** How often its statement may be found missing before it is given up. */
+  readonly patience: number;
+}
+
+/** Whose connections they are. */
+export interface Sentence {
+  /** What is known of it; `undefined` for one that waits for nothing. */
+  describe(client: object): Suspect | undefined;
+  /** Closes it. */
+  giveUp(client: object): void;
+  /** Whether nobody should wait for the next look. */
+  readonly isUrgent: boolean;
+}
+
+const LOOK_MILLIS = 1_000;
+
+/** pg's Client with what its types leave out. */
+interface Wired {
+  readonly readyForQuery?: boolean;
+  readonly connection?: { readonly stream?: { readonly bytesRead?: number; readonly destroyed?: boolean } };
+}
+
+interface Mark {
+  readonly bytes: number;
+  missing: number;
+}
+
+export class Suspects {
+  readonly #marks = new Map<object, Mark>();
+  #isJudging = false;
+  #lookNow: (() => void) | undefined;
+  #isClosed = false;
+
+  get count(): number {
+    return this.#marks.size;
+  }
+
+  add(clients: Iterable<object>): void {
+    for (const client of clients) {
+      if (!this.has(client)) this.#marks.set(client, { bytes: bytesOf(client), missing: 0 });
+    }
+  }
+
+  /** Whether it has received nothing since. */
+  has(client: object): boolean {
+    const mark = this.#marks.get(client);
+    if (mark === undefined) return false;
+    if (bytesOf(client) === mark.bytes && (client as Wired).connection?.stream?.destroyed !== true) return true;
+    this.#marks.delete(client);
+    return false;
+  }
+
+  delete(client: object): void {
+    this.#marks.delete(client);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#marks.clear();
+    this.#lookNow?.();
+  }
+
+  /**
+   * Looks at once, and then now and then, until none is left or the server does not answer.
+   */
+  async judge(inquiry: Inquiry, sentence: Sentence): Promise<void> {
+    if (sentence.isUrgent) this.#lookNow?.();
+    if (this.#isJudging) return;
+    this.#isJudging = true;
+    const isAllOver = inquiry.whetherAllOver();
+    try {
+      while (this.#marks.size > 0 && !this.#isClosed) {
+        await this.#look(inquiry, isAllOver, sentence);
+        if (this.#marks.size > 0) await this.#rest();
+      }
+    } finally {
+      this.#isJudging = false;
+    }
+  }
+
+  #rest(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, LOOK_MILLIS).unref();
+      this.#lookNow = () => {
+        this.#lookNow = undefined;
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  async #look(inquiry: Inquiry, isAllOver: () => Promise<boolean>, { describe, giveUp }: Sentence): Promise<void> {
+    const waiting = [...this.#marks.keys()]
+      .filter((client) => this.has(client))
+      .map(describe)
+      .filter((suspect) => suspect !== undefined);
+    if (waiting.length === 0) return;
+    const pids = waiting.map(({ pid }) => pid).filter((pid) => pid !== undefined);
+    const running = pids.length === 0 ? new Map<number, boolean>() : await inquiry.running(pids);
+    const isOver = pids.length === waiting.length || (await isAllOver());
+    for (const { client, pid, mayPause, patience } of waiting) {
+      const mark = this.#marks.get(client);
+      if (mark === undefined || !this.has(client) || !isWaiting(client)) continue;
+      const isSending = pid === undefined ? undefined : running.get(pid);
+      const isMissing = pid === undefined ? isOver : isSending === undefined || (isSending && !mayPause);
+      mark.missing = isMissing ? mark.missing + 1 : 0;
+      if (mark.missing > patience) giveUp(client);
+    }
+  }
+}
+
+/** Whether something was sent on it that is not answered. */
+export function isWaiting(client: object): boolean {
+  return (client as Wired).readyForQuery === false;
+}
+
+function bytesOf(client: object): number {
+  return (client as Wired).connection?.stream?.bytesRead ?? 0;
+}
