@@ -4,6 +4,7 @@
  */
 
 import type { PoolClient, QueryResult, QueryResultRow } from 'pg';
+import { performance } from './clock.js';
 import { invalidOptions, LadderError } from './errors.js';
 import { Publisher } from './events.js';
 import { deadlineOf, withAbort } from './execute/abort.js';

@@ -1,7 +1,9 @@
 /** createCluster and Cluster: what users call, and whose session it is called in. */
+
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Pool, PoolClient, QueryResultRow } from 'pg';
 import { Calls, type Context } from './calls.js';
+import { performance } from './clock.js';
 import { invalidOptions } from './errors.js';
 import type { LadderEvents } from './events.js';
 import type { Query } from './execute/call.js';

@@ -1,5 +1,7 @@
 /** What all discoveries have in common: which hosts they believe, how many, each once; how they fail, and when they stop waiting. Asks nobody by itself. */
+
 import { z } from 'zod';
+import { clearTimeout, setTimeout } from '../clock.js';
 import { discoveryFailed } from '../errors.js';
 import { label } from '../options/check.js';
 import { MAX_SERVERS } from '../options/found-servers.js';

@@ -4,6 +4,7 @@
  */
 
 import { setMaxListeners } from 'node:events';
+import { clearTimeout, setImmediate, setTimeout } from '../clock.js';
 import { LadderError } from '../errors.js';
 import type { AbortOptions } from '../options/calls.js';
 

@@ -2,6 +2,7 @@
  * When no replica is known to be fresh enough: finds out more, then waits a little, and says at last that the primary must
  * answer. Holds no pool slot meanwhile.
  */
+import { clearTimeout, performance, setTimeout } from '../clock.js';
 import type { Reason } from '../events.js';
 import type { Fleet, Need, Refusal } from '../nodes/fleet.js';
 import { Node } from '../nodes/node.js';

@@ -1,4 +1,5 @@
 /** The position that a session's token carries: read from the primary after its last write has returned, shared by all who ask meanwhile. */
+import { performance, setTimeout } from '../clock.js';
 import { LadderError } from '../errors.js';
 import type { Floor } from '../freshness/floor.js';
 import type { Position } from '../freshness/position.js';

@@ -1,5 +1,7 @@
 /** A raw connection for one caller: for what no single statement can do. It is closed afterwards, whatever state it was left in. */
+
 import type { PoolClient } from 'pg';
+import { performance } from '../clock.js';
 import type { Floor } from '../freshness/floor.js';
 import { throwAway } from '../nodes/data-connections.js';
 import type { Need } from '../nodes/fleet.js';

@@ -2,6 +2,7 @@
  * A read that no replica can serve, on its way to the primary: within the primary's budget, and only as long as no replica has become fresh
  * enough meanwhile.
  */
+import { clearTimeout, performance, setTimeout } from '../clock.js';
 import { LadderError } from '../errors.js';
 import type { Reason } from '../events.js';
 import type { Caller } from '../isolation/fallback-budget.js';

@@ -2,7 +2,9 @@
  * What becomes of a connection under a statement that failed. It lives on when the server is ready for the next statement, and it is lost when it ends
  * instead. An error's words decide nothing where that can be seen: a function may raise any SQLSTATE, and a severity is in the server's language.
  */
+
 import type { EventEmitter } from 'node:events';
+import { clearTimeout, setImmediate, setTimeout } from '../clock.js';
 import { isConnectionLoss, verdictOf } from './retry.js';
 
 /** Both come at once after an error. A server that says neither for so long is as good as gone. */

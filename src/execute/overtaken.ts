@@ -3,6 +3,7 @@
  * see it; with a synchronous standby, not before that one has answered. A session that moves from a replica to the primary waits
  * for what it may have seen there, and so does one that comes with a token of such a session. No wait here has no end.
  */
+import { performance, setTimeout } from '../clock.js';
 import { LadderError } from '../errors.js';
 import type { ReadTrace } from '../freshness/read-trace.js';
 import type { Requirement } from '../freshness/requirement.js';

@@ -2,6 +2,7 @@
  * Finds the connection that answers a read: on a replica that is shown to be fresh enough, else on the primary, within its budget. It waits where waiting
  * is allowed, sends no statement of the caller's, and hands every connection to exactly one caller.
  */
+import { performance } from '../clock.js';
 import { LadderError } from '../errors.js';
 import type { Reason } from '../events.js';
 import { Floor } from '../freshness/floor.js';

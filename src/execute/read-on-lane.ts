@@ -2,7 +2,9 @@
  * A read on a connection that it shares with others: sent at once, and answered with no promise in between but the caller's own. What cannot be answered
  * there is told apart from what failed: it is run elsewhere.
  */
+
 import type { QueryResult, QueryResultRow } from 'pg';
+import { performance } from '../clock.js';
 import type { Fleet, Need } from '../nodes/fleet.js';
 import { LetGo } from '../nodes/lane-connection.js';
 import type { Node } from '../nodes/node.js';

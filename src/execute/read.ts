@@ -2,7 +2,9 @@
  * A read: sent at once where that is known to be right, else placed, run, and run once more elsewhere when its node is lost under it; never answered with
  * something too old.
  */
+
 import type { QueryResult, QueryResultRow } from 'pg';
+import { performance } from '../clock.js';
 import type { DataConnection } from '../nodes/data-connections.js';
 import type { Fleet, Need } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';

@@ -2,6 +2,7 @@
  * Whether a read that was lost under way is run once more elsewhere. A node that goes away is no reason to fail; a statement that takes its server down with
  * it must not be carried from one to the next.
  */
+import { performance, setTimeout } from '../clock.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import { settledWithin } from './abort.js';

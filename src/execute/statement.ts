@@ -1,5 +1,7 @@
 /** Runs one statement on one connection of its own: named where its text comes again, counted, timed, and the connection given back or thrown away. */
+
 import type { PoolClient, QueryConfig, QueryResult, QueryResultRow } from 'pg';
+import { performance } from '../clock.js';
 import type { Publisher } from '../events.js';
 import type { DataConnection } from '../nodes/data-connections.js';
 import type { Node } from '../nodes/node.js';

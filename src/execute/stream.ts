@@ -1,4 +1,5 @@
 /** Rows one after the other, placed like a read. Run again elsewhere only while no row has been handed out. */
+import { performance } from '../clock.js';
 import { invalidOptions } from '../errors.js';
 import { throwAway } from '../nodes/data-connections.js';
 import type { Need } from '../nodes/fleet.js';

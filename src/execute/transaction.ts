@@ -2,7 +2,9 @@
  * A transaction on one connection: read-write on the primary, read-only on a replica that is fresh enough before it begins. Statements
  * of the same async context join it, one at a time; transactions within are savepoints; nothing joins after its end.
  */
+
 import type { PoolClient, QueryResult, QueryResultRow } from 'pg';
+import { performance, setTimeout } from '../clock.js';
 import { LadderError } from '../errors.js';
 import { throwAway } from '../nodes/data-connections.js';
 import type { Fleet, Need } from '../nodes/fleet.js';

@@ -4,6 +4,7 @@
  */
 
 import type { QueryResult, QueryResultRow } from 'pg';
+import { performance } from '../clock.js';
 import { LadderError } from '../errors.js';
 import type { Reason } from '../events.js';
 import type { Floor, UncertainWrite } from '../freshness/floor.js';

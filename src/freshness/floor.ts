@@ -3,6 +3,7 @@
  * a mark of when it returned; the position is worked out when a read or a token asks, from whatever the primary has
  * answered since. Pure: it never asks anybody anything.
  */
+import { performance } from '../clock.js';
 import type { Lsn } from './lsn.js';
 import { newerPosition, type Position } from './position.js';
 import type { PrimaryTrail } from './primary-trail.js';

@@ -2,7 +2,9 @@
  * Asks a server to stop what one connection is running, in PostgreSQL's own way: on another connection, by the key that the first one was given. A pooler that stands between
  * knows whom it means, where a process id may by now be that of somebody else's statement.
  */
+
 import type { Pool } from 'pg';
+import { clearTimeout, setTimeout } from '../clock.js';
 
 /** pg's Connection and Client, with what their types leave out. */
 interface Wire {

@@ -2,7 +2,9 @@
  * Asks a server that claims to be the primary for its word a second time, on a connection opened for that: one that is reached by way of a proxy, or makes its answers up, need not
  * say the same again. What follows from that is decided elsewhere.
  */
+
 import type { Pool } from 'pg';
+import { performance } from '../clock.js';
 import type { Settings } from '../options/cluster.js';
 import { ControlConnection } from './control-connection.js';
 import { InvalidAnswer, type Observation, observationFrom, type ProbeRow } from './observation.js';

@@ -3,7 +3,9 @@
  * never blinds the monitor, and it never carries a user's statement. It opens on first use and after a loss, and holds no
  * process alive except while somebody waits for its answer.
  */
+
 import pg, { type Client, type Pool, type QueryResultRow } from 'pg';
+import { clearTimeout, performance, setImmediate, setTimeout } from '../clock.js';
 import { AnswerGuard } from './answer-guard.js';
 import { type Identity, type IdentityRow, identityFrom, isDirect } from './observation.js';
 import { question } from './plain-types.js';

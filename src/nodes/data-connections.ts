@@ -5,6 +5,7 @@
 
 import type { EventEmitter } from 'node:events';
 import type { Client, Pool, PoolClient } from 'pg';
+import { clearTimeout, performance, setImmediate, setTimeout } from '../clock.js';
 import { connected, dropSocket } from './control-connection.js';
 import { type Identity, type IdentityRow, identityFrom, isDirect } from './observation.js';
 import { question } from './plain-types.js';

@@ -1,4 +1,5 @@
 /** All servers of a cluster with what is known of them, and the question that every read asks first: is a replica fresh enough now? */
+import { performance } from '../clock.js';
 import { discoveryFailed, LadderError } from '../errors.js';
 import { type Publisher, type Reason, reasons } from '../events.js';
 import type { Floor, FloorLsn } from '../freshness/floor.js';

@@ -6,6 +6,7 @@
 import type { Socket } from 'node:net';
 import type { Writable } from 'node:stream';
 import type { Client, QueryArrayConfig, QueryResult, Submittable } from 'pg';
+import { performance, setImmediate, setTimeout } from '../clock.js';
 import type { Profile } from '../sql/profile.js';
 import { dropSocket } from './control-connection.js';
 import { LaneQuery, type LaneQueryConfig } from './lane-query.js';

@@ -4,6 +4,7 @@
  */
 
 import type { Client, Pool, PoolClient } from 'pg';
+import { performance } from '../clock.js';
 import type { LaneSettings } from '../options/cluster.js';
 import { connected, dropSocket } from './control-connection.js';
 import { listenForRole } from './data-connections.js';

@@ -2,6 +2,7 @@
  * Who takes writes: holds the election whenever something was heard or lost, keeps the primary's trail, and tells of every change. It asks nobody
  * by itself, but for a second word of a server that would become the primary.
  */
+import { performance } from '../clock.js';
 import { LadderError } from '../errors.js';
 import type { Publisher, TopologyEvent } from '../events.js';
 import type { PrimaryTrail } from '../freshness/primary-trail.js';

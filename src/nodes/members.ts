@@ -2,7 +2,9 @@
  * Who belongs to the cluster beside the servers that it was given: asks the discovery time and again, and tells who joins and who leaves. What becomes of their traffic is not
  * its business.
  */
+
 import type pg from 'pg';
+import { clearTimeout, performance, setTimeout } from '../clock.js';
 import { LadderError, wordFor } from '../errors.js';
 import { becauseOf, type Publisher } from '../events.js';
 import type { Settings } from '../options/cluster.js';

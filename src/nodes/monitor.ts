@@ -2,6 +2,7 @@
  * When each server is asked where it stands: often while a read waits for a replica, now and then under traffic, seldom when
  * idle; with many servers each of them less often. Its timer keeps no process alive; on demand there is none.
  */
+import { clearTimeout, performance, setTimeout } from '../clock.js';
 import type { Settings } from '../options/cluster.js';
 import type { Heartbeat } from './heartbeat.js';
 import type { Node } from './node.js';

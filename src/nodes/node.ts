@@ -4,6 +4,7 @@
  */
 
 import type { Client, Pool, PoolClient } from 'pg';
+import { clearTimeout, performance, setTimeout } from '../clock.js';
 import type { LadderError } from '../errors.js';
 import type { Publisher } from '../events.js';
 import type { Lsn } from '../freshness/lsn.js';

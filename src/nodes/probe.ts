@@ -2,6 +2,7 @@
  * Asks a server where it stands: on the library's own connection, ahead of what is sent on a shared one, or on a connection that somebody was given. What its answers mean is
  * for the node to say.
  */
+import { performance } from '../clock.js';
 import type { PrimaryTrail } from '../freshness/primary-trail.js';
 import type { Settings } from '../options/cluster.js';
 import { Profile } from '../sql/profile.js';

@@ -1,6 +1,7 @@
 /** What the library asks a server beside where it stands: what it shows, what still runs there, and to flush its log. */
 
 import type { QueryResultRow } from 'pg';
+import { performance } from '../clock.js';
 import { formatLsn, type Lsn } from '../freshness/lsn.js';
 import type { ControlConnection } from './control-connection.js';
 import { type Identity, InvalidAnswer } from './observation.js';

@@ -2,6 +2,7 @@
  * Holds each server's word that it is the primary against what is known, before the election is held: refuses what cannot be true, asks for a second word where another server would
  * become the primary, and gives up a timeline that rests on the word of a server which is gone. It names no primary.
  */
+import { performance } from '../clock.js';
 import type { Publisher } from '../events.js';
 import type { PrimaryTrail } from '../freshness/primary-trail.js';
 import type { Settings } from '../options/cluster.js';

@@ -1,4 +1,5 @@
 /** A snapshot of a cluster for people and dashboards. */
+import { performance } from '../clock.js';
 import type { LadderError } from '../errors.js';
 import type { NodeState, Reason, TopologyEvent } from '../events.js';
 import { formatLsn } from '../freshness/lsn.js';

@@ -2,8 +2,10 @@
  * What `connect()` hands out: pg's client to its user, and a router behind it. Reads run wherever they are fresh, each by itself, until the first statement that
  * belongs to one connection: from then on all of them run on the client's own connection to the primary, until it is released.
  */
+
 import { EventEmitter } from 'node:events';
 import pg, { type Client, type QueryConfig, type QueryResult } from 'pg';
+import { performance } from '../clock.js';
 import { LadderError } from '../errors.js';
 import { copyOf, statusOf } from '../execute/statement.js';
 import { clientFacts } from '../options/discreet-pool.js';

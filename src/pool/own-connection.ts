@@ -2,8 +2,10 @@
  * A client's connection to the primary: opened to whichever server that is, and watched for what may have been committed on it, so that the sessions of those
  * who used it find their writes. It runs what it is given as pg does, in its order.
  */
+
 import type { EventEmitter } from 'node:events';
 import type { Client, QueryResult } from 'pg';
+import { performance, setImmediate } from '../clock.js';
 import { isDefinition } from '../execute/call.js';
 import { fateOf, isQueryable, whenReady } from '../execute/fate.js';
 import { isProvenPrimary, primaryFound, throwUnlessGone } from '../execute/primary.js';

@@ -2,6 +2,7 @@
  * The pg.Pool that routes. It is one: clients, queue, timeouts and events are pg-pool's own, and so is every behaviour that is not told of here. Only what its
  * clients do with a statement differs, and that reads which need no client take none.
  */
+
 import pg, {
   type Client,
   type PoolClient,
@@ -10,6 +11,7 @@ import pg, {
   type QueryConfig,
   type QueryResult,
 } from 'pg';
+import { performance, setImmediate } from '../clock.js';
 import { invalidOptions } from '../errors.js';
 import type { Node } from '../nodes/node.js';
 import { hideSecrets, poolFacts } from '../options/discreet-pool.js';

@@ -1,5 +1,7 @@
 /** A replica's connection that a client holds for longer than a statement: for a read-only transaction, a cursor, or until it is released. */
+
 import type { PoolClient } from 'pg';
+import { clearInterval, performance, setInterval } from '../clock.js';
 import { isQueryable } from '../execute/fate.js';
 import { opened } from '../execute/opened.js';
 import { place } from '../execute/place.js';

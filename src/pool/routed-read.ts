@@ -1,5 +1,7 @@
 /** A read of a pool on whichever server is fresh. */
+
 import type { QueryConfig, QueryResult } from 'pg';
+import { performance } from '../clock.js';
 import { readUnlessRefused } from '../execute/query.js';
 import { write } from '../execute/write.js';
 import type { SessionScope } from '../session/session.js';

@@ -2,7 +2,9 @@
  * Sessions that travel with requests: a request's session starts from the token that came with it, and its answer carries the token of what it wrote, as a cookie
  * for browsers and as a header for services. Framework-free: everything else here is built on it.
  */
+
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { clearTimeout, setImmediate, setTimeout } from '../clock.js';
 import type { Cluster } from '../cluster.js';
 import { invalidOptions, LadderError, toldAsItIs, wordFor } from '../errors.js';
 import { becauseOf, type WarningEvent } from '../events.js';

@@ -2,8 +2,10 @@
  * A TokenStore on Redis, for several processes: which of two tokens stays is decided there and in one step, so that whoever comes late lowers nothing. It imports
  * neither node-redis nor ioredis: it takes the client that the application has, and calls it as either of them wants to be called.
  */
+
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import { clearTimeout, setImmediate, setTimeout } from '../clock.js';
 import { invalidOptions, LadderError, toldAsItIs } from '../errors.js';
 import { check } from '../options/check.js';
 import { mergedTokens, orderOf, SEPARATOR, type TokenStore } from './token-store.js';

@@ -2,6 +2,7 @@
  * Keeps a TokenStore in step with the session of one answer: one `put` at a time, and one more for all that has moved meanwhile. It knows what the answer has to
  * wait for, and for what its end came too early. It neither makes tokens nor waits itself.
  */
+import { clearTimeout, setTimeout } from '../clock.js';
 
 /** Keeps the token as it is then, and tells of failures itself. @param hasToken to be called when only the store is left to answer */
 export type Put = (hasToken: () => void) => Promise<unknown>;

@@ -4,6 +4,7 @@
  */
 
 import { createHash } from 'node:crypto';
+import { performance, setImmediate } from '../clock.js';
 import {
   Catalog,
   type CatalogRows,

@@ -88,4 +88,17 @@ describe('the house', () => {
       Object.entries(wanted).filter(([, version]) => !/^(npm:[\w-]+@)?\d+\.\d+\.\d+(-[\w.]+)?$/.test(version)),
     ).toEqual([]);
   });
+
+  it('takes its clock and its timers from one room, where nobody plays with them', () => {
+    const taken = /(?<![.\w'"#])(performance\.now|setTimeout|clearTimeout|setInterval|clearInterval|setImmediate)\(/g;
+    const sources = files.filter((file) => /^src\/(?!testing\/|cli\/|clock\.ts).*\.ts$/.test(file));
+    const complaints = sources.flatMap((file) => {
+      const text = read(file).replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '');
+      const names = new Set(Array.from(text.matchAll(taken), ([, name]) => name?.split('.')[0] as string));
+      const imported = /^import \{([^}]*)\} from '[./]+\/clock\.js';/m.exec(text)?.[1]?.split(/[\s,]+/) ?? [];
+      const missing = [...names].filter((name) => !imported.includes(name));
+      return [...missing, ...(text.includes("'node:timers") ? ['node:timers'] : [])].map((name) => `${file}: ${name}`);
+    });
+    expect(complaints).toEqual([]);
+  });
 });

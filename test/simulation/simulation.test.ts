@@ -7,15 +7,7 @@ import { report, size } from '../cluster/fixture.js';
 import { Simulation } from './simulation.js';
 
 // The library takes its clock where nobody plays with it.
-vi.mock('../../src/clock.js', () => ({
-  performance: { now: () => performance.now() },
-  wallMillis: () => Date.now(),
-  setTimeout: (...args: Parameters<typeof setTimeout>) => setTimeout(...args),
-  clearTimeout: (timer: NodeJS.Timeout) => clearTimeout(timer),
-  setInterval: (...args: Parameters<typeof setInterval>) => setInterval(...args),
-  clearInterval: (timer: NodeJS.Timeout) => clearInterval(timer),
-  setImmediate: (...args: Parameters<typeof setImmediate>) => setImmediate(...args),
-}));
+vi.mock('../../src/clock.js', () => import('../played-clock.js'));
 
 const FAULTS = 120;
 /** A second connection was lost under one read, and its server was still there: that read is not carried on. */

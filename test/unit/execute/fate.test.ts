@@ -3,6 +3,9 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { fateOf } from '../../../src/execute/fate.js';
 import { isConnectionLoss, verdictOf } from '../../../src/execute/retry.js';
 
+// The library takes its clock where nobody plays with it.
+vi.mock('../../../src/clock.js', () => import('../../played-clock.js'));
+
 /** What pg makes of a server's ErrorResponse. */
 function told(
   code: string,
