@@ -25,9 +25,9 @@ export interface Suspect {
 /** Whose connections they are. */
 export interface Sentence {
   /** What is known of it; `undefined` for one that waits for nothing. */
-  describe(client: object): Suspect | undefined;
+  readonly describe: (client: object) => Suspect | undefined;
   /** Closes it. */
-  giveUp(client: object): void;
+  readonly giveUp: (client: object) => void;
   /** Whether nobody should wait for the next look. */
   readonly isUrgent: boolean;
 }

@@ -42,14 +42,16 @@ async function run({ run: how, text }: Order): Promise<unknown> {
   return Object.values(rows[0] ?? {})[0];
 }
 
-process.on('message', async (order: Order) => {
+process.on('message', (order: Order) => {
   const { id, afterMillis } = order;
-  if (afterMillis > 0) await new Promise((resolve) => setTimeout(resolve, afterMillis));
-  run(order).then(
-    (value) => process.send?.({ id, value } satisfies Outcome),
-    (error: { code?: string; message: string }) =>
-      process.send?.({ id, code: error.code ?? error.message } satisfies Outcome),
-  );
+  const begun = afterMillis > 0 ? new Promise((resolve) => setTimeout(resolve, afterMillis)) : Promise.resolve();
+  begun
+    .then(() => run(order))
+    .then(
+      (value) => process.send?.({ id, value } satisfies Outcome),
+      (error: { code?: string; message: string }) =>
+        process.send?.({ id, code: error.code ?? error.message } satisfies Outcome),
+    );
 });
 process.on('disconnect', () => process.exit(0));
 process.send?.('up');

@@ -95,6 +95,17 @@ describe('a link', () => {
     expect(String(await receive(old, 3))).toBe('old');
   });
 
+  it('forgets: nothing goes through what is open now, not even later; what is opened then is sound', async () => {
+    const old = await dial();
+    link.forget();
+    const young = await dial();
+    old.write('old');
+    young.write('young');
+    expect(String(await receive(young, 5))).toBe('young');
+    link.restore();
+    expect(await isPendingAfter(100, once(old, 'data'))).toBe(true);
+  });
+
   it('half open: does not tell the server of a client that went away', async () => {
     const connections = () => new Promise<number>((resolve) => echo.getConnections((_, count) => resolve(count)));
     const socket = await dial();
