@@ -10,7 +10,7 @@ import type { AppConfig, Order, Outcome } from './frozen-app.js';
 
 const pause = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis));
 
-const FROZEN_MILLIS = size(1_600, 30_000);
+const FROZEN_MILLIS = size(3_000, 30_000);
 /** What answers at all answers within that, on a busy machine. */
 const SOON_MILLIS = 4_000;
 const MONITORS = ['timer', 'onDemand'] as const;
@@ -97,7 +97,7 @@ async function restartAll(): Promise<void> {
 describe('processes that are frozen for a while, with a monitor that has a timer and with one on demand', () => {
   let apps: App[];
   beforeAll(async () => {
-    apps = await Promise.all(MONITORS.map((monitor) => App.start({ monitor, primaryWaitMillis: FROZEN_MILLIS - 500 })));
+    apps = await Promise.all(MONITORS.map((monitor) => App.start({ monitor, primaryWaitMillis: FROZEN_MILLIS - 200 })));
   });
   afterAll(() => Promise.all(apps.map((app) => app.stop())));
 
