@@ -259,6 +259,7 @@ async function ask(config: pg.ClientConfig, isPrimary: boolean, lsn: string): Pr
     await isOver();
   }
   const bystander = await pool.connect();
+  await questions.running([(bystander as unknown as { processID: number }).processID]);
   questions.cancel((bystander as unknown as { processID: number }).processID);
   await questions.snapshot();
   bystander.release();
