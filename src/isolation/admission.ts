@@ -2,7 +2,9 @@
  * What may share a connection with others: one query that is proven to read, that neither leaves nor needs anything on its connection, and that was fast
  * when it ran before. Everything else has a connection of its own, from the pool.
  */
+
 import type { QueryConfig } from 'pg';
+import { performance } from '../clock.js';
 import type { LaneStatement } from '../nodes/lane-connection.js';
 import { writable } from '../nodes/values.js';
 import type { Classifier } from '../sql/classifier.js';
