@@ -8,7 +8,7 @@ import { performance } from './clock.js';
 import { invalidOptions, LadderError } from './errors.js';
 import { Publisher } from './events.js';
 import { deadlineOf, withAbort } from './execute/abort.js';
-import { checkQuery, isDefinition, type Query, rejectWithin, textOf } from './execute/call.js';
+import { checkedQuery, isDefinition, type Query, rejectWithin, textOf } from './execute/call.js';
 import { commitPosition } from './execute/commit-position.js';
 import { connection } from './execute/connection.js';
 import { loadCatalog } from './execute/load-catalog.js';
@@ -42,6 +42,7 @@ import {
 } from './options/calls.js';
 import { stated } from './options/check.js';
 import type { Settings } from './options/cluster.js';
+import { type PreparedQuery, preparedValues } from './postgres/prepared-query.js';
 import { keyOf } from './routing/partition.js';
 import { type Moment, momentOf } from './session/arrivals.js';
 import type { SessionScope } from './session/session.js';
@@ -116,12 +117,13 @@ export class Calls {
 
   read<Row extends QueryResultRow>(
     { scope, transaction: joined }: Context,
-    query: Query,
-    values: Values | undefined,
+    asked: Query,
+    given: Values | undefined,
     options: ReadOptions | undefined,
   ): Promise<QueryResult<Row>> {
     return this.counted((startedAt) => {
-      checkQuery(query);
+      const query = checkedQuery(asked);
+      const values = preparedValues(given);
       if (options === undefined && joined === undefined) {
         const need = this.plainNeed(scope, startedAt);
         return read<Row>(this.rungs, this.statement(query, values, undefined), need, startedAt);
@@ -140,12 +142,13 @@ export class Calls {
 
   write<Row extends QueryResultRow>(
     { scope, transaction: joined }: Context,
-    query: Query,
-    values: Values | undefined,
+    asked: Query,
+    given: Values | undefined,
     options: WriteOptions | undefined,
   ): Promise<QueryResult<Row>> {
     return this.counted((startedAt) => {
-      checkQuery(query);
+      const query = checkedQuery(asked);
+      const values = preparedValues(given);
       if (joined?.isReadOnly === true) {
         throw new LadderError('LADDER_READ_ONLY_TRANSACTION', 'write was called within a transaction that is readOnly');
       }
@@ -164,19 +167,20 @@ export class Calls {
   }
 
   /** What changes the catalogue changes what `query` goes by. */
-  #noting<T>(query: Query, running: Promise<T>): Promise<T> {
+  #noting<T>(query: PreparedQuery, running: Promise<T>): Promise<T> {
     if (!isDefinition(query)) return running;
     return running.finally(() => this.classifier.changed(textOf(query)));
   }
 
   query<Row extends QueryResultRow>(
     { scope, transaction: joined }: Context,
-    query: Query,
-    values: Values | undefined,
+    asked: Query,
+    given: Values | undefined,
     options: ReadOptions | undefined,
   ): Promise<QueryResult<Row>> {
     return this.counted((startedAt) => {
-      checkQuery(query);
+      const query = checkedQuery(asked);
+      const values = preparedValues(given);
       if (options !== undefined) checkOptions('query', options);
       const text = textOf(query);
       const found = joined === undefined ? this.classifier.known(text, startedAt) : undefined;
@@ -242,7 +246,7 @@ export class Calls {
     options: StreamOptions,
   ): AsyncGenerator<Row, void, void> {
     checkOptions('stream', options);
-    checkQuery(text);
+    checkedQuery(text);
     const startedAt = this.#enter();
     try {
       const deadline = deadlineOf(options);
@@ -273,16 +277,16 @@ export class Calls {
 
   explain({ scope }: Context, query: Query, options: ReadOptions): Promise<Explanation> {
     return this.counted(async (startedAt) => {
-      checkQuery(query);
+      const text = textOf(checkedQuery(query));
       checkOptions('read', options);
       await this.classifier.ready();
-      const found = await this.classifier.classify(textOf(query));
+      const found = await this.classifier.classify(text);
       const need = this.need(scope, { ...found.hint, ...stated(options) }, startedAt);
       return explain(this.fleet, found, need, startedAt);
     });
   }
 
-  statement(query: Query, values: Values | undefined, signal: AbortSignal | undefined): Statement {
+  statement(query: PreparedQuery, values: Values | undefined, signal: AbortSignal | undefined): Statement {
     const profile = this.rungs.admission.sighted(textOf(query));
     return { query, values: values as unknown[] | undefined, signal, profile };
   }
@@ -414,7 +418,7 @@ export class Calls {
 }
 
 /** A transaction's statement has a connection already, and prepares nothing there: what fails in a transaction cannot be tried again. */
-function joinedStatement(query: Query, values: Values | undefined, signal: AbortSignal | undefined): Statement {
+function joinedStatement(query: PreparedQuery, values: Values | undefined, signal: AbortSignal | undefined): Statement {
   return { query, values: values as unknown[] | undefined, signal, profile: undefined };
 }
 

@@ -125,7 +125,8 @@ export interface WarningEvent {
   /**
    * `session-state`: a statement whose effect belongs to its connection ran on a pool, or made a client of `cluster.pool()` keep to the primary. Told once for
    * all texts that differ in their constants only. `transaction-left-open`: a text began a transaction and did not end it; it was rolled back.
-   * `released-in-transaction`: a client of `cluster.pool()` was released before COMMIT or ROLLBACK. `write-after-headers`: a request wrote when the head
+   * `released-in-transaction`: a client of `cluster.pool()` was released before COMMIT or ROLLBACK, or `query` of a pool has left a transaction open.
+   * `write-after-headers`: a request wrote when the head
    * that would have carried its token was gone, and there is no TokenStore for it. `write-after-end`: with one, a request wrote when its whole answer was gone: its
    * user's next request may miss that. `position-late`: an answer carries no position, since the primary did not tell it in time, and keeps its
    * bearer's reads on the primary. `token-store`: a TokenStore failed, and reads go to the primary instead; or it had not kept

@@ -1,24 +1,28 @@
 /** What a call hands over, looked at before anything is done with it. */
 import type { QueryConfig } from 'pg';
 import { invalidOptions } from '../errors.js';
+import { type PreparedQuery, preparedQuery } from '../postgres/prepared-query.js';
 import { definesSomething } from '../sql/statement-start.js';
 
 /** A statement as `read`, `write` and `query` take it. */
 export type Query = string | QueryConfig;
 
-export function textOf(query: Query): string {
+export function textOf(query: PreparedQuery): string {
   return typeof query === 'string' ? query : query.text;
 }
 
 /** Whether a text may change the catalogue, by the first words of its statements. */
-export function isDefinition(query: Query): boolean {
-  return definesSomething(textOf(query));
+export function isDefinition(query: PreparedQuery): boolean {
+  const text: unknown = textOf(query);
+  // What is no text is refused by pg, in its own words.
+  return typeof text === 'string' && definesSomething(text);
 }
 
-/** @throws LadderError `LADDER_INVALID_OPTIONS` */
-export function checkQuery(query: unknown): void {
-  if (typeof query === 'string') return;
-  if (typeof query === 'object' && query !== null && 'text' in query && !('submit' in query)) return;
+/** What the caller gave, as it travels from here on. @throws LadderError `LADDER_INVALID_OPTIONS`, and what its own getters throw */
+export function checkedQuery(query: Query): PreparedQuery {
+  if (typeof query === 'string') return query;
+  if (typeof query === 'object' && query !== null && 'text' in query && !('submit' in query))
+    return preparedQuery(query);
   throw invalidOptions(
     'expected a text or a query config with a text; for cursors and COPY use connection(), for rows one by one stream()',
   );

@@ -29,6 +29,11 @@ export function isQueryable(client: object): boolean {
   return _queryable && !_ending;
 }
 
+/** Whether pg has lost it, and not merely ends it. */
+function isBroken(client: object): boolean {
+  return (client as { _queryable?: boolean })._queryable === false;
+}
+
 /** Whether a statement is under way on it. */
 export function isBusy(client: object): boolean {
   return (client as Watchable).readyForQuery === false;
@@ -43,8 +48,8 @@ export function fateOf(suspect: Suspect, error: unknown, then: (isLost: boolean)
   const verdict = verdictOf(error);
   if (verdict === 'answered') then(false);
   else if (verdict === 'lost') then(true);
-  // Not the server's: a value of the caller's can throw anything, as long as pg goes on.
-  else if (verdict === 'foreign') then(!isQueryable(client));
+  // Not the server's: a value of the caller's can throw anything. Where pg stumbled over it, nothing of it ran, and its connection is ended by us.
+  else if (verdict === 'foreign') then(isConnectionLoss(error) ? !isQueryable(client) : isBroken(client));
   else if (!isWatchable(client)) then(isConnectionLoss(error));
   else {
     suspect.isFailing = true;

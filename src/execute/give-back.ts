@@ -14,9 +14,9 @@ type Ran = Pick<Statement, 'query' | 'signal'>;
 
 /** After a statement that succeeded. @returns `undefined` when that was all; else what rejects when the transaction that it left open is rolled back */
 export function giveBack(place: Place, statement: Ran, publisher: Publisher): Promise<never> | undefined {
-  const { client } = place.connection;
-  if (isInTransaction(client)) return refuse(place, statement, publisher);
-  client.release();
+  const { connection } = place;
+  if (isInTransaction(connection)) return refuse(place, statement, publisher);
+  connection.client.release();
   return undefined;
 }
 
@@ -32,11 +32,11 @@ export function giveBackAfter(
   const isAnswered = isServerError(error) && !isLost;
   if (isAnswered) node.succeeded();
   if (isAnswered && statement.signal?.aborted !== true) {
-    if (isIdle(client)) {
+    if (isIdle(connection)) {
       client.release();
       return undefined;
     }
-    if (isInTransaction(client)) return rollBack(place, statement, publisher);
+    if (isInTransaction(connection)) return rollBack(place, statement, publisher);
   }
   throwAway(connection);
   return undefined;
@@ -55,7 +55,8 @@ async function refuse(place: Place, statement: Ran, publisher: Publisher): Promi
 async function rollBack({ connection }: Place, { query, signal }: Ran, publisher: Publisher): Promise<void> {
   const { client } = connection;
   await ask(connection, 'rollback').catch(() => undefined);
-  if (isIdle(client) && signal?.aborted !== true && !connection.isLost && !connection.wasCancelled) client.release();
+  if (isIdle(connection) && signal?.aborted !== true && !connection.isLost && !connection.wasCancelled)
+    client.release();
   else throwAway(connection);
   if (publisher.wants('warning')) await tell(textOf(query), publisher);
 }

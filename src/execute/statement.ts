@@ -1,6 +1,6 @@
 /** Runs one statement on one connection of its own: named where its text comes again, counted, timed, and the connection given back or thrown away. */
 
-import type { PoolClient, QueryConfig, QueryResult, QueryResultRow } from 'pg';
+import type { PoolClient, QueryResult, QueryResultRow } from 'pg';
 import { performance } from '../clock.js';
 import type { Publisher } from '../events.js';
 import type { DataConnection } from '../nodes/data-connections.js';
@@ -8,13 +8,15 @@ import type { Node } from '../nodes/node.js';
 import { preparing } from '../nodes/preparing-query.js';
 import type { StatementName } from '../nodes/statement-names.js';
 import { writable } from '../nodes/values.js';
+import { type PreparedConfig, type PreparedQuery, preparedWith } from '../postgres/prepared-query.js';
+import { type Answered, submitQuery } from '../postgres/submit.js';
 import type { Profile } from '../sql/profile.js';
 import { fateOf, whenReady } from './fate.js';
 import { codeOf, isServerError, isServerFault } from './retry.js';
 
 /** A statement as pg takes it. */
 export interface Statement {
-  readonly query: string | QueryConfig;
+  readonly query: PreparedQuery;
   readonly values: unknown[] | undefined;
   /** Gives up on it: the server is asked to cancel it, and its connection is thrown away. */
   readonly signal: AbortSignal | undefined;
@@ -22,11 +24,6 @@ export interface Statement {
   readonly profile: Profile | undefined;
   /** What the caller does with a connection before it runs there. */
   readonly introduce?: ((client: PoolClient) => void) | undefined;
-}
-
-/** A copy, since older versions of pg write into what they are given. Its text may be a getter of its class. */
-export function copyOf<Q extends string | QueryConfig>(query: Q): Q {
-  return typeof query === 'string' ? query : (Object.create(query) as Q);
 }
 
 /** The first statements are all timed, and later every eighth: enough for percentiles, and nothing beside the statement itself. */
@@ -78,14 +75,12 @@ export function ask(connection: DataConnection, text: string): Promise<QueryResu
   });
 }
 
-export type Answer<Row extends QueryResultRow> = (error: Error | null, result: QueryResult<Row>) => void;
-
 /** As `run`, without a promise and without giving up. */
 export function send<Row extends QueryResultRow>(
   { node, connection }: Place,
   statement: Statement,
   publisher: Publisher,
-  answer: Answer<Row>,
+  answer: Answered<QueryResult<Row>>,
 ): void {
   const { client, names } = connection;
   const { query, values, profile } = statement;
@@ -93,11 +88,7 @@ export function send<Row extends QueryResultRow>(
   const timesIt = isHeard || isTimed(node);
   node.statementCount++;
   const startedAt = profile !== undefined || timesIt ? performance.now() : 0;
-  let isOver = false;
-  const answered: Answer<Row> = (error, result) => {
-    // pg calls back twice when it could not write a value: at once, and when the server has answered what was written.
-    if (isOver) return;
-    isOver = true;
+  const answered: Answered<QueryResult<Row>> = (error, result) => {
     if (startedAt > 0) {
       const durationMillis = performance.now() - startedAt;
       if (error === null) measure(node, profile, durationMillis, startedAt + durationMillis);
@@ -108,21 +99,25 @@ export function send<Row extends QueryResultRow>(
     if (error === null) answer(null, result);
     else failedOn(connection, error, () => answer(error, result));
   };
-  // pg's types know no config with a callback behind its values.
-  const plain = copyOf(query) as string;
-  statement.introduce?.(client);
+  try {
+    statement.introduce?.(client);
+  } catch (error) {
+    // The user's own code, far from where he waits for its outcome.
+    answered(error as Error, undefined as never);
+    return;
+  }
   const prepared = named(connection, statement, startedAt);
   if (prepared === undefined || profile === undefined || names === undefined) {
-    client.query<Row>(plain, values as unknown[], answered);
+    submitQuery(client, query, values, answered);
     return;
   }
   const { name, config } = prepared;
   const opened = preparing(client, config, names, name);
-  client.query<Row>(opened as unknown as string, undefined as never, (error, result) => {
+  submitQuery<QueryResult<Row>>(client, opened, undefined, (error, result) => {
     const isInUse = error === null && name.isReady;
     // Where the name may be to blame nothing has happened: without it, it is no second run.
     if (isInUse || !names.settle(profile, name, error)) answered(error, result);
-    else client.query<Row>(plain, values as unknown[], answered);
+    else submitQuery(client, query, values, answered);
   });
 }
 
@@ -138,7 +133,7 @@ function named(
   { names }: DataConnection,
   { query, values, profile }: Statement,
   now: number,
-): { readonly name: StatementName; readonly config: QueryConfig } | undefined {
+): { readonly name: StatementName; readonly config: PreparedConfig } | undefined {
   if (profile?.isUndivided !== true || names === undefined) return undefined;
   const given = values ?? (typeof query === 'string' ? undefined : query.values);
   if (!Array.isArray(given) || given.length === 0) return undefined;
@@ -153,8 +148,7 @@ function named(
   names.over();
   const name = plain === undefined ? undefined : names.use(profile, now);
   if (name === undefined) return undefined;
-  const own = { name: name.text, values: plain as unknown[] };
-  return { name, config: typeof query === 'string' ? { text: query, ...own } : Object.assign(copyOf(query), own) };
+  return { name, config: preparedWith(query, { name: name.text, values: plain as unknown[] }) };
 }
 
 /** Whether a node's next statement is one of those that are timed. */
@@ -188,20 +182,13 @@ function cancellable<T>(running: Promise<T>, signal: AbortSignal, cancel: () => 
   });
 }
 
-/** Outside any transaction, as far as pg tells (8.23 and later). */
-export function isIdle(client: object): boolean {
-  return statusOf(client) === 'I';
+/** Outside any transaction. */
+export function isIdle({ status }: DataConnection): boolean {
+  return status() === 'I';
 }
 
-/** In a transaction, as far as pg tells: that of whoever runs the next statement there, unless it is ended. */
-export function isInTransaction(client: object): boolean {
-  const status = statusOf(client);
-  return status === 'T' || status === 'E';
-}
-
-/** pg's own word for it; `undefined` before 8.23 and for the native client. */
-export type TransactionStatus = 'I' | 'T' | 'E' | undefined;
-
-export function statusOf(client: object): TransactionStatus {
-  return (client as { getTransactionStatus?(): TransactionStatus | null }).getTransactionStatus?.() ?? undefined;
+/** In a transaction: that of whoever runs the next statement there, unless it is ended. */
+export function isInTransaction({ status }: DataConnection): boolean {
+  const told = status();
+  return told === 'T' || told === 'E';
 }

@@ -11,7 +11,7 @@ import type { Fleet, Need } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import type { TransactionOptions } from '../options/calls.js';
 import { logsOnly } from '../redaction.js';
-import { abortable } from './abort.js';
+import { abortable, settledWithin } from './abort.js';
 import { isBusy } from './fate.js';
 import { opened } from './opened.js';
 import { unovertaken } from './overtaken.js';
@@ -169,7 +169,7 @@ async function once<T>(rungs: Rungs, request: TransactionRequest<T>): Promise<T>
     } catch (error) {
       // Given up, `fn` may still be at work: its connection must not serve anybody else.
       if (signal?.aborted === true) placement.node.cancel(placement.connection);
-      else isOver = await rollback(placement);
+      else isOver = await rolledBack(fleet, placement, error);
       throw error;
     }
     try {
@@ -184,7 +184,8 @@ async function once<T>(rungs: Rungs, request: TransactionRequest<T>): Promise<T>
   } finally {
     void current.end();
     // What `fn` has left running, or has begun by itself, is nobody else's.
-    const isFree = isOver && !placement.connection.wasCancelled && !isBusy(client) && !isInTransaction(client);
+    const isFree =
+      isOver && !placement.connection.wasCancelled && !isBusy(client) && !isInTransaction(placement.connection);
     if (isFree) client.release();
     else throwAway(placement.connection);
     left(placement);
@@ -225,11 +226,20 @@ async function commit({ connection }: Placement, current: Transaction, signal: A
 }
 
 /** @returns whether the connection is outside any transaction now */
-function rollback({ connection }: Placement): Promise<boolean> {
-  return ask(connection, 'rollback').then(
-    () => true,
-    () => false,
+async function rolledBack({ settings }: Fleet, placement: Placement, cause: unknown): Promise<boolean> {
+  let isOver: boolean | undefined;
+  const running = ask(placement.connection, 'rollback').then(
+    () => {
+      isOver = true;
+    },
+    () => {
+      isOver = false;
+    },
   );
+  // A statement that pg could not write keeps its connection waiting for an answer that never comes.
+  await (isServerError(cause) ? running : settledWithin(running, settings.hangMillis));
+  if (isOver === undefined) placement.node.cancel(placement.connection);
+  return isOver === true;
 }
 
 function aborted(cause: unknown): LadderError {

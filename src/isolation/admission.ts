@@ -2,17 +2,16 @@
  * What may share a connection with others: one query that is proven to read, that neither leaves nor needs anything on its connection, and that was fast
  * when it ran before. Everything else has a connection of its own, from the pool.
  */
-
-import type { QueryConfig } from 'pg';
 import { performance } from '../clock.js';
 import type { LaneStatement } from '../nodes/lane-connection.js';
 import { writable } from '../nodes/values.js';
+import type { PreparedConfig, PreparedQuery } from '../postgres/prepared-query.js';
 import type { Classifier } from '../sql/classifier.js';
 import { type Profile, Profiles } from '../sql/profile.js';
 
-/** A statement, as its caller gave it. */
+/** A statement, as pg would take it. */
 export interface Offered {
-  readonly query: string | QueryConfig;
+  readonly query: PreparedQuery;
   readonly values: unknown[] | undefined;
 }
 
@@ -57,7 +56,7 @@ export class Admission {
     if (found?.isDetached !== true) return undefined;
     if (typeof query === 'string') return travelling(text, values, undefined, undefined);
     for (const key in query) if (!PLAIN_KEYS.has(key)) return undefined;
-    const { values: own, rowMode, types } = query as QueryConfig & { rowMode?: unknown };
+    const { values: own, rowMode, types } = query as PreparedConfig & { rowMode?: unknown };
     if ((rowMode !== undefined && rowMode !== 'array') || Array.isArray(types)) return undefined;
     return travelling(text, values ?? own, rowMode, types);
   }

@@ -6,6 +6,7 @@
 import type { EventEmitter } from 'node:events';
 import type { Client, Pool, PoolClient } from 'pg';
 import { clearTimeout, performance, setImmediate, setTimeout } from '../clock.js';
+import { type ReadStatus, statusReader } from '../postgres/transaction-status.js';
 import { connected, dropSocket } from './control-connection.js';
 import { type Identity, type IdentityRow, identityFrom, isDirect } from './observation.js';
 import { question } from './plain-types.js';
@@ -19,6 +20,8 @@ export interface DataConnection {
   readonly identity: Identity;
   /** Whether no pooler stands between, so that its process id means its server's process for as long as it lives. */
   readonly isDirect: boolean;
+  /** Whether it is in a transaction. */
+  readonly status: ReadStatus;
   /** Until the server was asked to stop what runs on it. */
   cancelling: Promise<void> | undefined;
   /** Whether the server was asked to stop what runs on it: that may come late, and hit whatever runs there next. */
@@ -255,6 +258,7 @@ export class DataConnections {
     client.on('error', broke);
     client.once('end', ended);
     const stopListening = listenForRole(client, changedRole);
+    const status = statusReader(client);
     this.#known.set(client, undefined);
     this.#heard.set(client, () => {
       client.removeListener('error', broke);
@@ -269,6 +273,7 @@ export class DataConnections {
       client,
       identity,
       isDirect: isDirect(client, identity),
+      status,
       cancelling: undefined,
       wasCancelled: false,
       mayWrite: false,

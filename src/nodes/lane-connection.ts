@@ -128,13 +128,21 @@ export class LaneConnection {
       if (isToBlame) this.#answered(sent, new LetGo('its plan may be outdated'), undefined);
       else this.#answered(sent, error, result);
     };
-    if (names !== undefined && name !== undefined && this.#isOfOurPg) {
-      this.#client.query(new LaneQuery(statement, names, name, answer) as unknown as Submittable);
-      return;
+    try {
+      if (names !== undefined && name !== undefined && this.#isOfOurPg) {
+        this.#client.query(new LaneQuery(statement, names, name, answer) as unknown as Submittable);
+        return;
+      }
+      // To those who instrument pg a name is one also when it is undefined.
+      const plain = { ...(name === undefined ? {} : { name: name.text }), text, values, rowMode, types };
+      const query = plain as unknown as QueryArrayConfig;
+      if (names === undefined || name === undefined) this.#client.query(query, answer);
+      else this.#client.query(preparing(this.#client, query, names, name) as QueryArrayConfig, answer);
+    } catch (error) {
+      // Half of it may have been written: whatever comes next would be read as its rest.
+      answer(error as Error, undefined as never);
+      this.drop();
     }
-    const query = { name: name?.text, text, values, rowMode, types } as unknown as QueryArrayConfig;
-    if (names === undefined || name === undefined) this.#client.query(query, answer);
-    else this.#client.query(preparing(this.#client, query, names, name) as QueryArrayConfig, answer);
   }
 
   /** Nobody knows any more whether it still lives: until something comes on it. */

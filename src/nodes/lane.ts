@@ -25,6 +25,8 @@ type PipelinedClient = ConstructorParameters<typeof LaneConnection>[0];
 export interface LaneOptions extends LaneSettings {
   /** `undefined`: unless something speaks against it. */
   readonly isWanted: boolean | undefined;
+  /** Whether the pool is the library's own: a `connect` listener there is not the user's, but of whoever instruments pg. */
+  readonly ownsPool: boolean;
   readonly namedStatements: boolean | undefined;
 }
 
@@ -188,8 +190,9 @@ export class Lane {
       Client: new (config: unknown) => PipelinedClient & { pipeline?: boolean };
       options: { onConnect?: unknown; verify?: unknown };
     };
-    const hasSetUp =
-      this.#pool.listenerCount('connect') > 0 || options.onConnect !== undefined || options.verify !== undefined;
+    const { ownsPool } = this.#options;
+    const isHeard = !ownsPool && this.#pool.listenerCount('connect') > 0;
+    const hasSetUp = isHeard || options.onConnect !== undefined || options.verify !== undefined;
     if (hasSetUp && this.#options.isWanted !== true) return undefined;
     // Also what the pool hides from enumeration, such as the password. A read timeout would take all that is under way with it.
     const config = Object.defineProperties({}, Object.getOwnPropertyDescriptors(options));

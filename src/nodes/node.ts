@@ -177,7 +177,7 @@ export class Node implements Candidate {
     const { namedStatements } = settings;
     this.lane = new Lane(
       pool,
-      { ...settings.lane, isWanted: lane, namedStatements },
+      { ...settings.lane, isWanted: lane, ownsPool, namedStatements },
       {
         setUp,
         roundTripMillis: () => this.roundTripMillis,

@@ -17,7 +17,10 @@ interface PgQuery {
 
 type PgQueryClass = new (config: QueryConfig) => PgQuery;
 
-/** @returns the config itself where nothing has to be closed, or where the client's class names no Query */
+/**
+ * Always in the same form: whoever instruments pg changes the texts of configs, and one name stands for one text.
+ * @returns the config itself where the client's class names no Query
+ */
 export function preparing(
   client: object,
   config: QueryConfig,
@@ -25,14 +28,17 @@ export function preparing(
   name: StatementName,
 ): QueryConfig {
   const { Query } = client.constructor as { Query?: PgQueryClass };
-  if (Query === undefined || !names.hasAhead(name)) return config;
+  if (Query === undefined) return config;
   const query = new Query(config);
   // One in the config is its user's, who is told by what this is given along with it.
   query.callback = undefined;
   const { query_timeout: timeout } = config as { query_timeout?: unknown };
   if (timeout !== undefined) query.query_timeout = timeout;
+  if (!names.hasAhead(name)) return query as unknown as QueryConfig;
   const submit = query.submit.bind(query);
-  query.submit = (connection) => inOnePiece(connection, names.ahead(name), submit);
+  const value = (connection: Connection): Error | null => inOnePiece(connection, names.ahead(name), submit);
+  // Not among its own keys: a copy of those is no such statement, and has to be taken for a config.
+  Object.defineProperty(query, 'submit', { value });
   return query as unknown as QueryConfig;
 }
 

@@ -1,9 +1,10 @@
 /** What a pool asks of the cluster that it belongs to, and what its clients ask of the pool. */
-import type { Client, PoolClient, QueryConfig } from 'pg';
+import type { Client, PoolClient } from 'pg';
 import type { Rungs } from '../execute/rungs.js';
 import type { Statement } from '../execute/statement.js';
 import type { Need } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
+import type { PreparedQuery } from '../postgres/prepared-query.js';
 import type { SessionScope } from '../session/session.js';
 import type { Classifier } from '../sql/classifier.js';
 import type { Hint } from '../sql/hint.js';
@@ -22,7 +23,7 @@ export interface ClusterAccess {
   bind<A extends unknown[]>(callback: (...args: A) => void): (...args: A) => void;
   outsideSessions<T>(fn: () => T): T;
   need(scope: SessionScope, hint: Hint | undefined, startedAt: number): Need;
-  statement(query: string | QueryConfig, values: unknown[] | undefined, introduce: Introduce | undefined): Statement;
+  statement(query: PreparedQuery, values: unknown[] | undefined, introduce: Introduce | undefined): Statement;
 }
 
 /** What is done with a replica's connection before a pool's statement runs there. */

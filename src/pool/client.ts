@@ -7,8 +7,8 @@ import { EventEmitter } from 'node:events';
 import pg, { type Client, type QueryConfig, type QueryResult } from 'pg';
 import { performance } from '../clock.js';
 import { LadderError } from '../errors.js';
-import { copyOf, statusOf } from '../execute/statement.js';
 import { clientFacts } from '../options/discreet-pool.js';
+import { type PreparedQuery, preparedWith } from '../postgres/prepared-query.js';
 import { logsOnly } from '../redaction.js';
 import type { SessionScope } from '../session/session.js';
 import type { Classification } from '../sql/classifier.js';
@@ -18,6 +18,7 @@ import { Aim, type TypeParser } from './aim.js';
 import {
   type Answer,
   callbackOf,
+  given,
   isSubmittable,
   type Job,
   promised,
@@ -48,6 +49,9 @@ interface Refusal {
   readonly upTo: number;
 }
 
+/** What becomes of a transaction in which a client was released: it is rolled back, or whoever takes the client next is in it. */
+export type LeftOpen = 'discarded' | 'kept';
+
 export class RoutedClient extends EventEmitter {
   readonly #host: ClientHost;
   readonly #turns = new Turns();
@@ -59,6 +63,11 @@ export class RoutedClient extends EventEmitter {
   /** All that comes goes to the own connection. */
   #isBound = false;
   #isCheckedOut = false;
+  /** Whether nobody has it but `query` of the pool: what comes next can only come the same way. */
+  #isForQuery = false;
+  #wasOpenBefore = false;
+  /** Whether it was released in a transaction that goes on. */
+  #isKept = false;
   #isDiscarded = false;
   #isReferenced = true;
   #askedCount = 0;
@@ -91,13 +100,13 @@ export class RoutedClient extends EventEmitter {
     return this.#own !== undefined;
   }
 
-  /** Whether something was left on its connection that later reads go by. */
-  get holdsState(): boolean {
-    return this.#own?.holdsState === true;
+  /** Whether something was left on its connection that later statements go by: a setting, a temporary table, an open transaction. */
+  get isTied(): boolean {
+    return this.#own?.holdsState === true || this.#isKept;
   }
 
   get #isOnOwn(): boolean {
-    return this.#isBound || this.holdsState;
+    return this.#isBound || this.#own?.holdsState === true;
   }
 
   /** pg-pool gives up a client that says no. */
@@ -130,25 +139,37 @@ export class RoutedClient extends EventEmitter {
 
   query(query: unknown, values?: unknown, callback?: unknown): unknown {
     if (query === null || query === undefined) throw new TypeError('Client was passed a null or undefined query');
-    const scope = this.#host.cluster.scope();
-    if (isSubmittable(query)) {
+    const { cluster, Promise: PromiseClass } = this.#host;
+    const scope = cluster.scope();
+    let asked: Submittable | PreparedQuery;
+    let givenValues: unknown[] | undefined;
+    try {
+      asked = given(query);
+      givenValues = valuesOf(values);
+    } catch (error) {
       const own = callbackOf(undefined, values, callback);
-      this.#submit({ submittable: query, callback: own === undefined ? own : this.#host.cluster.bind(own), scope });
+      if (own === undefined) return PromiseClass.reject(error);
+      process.nextTick(cluster.bind(own), error as Error);
+      return undefined;
+    }
+    if (isSubmittable(asked)) {
+      const own = callbackOf(undefined, values, callback);
+      this.#submit({ submittable: asked, callback: own === undefined ? own : cluster.bind(own), scope });
       return query;
     }
-    const given = { query: this.#named(query as string | QueryConfig), values: valuesOf(values), scope };
-    const own = callbackOf(query, values, callback);
+    const job = { query: this.#named(asked), values: givenValues, scope };
+    const own = callbackOf(asked, values, callback);
     if (own === undefined) {
-      const running = promised<QueryResult>(this.#host.Promise, (answer) =>
-        this.#take({ ...given, answer, isCallback: false }),
+      const running = promised<QueryResult>(PromiseClass, (answer) =>
+        this.#take({ ...job, answer, isCallback: false }),
       );
-      return scope.floor.isCounting && !this.#isKnownRead(query) ? scope.floor.counting(running) : running;
+      return scope.floor.isCounting && !this.#isKnownRead(asked) ? scope.floor.counting(running) : running;
     }
-    this.#take({ ...given, answer: this.#host.cluster.bind(own), isCallback: true });
+    this.#take({ ...job, answer: cluster.bind(own), isCallback: true });
     return undefined;
   }
 
-  #isKnownRead(query: unknown): boolean {
+  #isKnownRead(query: PreparedQuery): boolean {
     const text = textOf(query);
     return text !== undefined && this.#host.cluster.classifier.known(text, performance.now())?.class === 'read';
   }
@@ -160,7 +181,7 @@ export class RoutedClient extends EventEmitter {
 
   /** Of whatever its next statement may find: without any connection, no transaction is open. */
   getTransactionStatus(): 'I' | 'T' | 'E' | null {
-    return this.#hold?.status ?? statusOf(this.#aim.client) ?? (this.#host.isLate && !this.isOpen ? 'I' : null);
+    return this.#hold?.status ?? this.#own?.status() ?? (this.#host.isLate && !this.isOpen ? 'I' : null);
   }
 
   /** A client without a connection has nothing that could keep the process alive, or let it go. */
@@ -182,14 +203,25 @@ export class RoutedClient extends EventEmitter {
   /** It has been taken out of the pool. */
   acquired(): void {
     this.#isCheckedOut = true;
+    this.#isForQuery = false;
+    const own = this.#own;
+    this.#wasOpenBefore = own?.isInTransaction === true;
     // Another server is the primary by now.
-    if (this.#own?.isUsable === false && this.#turns.isIdle) this.#forgetState();
+    if (own?.isUsable === false && !this.#wasOpenBefore && this.#turns.isIdle) this.#forgetState();
   }
 
-  /** It goes back to the pool. @returns whether it was left in a transaction, and so must not come back */
-  released(): boolean {
+  /** It was taken for one statement of the pool's `query`. */
+  servesOneQuery(): void {
+    this.#isForQuery = true;
+  }
+
+  /** It goes back to the pool. @returns what becomes of the transaction that was begun and left open on it */
+  released(): LeftOpen | undefined {
     this.#isCheckedOut = false;
-    if (this.#turns.isIdle && (this.#own?.pending ?? 0) === 0) return this.#unbind();
+    if (this.#turns.isIdle && (this.#own?.pending ?? 0) === 0) {
+      const leftOpen = this.#unbind();
+      return leftOpen === 'kept' && this.#wasOpenBefore ? undefined : leftOpen;
+    }
     if (this.#hold?.isStreaming === true) {
       this.#hold.outlive(this.#holder as SessionScope);
       this.#hold = undefined;
@@ -199,12 +231,12 @@ export class RoutedClient extends EventEmitter {
       if (own === undefined || own.pending === 0) this.#releasedLater();
       else own.whenIdle(() => this.#releasedLater());
     });
-    return false;
+    return undefined;
   }
 
   /** What was on its way has ended. Somebody else may have the client by then: as with pg, he has it as it is. */
   #releasedLater(): void {
-    if (this.#isCheckedOut || !this.#unbind()) return;
+    if (this.#isCheckedOut || this.#unbind() !== 'discarded') return;
     // pg-pool lets go of an idle client that fails.
     this.emit('error', new Error('the client was released inside a transaction: it was rolled back'));
   }
@@ -214,13 +246,16 @@ export class RoutedClient extends EventEmitter {
     this.#own?.forgetState();
   }
 
-  #unbind(): boolean {
+  #unbind(): LeftOpen | undefined {
+    const { isLate } = this.#host;
     const status = this.#hold?.status;
-    const wasLeftOpen = status === 'T' || status === 'E' || this.#own?.isInTransaction === true;
+    const isHoldOpen = status === 'T' || status === 'E';
+    const isOwnOpen = this.#own?.isInTransaction === true;
     this.#leaveHold(this.#hold !== undefined && status !== 'I');
-    this.#isDiscarded ||= wasLeftOpen;
-    if (this.#host.isLate) this.#isBound = this.holdsState;
-    return wasLeftOpen;
+    this.#isKept = isOwnOpen && !isHoldOpen && (!isLate || this.#isForQuery);
+    this.#isDiscarded ||= (isHoldOpen || isOwnOpen) && !this.#isKept;
+    if (isLate) this.#isBound = this.isTied;
+    return this.#isKept ? 'kept' : isHoldOpen || isOwnOpen ? 'discarded' : undefined;
   }
 
   #take(job: Job): void {
@@ -404,8 +439,11 @@ export class RoutedClient extends EventEmitter {
     const hold = await ReplicaHold.begin(cluster.rungs, need, introduce, async () => undefined);
     this.#hold = hold;
     this.#holder = scope;
-    await hold.submit(submittable, callback);
-    if (this.#hold === hold) this.#leaveHold();
+    try {
+      await hold.submit(submittable, callback);
+    } finally {
+      if (this.#hold === hold) this.#leaveHold();
+    }
   }
 
   #submitOnOwn({ submittable, callback, scope }: Submission, found: Classification | undefined) {
@@ -454,7 +492,7 @@ export class RoutedClient extends EventEmitter {
     return this.listenerCount('error') > 0 && (this.#isBound || !this.#isCheckedOut);
   }
 
-  #named(query: string | QueryConfig): string | QueryConfig {
+  #named(query: PreparedQuery): PreparedQuery {
     if (typeof query === 'string' || query.name === undefined) return query;
     const { name, text } = query;
     if (typeof text === 'string') {
@@ -462,14 +500,14 @@ export class RoutedClient extends EventEmitter {
       return query;
     }
     const known = this.#namedTexts.get(name);
-    return known === undefined ? query : Object.assign(copyOf(query), { text: known });
+    return known === undefined ? query : preparedWith(query, { text: known });
   }
 
   /** Its own type parsers hold wherever its statements run. */
-  #typed(query: string | QueryConfig): string | QueryConfig {
+  #typed(query: PreparedQuery): PreparedQuery {
     if (!this.#hasTypeParsers || (typeof query === 'object' && query.types !== undefined)) return query;
     const types = this.#aim.client as unknown as NonNullable<QueryConfig['types']>;
-    return typeof query === 'string' ? { text: query, types } : Object.assign(copyOf(query), { types });
+    return preparedWith(query, { types });
   }
 }
 

@@ -1,5 +1,6 @@
 /** A statement on its way through a client, in whatever form it was given: as pg reads the arguments of `query`. */
 import type { QueryConfig, QueryResult } from 'pg';
+import { type PreparedQuery, preparedQuery, preparedValues } from '../postgres/prepared-query.js';
 import type { SessionScope } from '../session/session.js';
 
 export type Answer = (error: Error | null | undefined, result?: QueryResult) => void;
@@ -13,7 +14,7 @@ export interface Submittable {
 }
 
 export interface Job {
-  readonly query: string | QueryConfig;
+  readonly query: PreparedQuery;
   readonly values: unknown[] | undefined;
   /** The session of the code that asked. */
   readonly scope: SessionScope;
@@ -25,6 +26,11 @@ export interface Job {
 export function isSubmittable(query: unknown): query is Submittable {
   if (typeof query !== 'object' || query === null) return false;
   return typeof (query as { submit?: unknown }).submit === 'function';
+}
+
+/** What was given, as it travels from here on; a submittable stays as it is. @throws what its own getters throw */
+export function given(query: unknown): Submittable | PreparedQuery {
+  return isSubmittable(query) ? query : preparedQuery(query as string | QueryConfig);
 }
 
 /** `undefined` where it has none, as when a prepared statement is run by its name alone. */
@@ -45,7 +51,7 @@ export function callbackOf(query: unknown, values: unknown, callback: unknown): 
 }
 
 export function valuesOf(values: unknown): unknown[] | undefined {
-  return typeof values === 'function' ? undefined : (values as unknown[] | undefined);
+  return typeof values === 'function' ? undefined : preparedValues(values as unknown[] | undefined);
 }
 
 /** A promise with an error whose stack leads to whoever awaits it, as pg's own. */
@@ -59,9 +65,4 @@ export function promised<T>(
     if (error instanceof Error) Error.captureStackTrace(error);
     throw error;
   });
-}
-
-/** pg's types know neither all that `query` takes, nor what a callback is given. */
-export function untyped(client: object): { query(query: unknown, values: unknown, answer: unknown): unknown } {
-  return client as { query(query: unknown, values: unknown, answer: unknown): unknown };
 }

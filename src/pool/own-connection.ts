@@ -11,17 +11,19 @@ import { fateOf, isQueryable, whenReady } from '../execute/fate.js';
 import { isProvenPrimary, primaryFound, throwUnlessGone } from '../execute/primary.js';
 import { lostUnder } from '../execute/rerun.js';
 import { isServerError, verdictOf } from '../execute/retry.js';
-import { copyOf, isInTransaction, isTimed, tell } from '../execute/statement.js';
+import { isInTransaction, isTimed, tell } from '../execute/statement.js';
 import { holdUntilSettled, wrote } from '../execute/write.js';
-import type { UncertainWrite } from '../freshness/floor.js';
+import type { Floor, UncertainWrite } from '../freshness/floor.js';
 import type { DataConnection } from '../nodes/data-connections.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
+import { submit, submitQuery } from '../postgres/submit.js';
+import type { ReadStatus } from '../postgres/transaction-status.js';
 import type { SessionScope } from '../session/session.js';
 import type { Classification, Classifier } from '../sql/classifier.js';
 import { mayBind, SessionState, UNKNOWN_EFFECTS } from '../sql/session-state.js';
 import type { ClusterAccess } from './access.js';
-import { type Answer, type Job, type Submittable, textOf, untyped } from './job.js';
+import { type Answer, type Job, type Submittable, textOf } from './job.js';
 
 /** The server's word on each setting that it reports, kept up to date. */
 function reportedBy(client: Client): ReadonlyMap<string, string> {
@@ -52,6 +54,7 @@ const TIMER_MILLIS = 5;
 export class OwnConnection {
   readonly client: Client;
   readonly node: Node;
+  readonly status: ReadStatus;
   /** Statements that have not been answered. */
   pending = 0;
   /** What was left on it that later reads go by. */
@@ -63,8 +66,8 @@ export class OwnConnection {
   #suspect: string | undefined;
   readonly #fleet: Fleet;
   readonly #backend: DataConnection;
-  /** Whether the open transaction may have written. */
-  #hasWritten = false;
+  /** Of the sessions whose statements may have written in the open transaction. */
+  readonly #writers = new Set<Floor>();
   /** What in it may have changed the catalogue. */
   readonly #definitions: (string | undefined)[] = [];
   #sentCount = 0;
@@ -85,6 +88,7 @@ export class OwnConnection {
     this.#classifier = classifier;
     this.node = node;
     this.client = connection.client;
+    this.status = connection.status;
     this.#backend = connection;
   }
 
@@ -124,7 +128,7 @@ export class OwnConnection {
   }
 
   get isInTransaction(): boolean {
-    return isInTransaction(this.client);
+    return isInTransaction(this.#backend);
   }
 
   /** Whether something was left on it that later reads go by. */
@@ -165,11 +169,7 @@ export class OwnConnection {
     this.#sent(finding);
     const number = ++this.#sentCount;
     const wasQueryable = isQueryable(this.client);
-    let isOver = false;
     const answered: Answer = (error, result) => {
-      // pg calls back twice when it could not write a value.
-      if (isOver) return;
-      isOver = true;
       if (timesIt) {
         const durationMillis = performance.now() - startedAt;
         node.statementLatency.add(durationMillis);
@@ -197,17 +197,13 @@ export class OwnConnection {
         answer(error, result);
       }
     };
-    try {
-      untyped(this.client).query(copyOf(query), values, answered);
-    } catch (error) {
-      answered(error as Error);
-    }
+    submitQuery(this.client, query, values, answered);
   }
 
   /** When it ends is told by pg alone, and after its user: until then the session reads on the primary, unless it is known to only read. */
   submit(submittable: Submittable, callback: Answer | undefined, scope: SessionScope, finding: Finding): void {
     if (!isQueryable(this.client)) {
-      untyped(this.client).query(submittable, undefined, callback);
+      submit(this.client, submittable, callback);
       return;
     }
     this.#sent(finding);
@@ -221,7 +217,7 @@ export class OwnConnection {
       if (isRead) scope.trace?.ended(this.#backend.identity.server, now);
       else {
         if (!this.isUsable) holdUntilSettled(this.#fleet, this.node, this.#backend, scope.floor);
-        this.#hasWritten = true;
+        this.#writers.add(scope.floor);
         open.settledAt = now;
         this.#fleet.monitor.wrote(this.node, now);
       }
@@ -229,7 +225,12 @@ export class OwnConnection {
     };
     this.client.on('drain', over);
     this.client.on('end', over);
-    untyped(this.client).query(submittable, undefined, callback);
+    try {
+      submit(this.client, submittable, callback);
+    } catch (error) {
+      over();
+      throw error;
+    }
   }
 
   #sent({ found }: Finding): void {
@@ -267,9 +268,11 @@ export class OwnConnection {
 
   #gaveUp(error: Error, number: number, found: Classification | undefined, { floor }: SessionScope): void {
     if (found?.class === 'read') return;
-    this.#hasWritten = true;
     lostUnder(this.node, error, 'write');
-    this.#givenUp.push({ number, write: holdUntilSettled(this.#fleet, this.node, this.#backend, floor) });
+    // It may have been the COMMIT of what others have written.
+    for (const writer of this.#writers.add(floor)) {
+      this.#givenUp.push({ number, write: holdUntilSettled(this.#fleet, this.node, this.#backend, writer) });
+    }
   }
 
   #settleBefore(number: number): void {
@@ -298,9 +301,12 @@ export class OwnConnection {
     const isControl = found?.isTransactionControl === true;
     const isOpen = this.isInTransaction;
     // Several statements may have ended one transaction and begun another.
-    const mayHaveCommitted = isControl ? this.#hasWritten : !(isSetting(found) || isOpen) || found?.isSingle !== true;
-    if (mayHaveCommitted) wrote(this.#fleet, this, scope.floor, timeline);
-    this.#hasWritten = isOpen && (this.#hasWritten || !isControl);
+    const mayHaveCommitted = isControl
+      ? this.#writers.size > 0
+      : !(isSetting(found) || isOpen) || found?.isSingle !== true;
+    if (!isControl || mayHaveCommitted) this.#writers.add(scope.floor);
+    if (mayHaveCommitted) for (const floor of this.#writers) wrote(this.#fleet, this, floor, timeline);
+    if (!isOpen) this.#writers.clear();
     if (found?.isDefinition ?? isDefinition(query)) this.#definitions.push(textOf(query));
     if (isOpen || this.#definitions.length === 0) return;
     // Definitions of a transaction, one behind the other; one that ran by its name alone may be any.

@@ -3,22 +3,16 @@
  * clients do with a statement differs, and that reads which need no client take none.
  */
 
-import pg, {
-  type Client,
-  type PoolClient,
-  type PoolConfig,
-  type PoolOptions,
-  type QueryConfig,
-  type QueryResult,
-} from 'pg';
+import pg, { type Client, type PoolClient, type PoolConfig, type PoolOptions, type QueryResult } from 'pg';
 import { performance, setImmediate } from '../clock.js';
 import { invalidOptions } from '../errors.js';
 import type { Node } from '../nodes/node.js';
 import { hideSecrets, poolFacts } from '../options/discreet-pool.js';
+import type { PreparedQuery } from '../postgres/prepared-query.js';
 import { logsOnly } from '../redaction.js';
 import type { ClientHost, ClusterAccess, Intent, Introduce } from './access.js';
-import { RoutedClient } from './client.js';
-import { type Answer, callbackOf, isSubmittable, promised, textOf, valuesOf } from './job.js';
+import { type LeftOpen, RoutedClient } from './client.js';
+import { type Answer, callbackOf, given, isSubmittable, promised, type Submittable, textOf, valuesOf } from './job.js';
 import { resemble } from './resemblance.js';
 import { type RoutedRead, routedRead } from './routed-read.js';
 
@@ -28,6 +22,12 @@ interface PoolInternals {
   Client: new (options: PoolOptions) => Client;
   Promise: typeof Promise;
 }
+
+const MESSAGES: Record<LeftOpen, string> = {
+  discarded:
+    'a client was released inside a transaction: it was rolled back, and its connection closed; COMMIT or ROLLBACK before release()',
+  kept: 'a transaction was left open: as with pg, whoever uses its connection next is in it; use one client of connect() from BEGIN to COMMIT',
+};
 
 type Verify = (client: object, callback: (error?: Error) => void) => void;
 type OnConnect = (client: object) => unknown;
@@ -41,6 +41,11 @@ export class RoutingPool extends pg.Pool {
   readonly #met = new WeakSet<object>();
   /** Clients on whose connections something was left that reads go by: with pg, any statement may meet one of them. */
   readonly #stateful = new Set<RoutedClient>();
+  /** Listeners for `connect` that came while pg-pool was at work: of whoever instruments it, and no set-up of the user's. */
+  readonly #instruments = new WeakSet<object>();
+  #isInPgPool = false;
+  /** Whether the next client is asked for by `query`, whose user never sees it. */
+  #isQuerying = false;
   /** Reads that run without a client. */
   #readCount = 0;
   #onRead: (() => void) | undefined;
@@ -75,8 +80,17 @@ export class RoutingPool extends pg.Pool {
 
   /** Whoever has to wait for a client gets it when another releases one: his callback must not find himself in that one's session. */
   override connect(callback?: unknown): never {
-    if (typeof callback !== 'function') return super.connect() as never;
-    return super.connect(this.#cluster.bind(callback as () => void)) as never;
+    const isForQuery = this.#isQuerying;
+    this.#isQuerying = false;
+    return this.#asPgPool(() => {
+      if (typeof callback !== 'function') return super.connect();
+      const bound = this.#cluster.bind(callback as (...given: unknown[]) => void);
+      if (!isForQuery) return super.connect(bound);
+      return super.connect((error, client, release) => {
+        (client as unknown as RoutedClient | undefined)?.servesOneQuery();
+        bound(error, client, release);
+      });
+    }) as never;
   }
 
   override query(query: unknown, values?: unknown, callback?: unknown): never {
@@ -98,6 +112,11 @@ export class RoutingPool extends pg.Pool {
     return undefined as never;
   }
 
+  override on(event: string | symbol, listener: (...args: never[]) => void): this {
+    if (event === 'connect' && this.#isInPgPool) this.#instruments.add(listener);
+    return super.on(event as 'error', listener as () => void);
+  }
+
   override emit(event: string | symbol, ...args: unknown[]): boolean {
     if (event === 'connect') {
       const [client] = args;
@@ -113,30 +132,44 @@ export class RoutingPool extends pg.Pool {
   }
 
   #query(query: unknown, values: unknown, callback: unknown): unknown {
-    const isPlain = this.ending || !this.#host.isLate || this.#stateful.size > 0;
-    const reading = isPlain ? undefined : this.#readingOf(query, values);
-    if (reading === undefined) {
-      if (typeof query === 'function') return super.query(query as never);
-      const answer = this.#callbackOf(values, callback);
-      const running: unknown = super.query(query as string, valuesOf(values) as unknown[], answer as () => void);
-      // It may have to wait for a client first.
-      return running instanceof Promise ? this.#cluster.scope().floor.counting(running) : running;
+    if (typeof query === 'function') return this.#asPgPool(() => super.query(query as never));
+    if (!query) return this.#queryOnClient(query, valuesOf(values), this.#callbackOf(values, callback));
+    let asked: Submittable | PreparedQuery;
+    let givenValues: unknown[] | undefined;
+    try {
+      asked = given(query);
+      givenValues = valuesOf(values);
+    } catch (error) {
+      return this.#answering(Promise.reject(error as Error), this.#callbackOf(values, callback));
     }
+    const isPlain = this.ending || !this.#host.isLate || this.#stateful.size > 0;
+    const reading = isPlain ? undefined : this.#readingOf(asked, givenValues);
+    const answer = this.#callbackOf(values, callback);
+    if (reading === undefined) return this.#queryOnClient(asked, givenValues, answer);
     this.#cluster.used();
-    const running = this.#counted(this.#read(reading));
-    return this.#answering(running, this.#callbackOf(values, callback));
+    return this.#answering(this.#counted(this.#read(reading)), answer);
+  }
+
+  #queryOnClient(query: unknown, values: unknown[] | undefined, answer: Answer | undefined): unknown {
+    this.#isQuerying = true;
+    const running: unknown = this.#asPgPool(() =>
+      super.query(query as string, values as unknown[], answer as () => void),
+    );
+    this.#isQuerying = false;
+    // It may have to wait for a client first.
+    return running instanceof Promise ? this.#cluster.scope().floor.counting(running) : running;
   }
 
   /** What is known to only read, or vouched for, needs no client; `undefined` for everything else. */
-  #readingOf(query: unknown, values: unknown): RoutedRead | undefined {
-    if (typeof query === 'function' || !query || isSubmittable(query)) return undefined;
+  #readingOf(query: Submittable | PreparedQuery, values: unknown[] | undefined): RoutedRead | undefined {
+    if (isSubmittable(query)) return undefined;
     const text = textOf(query);
     if (text === undefined) return undefined;
     const found = this.#cluster.classifier.known(text, performance.now());
     const isRead = found?.class === 'read' || (this.#intent === 'read' && found?.class === 'write');
     if (!isRead) return undefined;
     const scope = this.#cluster.scope();
-    return { text, query: query as string | QueryConfig, values: valuesOf(values), scope, found };
+    return { text, query, values, scope, found };
   }
 
   #callbackOf(values: unknown, callback: unknown): Answer | undefined {
@@ -193,7 +226,8 @@ export class RoutingPool extends pg.Pool {
       this.#met.add(client);
       super.emit('connect', client);
     };
-    const wants = (): boolean => this.listenerCount('connect') > 0;
+    const isUsers = (listener: object): boolean => !this.#instruments.has(listener);
+    const wants = (): boolean => this.listenerCount('connect') > 0 && this.rawListeners('connect').some(isUsers);
     return {
       cluster: this.#cluster,
       intent: this.#intent,
@@ -224,16 +258,24 @@ export class RoutingPool extends pg.Pool {
     if (!ownsPool) pool.emit('connect', client);
   }
 
+  #asPgPool<T>(call: () => T): T {
+    const wasIn = this.#isInPgPool;
+    this.#isInPgPool = true;
+    try {
+      return call();
+    } finally {
+      this.#isInPgPool = wasIn;
+    }
+  }
+
   #released(client: RoutedClient): void {
-    const wasLeftOpen = client.released();
-    if (client.holdsState) this.#stateful.add(client);
+    const leftOpen = client.released();
+    if (client.isTied) this.#stateful.add(client);
     else this.#stateful.delete(client);
-    if (!wasLeftOpen) return;
+    if (leftOpen === undefined) return;
     const { publisher } = this.#cluster.rungs.fleet;
     if (!publisher.wants('warning')) return;
-    const message =
-      'a client was released inside a transaction: it was rolled back, and its connection closed; COMMIT or ROLLBACK before release()';
-    publisher.publish('warning', { code: 'released-in-transaction', message });
+    publisher.publish('warning', { code: 'released-in-transaction', message: MESSAGES[leftOpen] });
   }
 }
 

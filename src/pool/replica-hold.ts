@@ -7,12 +7,14 @@ import { opened } from '../execute/opened.js';
 import { place } from '../execute/place.js';
 import { left, type Placement } from '../execute/placement.js';
 import type { Rungs } from '../execute/rungs.js';
-import { copyOf, failedOn, statusOf, type TransactionStatus } from '../execute/statement.js';
+import { failedOn } from '../execute/statement.js';
 import type { Need } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
+import { submit, submitQuery } from '../postgres/submit.js';
+import type { TransactionStatus } from '../postgres/transaction-status.js';
 import type { SessionScope } from '../session/session.js';
 import type { Introduce } from './access.js';
-import { type Answer, type Job, type Submittable, untyped } from './job.js';
+import type { Answer, Job, Submittable } from './job.js';
 
 /** What streams on after its client was released, and brings nothing for so long, is nobody's. */
 const SILENCE_MILLIS = 5_000;
@@ -60,7 +62,7 @@ export class ReplicaHold {
   }
 
   get status(): TransactionStatus {
-    return statusOf(this.#client);
+    return this.#placement.connection.status();
   }
 
   /** Runs a statement. @param leavesState whether the connection must serve nobody else afterwards */
@@ -71,7 +73,7 @@ export class ReplicaHold {
     return new Promise((resolve) => {
       const answered: Answer = (error, result) => {
         const over = (): void => {
-          this.#mustClose ||= connection.isLost;
+          this.#mustClose ||= connection.isLost || !isQueryable(this.#client);
           // What comes next is decided before the user hears of it.
           resolve();
           answer(error, result);
@@ -79,7 +81,7 @@ export class ReplicaHold {
         if (error) failedOn(connection, error, over);
         else over();
       };
-      untyped(this.#client).query(copyOf(query), values, answered);
+      submitQuery(this.#client, query, values, answered);
     });
   }
 
@@ -88,12 +90,12 @@ export class ReplicaHold {
     const client = this.#client;
     if (!isQueryable(client)) {
       this.#mustClose = true;
-      untyped(client).query(submittable, undefined, callback);
+      submit(client, submittable, callback);
       return Promise.resolve();
     }
     this.#placement.node.statementCount++;
     this.isStreaming = true;
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       const over = (): void => {
         this.isStreaming = false;
         client.removeListener('drain', over);
@@ -108,7 +110,12 @@ export class ReplicaHold {
       };
       client.on('drain', over);
       client.on('end', lost);
-      untyped(client).query(submittable, undefined, callback);
+      try {
+        submit(client, submittable, callback);
+      } catch (error) {
+        reject(error as Error);
+        lost();
+      }
     });
   }
 

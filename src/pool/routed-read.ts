@@ -1,16 +1,17 @@
 /** A read of a pool on whichever server is fresh. */
 
-import type { QueryConfig, QueryResult } from 'pg';
+import type { QueryResult } from 'pg';
 import { performance } from '../clock.js';
 import { readUnlessRefused } from '../execute/query.js';
 import { write } from '../execute/write.js';
+import type { PreparedQuery } from '../postgres/prepared-query.js';
 import type { SessionScope } from '../session/session.js';
 import type { Classification } from '../sql/classifier.js';
 import type { ClientHost } from './access.js';
 
 export interface RoutedRead {
   readonly text: string;
-  readonly query: string | QueryConfig;
+  readonly query: PreparedQuery;
   readonly values: unknown[] | undefined;
   readonly scope: SessionScope;
   readonly found: Classification;

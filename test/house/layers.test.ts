@@ -9,7 +9,7 @@ import { describe, expect, it } from 'vitest';
 const layers = [
   ['printable'],
   ['clock', 'errors', 'redaction'],
-  ['freshness', 'sql/fingerprint'],
+  ['freshness', 'postgres', 'sql/fingerprint'],
   ['options', 'events'],
   ['routing', 'sql'],
   ['nodes', 'session'],

@@ -86,6 +86,14 @@ describe('what became of a connection under a statement that failed', () => {
     expect(isLost).toBe(true);
   });
 
+  it('is no loss where pg stumbles over a statement, whose connection is ended then', () => {
+    const client = Object.assign(new Client(), { _ending: true });
+    const fates: boolean[] = [];
+    fateOf({ client }, new TypeError('a value'), (isLost) => fates.push(isLost));
+    fateOf({ client }, new Error('Connection terminated'), (isLost) => fates.push(isLost));
+    expect(fates).toEqual([false, true]);
+  });
+
   it('is a loss where a pooler says so, which names no file and no routine, or its own', () => {
     expect(verdictOf(told('08P01', 'FATAL', {}))).toBe('lost');
     expect(verdictOf(told('57P01', 'ERROR', {}))).toBe('lost');
