@@ -5,7 +5,7 @@
  */
 import pg, { type Pool, type PoolClient, type PoolConfig } from 'pg';
 import { hygieneOf } from './documented.js';
-import { clientOption } from './drivers.js';
+import { clientOption, readingGetters, withoutReading } from './drivers.js';
 import type { Asked } from './forms.js';
 import { failureOf, ladderFailure } from './outcome.js';
 import type { Intent, Setup, Statement, Way } from './program.js';
@@ -27,7 +27,8 @@ export class BareWorld implements World {
 
   constructor(connectionString: string, { driver }: Setup) {
     // What a driver hides from the library, the reference may know.
-    const options: PoolConfig = { connectionString, ...clientOption(driver === 'without status' ? 'plain' : driver) };
+    const { Client } = clientOption(driver === 'without status' ? 'plain' : driver);
+    const options: PoolConfig = { connectionString, Client: readingGetters(Client) };
     this.#main = quiet(new pg.Pool(options));
     this.#pools = {
       auto: quiet(hygieneOf('auto') ? hygienic(options) : new pg.Pool(options)),
@@ -109,7 +110,7 @@ function within(client: PoolClient, state: { failure: unknown }): Within {
     },
   };
   return {
-    client: asked,
+    client: withoutReading(client),
     by: () => joined,
     nested: async (fn) => {
       await client.query('savepoint ladder');

@@ -37,6 +37,36 @@ class LocalisedClient extends pg.Client {
 class StatuslessClient extends pg.Client {}
 Object.defineProperty(StatuslessClient.prototype, 'getTransactionStatus', { value: undefined });
 
+/**
+ * What a class has only in getters, drivers and pg itself lose: pg from 8.23 on copies what it is
+ * given, and private fields do not come along. The library reads it first, and so does the reference.
+ */
+export function readingGetters(Base: ClientClass = pg.Client): ClientClass {
+  return class extends Base {
+    override query(...given: unknown[]): never {
+      const [query, ...more] = given;
+      return super.query((isOfClass(query) ? plain(query) : query) as string, ...(more as [unknown[]])) as never;
+    }
+  };
+}
+
+/** A client of such a class as it is without: that of a transaction is pg's own in the library, too. */
+export function withoutReading(client: object): { query(...given: unknown[]): unknown } {
+  const reading = Object.getPrototypeOf(client) as object;
+  const base = Object.getPrototypeOf(reading) as { query(...given: unknown[]): unknown };
+  return { query: (...given) => base.query.apply(client, given) };
+}
+
+function isOfClass(query: unknown): query is { text: string; values?: unknown[] } {
+  if (typeof query !== 'object' || query === null || 'submit' in query) return false;
+  const prototype: unknown = Object.getPrototypeOf(query);
+  return prototype !== Object.prototype && prototype !== null;
+}
+
+function plain({ text, values }: { text: string; values?: unknown[] }): object {
+  return values === undefined ? { text } : { text, values };
+}
+
 const CLASSES: Readonly<Record<DriverName, ClientClass | undefined>> = {
   plain: undefined,
   rewriting: RewritingClient,
