@@ -106,7 +106,10 @@ export class Probe {
     const statement = { text: this.#text, values: [], rowMode: undefined, types: plainTypes };
     connection.send(statement, this.#profile, (error, result) => {
       this.#isLocating = false;
-      told?.(error === null ? this.#locatedBy(result?.rows[0] as ProbeRow | undefined, connection, sentAt) : undefined);
+      // It counts for the node whoever asked: an argument of a call that is left out would never be worked out.
+      const row = result?.rows[0] as ProbeRow | undefined;
+      const observation = error === null ? this.#locatedBy(row, connection, sentAt) : undefined;
+      told?.(observation);
     });
   }
 
