@@ -6,6 +6,11 @@ import type { PrimaryTrail } from '../freshness/primary-trail.js';
 import { isFollower, type Observation, replayedLsn } from './observation.js';
 import { Past } from './past.js';
 
+/**
+ * The longest header of a log page. A replica that has just started stands where its checkpoint began, behind such a header; the primary's position is told
+ * without it.
+ */
+const PAGE_HEADER_BYTES = 40n;
 /** Before that it stands where it stood. */
 const MOVING_MILLIS = 1;
 
@@ -76,7 +81,7 @@ export class Whereabouts {
   /** The primary stood at `lsn`, asked at `sentAt`: a replica that answered before that cannot have replayed more. */
   compare(sentAt: number, lsn: Lsn): void {
     const own = this.#observation;
-    if (this.#answeredAt > sentAt || !isFollower(own, this.#trail) || own.lsn <= lsn) return;
+    if (this.#answeredAt > sentAt || !isFollower(own, this.#trail) || own.lsn <= lsn + PAGE_HEADER_BYTES) return;
     this.#strayed = { server: own.identity.server, epoch: this.#trail.epoch };
     this.#lsn = undefined;
     this.#freshIn = -1;
