@@ -413,6 +413,9 @@ describe('which of several replicas answers', () => {
       zone: name === 'r2' ? 'here' : 'there',
     }));
     cluster = await open(servers, { replicas, zone });
+    // Where they stand, and how soon they answer, is known by then; a first answer may be a slow one.
+    await until('all are known', () => cluster.stats().nodes.every(({ state }) => state === 'live'));
+    for (let i = 0; i < 200; i++) await cluster.read(READ, [1]);
     const isSlow = signal();
     let current = new Map<string, number>();
     cluster.events.on('route', ({ node, reason }) => {
