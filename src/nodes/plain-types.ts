@@ -18,9 +18,31 @@ const parsers = new Map<number, Parser>([
 
 const asText: Parser = (text) => text;
 
+/** Those of which pg's own parser goes through as many dimensions and elements as the server claims, without end and without a look at what is there. */
+const BINARY_ARRAYS: ReadonlySet<number> = new Set([1000, 1007, 1008, TEXT_ARRAY, 1016]);
+const ELEMENTS_AT = 20;
+
+/** @throws RangeError when there is less than it claims */
+function parseBinaryTexts(bytes: Buffer): (string | null)[] {
+  const dimensionCount = bytes.readInt32BE(0);
+  if (dimensionCount === 0) return [];
+  if (dimensionCount !== 1) throw new RangeError('an array of several dimensions');
+  const count = bytes.readInt32BE(12);
+  const texts: (string | null)[] = [];
+  for (let at = ELEMENTS_AT; texts.length < count; ) {
+    const length = bytes.readInt32BE(at);
+    at += 4;
+    texts.push(length < 0 ? null : bytes.toString('utf8', at, at + length));
+    at += Math.max(0, length);
+  }
+  return texts;
+}
+
 export const plainTypes = {
-  getTypeParser: (oid: number, format?: string): unknown =>
-    format === 'binary' ? pg.types.getTypeParser(oid, 'binary') : (parsers.get(oid) ?? asText),
+  getTypeParser: (oid: number, format?: string): unknown => {
+    if (format !== 'binary') return parsers.get(oid) ?? asText;
+    return BINARY_ARRAYS.has(oid) ? parseBinaryTexts : pg.types.getTypeParser(oid, 'binary');
+  },
 } as NonNullable<QueryConfig['types']>;
 
 /** A question of the library's own, as pg takes it. */
