@@ -108,7 +108,7 @@ class Liar {
         return this.#withOddShape(answer);
       case 'frame':
         // What pg's parser makes of these on a connection of the user's is pg's own.
-        return isUsers ? undefined : this.oddFrame(answer);
+        return isUsers ? answer : this.oddFrame(answer);
       case 'error':
         return { sqlstate: random.pick(['57P01', 'XX000', '42501', '0A001', '53300', '25006', '40001']) };
       case 'long':
@@ -217,7 +217,7 @@ describe('a server that lies in every field of every answer, beside a real prima
       const liars = await Promise.all(Array.from({ length: CLUSTERS }, () => PlayedServer.start({} as Said)));
       const clusters: Cluster[] = [];
       const faults: string[] = [];
-      const escaped = (error: unknown): unknown => faults.push(`escaped: ${String(error)}`);
+      const escaped = (error: unknown): unknown => faults.push(`escaped: ${(error as Error).stack}`);
       process.on('uncaughtException', escaped);
       process.on('unhandledRejection', escaped);
       let isOn = true;
