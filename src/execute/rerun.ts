@@ -36,7 +36,7 @@ export async function lostAgain(
   if (isLoss) lostUnder(node, error, 'read');
   const isConflict = node.role === 'replica' && isRecoveryConflict(error);
   if (!(isLoss || isConflict) || isTooLong(error) || lostOn?.has(node) === true) return undefined;
-  if (lostOn !== undefined && isLoss) {
+  if (lostOn !== undefined && lostOn.size > 0 && isLoss) {
     const state = await stateOf(fleet, node, connection.identity.server);
     // One that answers on a new connection had not been hung up by the statement: its old connections were silent.
     if (state !== 'gone' && !(state === 'answers' && wasAbandoned)) return undefined;

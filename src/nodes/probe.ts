@@ -123,8 +123,10 @@ export class Probe {
   #locatedBy(row: ProbeRow | undefined, { identity }: LaneConnection, sentAt: number): Observation | undefined {
     try {
       const observation = this.#read(row, identity, sentAt);
-      const newest = this.#whereabouts.observation?.sentAt ?? sentAt;
-      if (observation !== undefined && sentAt > newest) this.#listener.answered(observation);
+      const seen = this.#whereabouts.observation;
+      // Which server is this node's, its own connection alone says: a shared one may have been led to another.
+      const isNews = seen !== undefined && sentAt > seen.sentAt && identity.server === seen.identity.server;
+      if (observation !== undefined && isNews) this.#listener.answered(observation);
       return observation;
     } catch (error) {
       this.#listener.failed(error);
