@@ -316,6 +316,21 @@ describe('statements that must not share a connection', () => {
     });
     await beside(control, cluster);
     expect(nodeOf(cluster, 'r1').lane.statementCount).toBe(0);
+    // Nor does what it says count for the node, when it is tried after a pause.
+    await until('it is open', async () => {
+      await cluster.read('select 1');
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      return nodeOf(cluster, 'r1').lane.connectionCount === 1;
+    });
+    const states: string[] = [];
+    cluster.events.on('node', ({ node, state }) => states.push(`${node} ${state}`));
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3_000);
+    for (let i = 0; i < 100; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 2));
+      await cluster.read('select 1');
+    }
+    expect(nodeOf(cluster, 'r1').lane.statementCount).toBe(0);
+    expect(states).toEqual([]);
   });
 
   it('nor one with a key that pg knows and a shared connection does not', async () => {
