@@ -187,7 +187,7 @@ export function isIdle({ status }: DataConnection): boolean {
   return status() === 'I';
 }
 
-/** In a transaction: that of whoever runs the next statement there, unless it is ended. */
+/** Whether a transaction is open, which the next statement on the connection would run in. */
 export function isInTransaction({ status }: DataConnection): boolean {
   const told = status();
   return told === 'T' || told === 'E';

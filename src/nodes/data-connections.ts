@@ -87,7 +87,7 @@ export class DataConnections {
   /** Connections opened outside the pool. */
   readonly #guests = new Set<PoolClient>();
   readonly #suspects = new Suspects();
-  /** Those that were closed here, which is nobody's fault. */
+  /** Connections that the library closed itself: their errors count against no server. */
   readonly #givenUp = new WeakSet<object>();
   #isElsewhere = false;
   readonly #waiters: Waiter[] = [];
@@ -194,7 +194,7 @@ export class DataConnections {
     }
   }
 
-  /** Nobody knows any more whether those that are open still live. */
+  /** To be called after a pause: each open connection is checked before it is used again. */
   suspect(): void {
     this.#suspects.add(this.#all);
   }
@@ -327,7 +327,7 @@ export class DataConnections {
       if (this.#guests.has(client) || !this.doubts(client)) continue;
       const connection = this.#known.get(client);
       const isUnknown = connection === undefined;
-      // Behind a pooler nobody can say whether a read still runs; it can be run again.
+      // Behind a pooler the process id does not show whether a read still runs; a read can be run again.
       if (isUnknown || (!connection.isDirect && !connection.mayWrite)) this.#giveUp(client);
     }
     this.#giveUpIdle();

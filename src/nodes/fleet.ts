@@ -125,7 +125,7 @@ export class Fleet {
     if (this.settings.monitor === 'onDemand') this.members.look(now, !this.leadership.isSettled);
   }
 
-  /** Our monotonic clock without the time in which the process did not run: whoever waits for so long waits by it. */
+  /** Our monotonic clock without the time in which the process did not run. Waits with a bound are measured by it. */
   get awakeMillis(): number {
     return this.heartbeat.awake(performance.now());
   }
@@ -426,7 +426,7 @@ export class Fleet {
       node.abandon(false);
       return;
     }
-    // When nobody answers, the fault is more likely here: whoever answers on a new connection tells which of the old ones are dead.
+    // When no server answers, the fault is more likely here. A server that answers on a new connection shows that its silent old ones are dead.
     const recently = performance.now() - this.settings.hangMillis - this.settings.idleProbeMillis;
     if (!this.nodes.some(({ observation }) => observation !== undefined && observation.sentAt > recently)) {
       if (this.#isBusy) for (const one of this.nodes) one.observe().catch(() => undefined);

@@ -7,7 +7,7 @@ import { clearInterval, performance, setInterval, wallMillis } from '../clock.js
 const BEAT_MILLIS = 500;
 /** A beat that is later than that was not held up by mere work. */
 const LATE_MILLIS = 500;
-/** On demand it beats for so long after the last use; what happens then, nobody sees. */
+/** With `monitor: 'onDemand'` it beats for so long after the last use, and misses pauses after that. */
 const WATCHED_MILLIS = 10_000;
 /** The time of day is corrected by less than that without being set. */
 const STEP_MILLIS = 1_000;

@@ -1,4 +1,6 @@
 /** What the tests on a real cluster share: a cluster of ours over the test's servers, and its numbers, short or full. */
+
+import type { Pool, PoolClient } from 'pg';
 import {
   type Cluster,
   type ClusterBehaviour,
@@ -77,4 +79,14 @@ export function signal(): { readonly given: Promise<void>; give(): void } {
     give = resolve;
   });
   return { given, give };
+}
+
+/** Runs `run` with a client that is released afterwards. */
+export async function withClient<T>(from: Pool, run: (client: PoolClient) => Promise<T>): Promise<T> {
+  const client = await from.connect();
+  try {
+    return await run(client);
+  } finally {
+    client.release();
+  }
 }

@@ -1,9 +1,9 @@
 /** Those who instrument pg spread what a client is given, write comments into texts and listen on pools: values arrive, and reads go on sharing connections. */
-import pg, { type Pool, type PoolClient, type QueryConfig, type QueryResult } from 'pg';
+import pg, { type Pool, type QueryConfig, type QueryResult } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Cluster } from '../../src/index.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
-import { nodeOf, open, until } from './fixture.js';
+import { nodeOf, open, until, withClient } from './fixture.js';
 
 const TEXT = 'select $1::int as n';
 const COMMENT = " /*traceparent='00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'*/";
@@ -58,15 +58,6 @@ afterAll(async () => {
   await servers.stop();
   pgPool.connect = connect;
 });
-
-async function withClient<T>(from: Pool, run: (client: PoolClient) => Promise<T>): Promise<T> {
-  const client = await from.connect();
-  try {
-    return await run(client);
-  } finally {
-    client.release();
-  }
-}
 
 const ways: Record<string, (query: QueryConfig) => Promise<QueryResult>> = {
   'cluster.read': (query) => cluster.read(query),

@@ -7,7 +7,7 @@ import QueryStream from 'pg-query-stream';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Cluster, createCluster, type RouteEvent, type WarningEvent } from '../../src/index.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
-import { open, until } from './fixture.js';
+import { open, until, withClient } from './fixture.js';
 
 let servers: TestCluster;
 let cluster: Cluster;
@@ -15,16 +15,6 @@ let pool: Pool;
 let routes: string[] = [];
 
 const told = (): string[] => routes.splice(0);
-
-/** Runs `work` with a client that is released afterwards. */
-async function withClient<T>(from: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
-  const client = await from.connect();
-  try {
-    return await work(client);
-  } finally {
-    client.release();
-  }
-}
 
 /** Not in pg's types, and yet what tools use to cancel a statement. */
 function pidOf(client: object): number | null {

@@ -8,7 +8,7 @@ import Cursor from 'pg-cursor';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Cluster } from '../../src/index.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
-import { nodeOf, open, until } from './fixture.js';
+import { nodeOf, open, until, withClient } from './fixture.js';
 
 const TEXT = 'select body from items where id = $1';
 /** As one that hangs: it is none whose time matters. */
@@ -47,15 +47,6 @@ afterAll(async () => {
 });
 
 type Run = (query: QueryConfig) => Promise<QueryResult>;
-
-async function withClient<T>(from: Pool, run: (client: PoolClient) => Promise<T>): Promise<T> {
-  const client = await from.connect();
-  try {
-    return await run(client);
-  } finally {
-    client.release();
-  }
-}
 
 async function within<T>(client: PoolClient, begin: string, run: () => Promise<T>): Promise<T> {
   await client.query(begin);

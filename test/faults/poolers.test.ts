@@ -72,7 +72,7 @@ const socketCount = (): number => process.getActiveResourcesInfo().filter((name)
 
 describe.each(programs)('behind $title, one before each server', ({ title, kind, isDirect }) => {
   const binary = installed(kind);
-  if (binary === undefined) return it.skip('is not installed', () => undefined);
+  if (binary === undefined) return it.skip(`needs ${title}, which is not installed here`, () => undefined);
   let servers: TestCluster;
   let proxies: RunningProxy[];
   let cluster: Cluster;
