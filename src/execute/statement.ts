@@ -8,7 +8,7 @@ import type { Node } from '../nodes/node.js';
 import { preparing } from '../nodes/preparing-query.js';
 import type { StatementName } from '../nodes/statement-names.js';
 import { writable } from '../nodes/values.js';
-import { type PreparedConfig, type PreparedQuery, preparedWith } from '../postgres/prepared-query.js';
+import type { PreparedQuery } from '../postgres/prepared-query.js';
 import { type Answered, submitQuery } from '../postgres/submit.js';
 import type { Profile } from '../sql/profile.js';
 import { fateOf, whenReady } from './fate.js';
@@ -111,8 +111,8 @@ export function send<Row extends QueryResultRow>(
     submitQuery(client, query, values, answered);
     return;
   }
-  const { name, config } = prepared;
-  const opened = preparing(client, config, names, name);
+  const { name } = prepared;
+  const opened = preparing(client, query, prepared.values, names, name);
   submitQuery<QueryResult<Row>>(client, opened, undefined, (error, result) => {
     const isInUse = error === null && name.isReady;
     // Where the name may be to blame nothing has happened: without it, it is no second run.
@@ -133,7 +133,7 @@ function named(
   { names }: DataConnection,
   { query, values, profile }: Statement,
   now: number,
-): { readonly name: StatementName; readonly config: PreparedConfig } | undefined {
+): { readonly name: StatementName; readonly values: unknown[] } | undefined {
   if (profile?.isUndivided !== true || names === undefined) return undefined;
   const given = values ?? (typeof query === 'string' ? undefined : query.values);
   if (!Array.isArray(given) || given.length === 0) return undefined;
@@ -146,9 +146,9 @@ function named(
   }
   // Nothing else is under way there.
   names.over();
-  const name = plain === undefined ? undefined : names.use(profile, now);
-  if (name === undefined) return undefined;
-  return { name, config: preparedWith(query, { name: name.text, values: plain as unknown[] }) };
+  if (plain === undefined) return undefined;
+  const name = names.use(profile, now);
+  return name === undefined ? undefined : { name, values: plain };
 }
 
 /** Whether a node's next statement is one of those that are timed. */

@@ -7,6 +7,7 @@ import type { Socket } from 'node:net';
 import type { Writable } from 'node:stream';
 import type { Client, QueryArrayConfig, QueryResult, Submittable } from 'pg';
 import { performance, setImmediate, setTimeout } from '../clock.js';
+import type { PreparedConfig } from '../postgres/prepared-query.js';
 import type { Profile } from '../sql/profile.js';
 import { dropSocket } from './control-connection.js';
 import { LaneQuery, type LaneQueryConfig } from './lane-query.js';
@@ -135,9 +136,10 @@ export class LaneConnection {
       }
       // To those who instrument pg a name is one also when it is undefined.
       const plain = { ...(name === undefined ? {} : { name: name.text }), text, values, rowMode, types };
-      const query = plain as unknown as QueryArrayConfig;
-      if (names === undefined || name === undefined) this.#client.query(query, answer);
-      else this.#client.query(preparing(this.#client, query, names, name) as QueryArrayConfig, answer);
+      const query = plain as unknown as PreparedConfig;
+      const isNamed = names !== undefined && name !== undefined;
+      const asked = isNamed ? preparing(this.#client, query, values, names, name) : query;
+      this.#client.query(asked as QueryArrayConfig, answer);
     } catch (error) {
       // Half of it may have been written: whatever comes next would be read as its rest.
       answer(error as Error, undefined as never);

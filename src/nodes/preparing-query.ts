@@ -3,6 +3,7 @@
  * else of how pg sends it.
  */
 import type { QueryConfig } from 'pg';
+import { type PreparedQuery, preparedWith } from '../postgres/prepared-query.js';
 import type { StatementName, StatementNames } from './statement-names.js';
 
 interface Connection {
@@ -10,29 +11,35 @@ interface Connection {
 }
 
 interface PgQuery {
+  name: string;
   query_timeout?: unknown;
   callback: unknown;
   submit(connection: Connection): Error | null;
 }
 
-type PgQueryClass = new (config: QueryConfig) => PgQuery;
+type PgQueryClass = new (query: PreparedQuery, values?: unknown[]) => PgQuery;
 
 /**
  * Always in the same form: whoever instruments pg changes the texts of configs, and one name stands for one text.
- * @returns the config itself where the client's class names no Query
+ * @param values in the place of those in the query
+ * @returns a config where the client's class names no Query
  */
 export function preparing(
   client: object,
-  config: QueryConfig,
+  given: PreparedQuery,
+  values: unknown[],
   names: StatementNames,
   name: StatementName,
 ): QueryConfig {
   const { Query } = client.constructor as { Query?: PgQueryClass };
-  if (Query === undefined) return config;
-  const query = new Query(config);
+  const config = typeof given === 'string' ? undefined : preparedWith(given, { name: name.text, values });
+  if (Query === undefined) return config ?? { text: given as string, name: name.text, values };
+  // A text, since pg copies an object property by property.
+  const query = config === undefined ? new Query(given, values) : new Query(config);
+  query.name = name.text;
   // One in the config is its user's, who is told by what this is given along with it.
   query.callback = undefined;
-  const { query_timeout: timeout } = config as { query_timeout?: unknown };
+  const { query_timeout: timeout } = (config ?? {}) as { query_timeout?: unknown };
   if (timeout !== undefined) query.query_timeout = timeout;
   if (!names.hasAhead(name)) return query as unknown as QueryConfig;
   const submit = query.submit.bind(query);
