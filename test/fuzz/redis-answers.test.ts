@@ -11,7 +11,7 @@ import { httpSessions, orderOf } from '../../src/session/http.js';
 import { type IoredisClient, type NodeRedisClient, redisTokenStore } from '../../src/session/redis.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
 import { open } from '../cluster/fixture.js';
-import { noise, runs, tokenLike, withinASecond } from './hostile.js';
+import { holds, noise, tokenLike, withinASecond } from './hostile.js';
 
 const TIMEOUT_MILLIS = 3;
 const LIFETIME_MILLIS = 24 * 60 * 60_000;
@@ -85,7 +85,7 @@ describe('a token store on a Redis that answers anything', () => {
   };
 
   it.each(clients)('through %s, gives tokens or an error without one, in time', async (_name, client) => {
-    await fc.assert(
+    await holds(
       fc.asyncProperty(answers(), async (played) => {
         const store = redisTokenStore(
           client(() => answer(played)),
@@ -103,12 +103,13 @@ describe('a token store on a Redis that answers anything', () => {
           if (put !== undefined) expect(put).toBeInstanceOf(Error);
         });
       }),
-      runs(700, 50_000),
+      700,
+      50_000,
     );
   });
 
   it('lets no request fail, and none read what is older than the store may have been told', async () => {
-    await fc.assert(
+    await holds(
       fc.asyncProperty(fc.constantFrom(...clients), answers(), async ([, client], played) => {
         const store = redisTokenStore(
           client(() => answer(played)),
@@ -127,7 +128,8 @@ describe('a token store on a Redis that answers anything', () => {
           Array.isArray(played.what) && played.what.length === 2 && played.what.every((one) => one === null);
         expect(isEmpty || refusedCount() > before).toBe(true);
       }),
-      runs(200, 50_000),
+      200,
+      50_000,
     );
   });
 });
