@@ -9,8 +9,9 @@ const BEAT_MILLIS = 500;
 const LATE_MILLIS = 500;
 /** With `monitor: 'onDemand'` it beats for so long after the last use, and misses pauses after that. */
 const WATCHED_MILLIS = 10_000;
-/** The time of day is corrected by less than that without being set. */
+/** The time of day is corrected by less than that without being set, within the time over which the two clocks are compared. */
 const STEP_MILLIS = 1_000;
+const COMPARED_MILLIS = 60_000;
 
 export interface HeartbeatListener {
   /** The process did not run until now, or nobody has looked whether it did. */
@@ -29,7 +30,8 @@ export class Heartbeat {
   #awayMillis = 0;
   #usedAt = Number.NEGATIVE_INFINITY;
   #seenAt = performance.now();
-  #seenWall = wallMillis();
+  /** Both clocks, at one moment of the last minute. */
+  #since = { now: this.#seenAt, wall: wallMillis() };
   #isStopped = false;
 
   /** @param isOnDemand whether it beats only as long as the cluster is used */
@@ -72,16 +74,23 @@ export class Heartbeat {
   }
 
   #look(now: number): void {
-    const wall = wallMillis();
-    const passedMillis = now - this.#seenAt;
-    const isWrong = passedMillis < 0 || wall - this.#seenWall - passedMillis > STEP_MILLIS;
+    const isBack = now < this.#seenAt;
+    const isWrong = this.#isBehind(now) || isBack;
     const isLate = now > this.#lateAt;
     if (isLate && this.#timer !== undefined) this.#awayMillis += now - this.#lateAt + LATE_MILLIS;
-    if (isLate || passedMillis < 0) this.#lateAt = now + BEAT_MILLIS + LATE_MILLIS;
+    if (isLate || isBack) this.#lateAt = now + BEAT_MILLIS + LATE_MILLIS;
     this.#seenAt = now;
-    this.#seenWall = wall;
     if (isWrong) this.#listener.mistimed();
     if (isLate || isWrong) this.#listener.paused();
+  }
+
+  /** Whether our clock has fallen behind the time of day. Many short looks add up, which a clock that stands still would pass one by one. */
+  #isBehind(now: number): boolean {
+    const wall = wallMillis();
+    const passedMillis = wall - this.#since.wall;
+    const behindMillis = passedMillis - (now - this.#since.now);
+    if (Math.abs(behindMillis) > STEP_MILLIS || passedMillis > COMPARED_MILLIS) this.#since = { now, wall };
+    return behindMillis > STEP_MILLIS;
   }
 
   #rest(): void {
