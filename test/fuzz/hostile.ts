@@ -1,21 +1,33 @@
 /** What strangers send in place of tokens, and how many of it: few and always the same in `npm test`, many and others each time in a soak run. */
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
+import { expect } from 'vitest';
 import { size } from '../cluster/fixture.js';
 
 const isSoak = process.env['SOAK'] === '1';
 
 /** What one batch of inputs leaves behind in the generator is given back before the next. */
 const BATCH = 2_000;
+const MAX_GROWTH_BYTES = 24 * 2 ** 20;
 
-/** Runs the property with so many inputs. A failure tells its seed: `FUZZ_SEED` runs it again. */
+function heapBytes(): number {
+  setFlagsFromString('--expose-gc');
+  (runInNewContext('gc') as () => void)();
+  return process.memoryUsage().heapUsed;
+}
+
+/** Runs the property with so many inputs, none of which may leave anything behind. A failure tells its seed: `FUZZ_SEED` runs it again. */
 export async function holds<T>(property: fc.IRawProperty<T>, short: number, full = 100_000): Promise<void> {
   const seed = Number(process.env['FUZZ_SEED'] ?? (isSoak ? Date.now() % 2 ** 31 : 17));
   const count = size(short, full);
+  const before = heapBytes();
   for (let done = 0; done < count; done += BATCH) {
     const numRuns = Math.min(BATCH, count - done);
     // With seconds for each input, shrinking one to its least would take hours.
     await fc.assert(property, { numRuns, seed: seed + done, endOnFailure: isSoak });
   }
+  expect(heapBytes() - before).toBeLessThan(MAX_GROWTH_BYTES);
 }
 
 const SIGNS = Array.from('0123456789abcdefABCDEF=;,."\\-_ \t\u00a0\u0085\u2003é%\u0000\r\n{}[]');

@@ -4,8 +4,6 @@
  */
 import { type IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { TokenCodec } from '../../src/freshness/token.js';
@@ -17,7 +15,6 @@ import { holds, noise, tokenLike, withinASecond } from './hostile.js';
 
 const SECRET = 'a secret of the tests';
 const LIFETIME_MILLIS = 24 * 60 * 60_000;
-const MAX_GROWTH_BYTES = 64 * 2 ** 20;
 
 /** Names that are not the cookie’s, however much they look like it. */
 const OTHER_NAMES = [
@@ -29,12 +26,6 @@ const OTHER_NAMES = [
   '\u2003__Host-pg-ladder',
   '_Host-pg-ladder',
 ];
-
-const heap = (): number => {
-  setFlagsFromString('--expose-gc');
-  (runInNewContext('gc') as () => void)();
-  return process.memoryUsage().heapUsed;
-};
 
 describe.each([
   ['signed', [SECRET]],
@@ -98,7 +89,6 @@ describe.each([
     const cookies = fc.array(other, { maxLength: 20 });
     const separator = fc.constantFrom('; ', ';', ' ;\t', ';;');
     const place = fc.constantFrom('cookie', 'prefixed', 'quoted', 'header', 'in another cookie', 'nowhere');
-    const before = heap();
     await holds(
       fc.asyncProperty(cookies, cookies, separator, like, place, async (first, last, between, header, where) => {
         // A head has 16 kB, unless somebody has asked for more.
@@ -122,7 +112,6 @@ describe.each([
       250,
       50_000,
     );
-    expect(heap() - before).toBeLessThan(MAX_GROWTH_BYTES);
   });
 
   it('of another service’s answer, or a token by any other door, fails nothing', async () => {
@@ -130,7 +119,6 @@ describe.each([
       { weight: 3, arbitrary: tokenLike(strangers) },
       { weight: 1, arbitrary: fc.anything({ withNullPrototype: true, withBigInt: true, withTypedArray: true }) },
     );
-    const before = heap();
     await holds(
       fc.asyncProperty(anything, anything, async (one, another) => {
         const fetch = sessionFetch(cluster, { origins: ['http://a.internal'] }, (async () => ({
@@ -153,6 +141,5 @@ describe.each([
       120,
       50_000,
     );
-    expect(heap() - before).toBeLessThan(MAX_GROWTH_BYTES);
   });
 });
