@@ -64,8 +64,17 @@ export async function loadCatalog(
     relations: relations.rows,
     operators: operators.rows,
     types: types.rows,
-    resolution: resolution.rows[0] ?? { operators: [], functions: [], records: [], kin: [], casts: [] },
+    resolution: merged(resolution.rows[0], known?.rows.resolution),
   };
+}
+
+/** What was read of built-in objects stays true, and what has no namesake any more does no harm. */
+function merged(
+  { operators = [], functions = [], records = [], kin = [], casts = [] }: Partial<ResolutionRow> = {},
+  known?: ResolutionRow,
+): ResolutionRow {
+  if (known === undefined) return { operators, functions, records, kin, casts };
+  return { operators, functions: [...new Set([...known.functions, ...functions])], records: known.records, kin, casts };
 }
 
 /** As the library reads its own answers, until it is too much. */

@@ -2,7 +2,7 @@
  * How the catalogue is read: PostgreSQL 14 and later, an ordinary login role is enough. Objects below oid 16384 are built in, and known without asking.
  * Each query gives the rows of {@link CatalogRows} in its order.
  */
-import { RESOLUTION } from './resolution-query.js';
+import { resolutionQuery } from './resolution-query.js';
 
 /**
  * Operators as they are written here. They run with the application's rights on its search path, where a plain `=` may be another
@@ -94,9 +94,9 @@ const SAFE_PATH = 'set local search_path = pg_catalog, pg_temp';
  */
 export function catalogQuery(names: ReadonlySet<string> | undefined): string {
   const wanted = names === undefined ? '' : ` and p.proname ${EQ} any ('{${[...names].join()}}')`;
-  return [SEARCH_PATH, `${FUNCTIONS}${wanted}`, PATIENCE, SAFE_PATH, RELATIONS, OPERATORS, TYPES, RESOLUTION].join(
-    ';\n',
-  );
+  const functions = `${FUNCTIONS}${wanted}`;
+  const resolution = resolutionQuery(names);
+  return [SEARCH_PATH, functions, PATIENCE, SAFE_PATH, RELATIONS, OPERATORS, TYPES, resolution].join(';\n');
 }
 
 export const CATALOG = catalogQuery(undefined);

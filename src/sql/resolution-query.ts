@@ -16,10 +16,14 @@ const OPERATORS = `select case when o.oprleft ${EQ} 0 then ${pair('o.oprname', '
   from pg_catalog.pg_operator o where o.oid ${LT} ${FIRST_USER_OID} and o.oprname ${EQ} any (array(
     select own.oprname from pg_catalog.pg_operator own where own.oid ${GE} ${FIRST_USER_OID}))`;
 
-const FUNCTIONS = `select ${pair('p.proname', 'p.proargtypes')} from pg_catalog.pg_proc p
-  where p.oid ${LT} ${FIRST_USER_OID} and p.pronamespace ${EQ} ${PG_CATALOG} and exists (
-    select from pg_catalog.pg_proc own where own.proname ${EQ} p.proname and own.oid ${GE} ${FIRST_USER_OID} union all
-    select from pg_catalog.pg_type own where own.typname ${EQ} p.proname and own.oid ${GE} ${FIRST_USER_OID})`;
+const USERS_FUNCTIONS = `select f.proname as name from pg_catalog.pg_proc f where f.oid ${GE} ${FIRST_USER_OID}`;
+
+/** A join, for which each name is looked up once. A type is called like a function, too. */
+const namesakesOf = (
+  functions: string,
+): string => `select ${pair('p.proname', 'p.proargtypes')} from pg_catalog.pg_proc p
+  join (${functions} union select t.typname from pg_catalog.pg_type t where t.oid ${GE} ${FIRST_USER_OID}) own on own.name ${EQ} p.proname
+  where p.oid ${LT} ${FIRST_USER_OID} and p.pronamespace ${EQ} ${PG_CATALOG}`;
 
 const RECORDS = `select distinct pg_catalog.concat(p.proname) from pg_catalog.pg_proc p
   where p.oid ${LT} ${FIRST_USER_OID} and p.prorettype ${EQ} any ('{${RECORD},${RECORD_ARRAY}}'::pg_catalog.oid[])
@@ -46,5 +50,13 @@ const KIN = [
 const CASTS = `select pg_catalog.concat(k.castsource, ' ', k.casttarget, ' ', k.castfunc) from pg_catalog.pg_cast k
   where k.castfunc ${GE} ${FIRST_USER_OID} and k.castcontext operator(pg_catalog.=) 'i'`;
 
-export const RESOLUTION = `select array(${OPERATORS}) as operators, array(${FUNCTIONS}) as functions, array(${RECORDS}) as records,
-  array(${KIN}) as kin, array(${CASTS}) as casts`;
+/**
+ * @param names of the functions that are wanted, all of them words; what is built in is known then, and not asked for. Without, of all functions, of which
+ * there may be many thousands
+ */
+export function resolutionQuery(names: ReadonlySet<string> | undefined): string {
+  const wanted = names === undefined ? undefined : `'{${[...names].join()}}'::pg_catalog.name[]`;
+  const functions = wanted === undefined ? USERS_FUNCTIONS : `select name from pg_catalog.unnest(${wanted}) as name`;
+  return `select array(${OPERATORS}) as operators, array(${namesakesOf(functions)}) as functions,
+  array(${wanted === undefined ? RECORDS : 'select null::pg_catalog.text where false'}) as records, array(${KIN}) as kin, array(${CASTS}) as casts`;
+}
