@@ -48,6 +48,7 @@ import { type Moment, momentOf } from './session/arrivals.js';
 import type { SessionScope } from './session/session.js';
 import { type Subject, subjectOf } from './session/subject.js';
 import { type Classification, Classifier } from './sql/classifier.js';
+import { StatementCache } from './sql/statement-cache.js';
 
 type Values = readonly unknown[];
 
@@ -111,6 +112,7 @@ export class Calls {
         settings.nodes.some(({ lane }) => lane !== false) ||
           (settings.discovery !== undefined && settings.foundLane !== false),
       ),
+      warned: new StatementCache(),
     };
     this.#tokens = new TokenCodec(settings.secrets, settings.tokenLifetimeMillis);
   }

@@ -22,6 +22,9 @@ export interface Trial {
 /** Runs it elsewhere, and on none of these nodes. */
 export type Rerun<Row extends QueryResultRow> = (lostOn: ReadonlySet<Node> | undefined) => Promise<QueryResult<Row>>;
 
+/** What becomes of it when the server has answered with an error. @throws that error, where it is final */
+export type Failed<Row extends QueryResultRow> = (error: Error) => Promise<QueryResult<Row>>;
+
 /** @param startedAt our monotonic clock when the caller asked */
 export function readOnLane<Row extends QueryResultRow>(
   fleet: Fleet,
@@ -29,8 +32,8 @@ export function readOnLane<Row extends QueryResultRow>(
   { statement, profile }: Shareable,
   need: Need,
   startedAt: number,
-  trial: Trial | undefined,
   elsewhere: Rerun<Row>,
+  failed: Failed<Row>,
 ): Promise<QueryResult<Row>> {
   const { node, connection, reason, isGated } = seat;
   const { publisher } = fleet;
@@ -61,7 +64,7 @@ export function readOnLane<Row extends QueryResultRow>(
         node.succeeded();
         need.trace?.ended(connection.identity.server, now, need.key);
         resolve(result as QueryResult<Row>);
-      } else resolve(recover(fleet, seat, need, error, isLost, trial, elsewhere));
+      } else resolve(recover(fleet, seat, need, error, isLost, elsewhere, failed));
     };
     connection.send(statement, profile, (error, result, now) => {
       node.work.ended();
@@ -79,8 +82,8 @@ async function recover<Row extends QueryResultRow>(
   need: Need,
   error: Error,
   isLost: boolean,
-  trial: Trial | undefined,
   elsewhere: Rerun<Row>,
+  failed: Failed<Row>,
 ): Promise<QueryResult<Row>> {
   if (error instanceof LetGo) {
     // Also while the floor is not known: whoever held it up would do so again.
@@ -93,6 +96,5 @@ async function recover<Row extends QueryResultRow>(
   const isConflict = node.role === 'replica' && isRecoveryConflict(error);
   if (isConflict || isLost) return elsewhere(new Set([node]));
   if (isServerError(error)) node.succeeded();
-  if (trial !== undefined) trial.failedOnReplica = node.role === 'replica';
-  throw error;
+  return failed(error);
 }

@@ -20,6 +20,8 @@ const LEARNING_SPACING_MILLIS = 100;
 /** After it has held others up, doubling each time. */
 const COOLING_MILLIS = 1_000;
 const COOLING_CAP_MILLIS = 60_000;
+/** After so long a text that replicas refused is tried there again: somebody may have changed its table. */
+const REFUSED_MILLIS = 60_000;
 
 /** Statements that a failure undoes as a whole. Of others, such as CALL, some may have been committed. */
 const UNDIVIDED = /^\(*(?:select|insert|update|delete|merge|with|values|table)\b/i;
@@ -49,6 +51,7 @@ export class Profile {
   #hold = 0;
   #learnAt = Number.NEGATIVE_INFINITY;
   #coolUntil = Number.NEGATIVE_INFINITY;
+  #refusedAt = Number.NEGATIVE_INFINITY;
 
   constructor(text: string, definitions: Definitions = NONE) {
     this.#definitions = definitions;
@@ -69,6 +72,16 @@ export class Profile {
   /** Whether it may mean something else than at that time: what was found out of it by then is out of date. */
   hasChangedSince(at: number): boolean {
     return this.#definitions.changedAt >= at;
+  }
+
+  /** A replica has refused it, and the primary has not. */
+  refused(now: number): void {
+    this.#refusedAt = now;
+  }
+
+  /** Whether replicas need not be asked: they have refused it lately, and no definition has passed through since. */
+  isForPrimary(now: number): boolean {
+    return now - this.#refusedAt < REFUSED_MILLIS && !this.hasChangedSince(this.#refusedAt);
   }
 
   /** Of a server's time, in milliseconds; 0 as long as nobody knows. */
