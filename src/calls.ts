@@ -20,7 +20,7 @@ import { isOfPg } from './execute/retry.js';
 import type { Rungs } from './execute/rungs.js';
 import type { Statement } from './execute/statement.js';
 import { stream } from './execute/stream.js';
-import { type Transaction, transaction } from './execute/transaction.js';
+import { ended, type Transaction, transaction } from './execute/transaction.js';
 import { write } from './execute/write.js';
 import { FirstSights } from './freshness/first-sights.js';
 import { type Claim, Floor } from './freshness/floor.js';
@@ -242,11 +242,12 @@ export class Calls {
   }
 
   async *stream<Row>(
-    { scope }: Context,
+    { scope, transaction: joined }: Context,
     text: string,
     values: Values | undefined,
     options: StreamOptions,
   ): AsyncGenerator<Row, void, void> {
+    if (joined !== undefined) throw joined.hasEnded ? ended() : unjoinable();
     checkOptions('stream', options);
     checkedQuery(text);
     const startedAt = this.#enter();
@@ -422,6 +423,14 @@ export class Calls {
 /** A transaction's statement has a connection already, and prepares nothing there: what fails in a transaction cannot be tried again. */
 function joinedStatement(query: PreparedQuery, values: Values | undefined, signal: AbortSignal | undefined): Statement {
   return { query, values: values as unknown[] | undefined, signal, profile: undefined };
+}
+
+/** It would hold up what its own loop awaits of the transaction. */
+function unjoinable(): LadderError {
+  return invalidOptions(
+    'stream: expected no transaction around it, since one statement runs at a time there; read, or use a cursor on the client of the transaction, ' +
+      'or outsideTransaction() for what others have committed',
+  );
 }
 
 /** What a joined read cannot ask for: a replica's snapshot was settled when the transaction began, the primary's satisfies every wish. */

@@ -4,6 +4,7 @@
  */
 import type { QueryConfig, QueryResult, QueryResultRow } from 'pg';
 import { performance } from '../clock.js';
+import { saying } from '../errors.js';
 import { throwAway } from '../nodes/data-connections.js';
 import type { Need } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
@@ -128,8 +129,7 @@ export function adviceOn(error: unknown, { role }: Pick<Node, 'role'>): unknown 
 
 /** pg's own error; where it says that the statement writes, its message also says what to use. */
 function withAdvice(error: unknown): unknown {
-  if (!isWriteRefusal(error) || Object.isFrozen(error)) return error;
-  const told = error as Error;
-  told.message += ' (read runs its statements READ ONLY, on replicas: use write or query)';
-  return told;
+  return isWriteRefusal(error)
+    ? saying(error, ' (read runs its statements READ ONLY, on replicas: use write or query)')
+    : error;
 }

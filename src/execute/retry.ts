@@ -119,6 +119,11 @@ export function isRefusal(error: unknown): boolean {
   return REFUSAL_STATES.has(codeOf(error) ?? '');
 }
 
+/** Whether the server has ended a session since it was idle in a transaction: it looks for that before it commits, and so has committed nothing. */
+export function endedIdleTransaction(error: unknown): boolean {
+  return isServerError(error) && codeOf(error) === '25P03' && !isRaised(error);
+}
+
 const WRITE_REFUSED = '25006';
 
 /** Whether a server says that a statement writes where nothing may be written. */

@@ -32,6 +32,8 @@ export interface DataConnection {
   isLost: boolean;
   /** Whether a statement has failed on it that may have taken it along: its end, if it comes now, is told by that statement. */
   isFailing: boolean;
+  /** Why it was lost, where nothing was under way on it: whatever transaction was open there is rolled back. */
+  idleLoss: unknown;
   /** Whether it was closed here, since nothing came on it any more: that says nothing of its server, nor of the statement. */
   wasGivenUp: boolean;
   /** Whether it was closed here, since its server gave no answer. */
@@ -248,7 +250,11 @@ export class DataConnections {
   async #introduce(client: PoolClient): Promise<DataConnection> {
     const { changedRole } = this.#hooks;
     const broke = (error: Error): void => {
-      if (this.#known.get(client)?.isFailing !== true) this.#broke(error, client);
+      const known = this.#known.get(client);
+      const { readyForQuery } = client as PoolClient & { readonly readyForQuery?: boolean };
+      // The server's own word comes first, and then that its connection has ended.
+      if (known !== undefined && readyForQuery === true) known.idleLoss ??= error;
+      if (known?.isFailing !== true) this.#broke(error, client);
     };
     const ended = (): void => {
       this.#known.delete(client);
@@ -279,6 +285,7 @@ export class DataConnections {
       mayWrite: false,
       isLost: false,
       isFailing: false,
+      idleLoss: undefined,
       wasGivenUp: false,
       wasAbandoned: false,
       names,
