@@ -14,8 +14,8 @@ it('reads with a comment of their own each share connections, answer their own v
   const hasLane = process.env['LANE'] !== 'off';
   let id = 0;
   const read = async (run: (text: string, values: unknown[]) => Promise<{ rows: unknown[] }>) => {
-    const asked = id++ % 1_000;
-    const text = `select id from items where id = $1 /*traceparent='00-${asked}-01'*/`;
+    const asked = ++id % 1_000;
+    const text = `select id from items where id = $1 /*traceparent='00-${id}-01'*/`;
     expect((await run(text, [asked])).rows).toEqual([{ id: asked }]);
   };
   const pool = cluster.pool();
