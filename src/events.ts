@@ -134,7 +134,7 @@ export interface WarningEvent {
    * a token when the answer ended.
    * `subject`: a token did not count for a read, or was left out of an answer, since the `subject` function named nobody, or failed.
    * `discovery`: it gave no list of servers that could be used, and nothing changes; or a server that it found may not inherit a login, and is not joined
-   * (`inheritCredentials`). `no-positions`: the servers tell no positions in the log, and windows after writes take their place. `suspicious-primary`: a server says
+   * (`inheritCredentials`). `serializable-default`: reads run REPEATABLE READ on a replica that refuses what is their default, as `onSerializableDefault` allows. `no-positions`: the servers tell no positions in the log, and windows after writes take their place. `suspicious-primary`: a server says
    * that it is the primary, and cannot be, so that it gets nothing; or one that was taken for it by its own word alone is gone, and the one before is the primary
    * again. Told once for each claim.
    */
@@ -150,6 +150,7 @@ export interface WarningEvent {
     | 'subject'
     | 'discovery'
     | 'no-positions'
+    | 'serializable-default'
     | 'suspicious-primary';
   /** What was found, and what to use instead; never SQL. */
   readonly message: string;
