@@ -52,10 +52,12 @@ export function readUnlessRefused<Row extends QueryResultRow>(
   onPrimary: () => Promise<QueryResult<Row>>,
 ): Promise<QueryResult<Row>> {
   if (statement.profile?.isForPrimary(startedAt) === true && need.target === undefined) return onPrimary();
-  const trial: Trial = { failedOnReplica: false };
+  const trial: Trial = { failedOn: undefined };
   return read<Row>(rungs, statement, need, startedAt, trial).catch(async (error: unknown) => {
     const isWrite = isRefusal(error);
-    if (!trial.failedOnReplica || !isSingle || !(isWrite || isMissingName(error))) throw error;
+    const { failedOn } = trial;
+    if (failedOn?.node.role !== 'replica' || !isSingle || !(isWrite || isMissingName(error))) throw error;
+    rungs.fleet.abandoned(failedOn);
     const result = await onPrimary();
     if (isWrite) classifier.misrouted(text);
     // Where its user vouches for it, what it was found to be does not count.

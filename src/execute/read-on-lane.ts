@@ -5,6 +5,7 @@
 
 import type { QueryResult, QueryResultRow } from 'pg';
 import { performance } from '../clock.js';
+import type { Reason } from '../events.js';
 import type { Fleet, Need } from '../nodes/fleet.js';
 import { LetGo } from '../nodes/lane-connection.js';
 import type { Node } from '../nodes/node.js';
@@ -16,7 +17,8 @@ import { isTimed, tell } from './statement.js';
 
 /** What a caller learns of a read that failed. */
 export interface Trial {
-  failedOnReplica: boolean;
+  /** Where it was placed the last time; `undefined` where it got to no server. */
+  failedOn: { readonly node: Node; readonly reason: Reason } | undefined;
 }
 
 /** Runs it elsewhere, and on none of these nodes. */
@@ -78,14 +80,16 @@ export function readOnLane<Row extends QueryResultRow>(
 
 async function recover<Row extends QueryResultRow>(
   fleet: Fleet,
-  { node }: Seat,
+  seat: Seat,
   need: Need,
   error: Error,
   isLost: boolean,
   elsewhere: Rerun<Row>,
   failed: Failed<Row>,
 ): Promise<QueryResult<Row>> {
+  const { node } = seat;
   if (error instanceof LetGo) {
+    fleet.abandoned(seat);
     // Also while the floor is not known: whoever held it up would do so again.
     const hasPeers = fleet
       .candidates(need.target)
@@ -94,7 +98,10 @@ async function recover<Row extends QueryResultRow>(
   }
   if (isServerFault(error)) node.response.failed(performance.now());
   const isConflict = node.role === 'replica' && isRecoveryConflict(error);
-  if (isConflict || isLost) return elsewhere(new Set([node]));
+  if (isConflict || isLost) {
+    fleet.abandoned(seat);
+    return elsewhere(new Set([node]));
+  }
   if (isServerError(error)) node.succeeded();
   return failed(error);
 }

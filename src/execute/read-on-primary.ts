@@ -36,12 +36,14 @@ export interface RefusedRead {
 /** Runs it on the primary where the error says that no replica can. @throws the error otherwise; one of a write says what to use */
 export async function readUnlessFinal<Row extends QueryResultRow>(
   refused: RefusedRead,
-  node: Node,
+  placed: Pick<Placement, 'node' | 'reason'>,
   error: unknown,
 ): Promise<QueryResult<Row>> {
   const { rungs, statement, need, startedAt } = refused;
+  const { node } = placed;
   if (node.role !== 'replica' || need.target !== undefined || !isOnlyForPrimary(error)) throw adviceOn(error, node);
   if (statement.signal?.aborted === true) throw error;
+  rungs.fleet.abandoned(placed);
   let result: QueryResult<Row>;
   try {
     result = await readOnPrimary<Row>(rungs, statement, need, startedAt);
@@ -78,6 +80,7 @@ export async function readOnPrimary<Row extends QueryResultRow>(
       await rollBack(placement, error, signal);
       lostOn = await lostAgain(fleet, placement, error, lostOn, signal);
       if (lostOn === undefined) throw withAdvice(error);
+      fleet.abandoned(placement);
     } finally {
       left(placement);
     }

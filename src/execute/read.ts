@@ -74,8 +74,8 @@ function readIn<Row extends QueryResultRow>(
     startedAt,
     (lostOn) => readOnPool(reading, lostOn),
     (error) => {
-      if (trial === undefined) return readUnlessFinal(reading, seat.node, error);
-      trial.failedOnReplica = seat.node.role === 'replica';
+      if (trial === undefined) return readUnlessFinal(reading, seat, error);
+      trial.failedOn = seat;
       throw error;
     },
   );
@@ -173,12 +173,15 @@ async function failed<Row extends QueryResultRow>(
 ): Promise<QueryResult<Row>> {
   const { rungs, statement, trial } = reading;
   const { signal } = statement;
-  if (trial !== undefined) trial.failedOnReplica = placement.node.role === 'replica';
+  if (trial !== undefined) trial.failedOn = placement;
   const rollingBack = giveBackAfter(error, placement, statement, rungs.fleet.publisher);
   left(placement);
   if (rollingBack !== undefined) await rollingBack;
   const lost = await lostAgain(rungs.fleet, placement, error, lostOn, signal);
-  if (lost !== undefined) return readOnPool(reading, lost);
+  if (lost !== undefined) {
+    rungs.fleet.abandoned(placement);
+    return readOnPool(reading, lost);
+  }
   if (trial !== undefined) throw error;
-  return readUnlessFinal(reading, placement.node, error);
+  return readUnlessFinal(reading, placement, error);
 }

@@ -82,12 +82,14 @@ export async function* stream<Row>(
       await new Promise<void>((resolve) => failedOn(placement.connection, error, resolve));
       const isRefused = placement.node.role === 'replica' && isOnlyForPrimary(error);
       if (isRefused && need.target === undefined && !placement.connection.isLost) {
+        rungs.fleet.abandoned(placement);
         isForPrimary = true;
         wasRefused = true;
         continue;
       }
       lostOn = await lostAgain(rungs.fleet, placement, error, lostOn, signal);
       if (lostOn === undefined) throw adviceOn(error, placement.node);
+      rungs.fleet.abandoned(placement);
     } finally {
       signal?.removeEventListener('abort', cancel);
       client.removeListener('end', lost);

@@ -69,7 +69,7 @@ export class Node implements Candidate {
   role: Role;
   readonly work = new Work();
   statementCount = 0;
-  /** Reads placed on it. */
+  /** Reads placed on it, and not abandoned. */
   readCount = 0;
   /** When it first answered, by our monotonic clock; `undefined` before. */
   heardSince: number | undefined;
