@@ -6,13 +6,14 @@ import type { PoolClient } from 'pg';
 
 /** @returns ends it; whether the client shall not be used any more, as whoever released it has said */
 export function withholdRelease(client: PoolClient): () => boolean {
-  const { release } = client;
+  const release = Object.getOwnPropertyDescriptor(client, 'release');
   let isUnwanted = false;
   client.release = (destroy) => {
     isUnwanted ||= destroy !== undefined && destroy !== false;
   };
   return () => {
-    client.release = release;
+    if (release === undefined) Reflect.deleteProperty(client, 'release');
+    else Object.defineProperty(client, 'release', release);
     return isUnwanted;
   };
 }

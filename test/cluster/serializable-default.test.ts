@@ -80,8 +80,12 @@ describe('where default_transaction_isolation is serializable', () => {
     await cluster.ready();
     const [first] = servers.replicas;
     const target = { node: first?.name as string };
-    // As many connections as its pool holds, all of them made for reads of a replica.
-    await Promise.all(Array.from({ length: 10 }, () => cluster.read('select pg_sleep(0.02)', [], { target })));
+    // Connections of its pool that were made for reads of a replica.
+    await until('its pool has several', async () => {
+      const slow = () => cluster.read('select pg_sleep(0.02)', [], { target, consistency: 'eventual' });
+      await Promise.allSettled(Array.from({ length: 10 }, slow));
+      return nodeOf(cluster, target.node).pool.totalCount > 4;
+    });
     await servers.primary.kill();
     await first?.promote();
     await until('writes go on', () =>

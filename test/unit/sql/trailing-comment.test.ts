@@ -77,49 +77,8 @@ describe('a text and what stands before its trailing comment', () => {
   });
 
   it('mean the same wherever the grammar takes what is left: texts of quotes, dollars, comments and line breaks', () => {
-    const parts = fc.constantFrom(
-      ...[
-        "'",
-        "''",
-        '"',
-        '$$',
-        '$a$',
-        '$1',
-        'e',
-        "E'",
-        "U&'",
-        "B'",
-        '\\',
-        '/*',
-        '*/',
-        '/',
-        '*',
-        '--',
-        '-',
-        '+',
-        '<',
-        '=',
-        '@',
-      ],
-      ...[
-        '\n',
-        '\r',
-        ' ',
-        '\t',
-        ';',
-        ',',
-        '(',
-        ')',
-        'select ',
-        '1',
-        'a',
-        '.',
-        ':',
-        '::text',
-        ' order by 1 using ',
-        ' from t',
-      ],
-    );
+    const signs = `' '' " $$ $a$ $1 e E' U&' B' \\ /* */ / * -- - + < = @ ; , ( ) . : ::text 1 a`.split(' ');
+    const parts = fc.constantFrom(...signs, '\n', '\r', ' ', '\t', 'select ', ' order by 1 using ', ' from t');
     const texts = fc.array(parts, { maxLength: 14 }).map((found) => `select ${found.join('')}`);
     const comments = fc.array(parts, { maxLength: 5 }).map((found) => `/*${found.join('')}*/`);
     let takenCount = 0;
