@@ -20,7 +20,7 @@ import { isOfPg } from './execute/retry.js';
 import type { Rungs } from './execute/rungs.js';
 import type { Statement } from './execute/statement.js';
 import { stream } from './execute/stream.js';
-import { type Transaction, transaction } from './execute/transaction.js';
+import { ended, type Transaction, transaction } from './execute/transaction.js';
 import { write } from './execute/write.js';
 import { FirstSights } from './freshness/first-sights.js';
 import { type Claim, Floor } from './freshness/floor.js';
@@ -48,6 +48,7 @@ import { type Moment, momentOf } from './session/arrivals.js';
 import type { SessionScope } from './session/session.js';
 import { type Subject, subjectOf } from './session/subject.js';
 import { type Classification, Classifier } from './sql/classifier.js';
+import { StatementCache } from './sql/statement-cache.js';
 
 type Values = readonly unknown[];
 
@@ -111,6 +112,7 @@ export class Calls {
         settings.nodes.some(({ lane }) => lane !== false) ||
           (settings.discovery !== undefined && settings.foundLane !== false),
       ),
+      warned: new StatementCache(),
     };
     this.#tokens = new TokenCodec(settings.secrets, settings.tokenLifetimeMillis);
   }
@@ -240,11 +242,12 @@ export class Calls {
   }
 
   async *stream<Row>(
-    { scope }: Context,
+    { scope, transaction: joined }: Context,
     text: string,
     values: Values | undefined,
     options: StreamOptions,
   ): AsyncGenerator<Row, void, void> {
+    if (joined !== undefined) throw joined.hasEnded ? ended() : unjoinable();
     checkOptions('stream', options);
     checkedQuery(text);
     const startedAt = this.#enter();
@@ -420,6 +423,14 @@ export class Calls {
 /** A transaction's statement has a connection already, and prepares nothing there: what fails in a transaction cannot be tried again. */
 function joinedStatement(query: PreparedQuery, values: Values | undefined, signal: AbortSignal | undefined): Statement {
   return { query, values: values as unknown[] | undefined, signal, profile: undefined };
+}
+
+/** It would hold up what its own loop awaits of the transaction. */
+function unjoinable(): LadderError {
+  return invalidOptions(
+    'stream: expected no transaction around it, since one statement runs at a time there; read, or use a cursor on the client of the transaction, ' +
+      'or outsideTransaction() for what others have committed',
+  );
 }
 
 /** What a joined read cannot ask for: a replica's snapshot was settled when the transaction began, the primary's satisfies every wish. */

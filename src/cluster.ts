@@ -111,7 +111,7 @@ export class Cluster implements AsyncDisposable {
    * within join it, the last as a savepoint and without options; one statement runs at a time. With `readOnly` it runs on a replica that is fresh enough
    * before it begins. `fn` runs once, unless `retries` says more.
    * @throws what `fn` throws, pg's own errors, and LadderError `LADDER_TRANSACTION_ABORTED` when a failed statement's error was caught
-   * within, `LADDER_WRITE_OUTCOME_UNKNOWN` when the connection was lost during COMMIT, `LADDER_NOT_PRIMARY`, `LADDER_TIMEOUT`, `LADDER_CLOSED`
+   * within, `LADDER_WRITE_OUTCOME_UNKNOWN` when the connection was lost during COMMIT (before COMMIT, nothing was committed, and the error says so), `LADDER_NOT_PRIMARY`, `LADDER_TIMEOUT`, `LADDER_CLOSED`
    */
   transaction<T>(fn: (client: PoolClient) => Promise<T> | T, options: TransactionOptions = {}): Promise<T> {
     return this.#calls.transaction(this.#context(), fn, options);
@@ -119,8 +119,8 @@ export class Cluster implements AsyncDisposable {
 
   /**
    * The rows of a read, one after the other, placed as `read` is. It is run again elsewhere only while no row has been handed out.
-   * Leaving the loop early is fine. Needs the package `pg-query-stream`; never joins a transaction.
-   * @throws as `read` does, when the iteration begins
+   * Leaving the loop early is fine. Needs the package `pg-query-stream`; it cannot join a transaction, and is refused within one.
+   * @throws as `read` does, when the iteration begins; LadderError `LADDER_INVALID_OPTIONS` within a transaction
    */
   stream<Row extends QueryResultRow = DefaultRow>(
     text: string,

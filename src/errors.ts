@@ -1,5 +1,5 @@
 /**
- * Every error that the library raises by itself. pg's own errors are never replaced: they pass through,
+ * Every error that the library raises by itself. pg's own errors are never replaced: they pass through, in two places with some words more,
  * or stand as `cause` where the library must say more than pg can know.
  */
 
@@ -76,6 +76,12 @@ export function wordFor(error: unknown): string {
   // `fetch` says that it has failed; why is in the cause.
   const words = [(Object(cause) as { code?: unknown }).code, code, name];
   return words.find((word): word is string => typeof word === 'string' && /^\w{1,64}$/.test(word)) ?? 'it failed';
+}
+
+/** pg's own error, whose message says more: that is what people read. Its code and all its fields stay as they are. */
+export function saying<E>(error: E, more: string): E {
+  if (error instanceof Error && !Object.isFrozen(error) && !error.message.endsWith(more)) error.message += more;
+  return error;
 }
 
 /** `LADDER_INVALID_OPTIONS`: an option is missing, unknown or out of range; the message names it. */

@@ -125,6 +125,7 @@ export interface WarningEvent {
   /**
    * `session-state`: a statement whose effect belongs to its connection ran on a pool, or made a client of `cluster.pool()` keep to the primary. Told once for
    * all texts that differ in their constants only. `transaction-left-open`: a text began a transaction and did not end it; it was rolled back.
+   * `misrouted`: no replica can run a text that was given to `read` or `stream`, such as one that reads an UNLOGGED table: it runs on the primary. Told once in the same way.
    * `released-in-transaction`: a client of `cluster.pool()` was released before COMMIT or ROLLBACK, or `query` of a pool has left a transaction open.
    * `write-after-headers`: a request wrote when the head
    * that would have carried its token was gone, and there is no TokenStore for it. `write-after-end`: with one, a request wrote when its whole answer was gone: its
@@ -133,13 +134,14 @@ export interface WarningEvent {
    * a token when the answer ended.
    * `subject`: a token did not count for a read, or was left out of an answer, since the `subject` function named nobody, or failed.
    * `discovery`: it gave no list of servers that could be used, and nothing changes; or a server that it found may not inherit a login, and is not joined
-   * (`inheritCredentials`). `no-positions`: the servers tell no positions in the log, and windows after writes take their place. `suspicious-primary`: a server says
+   * (`inheritCredentials`). `serializable-default`: reads run REPEATABLE READ on a replica that refuses what is their default, as `onSerializableDefault` allows. `no-positions`: the servers tell no positions in the log, and windows after writes take their place. `suspicious-primary`: a server says
    * that it is the primary, and cannot be, so that it gets nothing; or one that was taken for it by its own word alone is gone, and the one before is the primary
    * again. Told once for each claim.
    */
   readonly code:
     | 'session-state'
     | 'transaction-left-open'
+    | 'misrouted'
     | 'released-in-transaction'
     | 'write-after-headers'
     | 'write-after-end'
@@ -148,10 +150,11 @@ export interface WarningEvent {
     | 'subject'
     | 'discovery'
     | 'no-positions'
+    | 'serializable-default'
     | 'suspicious-primary';
   /** What was found, and what to use instead; never SQL. */
   readonly message: string;
-  /** Of `session-state` and `transaction-left-open`: names the statement. It is equal for texts that differ in their constants only. */
+  /** Of `session-state`, `transaction-left-open` and `misrouted`: names the statement. It is equal for texts that differ in their constants only. */
   readonly digest?: string;
   /** Of `discovery` and `token-store`: what was thrown, not enumerable. Somebody else's error may say anything, secrets included. */
   readonly cause?: unknown;

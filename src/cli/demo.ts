@@ -83,7 +83,7 @@ function report(figures: readonly Figures[], version: string, options: DemoOptio
     '',
     table(titles, figures),
     '',
-    remark(figures),
+    remark(figures, jitterMillis > 0),
     '',
     ...conclusions(figures),
     '',

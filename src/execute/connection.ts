@@ -14,6 +14,7 @@ import { onPrimary } from './primary.js';
 import { isServerError } from './retry.js';
 import type { Rungs } from './rungs.js';
 import { failedOn } from './statement.js';
+import { withholdRelease } from './withhold.js';
 import { holdUntilSettled, writeError, wrote } from './write.js';
 
 /** @param floor the session's, which what is written on the primary moves */
@@ -34,6 +35,7 @@ export async function connection<T>(
     : await place(rungs, need, startedAt, undefined, signal);
   const { timeline } = fleet.trail.history;
   const { client, identity } = placement.connection;
+  const handBack = withholdRelease(client);
   try {
     return await abortable((async () => fn(client))(), signal);
   } catch (error) {
@@ -46,6 +48,7 @@ export async function connection<T>(
   } finally {
     // What `fn` has left running may still commit.
     if (isWriter && isBusy(client)) holdUntilSettled(fleet, placement.node, placement.connection, floor);
+    handBack();
     throwAway(placement.connection);
     left(placement);
     if (isWriter) wrote(fleet, placement, floor, timeline);

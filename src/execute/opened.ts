@@ -25,6 +25,7 @@ export async function opened(
       left(placement);
       lostOn = await lostAgain(fleet, placement, error, lostOn, signal);
       if (lostOn === undefined) throw error;
+      fleet.abandoned(placement);
     }
   }
 }

@@ -6,7 +6,7 @@ import type { Need } from '../nodes/fleet.js';
 import type { Classification, Classifier } from '../sql/classifier.js';
 import { read } from './read.js';
 import type { Trial } from './read-on-lane.js';
-import { isMissingName, isRefusal } from './retry.js';
+import { isMissingName, isOnlyForPrimary, isRefusal } from './retry.js';
 import type { Rungs } from './rungs.js';
 import type { Statement } from './statement.js';
 import { write } from './write.js';
@@ -51,12 +51,17 @@ export function readUnlessRefused<Row extends QueryResultRow>(
   { text, statement, isSingle, need, startedAt }: Reading,
   onPrimary: () => Promise<QueryResult<Row>>,
 ): Promise<QueryResult<Row>> {
-  const trial: Trial = { failedOnReplica: false };
+  if (statement.profile?.isForPrimary(startedAt) === true && need.target === undefined) return onPrimary();
+  const trial: Trial = { failedOn: undefined };
   return read<Row>(rungs, statement, need, startedAt, trial).catch(async (error: unknown) => {
     const isWrite = isRefusal(error);
-    if (!trial.failedOnReplica || !isSingle || !(isWrite || isMissingName(error))) throw error;
+    const { failedOn } = trial;
+    if (failedOn?.node.role !== 'replica' || !isSingle || !(isWrite || isMissingName(error))) throw error;
+    rungs.fleet.abandoned(failedOn);
     const result = await onPrimary();
     if (isWrite) classifier.misrouted(text);
+    // Where its user vouches for it, what it was found to be does not count.
+    if (isOnlyForPrimary(error)) statement.profile?.refused(startedAt);
     return result;
   });
 }

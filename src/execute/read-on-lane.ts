@@ -5,6 +5,7 @@
 
 import type { QueryResult, QueryResultRow } from 'pg';
 import { performance } from '../clock.js';
+import type { Reason } from '../events.js';
 import type { Fleet, Need } from '../nodes/fleet.js';
 import { LetGo } from '../nodes/lane-connection.js';
 import type { Node } from '../nodes/node.js';
@@ -16,11 +17,15 @@ import { isTimed, tell } from './statement.js';
 
 /** What a caller learns of a read that failed. */
 export interface Trial {
-  failedOnReplica: boolean;
+  /** Where it was placed the last time; `undefined` where it got to no server. */
+  failedOn: { readonly node: Node; readonly reason: Reason } | undefined;
 }
 
 /** Runs it elsewhere, and on none of these nodes. */
 export type Rerun<Row extends QueryResultRow> = (lostOn: ReadonlySet<Node> | undefined) => Promise<QueryResult<Row>>;
+
+/** What becomes of it when the server has answered with an error. @throws that error, where it is final */
+export type Failed<Row extends QueryResultRow> = (error: Error) => Promise<QueryResult<Row>>;
 
 /** @param startedAt our monotonic clock when the caller asked */
 export function readOnLane<Row extends QueryResultRow>(
@@ -29,8 +34,8 @@ export function readOnLane<Row extends QueryResultRow>(
   { statement, profile }: Shareable,
   need: Need,
   startedAt: number,
-  trial: Trial | undefined,
   elsewhere: Rerun<Row>,
+  failed: Failed<Row>,
 ): Promise<QueryResult<Row>> {
   const { node, connection, reason, isGated } = seat;
   const { publisher } = fleet;
@@ -61,7 +66,7 @@ export function readOnLane<Row extends QueryResultRow>(
         node.succeeded();
         need.trace?.ended(connection.identity.server, now, need.key);
         resolve(result as QueryResult<Row>);
-      } else resolve(recover(fleet, seat, need, error, isLost, trial, elsewhere));
+      } else resolve(recover(fleet, seat, need, error, isLost, elsewhere, failed));
     };
     connection.send(statement, profile, (error, result, now) => {
       node.work.ended();
@@ -75,14 +80,16 @@ export function readOnLane<Row extends QueryResultRow>(
 
 async function recover<Row extends QueryResultRow>(
   fleet: Fleet,
-  { node }: Seat,
+  seat: Seat,
   need: Need,
   error: Error,
   isLost: boolean,
-  trial: Trial | undefined,
   elsewhere: Rerun<Row>,
+  failed: Failed<Row>,
 ): Promise<QueryResult<Row>> {
+  const { node } = seat;
   if (error instanceof LetGo) {
+    fleet.abandoned(seat);
     // Also while the floor is not known: whoever held it up would do so again.
     const hasPeers = fleet
       .candidates(need.target)
@@ -91,8 +98,10 @@ async function recover<Row extends QueryResultRow>(
   }
   if (isServerFault(error)) node.response.failed(performance.now());
   const isConflict = node.role === 'replica' && isRecoveryConflict(error);
-  if (isConflict || isLost) return elsewhere(new Set([node]));
+  if (isConflict || isLost) {
+    fleet.abandoned(seat);
+    return elsewhere(new Set([node]));
+  }
   if (isServerError(error)) node.succeeded();
-  if (trial !== undefined) trial.failedOnReplica = node.role === 'replica';
-  throw error;
+  return failed(error);
 }

@@ -14,6 +14,7 @@ import { type KnownRoute, knownRoute } from './known-route.js';
 import { place } from './place.js';
 import { left, type Placement } from './placement.js';
 import { readOnLane, type Trial } from './read-on-lane.js';
+import { readOnPrimary, readUnlessFinal } from './read-on-primary.js';
 import { lostAgain } from './rerun.js';
 import { isPoolTimeout } from './retry.js';
 import type { Rungs } from './rungs.js';
@@ -41,6 +42,8 @@ export function read<Row extends QueryResultRow>(
   const { fleet, admission } = rungs;
   const { profile } = statement;
   fleet.sighted(need, startedAt);
+  if (trial === undefined && need.target === undefined && profile?.isForPrimary(startedAt) === true)
+    return readOnPrimary(rungs, statement, need, startedAt);
   const shared = profile === undefined ? undefined : admission.admit(statement, profile, startedAt);
   if (profile !== undefined && shared !== undefined) {
     const shareable = { statement: shared, profile };
@@ -63,8 +66,18 @@ function readIn<Row extends QueryResultRow>(
   reading: Reading,
 ): Promise<QueryResult<Row>> {
   const { rungs, statement, need, startedAt, trial } = reading;
-  const running = readOnLane<Row>(rungs.fleet, seat, shareable, need, startedAt, trial, (lostOn) =>
-    readOnPool(reading, lostOn),
+  const running = readOnLane<Row>(
+    rungs.fleet,
+    seat,
+    shareable,
+    need,
+    startedAt,
+    (lostOn) => readOnPool(reading, lostOn),
+    (error) => {
+      if (trial === undefined) return readUnlessFinal(reading, seat, error);
+      trial.failedOn = seat;
+      throw error;
+    },
   );
   // Its neighbours run on, and so does what nobody waits for any more.
   return statement.signal === undefined ? running : abortable(running, statement.signal);
@@ -160,11 +173,15 @@ async function failed<Row extends QueryResultRow>(
 ): Promise<QueryResult<Row>> {
   const { rungs, statement, trial } = reading;
   const { signal } = statement;
-  if (trial !== undefined) trial.failedOnReplica = placement.node.role === 'replica';
+  if (trial !== undefined) trial.failedOn = placement;
   const rollingBack = giveBackAfter(error, placement, statement, rungs.fleet.publisher);
   left(placement);
   if (rollingBack !== undefined) await rollingBack;
   const lost = await lostAgain(rungs.fleet, placement, error, lostOn, signal);
-  if (lost === undefined) throw error;
-  return readOnPool(reading, lost);
+  if (lost !== undefined) {
+    rungs.fleet.abandoned(placement);
+    return readOnPool(reading, lost);
+  }
+  if (trial !== undefined) throw error;
+  return readUnlessFinal(reading, placement, error);
 }

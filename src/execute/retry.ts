@@ -119,6 +119,29 @@ export function isRefusal(error: unknown): boolean {
   return REFUSAL_STATES.has(codeOf(error) ?? '');
 }
 
+/** Whether the server has ended a session since it was idle in a transaction: it looks for that before it commits, and so has committed nothing. */
+export function endedIdleTransaction(error: unknown): boolean {
+  return isServerError(error) && codeOf(error) === '25P03' && !isRaised(error);
+}
+
+const WRITE_REFUSED = '25006';
+
+/** Whether a server says that a statement writes where nothing may be written. */
+export function isWriteRefusal(error: unknown): boolean {
+  return codeOf(error) === WRITE_REFUSED && !isRaised(error);
+}
+
+/** SQLSTATEs with which a replica refuses what can be read on the primary: UNLOGGED tables, where the log is written. */
+const UNREADABLE_STATES = new Set(['0A000', '55000']);
+/** PostgreSQL's routines that say the same of what a session did before, which another connection would say of somebody else's; and of a plan that is outdated. */
+const OF_SESSIONS = new Set(['currval_oid', 'lastval', 'RevalidateCachedQuery']);
+
+/** Whether a replica's error may mean that only the primary can read it. */
+export function isOnlyForPrimary(error: unknown): boolean {
+  if (!isServerError(error) || isRaised(error) || !UNREADABLE_STATES.has(codeOf(error) ?? '')) return false;
+  return !OF_SESSIONS.has(String((error as { routine?: unknown }).routine));
+}
+
 /** SQLSTATEs of a name that does not exist: table, function, column, type, schema. */
 const MISSING_STATES = new Set(['42P01', '42883', '42703', '42704', '3F000']);
 

@@ -2,6 +2,7 @@
 import type { Admission } from '../isolation/admission.js';
 import type { FallbackBudget } from '../isolation/fallback-budget.js';
 import type { Fleet } from '../nodes/fleet.js';
+import type { StatementCache } from '../sql/statement-cache.js';
 
 export interface Rungs {
   readonly fleet: Fleet;
@@ -9,4 +10,6 @@ export interface Rungs {
   readonly budget: FallbackBudget;
   /** What may share a connection. */
   readonly admission: Admission;
+  /** Digests of statements of which was told that no replica can run them. */
+  readonly warned: StatementCache<true>;
 }

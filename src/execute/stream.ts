@@ -7,9 +7,11 @@ import type { Node } from '../nodes/node.js';
 import { giveBack } from './give-back.js';
 import { place } from './place.js';
 import { left, type Placement } from './placement.js';
+import { adviceOn, begunOnPrimary, remember } from './read-on-primary.js';
 import { lostAgain } from './rerun.js';
+import { isOnlyForPrimary } from './retry.js';
 import type { Rungs } from './rungs.js';
-import { failedOn } from './statement.js';
+import { ask, failedOn } from './statement.js';
 
 /** What we need of pg-query-stream. */
 type QueryStreamClass = new (
@@ -38,10 +40,15 @@ export async function* stream<Row>(
   const QueryStream = await load();
   rungs.fleet.sighted(need, performance.now());
   let lostOn: ReadonlySet<Node> | undefined;
+  const profile = rungs.admission.sighted(text);
+  let isForPrimary = need.target === undefined && profile?.isForPrimary(performance.now()) === true;
+  let wasRefused = false;
   for (;;) {
     // It throws at values that pg cannot write: before there is a connection to give back.
     const rows = new QueryStream(text, values, { highWaterMark: batchRows });
-    const placement = await place(rungs, need, performance.now(), lostOn, signal);
+    const placement = isForPrimary
+      ? await begunOnPrimary(rungs, need, performance.now(), signal)
+      : await place(rungs, need, performance.now(), lostOn, signal);
     const { client } = placement.connection;
     // It would wait for the server to close its cursor, which one that is lost never does; the connection of a stream that has not ended well is closed anyway.
     rows._destroy = (error, done) => done(error);
@@ -65,14 +72,24 @@ export async function* stream<Row>(
         hasRows = true;
         yield row as Row;
       }
+      if (isForPrimary) await ask(placement.connection, 'commit');
       isWhole = true;
+      if (wasRefused) remember(rungs, text, profile);
       return;
     } catch (error) {
       signal?.throwIfAborted();
       if (hasRows) throw error;
       await new Promise<void>((resolve) => failedOn(placement.connection, error, resolve));
+      const isRefused = placement.node.role === 'replica' && isOnlyForPrimary(error);
+      if (isRefused && need.target === undefined && !placement.connection.isLost) {
+        rungs.fleet.abandoned(placement);
+        isForPrimary = true;
+        wasRefused = true;
+        continue;
+      }
       lostOn = await lostAgain(rungs.fleet, placement, error, lostOn, signal);
-      if (lostOn === undefined) throw error;
+      if (lostOn === undefined) throw adviceOn(error, placement.node);
+      rungs.fleet.abandoned(placement);
     } finally {
       signal?.removeEventListener('abort', cancel);
       client.removeListener('end', lost);

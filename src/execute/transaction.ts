@@ -5,7 +5,7 @@
 
 import type { PoolClient, QueryResult, QueryResultRow } from 'pg';
 import { performance, setTimeout } from '../clock.js';
-import { LadderError } from '../errors.js';
+import { LadderError, saying } from '../errors.js';
 import { throwAway } from '../nodes/data-connections.js';
 import type { Fleet, Need } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
@@ -18,9 +18,10 @@ import { unovertaken } from './overtaken.js';
 import { place } from './place.js';
 import { left, type Placement } from './placement.js';
 import { onPrimary } from './primary.js';
-import { codeOf, isServerError } from './retry.js';
+import { codeOf, endedIdleTransaction, isConnectionLoss, isOnlyForPrimary, isServerError } from './retry.js';
 import type { Rungs } from './rungs.js';
 import { ask, isInTransaction, run, type Statement } from './statement.js';
+import { withholdRelease } from './withhold.js';
 import { writeError, wrote } from './write.js';
 
 /** SQLSTATEs after which the very same transaction may succeed. */
@@ -49,6 +50,10 @@ export class Transaction {
     this.#fleet = fleet;
     this.#placement = placement;
     this.isReadOnly = isReadOnly;
+  }
+
+  get hasEnded(): boolean {
+    return this.#hasEnded;
   }
 
   get failure(): unknown {
@@ -99,18 +104,19 @@ export class Transaction {
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#hasEnded) {
-      return Promise.reject(
-        new LadderError(
-          'LADDER_TRANSACTION_ENDED',
-          'the transaction that this code was started in has ended; await everything within it, or start detached work in outsideTransaction()',
-        ),
-      );
-    }
+    if (this.#hasEnded) return Promise.reject(ended());
     const result = this.#tail === undefined ? work() : this.#tail.then(work);
     this.#tail = result.catch(() => undefined);
     return result;
   }
+}
+
+/** For what was started in a transaction and comes after its end. */
+export function ended(): LadderError {
+  return new LadderError(
+    'LADDER_TRANSACTION_ENDED',
+    'the transaction that this code was started in has ended; await everything within it, or start detached work in outsideTransaction()',
+  );
 }
 
 /** Runs `fn` in an async context that carries the transaction. */
@@ -125,35 +131,55 @@ export interface TransactionRequest<T> {
   readonly signal: AbortSignal | undefined;
 }
 
+/** One run of it. */
+interface Attempt {
+  /** Where it runs: a read-only one that a replica has refused on the primary. */
+  readonly isForPrimary: boolean;
+  wasOnReplica: boolean;
+  /** Whether its connection was lost before COMMIT was sent: it is rolled back, for certain. */
+  isRolledBack: boolean;
+}
+
 export function transaction<T>(rungs: Rungs, request: TransactionRequest<T>): Promise<T> {
   const { retries = 0 } = request.options;
   // Few promises, here and below: many of them cost as much as a statement.
-  return retries === 0 ? once(rungs, request) : repeatedly(rungs, request, retries);
+  return retries === 0 ? once(rungs, request, firstAttempt(false)) : repeatedly(rungs, request, retries);
+}
+
+function firstAttempt(isForPrimary: boolean): Attempt {
+  return { isForPrimary, wasOnReplica: false, isRolledBack: false };
 }
 
 async function repeatedly<T>(rungs: Rungs, request: TransactionRequest<T>, retries: number): Promise<T> {
   const { signal } = request;
-  for (let attempt = 0; ; attempt++) {
+  let isForPrimary = false;
+  for (let count = 0; ; count++) {
+    const attempt = firstAttempt(isForPrimary);
     try {
-      return await once(rungs, request);
+      return await once(rungs, request, attempt);
     } catch (error) {
       const isTransient = TRANSIENT_STATES.has(codeOf(error) ?? '');
-      if (!isTransient || attempt >= retries || signal?.aborted === true) throw error;
-      const longest = Math.min(BACKOFF_MILLIS * 2 ** attempt, BACKOFF_CAP_MILLIS);
+      const isRefused = attempt.wasOnReplica && request.need.target === undefined && isOnlyForPrimary(error);
+      const mayPass = isTransient || attempt.isRolledBack || isRefused;
+      if (!mayPass || count >= retries || signal?.aborted === true) throw error;
+      isForPrimary ||= isRefused;
+      const longest = Math.min(BACKOFF_MILLIS * 2 ** count, BACKOFF_CAP_MILLIS);
       await abortable(new Promise((resolve) => setTimeout(resolve, Math.random() * longest)), signal);
     }
   }
 }
 
-async function once<T>(rungs: Rungs, request: TransactionRequest<T>): Promise<T> {
+async function once<T>(rungs: Rungs, request: TransactionRequest<T>, attempt: Attempt): Promise<T> {
   const { fn, options, need, enter, signal } = request;
   const { fleet } = rungs;
   const isReadOnly = options.readOnly === true;
-  const placement = await begin(rungs, request);
+  const placement = await begin(rungs, request, attempt);
+  attempt.wasOnReplica = placement.node.role === 'replica';
   const { timeline } = fleet.trail.history;
   const { client, identity } = placement.connection;
   const current = new Transaction(fleet, placement, isReadOnly);
   let isOver = false;
+  const handBack = withholdRelease(client);
   const body = async (): Promise<T> => {
     try {
       return await enter(current, () => fn(client));
@@ -169,23 +195,33 @@ async function once<T>(rungs: Rungs, request: TransactionRequest<T>): Promise<T>
     } catch (error) {
       // Given up, `fn` may still be at work: its connection must not serve anybody else.
       if (signal?.aborted === true) placement.node.cancel(placement.connection);
+      else if (endedIdleTransaction(error) || (isConnectionLoss(error) && lostOpen(placement)))
+        throw certainly(attempt, placement, error);
       else isOver = await rolledBack(fleet, placement, error);
       throw error;
     }
+    // pg would say no more than that it cannot be sent.
+    if (lostOpen(placement)) throw certainly(attempt, placement, undefined);
     try {
       await commit(placement, current, signal);
       isOver = true;
     } catch (error) {
       // The reason of whoever gave up is no answer of the server's.
       isOver = signal?.aborted !== true && ((isServerError(error) && !placement.connection.isLost) || isAborted(error));
+      if (signal?.aborted !== true && endedIdleTransaction(error)) throw certainly(attempt, placement, error);
       throw isReadOnly || isOver ? error : writeError(fleet, placement, need.floor, error, signal);
     }
     return result;
   } finally {
     void current.end();
+    const isUnwanted = handBack();
     // What `fn` has left running, or has begun by itself, is nobody else's.
     const isFree =
-      isOver && !placement.connection.wasCancelled && !isBusy(client) && !isInTransaction(placement.connection);
+      isOver &&
+      !isUnwanted &&
+      !placement.connection.wasCancelled &&
+      !isBusy(client) &&
+      !isInTransaction(placement.connection);
     if (isFree) client.release();
     else throwAway(placement.connection);
     left(placement);
@@ -194,13 +230,28 @@ async function once<T>(rungs: Rungs, request: TransactionRequest<T>): Promise<T>
   }
 }
 
+/** Whether its connection was lost while the transaction was open and nothing was under way: COMMIT can no more be sent. */
+function lostOpen({ connection }: Placement): boolean {
+  return connection.idleLoss !== undefined && isInTransaction(connection);
+}
+
+/** @returns what has ended the session, which says that nothing was committed */
+function certainly(attempt: Attempt, { connection }: Placement, error: unknown): unknown {
+  attempt.isRolledBack = true;
+  return saying(connection.idleLoss ?? error, '; the transaction was rolled back: its COMMIT had not been sent');
+}
+
 /** A connection on which the transaction has begun. */
-async function begin<T>(rungs: Rungs, { options, need, signal }: TransactionRequest<T>): Promise<Placement> {
+async function begin<T>(
+  rungs: Rungs,
+  { options, need, signal }: TransactionRequest<T>,
+  { isForPrimary }: Attempt,
+): Promise<Placement> {
   const { isolation, readOnly } = options;
   const text = `begin${isolation === undefined ? '' : ` isolation level ${isolation}`}${readOnly === true ? ' read only' : ''}`;
   if (readOnly === true) rungs.fleet.sighted(need, performance.now());
   const find = (lostOn: ReadonlySet<Node> | undefined): Promise<Placement> =>
-    placeTransaction(rungs, options, need, lostOn, signal);
+    placeTransaction(rungs, options, need, lostOn, isForPrimary, signal);
   return opened(rungs.fleet, find, ({ connection }) => abortable(ask(connection, text), signal), signal);
 }
 
@@ -209,14 +260,17 @@ async function placeTransaction(
   { readOnly, isolation }: TransactionOptions,
   need: Need,
   lostOn: ReadonlySet<Node> | undefined,
+  isForPrimary: boolean,
   signal: AbortSignal | undefined,
 ): Promise<Placement> {
   const startedAt = performance.now();
   // A standby refuses serializable: only the primary knows which transactions it must not contradict.
-  if (readOnly === true && isolation !== 'serializable') return place(rungs, need, startedAt, lostOn, signal);
+  if (readOnly === true && isolation !== 'serializable' && !isForPrimary)
+    return place(rungs, need, startedAt, lostOn, signal);
   const mayWrite = readOnly !== true;
-  if (need.trace?.isCarried === true) await unovertaken(rungs.fleet, need, signal);
-  return onPrimary(rungs.fleet, { reason: 'transaction', mayWrite, startedAt, giveUpAt: need.giveUpAt, signal });
+  if (need.trace?.isCarried === true || isForPrimary) await unovertaken(rungs.fleet, need, signal);
+  const reason = isForPrimary ? 'misrouted' : 'transaction';
+  return onPrimary(rungs.fleet, { reason, mayWrite, startedAt, giveUpAt: need.giveUpAt, signal });
 }
 
 async function commit({ connection }: Placement, current: Transaction, signal: AbortSignal | undefined): Promise<void> {

@@ -7,10 +7,10 @@
 import pg, { type Client, type Pool, type QueryResultRow } from 'pg';
 import { clearTimeout, performance, setImmediate, setTimeout } from '../clock.js';
 import { AnswerGuard } from './answer-guard.js';
-import { type Identity, type IdentityRow, identityFrom, isDirect } from './observation.js';
+import { identify } from './identify.js';
+import { type Identity, isDirect } from './observation.js';
 import { question } from './plain-types.js';
 import { wordsOf } from './problem.js';
-import { IDENTITY } from './statements.js';
 
 /** Opening takes several round trips, a key exchange and a password hash: its bound is that many times the hang bound. */
 const CONNECT_ALLOWANCE = 10;
@@ -35,14 +35,24 @@ export class ControlConnection {
   readonly #pool: Pool;
   readonly #hangMillis: number;
   readonly #onLost: (cause: string, isHung: boolean) => void;
+  readonly #onRelaxed: (() => void) | undefined;
   #open: Promise<Open> | undefined;
   #client: ControlClient | undefined;
   #tail: Promise<unknown> = Promise.resolve();
   #awaited = 0;
   #closed = false;
 
-  /** @param onLost told once for each connection that is lost, never after `close`; hung when the server gave no answer in time */
-  constructor(pool: Pool, hangMillis: number, onLost: (cause: string, isHung: boolean) => void) {
+  /**
+   * @param onLost told once for each connection that is lost, never after `close`; hung when the server gave no answer in time
+   * @param onRelaxed told of each that is set to REPEATABLE READ, see {@link identify}; without it none is
+   */
+  constructor(
+    pool: Pool,
+    hangMillis: number,
+    onLost: (cause: string, isHung: boolean) => void,
+    onRelaxed?: () => void,
+  ) {
+    this.#onRelaxed = onRelaxed;
     this.#pool = pool;
     this.#hangMillis = hangMillis;
     this.#onLost = onLost;
@@ -118,8 +128,9 @@ export class ControlConnection {
       // Encryption replaces the socket.
       if (this.#awaited === 0) client.unref?.();
       guard.asked();
-      const results = [await this.#answered(client, client.query<IdentityRow>(question(IDENTITY)))].flat();
-      return { client, guard, identity: identityFrom(results.at(-1)?.rows[0], client) };
+      const { identity, isRelaxed } = await this.#answered(client, identify(client, this.#onRelaxed !== undefined));
+      if (isRelaxed) this.#onRelaxed?.();
+      return { client, guard, identity };
     } catch (error) {
       this.#lost(client, wordsOf(error));
       dropSocket(client);

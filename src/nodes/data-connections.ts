@@ -8,7 +8,8 @@ import type { Client, Pool, PoolClient } from 'pg';
 import { clearTimeout, performance, setImmediate, setTimeout } from '../clock.js';
 import { type ReadStatus, statusReader } from '../postgres/transaction-status.js';
 import { connected, dropSocket } from './control-connection.js';
-import { type Identity, type IdentityRow, identityFrom, isDirect } from './observation.js';
+import { identify } from './identify.js';
+import { type Identity, isDirect } from './observation.js';
 import { question } from './plain-types.js';
 import { StatementNames } from './statement-names.js';
 import { IDENTITY } from './statements.js';
@@ -20,6 +21,8 @@ export interface DataConnection {
   readonly identity: Identity;
   /** Whether no pooler stands between, so that its process id means its server's process for as long as it lives. */
   readonly isDirect: boolean;
+  /** See {@link Identified.isRelaxed}. Its server was a standby then, and writes that come after a promotion are to be what their user has set. */
+  readonly isRelaxed: boolean;
   /** Whether it is in a transaction. */
   readonly status: ReadStatus;
   /** Until the server was asked to stop what runs on it. */
@@ -32,6 +35,8 @@ export interface DataConnection {
   isLost: boolean;
   /** Whether a statement has failed on it that may have taken it along: its end, if it comes now, is told by that statement. */
   isFailing: boolean;
+  /** Why it was lost, where nothing was under way on it: whatever transaction was open there is rolled back. */
+  idleLoss: unknown;
   /** Whether it was closed here, since nothing came on it any more: that says nothing of its server, nor of the statement. */
   wasGivenUp: boolean;
   /** Whether it was closed here, since its server gave no answer. */
@@ -63,6 +68,8 @@ export class SentAway extends Error {}
 export interface ConnectionHooks {
   /** After so long without an answer, a connection that is tried does not live. */
   readonly hangMillis: number;
+  /** Whether reads of those who default to SERIALIZABLE may be REPEATABLE READ on a standby. */
+  readonly mayRelax: boolean;
   /** Before a new connection's first statement. */
   readonly setUp: (client: PoolClient) => void | Promise<void>;
   /** A connection broke while nobody was using it. */
@@ -146,11 +153,16 @@ export class DataConnections {
         return;
       }
       const connection = this.#known.get(client);
+      if (connection?.isRelaxed === true && mayWrite) {
+        client.release(true);
+        if (waiter.done !== undefined) this.#pool.connect(served);
+        return;
+      }
       if (connection !== undefined) {
         tried(connection);
         return;
       }
-      this.#introduce(client).then(settle, (reason: unknown) => {
+      this.#introduce(client, mayWrite).then(settle, (reason: unknown) => {
         client.release(true);
         fail(reason);
       });
@@ -165,7 +177,7 @@ export class DataConnections {
     client.once('end', () => this.#guests.delete(guest));
     try {
       await connected(client);
-      const connection = await this.#introduce(guest);
+      const connection = await this.#introduce(guest, true);
       connection.mayWrite = true;
       return connection;
     } catch (error) {
@@ -245,10 +257,14 @@ export class DataConnections {
     this.#heard.clear();
   }
 
-  async #introduce(client: PoolClient): Promise<DataConnection> {
+  async #introduce(client: PoolClient, mayWrite: boolean): Promise<DataConnection> {
     const { changedRole } = this.#hooks;
     const broke = (error: Error): void => {
-      if (this.#known.get(client)?.isFailing !== true) this.#broke(error, client);
+      const known = this.#known.get(client);
+      const { readyForQuery } = client as PoolClient & { readonly readyForQuery?: boolean };
+      // The server's own word comes first, and then that its connection has ended.
+      if (known !== undefined && readyForQuery === true) known.idleLoss ??= error;
+      if (known?.isFailing !== true) this.#broke(error, client);
     };
     const ended = (): void => {
       this.#known.delete(client);
@@ -266,19 +282,20 @@ export class DataConnections {
       stopListening();
     });
     await this.#hooks.setUp(client);
-    const results = [await client.query<IdentityRow>(question(IDENTITY))].flat();
-    const identity = identityFrom(results.at(-1)?.rows[0], client);
+    const { identity, isRelaxed } = await identify(client, this.#hooks.mayRelax && !mayWrite);
     const names = this.#hooks.mayName(client, identity) ? StatementNames.of(client) : undefined;
     const connection = {
       client,
       identity,
       isDirect: isDirect(client, identity),
+      isRelaxed,
       status,
       cancelling: undefined,
       wasCancelled: false,
       mayWrite: false,
       isLost: false,
       isFailing: false,
+      idleLoss: undefined,
       wasGivenUp: false,
       wasAbandoned: false,
       names,

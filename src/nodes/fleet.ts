@@ -322,7 +322,7 @@ export class Fleet {
   /** Counts and tells where a statement goes. */
   placed(node: Node, reason: Reason, startedAt: number): void {
     this.routeCounts[reason]++;
-    if (reason !== 'write' && reason !== 'transaction') node.readCount++;
+    if (isOfRead(reason)) node.readCount++;
     if (!this.publisher.wants('route')) return;
     this.publisher.publish('route', {
       node: node.name,
@@ -330,6 +330,11 @@ export class Fleet {
       reason,
       waitedMillis: performance.now() - startedAt,
     });
+  }
+
+  /** What was placed there runs elsewhere: a read counts once, and where it ends. */
+  abandoned({ node, reason }: { readonly node: Node; readonly reason: Reason }): void {
+    if (isOfRead(reason)) node.readCount--;
   }
 
   async close(): Promise<void> {
@@ -461,4 +466,8 @@ export class Fleet {
     if (!this.publisher.wants('tokenLost')) return;
     this.publisher.publish('tokenLost', { isCertain: why === 'lost', count: this.trail.refused[why] });
   }
+}
+
+function isOfRead(reason: Reason): boolean {
+  return reason !== 'write' && reason !== 'transaction' && reason !== 'session-state';
 }

@@ -8,10 +8,11 @@ import { performance } from '../clock.js';
 import type { LaneSettings } from '../options/cluster.js';
 import { connected, dropSocket } from './control-connection.js';
 import { listenForRole } from './data-connections.js';
+import { identify } from './identify.js';
 import { LaneConnection, type LaneManner } from './lane-connection.js';
-import { type IdentityRow, identityFrom, isDirect } from './observation.js';
+import { isDirect } from './observation.js';
 import { question } from './plain-types.js';
-import { CAP_STATEMENTS, IDENTITY } from './statements.js';
+import { CAP_STATEMENTS } from './statements.js';
 
 /** What a statement may take there, on the server: it is then run again elsewhere. */
 const STATEMENT_MILLIS = 250;
@@ -28,6 +29,8 @@ export interface LaneOptions extends LaneSettings {
   /** Whether the pool is the library's own: a `connect` listener there is not the user's, but of whoever instruments pg. */
   readonly ownsPool: boolean;
   readonly namedStatements: boolean | undefined;
+  /** See {@link ConnectionHooks.mayRelax}. */
+  readonly mayRelax: boolean;
 }
 
 /** What the node that owns the lane adds. */
@@ -162,9 +165,8 @@ export class Lane {
       await connected(client);
       client.unref();
       await this.#hooks.setUp(client as unknown as PoolClient);
+      const { identity } = await identify(client, this.#options.mayRelax);
       const { rows } = await client.query<{ is_capped: boolean }>(question(CAP_STATEMENTS, [STATEMENT_MILLIS]));
-      const identified = await client.query<IdentityRow>(question(IDENTITY));
-      const identity = identityFrom(identified.rows[0], client);
       // Behind a pooler each statement may meet another connection: what was set up and capped here holds for none of them.
       if (!isDirect(client, identity) && isWanted !== true) this.#isClosed = true;
       if (this.#isClosed) throw new Error('no shared connection is wanted');

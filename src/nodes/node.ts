@@ -69,7 +69,7 @@ export class Node implements Candidate {
   role: Role;
   readonly work = new Work();
   statementCount = 0;
-  /** Reads placed on it. */
+  /** Reads placed on it, and not abandoned. */
   readCount = 0;
   /** When it first answered, by our monotonic clock; `undefined` before. */
   heardSince: number | undefined;
@@ -107,6 +107,7 @@ export class Node implements Candidate {
   #server: string | undefined;
   /** Whether the last answer was waited for in vain. */
   #isSilent = false;
+  #hasToldRelaxed = false;
   /** The state that was told last. */
   #told: Health['state'] = 'unknown';
 
@@ -135,13 +136,19 @@ export class Node implements Candidate {
     this.#settings = settings;
     this.#publisher = publisher;
     this.#listener = listener;
-    this.#control = new ControlConnection(pool, settings.hangMillis, (cause, isHung) => {
-      this.void(cause);
-      if (!isHung) return;
-      this.distrust();
-      this.#isSilent = true;
-      listener.hung(this);
-    });
+    const mayRelax = settings.onSerializableDefault === 'repeatableRead';
+    this.#control = new ControlConnection(
+      pool,
+      settings.hangMillis,
+      (cause, isHung) => {
+        this.void(cause);
+        if (!isHung) return;
+        this.distrust();
+        this.#isSilent = true;
+        listener.hung(this);
+      },
+      mayRelax ? () => this.#tellRelaxed() : undefined,
+    );
     this.questions = new Questions(this.#control);
     this.#confirmation = new Confirmation(pool, settings, {
       confirmed: () => listener.confirmed(this),
@@ -169,6 +176,7 @@ export class Node implements Candidate {
     const changedRole = (): void => void this.observe().catch(() => undefined);
     this.#connections = new DataConnections(pool, {
       hangMillis: settings.hangMillis,
+      mayRelax,
       setUp,
       broke: (error) => this.void(wordsOf(error)),
       changedRole,
@@ -177,7 +185,7 @@ export class Node implements Candidate {
     const { namedStatements } = settings;
     this.lane = new Lane(
       pool,
-      { ...settings.lane, isWanted: lane, ownsPool, namedStatements },
+      { ...settings.lane, isWanted: lane, ownsPool, namedStatements, mayRelax },
       {
         setUp,
         roundTripMillis: () => this.roundTripMillis,
@@ -483,6 +491,18 @@ export class Node implements Candidate {
     this.#isSilent = false;
     this.lane.giveUpSilent(now, isElsewhere, (connection) => this.locateOn(connection));
     this.#connections.judge(this.questions, isElsewhere);
+  }
+
+  /** Once: each new connection would say the same. */
+  #tellRelaxed(): void {
+    if (this.#hasToldRelaxed || !this.#publisher.wants('warning')) return;
+    this.#hasToldRelaxed = true;
+    this.#publisher.publish('warning', {
+      code: 'serializable-default',
+      message:
+        `default_transaction_isolation is serializable, which node "${this.name}" refuses as a replica: reads run REPEATABLE READ there, ` +
+        "as onSerializableDefault: 'repeatableRead' allows",
+    });
   }
 
   #unanswered(error: unknown): void {

@@ -1,6 +1,7 @@
 /** What keeps statements of a node's role away from it, in words. */
 import { LadderError, wordFor } from '../errors.js';
 import type { PrimaryTrail } from '../freshness/primary-trail.js';
+import { refusesSerializable } from './identify.js';
 import { InvalidAnswer, type Observation } from './observation.js';
 
 /** What must be known of a node to say what is wrong with it. */
@@ -70,6 +71,8 @@ export function wordsOf(error: unknown): string {
 /** Its own words may hold anything, and where they are shown there may be no cause. */
 function silence(error: unknown): string {
   if (error instanceof InvalidAnswer) return `is not believed (${error.message})`;
+  if (refusesSerializable(error))
+    return "refuses all statements as a replica, since default_transaction_isolation is serializable (onSerializableDefault: 'repeatableRead' reads there all the same)";
   const { code } = Object(error) as { code?: unknown };
   if (typeof code !== 'string' || !/^\w{1,64}$/.test(code)) return 'does not answer';
   return /^[0-9A-Z]{5}$/.test(code) && !code.startsWith('E')

@@ -27,9 +27,11 @@ export interface NodeStats {
   readonly stalenessMillis: number | undefined;
   /** Statements under way on it, from this process. */
   readonly inFlight: number;
-  /** Statements run on it since the start, but for those that you run yourself on the client of a transaction or a connection. A stream counts as one. */
+  /** Statements run on it since the start, also those that were run again elsewhere, but for those that you run yourself on the client of a transaction or a connection. A stream counts as one. */
   readonly statementCount: number;
-  /** Reads that were placed on it, as a share of all reads placed since the start, 0 to 1. */
+  /** Reads that ended there. One that was run again elsewhere, as when its server was lost, counts once. */
+  readonly readCount: number;
+  /** `readCount` as a share of all nodes' reads since the start, 0 to 1. */
   readonly readShare: number;
   /** How long its latest statements took, in milliseconds, from their sending to their answer; of a busy node every eighth is timed. `undefined` without one. */
   readonly latencyMillis: { readonly p50: number; readonly p99: number } | undefined;
@@ -105,6 +107,7 @@ function nodeStats(node: Node, problem: LadderError | undefined, allReads: numbe
     stalenessMillis: isDated ? now - node.freshAsOf : undefined,
     inFlight,
     statementCount,
+    readCount: node.readCount,
     readShare: allReads === 0 ? 0 : node.readCount / allReads,
     responseMillis: node.response.millis,
     latencyMillis: p50 === undefined || p99 === undefined ? undefined : Object.freeze({ p50, p99 }),

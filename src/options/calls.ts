@@ -57,8 +57,9 @@ export interface TransactionOptions extends ReadOptions {
   /** Default: the server's. `serializable` is refused by replicas, so it always runs on the primary. */
   isolation?: Isolation | undefined;
   /**
-   * How often `fn` is run again, from the beginning, after a serialization failure (40001) or a deadlock (40P01), 0 to 100. Default 0:
-   * only you know whether `fn` may run twice.
+   * How often `fn` is run again, from the beginning, after a serialization failure (40001), a deadlock (40P01), or when its session was ended before COMMIT was sent, as by
+   * `idle_in_transaction_session_timeout` (25P03). A `readOnly` one that a replica cannot run (0A000, 55000) is run again on the primary. 0 to 100. Default 0: only you know
+   * whether `fn` may run twice.
    */
   retries?: number | undefined;
 }

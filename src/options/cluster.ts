@@ -78,6 +78,11 @@ export interface ClusterBehaviour extends FreshnessOptions {
    */
   onTwoPrimaries?: 'highestTimeline' | 'refuse' | undefined;
   /**
+   * What to do with reads where `default_transaction_isolation` is `serializable`, which replicas refuse. `primary` (default): all of them run on the primary, and
+   * `stats()` says why. `repeatableRead`: they run on replicas, REPEATABLE READ, with a `serializable-default` warning. Not through a pooler.
+   */
+  onSerializableDefault?: 'primary' | 'repeatableRead' | undefined;
+  /**
    * VOLATILE functions that only read, for `query`: `schema.name`, or `schema.name(types)` for one overload. What is wrong here costs a round trip: a replica
    * refuses it, and the primary runs it. Default: none.
    */
@@ -180,6 +185,7 @@ export interface Settings {
   readonly onInvalidHint: 'throw' | 'ignore' | undefined;
   readonly primaryWaitMillis: number;
   readonly onTwoPrimaries: 'highestTimeline' | 'refuse';
+  readonly onSerializableDefault: 'primary' | 'repeatableRead';
   readonly consistency: Consistency;
   readonly maxStalenessMillis: number | undefined;
   readonly waitMillis: number;
@@ -230,6 +236,7 @@ const clusterSchema = z.strictObject({
   catalogRefreshMillis: millis.min(1_000).default(60_000),
   onInvalidHint: z.enum(['throw', 'ignore']).optional(),
   onTwoPrimaries: z.enum(['highestTimeline', 'refuse']).default('highestTimeline'),
+  onSerializableDefault: z.enum(['primary', 'repeatableRead']).default('primary'),
   ...freshness,
   waitMillis: millis.default(50),
   maxLagMillis: positiveMillis.default(10_000),

@@ -20,6 +20,7 @@ import { type Hint, hintOf } from './hint.js';
 import { type Effect, NO_EFFECTS, UNKNOWN_EFFECTS } from './session-state.js';
 import { StatementCache } from './statement-cache.js';
 import { definesSomething } from './statement-start.js';
+import { withoutTrailingComment } from './trailing-comment.js';
 
 /** What a text is, and what its leading comment asks for. */
 export interface Classification extends Judgement {
@@ -81,6 +82,8 @@ interface Finding {
 export class Classifier {
   readonly #options: ClassifierOptions;
   readonly #cache = new StatementCache<Classification>();
+  /** By what stands before a trailing comment, where the grammar takes that: for texts which only that comment makes unique. */
+  readonly #commented = new StatementCache<Classification>();
   /** Fingerprints of statements that a replica refused. */
   readonly #refused = new StatementCache<true>();
   readonly #warned = new StatementCache<true>();
@@ -117,20 +120,41 @@ export class Classifier {
   /** What was found out before. */
   known(text: string, now: number): Classification | undefined {
     if (now - this.#loadedAt > this.#options.catalogRefreshMillis) this.#reloadWhole(now);
-    const found = this.#cache.get(text);
+    const found = this.#remembered(text);
     if (this.#touched.size === 0 || found === undefined || found.class === 'write') return found;
     this.#reload(now);
     return mentions(text, this.#touched) ? undefined : found;
   }
 
+  #remembered(text: string): Classification | undefined {
+    const plain = withoutTrailingComment(text);
+    const found = plain === undefined ? undefined : this.#commented.get(plain);
+    return found ?? this.#cache.get(text);
+  }
+
   /** @throws LadderError `LADDER_INVALID_OPTIONS` for a hint that makes no sense */
-  async classify(text: string): Promise<Classification> {
-    const hint = this.#hint(text);
-    if (isLongWrite(text)) return { ...LONG_WRITE, hint };
+  async classify(given: string): Promise<Classification> {
+    const hint = this.#hint(given);
+    if (isLongWrite(given)) return { ...LONG_WRITE, hint };
+    const plain = withoutTrailingComment(given);
+    if (plain !== undefined) {
+      const found = await this.#classified(plain, hint, this.#commented);
+      if (found !== undefined) return found;
+    }
+    return (await this.#classified(given, hint, this.#cache)) as Classification;
+  }
+
+  /** @returns `undefined` for what stands before a trailing comment and is no text by itself: the comment was none, but part of a string */
+  async #classified(
+    text: string,
+    hint: Hint | undefined,
+    cache: StatementCache<Classification>,
+  ): Promise<Classification | undefined> {
     const grammar = await this.#loaded();
     const now = performance.now();
     if (this.#catalog === undefined) this.#reload(now);
     const { facts, judgement } = await this.#judgedInTurns(text, grammar);
+    if (facts === undefined && cache === this.#commented) return undefined;
     // Only what is needed again: the facts may be far larger than the text.
     const { statementCount = 0, isAttached = true, leavesState = true } = facts ?? {};
     const isDefinition = facts?.isDefinition ?? definesSomething(text);
@@ -146,7 +170,7 @@ export class Classifier {
     if (judgement.unknown !== undefined) this.#reloadWhole(now);
     // What is only not known yet, or no more, is asked for again.
     const isFinal = judgement !== NOT_LOADED && judgement !== NOT_READ && judgement.unknown === undefined;
-    if (isFinal) this.#cache.set(text, found);
+    if (isFinal) cache.set(text, found);
     return found;
   }
 
@@ -192,8 +216,11 @@ export class Classifier {
   misrouted(text: string): void {
     const fingerprint = this.#grammar?.fingerprint(text);
     if (fingerprint !== undefined) this.#refused.set(fingerprint, true);
-    const known = this.#cache.get(text);
-    if (known !== undefined) this.#cache.set(text, { ...known, ...REFUSED });
+    const plain = withoutTrailingComment(text);
+    const [cache, key] =
+      plain !== undefined && this.#commented.get(plain) !== undefined ? [this.#commented, plain] : [this.#cache, text];
+    const known = cache.get(key);
+    if (known !== undefined) cache.set(key, { ...known, ...REFUSED });
   }
 
   /**
@@ -206,7 +233,7 @@ export class Classifier {
     const { names, functions } = text === undefined ? EVERYTHING : this.#touchedBy(text);
     if (names === undefined) {
       this.#catalog = undefined;
-      this.#cache.clear();
+      this.#forgetAll();
     } else for (const name of names) this.#touched.add(name);
     if (functions === undefined) this.#changed = undefined;
     else for (const name of functions) this.#changed?.add(name);
@@ -282,6 +309,11 @@ export class Classifier {
     return { facts, judgement: isRefused ? REFUSED : judgement };
   }
 
+  #forgetAll(): void {
+    this.#cache.clear();
+    this.#commented.clear();
+  }
+
   #reloadWhole(now: number): void {
     this.#changed = undefined;
     this.#reload(now);
@@ -314,7 +346,7 @@ export class Classifier {
           this.#rows = rows;
           this.#touched.clear();
           if (known === undefined) this.#loadedAt = now;
-          this.#cache.clear();
+          this.#forgetAll();
           this.#refused.clear();
         },
         (error: unknown) => {

@@ -1,9 +1,11 @@
 /**
- * What running a text has taught: that it comes again, and how long it keeps a server busy. By its exact text, for as long as it is in use.
+ * What running a text has taught: that it comes again, and how long it keeps a server busy. By its exact text, for as long as it is in use; texts that differ in a trailing
+ * comment only, which never come again, share one without a name.
  */
 import { createHash } from 'node:crypto';
 import { StatementCache } from './statement-cache.js';
 import { openingOf } from './statement-start.js';
+import { withoutTrailingComment } from './trailing-comment.js';
 
 /** Above it a statement holds up whoever shares its connection, and gains nothing by sharing. */
 const SLOW_MILLIS = 5;
@@ -20,6 +22,8 @@ const LEARNING_SPACING_MILLIS = 100;
 /** After it has held others up, doubling each time. */
 const COOLING_MILLIS = 1_000;
 const COOLING_CAP_MILLIS = 60_000;
+/** After so long a text that replicas refused is tried there again: somebody may have changed its table. */
+const REFUSED_MILLIS = 60_000;
 
 /** Statements that a failure undoes as a whole. Of others, such as CALL, some may have been committed. */
 const UNDIVIDED = /^\(*(?:select|insert|update|delete|merge|with|values|table)\b/i;
@@ -49,6 +53,7 @@ export class Profile {
   #hold = 0;
   #learnAt = Number.NEGATIVE_INFINITY;
   #coolUntil = Number.NEGATIVE_INFINITY;
+  #refusedAt = Number.NEGATIVE_INFINITY;
 
   constructor(text: string, definitions: Definitions = NONE) {
     this.#definitions = definitions;
@@ -69,6 +74,16 @@ export class Profile {
   /** Whether it may mean something else than at that time: what was found out of it by then is out of date. */
   hasChangedSince(at: number): boolean {
     return this.#definitions.changedAt >= at;
+  }
+
+  /** A replica has refused it, and the primary has not. */
+  refused(now: number): void {
+    this.#refusedAt = now;
+  }
+
+  /** Whether replicas need not be asked: they have refused it lately, and no definition has passed through since. */
+  isForPrimary(now: number): boolean {
+    return now - this.#refusedAt < REFUSED_MILLIS && !this.hasChangedSince(this.#refusedAt);
   }
 
   /** Of a server's time, in milliseconds; 0 as long as nobody knows. */
@@ -112,8 +127,21 @@ export class Profile {
   }
 }
 
+/** Texts that differ in a trailing comment only. */
+interface Commented {
+  /** It never has a name: under one stands one text, and the server shall see each comment. */
+  readonly profile: Profile;
+  /** The latest of them: one that comes again has a comment that says nothing new, and a profile of its own from then on. */
+  readonly texts: string[];
+  next: number;
+}
+
+/** Places in a program that run the same statement, each with a comment of its own. */
+const COMMENTED_COUNT = 8;
+
 export class Profiles {
   readonly #cache = new StatementCache<Profile>();
+  readonly #commented = new StatementCache<Commented>();
   readonly #definitions: Definitions;
 
   constructor(definitions: Definitions) {
@@ -122,11 +150,32 @@ export class Profiles {
 
   /** A text has come. */
   sighted(text: string): Profile {
-    let profile = this.#cache.get(text);
-    if (profile === undefined) {
-      profile = new Profile(text, this.#definitions);
-      this.#cache.set(text, profile);
+    const known = this.#cache.get(text);
+    if (known !== undefined) {
+      known.sighted(text);
+      return known;
     }
+    const plain = withoutTrailingComment(text);
+    if (plain === undefined) return this.#add(text);
+    const commented = this.#commented.get(plain);
+    if (commented === undefined) {
+      const profile = new Profile(plain, this.#definitions);
+      this.#commented.set(plain, { profile, texts: [text], next: 1 });
+      return profile;
+    }
+    if (!commented.texts.includes(text)) {
+      commented.texts[commented.next] = text;
+      commented.next = (commented.next + 1) % COMMENTED_COUNT;
+      return commented.profile;
+    }
+    const profile = this.#add(text);
+    profile.sighted(text);
+    return profile;
+  }
+
+  #add(text: string): Profile {
+    const profile = new Profile(text, this.#definitions);
+    this.#cache.set(text, profile);
     profile.sighted(text);
     return profile;
   }

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { conclusions, table } from '../../src/cli/demo/report.js';
+import { conclusions, remark, table } from '../../src/cli/demo/report.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -53,7 +53,8 @@ describe('pg-ladder demo', () => {
     expect(seconds).toBe(2);
     const [primaryOnly, roundRobin, sticky, ladder] = strategies;
     expect(strategies.map((s) => s.strategy)).toEqual(['primary-only', 'round-robin', 'sticky-window', 'pg-ladder']);
-    for (const { readCount, readP99Millis } of strategies) {
+    for (const { readCount, readP99Millis, replicaShare } of strategies) {
+      expect(replicaShare).toBeLessThanOrEqual(1);
       expect(readCount).toBeGreaterThan(100);
       expect(readP99Millis).toBeGreaterThan(0);
     }
@@ -167,6 +168,8 @@ describe('the demo’s report', () => {
       "Reads older than the user's own last save: round robin 25.0 %, sticky window none, pg-ladder none.",
       'Reads on replicas: sticky window <0.1 %, pg-ladder 95.0 %; with it the primary ran 60.0 % fewer user queries.',
     ]);
+    expect(remark(each, true)).toContain('half of the time replay is paused');
+    expect(remark(each, false)).not.toContain('paused');
     const [first] = conclusions(each.map((figure) => ({ ...figure, staleCount: 1 })));
     expect(first).toContain('pg-ladder 0.5 %');
   });

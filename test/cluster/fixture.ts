@@ -64,12 +64,21 @@ export function nodeOf(cluster: Cluster, name: string): NodeStats {
   return node;
 }
 
-/** Reads that replicas answered, as a share of all. */
-export function replicaShare(cluster: Cluster): number {
-  const { nodes, routes } = cluster.stats();
-  const onReplicas = nodes.filter((n) => n.role === 'replica').reduce((sum, n) => sum + n.statementCount, 0);
-  const all = Object.values(routes).reduce((sum, count) => sum + count, 0) - routes.write;
-  return onReplicas / all;
+/** Reads that replicas answered, as a share of all: each counts once, however often it was run. */
+export function replicaShare(cluster: Cluster, since: ReadCounts = { onReplicas: 0, all: 0 }): number {
+  const { onReplicas, all } = readsOf(cluster);
+  return (onReplicas - since.onReplicas) / (all - since.all);
+}
+
+interface ReadCounts {
+  readonly onReplicas: number;
+  readonly all: number;
+}
+
+export function readsOf(cluster: Cluster): ReadCounts {
+  const { nodes } = cluster.stats();
+  const count = (those: readonly NodeStats[]): number => those.reduce((sum, { readCount }) => sum + readCount, 0);
+  return { onReplicas: count(nodes.filter(({ role }) => role === 'replica')), all: count(nodes) };
 }
 
 /** Something that is waited for, and happens when it is given. */

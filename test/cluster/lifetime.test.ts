@@ -103,7 +103,7 @@ describe('a process that uses the library', () => {
     await cluster.close();
   });
 
-  it('keeps nothing of 20,000 sessions that have ended', async () => {
+  it('keeps nothing of 22,000 sessions that have ended', async () => {
     const out = await inProcess(
       `
       await live();
@@ -116,14 +116,15 @@ describe('a process that uses the library', () => {
         }
       };
       const heap = () => { gc(); gc(); return process.memoryUsage().heapUsed; };
-      await sessions(2_000);
+      await sessions(12_000);
       const before = heap();
-      await sessions(20_000);
+      await sessions(10_000);
       process.stdout.write(String(heap() - before));
       await cluster.close();`,
       60_000,
     );
-    report('heap after 20,000 sessions', { 'grown by bytes': Number(out) });
-    expect(Number(out)).toBeLessThan(1_000_000);
+    // What is compiled and cached on the way fills up early; what sessions keep goes on growing, by far more than 60 bytes each.
+    report('heap over the last 10,000 of 22,000 sessions', { 'grown by bytes': Number(out) });
+    expect(Number(out)).toBeLessThan(600_000);
   }, 90_000);
 });

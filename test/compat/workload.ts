@@ -2,7 +2,7 @@
 import type { Pool } from 'pg';
 import type { Cluster } from '../../src/index.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
-import { nodeOf, open, report, size } from '../cluster/fixture.js';
+import { open, readsOf, replicaShare, report, size } from '../cluster/fixture.js';
 
 /** The least that a tool can do with the table `people (id int primary key, name text not null, age int not null)`. */
 export interface Tool {
@@ -58,9 +58,7 @@ export async function readYourWrites(
   tool: Tool,
 ): Promise<{ stale: number; share: number }> {
   let stale = 0;
-  let reads = 0;
-  const onReplicas = (): number => ['r1', 'r2'].reduce((sum, node) => sum + nodeOf(cluster, node).statementCount, 0);
-  const before = onReplicas();
+  const before = readsOf(cluster);
   const think = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, THINK_MILLIS * 2 * Math.random()));
   await Promise.all(
     Array.from({ length: SESSIONS }, (_, id) =>
@@ -71,13 +69,12 @@ export async function readYourWrites(
           for (let read = 0; read < READS_PER_WRITE; read++) {
             if (read > 0) await think();
             if ((await tool.age(id)) !== age) stale++;
-            reads++;
           }
         }
       }),
     ),
   );
-  const share = (onReplicas() - before) / reads;
+  const share = replicaShare(cluster, before);
   report(`${name}, ${PAIRS} pairs`, { stale, 'on replicas, %': share * 100 });
   return { stale, share };
 }

@@ -54,10 +54,15 @@ export function table(titles: readonly string[], figures: readonly Figures[]): s
   return aligned.map((line) => line.join('  ').trimEnd()).join('\n');
 }
 
-/** What the last column leaves out. */
-export function remark(figures: readonly Figures[]): string {
+/** What the last columns leave out. @param isPaused whether replay was paused half of the time */
+export function remark(figures: readonly Figures[], isPaused: boolean): string {
   const inAll = (id: Strategy['id']) => count(figureOf(figures, id).primaryTransactionCount);
+  const times = [
+    'Read times are those of all reads, and half of the time replay is paused: where no replica has',
+    "the user's save yet, pg-ladder waits up to 50 ms for one before it asks the primary.",
+  ];
   return [
+    ...(isPaused ? times : []),
     "Queries are the users'. With pg-ladder's own questions where the log stands, which read no table,",
     `the primary ran ${inAll('pg-ladder')} statements; with primary only, ${inAll('primary-only')}.`,
   ].join('\n');

@@ -110,9 +110,10 @@ function overLadder(primary: string, replicas: readonly string[]): Access {
       ),
     placed() {
       const { nodes, routes } = cluster.stats();
-      const count = (role: string) =>
-        nodes.filter((node) => node.role === role).reduce((sum, node) => sum + node.statementCount, 0);
-      return { onPrimary: count('primary'), onReplicas: count('replica'), reasons: routes };
+      // What the primary has run, and reads by where they ended: one that was run again elsewhere is one read.
+      const [primary, ...rest] = nodes.toSorted((a) => (a.role === 'primary' ? -1 : 1));
+      const onReplicas = rest.reduce((sum, { readCount }) => sum + readCount, 0);
+      return { onPrimary: primary?.statementCount ?? 0, onReplicas, reasons: routes };
     },
     close: () => cluster.close(),
   };

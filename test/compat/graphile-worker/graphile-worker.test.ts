@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { Logger, makeWorkerUtils, type Runner, type RunnerOptions, run, runMigrations, runOnce } from 'graphile-worker';
 import type { Pool } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { open, report, until } from '../../cluster/fixture.js';
+import { open, readsOf, replicaShare, report, until } from '../../cluster/fixture.js';
 import { jitter, openStage, readYourWrites, type Stage } from '../workload.js';
 
 interface Person {
@@ -159,11 +159,7 @@ describe('graphile-worker on cluster.pool(), while the replicas’ replay is pau
   it(`works off ${JOBS} jobs, each once, and each sees the row that was written just before it was added`, async () => {
     const handled: string[] = [];
     let stale = 0;
-    let onReplicas = 0;
-    const count = ({ role }: { role: string }): void => {
-      if (role === 'replica') onReplicas++;
-    };
-    stage.cluster.events.on('route', count);
+    const before = readsOf(stage.cluster);
     const runner = await runWorkers({
       concurrency: 4,
       taskList: {
@@ -191,8 +187,7 @@ describe('graphile-worker on cluster.pool(), while the replicas’ replay is pau
         }),
       ),
     );
-    stage.cluster.events.off('route', count);
-    const share = onReplicas / (2 * JOBS);
+    const share = replicaShare(stage.cluster, before);
     await runner.stop();
     expect(handled.toSorted()).toEqual(added.flat().toSorted());
     expect(await jobs('greet')).toEqual([]);

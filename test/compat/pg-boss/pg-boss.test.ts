@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { Pool, PoolClient } from 'pg';
 import PgBoss from 'pg-boss';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { open, report, until } from '../../cluster/fixture.js';
+import { open, readsOf, replicaShare, report, until } from '../../cluster/fixture.js';
 import { jitter, openStage, readYourWrites, type Stage } from '../workload.js';
 
 /** What pg-boss wants of a database, over a pool or over the client of a transaction. */
@@ -168,11 +168,7 @@ describe('pg-boss on cluster.pool(), while the replicas’ replay is paused half
     await boss.createQueue('people');
     const handled: string[] = [];
     let stale = 0;
-    let onReplicas = 0;
-    const count = ({ role }: { role: string }): void => {
-      if (role === 'replica') onReplicas++;
-    };
-    stage.cluster.events.on('route', count);
+    const before = readsOf(stage.cluster);
     const options = { pollingIntervalSeconds: 0.5 };
     const worker = await boss.work<Person>('people', options, async (jobs) => {
       for (const job of jobs) {
@@ -196,8 +192,7 @@ describe('pg-boss on cluster.pool(), while the replicas’ replay is paused half
         }),
       ),
     );
-    stage.cluster.events.off('route', count);
-    const share = onReplicas / JOBS;
+    const share = replicaShare(stage.cluster, before);
     await until('all jobs are completed', async () => (await countOf('people', 'completed')) >= JOBS, 20_000);
     await boss.offWork('people');
     expect(handled.toSorted()).toEqual(sent.flat().toSorted());
