@@ -31,9 +31,9 @@ export class BareWorld implements World {
     const options: PoolConfig = { connectionString, Client: readingGetters(Client) };
     this.#main = quiet(new pg.Pool(options));
     this.#pools = {
-      auto: quiet(hygieneOf('auto') ? hygienic(options) : new pg.Pool(options)),
-      write: quiet(hygieneOf('write') ? hygienic(options) : new pg.Pool(options)),
-      read: quiet(hygienic({ ...options, options: '-c default_transaction_read_only=on' })),
+      auto: quiet(hygieneOf('auto') ? hygienic(options, true) : new pg.Pool(options)),
+      write: quiet(hygieneOf('write') ? hygienic(options, false) : new pg.Pool(options)),
+      read: quiet(hygienic({ ...options, options: '-c default_transaction_read_only=on' }, false)),
     };
   }
 
@@ -130,16 +130,40 @@ function within(client: PoolClient, state: { failure: unknown }): Within {
   };
 }
 
-/** A pool whose clients never come back inside a transaction. */
-function hygienic(options: PoolConfig): Pool {
-  const pool = new pg.Pool(options);
+/** A pool whose clients never come back inside a transaction. @param sparesQueries but for one that `query` of the pool has left open */
+function hygienic(options: PoolConfig, sparesQueries: boolean): Pool {
+  const pool = new (sparesQueries ? QueryingPool : pg.Pool)(options);
   pool.on('release', (_, client) => {
     const held = client as HeldClient & { _ending?: boolean };
     const status = held.getTransactionStatus?.();
+    if (pool instanceof QueryingPool && pool.isForQuery(client)) return;
     // pg-pool closes clients that say so, and looks right after this.
     if (status === 'T' || status === 'E') held._ending = true;
   });
   return pool;
+}
+
+type Connected = Parameters<Parameters<Pool['connect']>[0]>;
+
+/** It knows which clients were taken by its `query`, which alone asks for them with a callback. */
+class QueryingPool extends pg.Pool {
+  readonly #forQuery = new WeakMap<object, boolean>();
+
+  isForQuery(client: object): boolean {
+    return this.#forQuery.get(client) === true;
+  }
+
+  override connect(): Promise<PoolClient>;
+  override connect(callback: (...connected: Connected) => void): void;
+  override connect(callback?: (...connected: Connected) => void): Promise<PoolClient> | undefined {
+    const taken = <Client extends PoolClient | undefined>(client: Client): Client => {
+      if (client !== undefined) this.#forQuery.set(client, callback !== undefined);
+      return client;
+    };
+    if (callback === undefined) return super.connect().then(taken);
+    super.connect((error, client, done) => callback(error, taken(client), done));
+    return undefined;
+  }
 }
 
 function quiet(pool: Pool): Pool {
