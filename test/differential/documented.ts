@@ -4,6 +4,7 @@
  * A difference that is not here is a fault.
  */
 
+import { isDeepStrictEqual } from 'node:util';
 import { type Failure, failedWith, type Outcome } from './outcome.js';
 import type { Intent, Step } from './program.js';
 
@@ -25,6 +26,8 @@ const CLOSED_IN_TRANSACTION: Readonly<
 export function hygieneOf(intent: Intent): boolean {
   return CLOSED_IN_TRANSACTION[intent] !== undefined;
 }
+
+type Run = Omit<Extract<Step, { readonly kind: 'run' }>, 'kind'>;
 
 interface Difference {
   readonly name: string;
@@ -101,8 +104,19 @@ function isLoss(failure: Failure | undefined): boolean {
 
 /**
  * The documented difference that explains why two answers are not the same; `undefined` when none
- * does.
+ * does. What was asked together is looked at one by one.
  */
 export function documentedFor(step: Step, bare: Outcome, ladder: Outcome): string | undefined {
-  return DIFFERENCES.find((one) => one.matches(step, bare, ladder))?.name;
+  if (statusOf(bare) !== statusOf(ladder)) return undefined;
+  const one = DIFFERENCES.find(({ matches }) => matches(step, bare, ladder))?.name;
+  if (one !== undefined || step.kind !== 'together') return one;
+  const [expected, found] = [bare, ladder] as [Outcome[], Outcome[]];
+  if (!Array.isArray(expected) || !Array.isArray(found) || expected.length !== found.length) return undefined;
+  const differing = expected.flatMap((each, i) => (isDeepStrictEqual(each, found[i]) ? [] : [i]));
+  const names = differing.map((i) => documentedFor({ kind: 'run', ...(step.runs[i] as Run) }, expected[i], found[i]));
+  return names.includes(undefined) ? undefined : names[0];
+}
+
+function statusOf(outcome: Outcome): unknown {
+  return (Object(outcome) as { status?: unknown }).status;
 }
