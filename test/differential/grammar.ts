@@ -142,7 +142,7 @@ class Drawing {
 
   /** What was left open on a pool that hands it on is ended before others wait for its locks. */
   #endOnPool(way: Way, statement: Statement): void {
-    if (way !== 'pool:write' || !mayLeaveOpen(statement)) return;
+    if ((way !== 'pool:write' && way !== 'pool:auto') || !mayLeaveOpen(statement)) return;
     this.#steps.push({ kind: 'run', way, statement: { text: 'rollback', form: 'args' } });
   }
 
