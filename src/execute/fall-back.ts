@@ -8,6 +8,7 @@ import type { Reason } from '../events.js';
 import type { Caller } from '../isolation/fallback-budget.js';
 import type { Need } from '../nodes/fleet.js';
 import { Node } from '../nodes/node.js';
+import { AbortController } from '../signals.js';
 import type { Placement } from './placement.js';
 import { onPrimary } from './primary.js';
 import { codeOf, isGone } from './retry.js';

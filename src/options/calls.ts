@@ -1,6 +1,7 @@
 /** What each call accepts, documented by hand and checked at the door. */
 import { z } from 'zod';
 import type { FreshnessOptions, Target } from '../freshness/requirement.js';
+import { isSignal } from '../signals.js';
 import { check, freshness, label, positiveMillis } from './check.js';
 
 /** When to give up on a statement. */
@@ -101,7 +102,7 @@ const token = z.unknown().optional();
 
 const abort = {
   timeoutMillis: positiveMillis.optional(),
-  signal: z.instanceof(AbortSignal).optional(),
+  signal: z.custom<AbortSignal>(isSignal, 'expected an AbortSignal').optional(),
 };
 
 const writeSchema = z.strictObject(abort);

@@ -8,7 +8,7 @@ import { describe, expect, it } from 'vitest';
 /** From the ground up. A room is a file of src/ without its suffix, or a folder with all that is in it. */
 const layers = [
   ['printable'],
-  ['clock', 'errors', 'redaction'],
+  ['clock', 'errors', 'redaction', 'signals'],
   ['freshness', 'postgres', 'sql/fingerprint'],
   ['options', 'events'],
   ['routing', 'sql'],
