@@ -239,6 +239,17 @@ function everyPool(make: Make): void {
       });
     });
 
+    it('is called as pg’s own by its constructor, and so are its clients: tools tell them by that', async () => {
+      const pool = await make();
+      const client = await pool.connect();
+      expect([pool.constructor.name, client.constructor.name]).toEqual(['BoundPool', 'Client']);
+      client.release();
+      const named = await make({ Client: Troubled });
+      const own = await named.connect();
+      expect([named.constructor.name, own.constructor.name]).toEqual(['BoundPool', 'Troubled']);
+      own.release();
+    });
+
     it('shows the password of its options to nobody who lists or prints them', async () => {
       const pool = await make({ password: 'open sesame' });
       expect((pool.options as PoolConfig).password).toBe('open sesame');
