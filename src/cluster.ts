@@ -14,6 +14,7 @@ import {
   checkOptions,
   type PoolOptions,
   type ReadOptions,
+  type ReadyOptions,
   type SessionOptions,
   type StreamOptions,
   type TransactionOptions,
@@ -200,12 +201,14 @@ export class Cluster implements AsyncDisposable {
   /**
    * Resolves when one node takes writes and every other follows it; of those that `discovery` has found each has been asked, and may be down. An application need
    * not wait for it.
-   * @param timeoutMillis above 0, default 10,000
    * @throws LadderError what is wrong with the first node that is not ready then: `LADDER_NODE_UNREACHABLE`, `LADDER_WRONG_ROLE`,
    * `LADDER_NOT_PRIMARY`, `LADDER_FOREIGN_NODE`, `LADDER_TWO_PRIMARIES`; `LADDER_DISCOVERY_FAILED` when the discovery has given no first answer
    */
-  ready({ timeoutMillis = 10_000 }: { timeoutMillis?: number } = {}): Promise<void> {
-    return this.#calls.counted(() => this.#calls.fleet.ready(timeoutMillis));
+  ready(options: ReadyOptions = {}): Promise<void> {
+    return this.#calls.counted(() => {
+      checkOptions('ready', options);
+      return this.#calls.fleet.ready(options.timeoutMillis ?? 10_000);
+    });
   }
 
   /**

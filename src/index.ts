@@ -28,6 +28,7 @@ export type {
   PoolOptions,
   Priority,
   ReadOptions,
+  ReadyOptions,
   SessionOptions,
   StreamOptions,
   TransactionOptions,
