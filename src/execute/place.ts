@@ -14,7 +14,7 @@ import { fallBack, inTurn } from './fall-back.js';
 import { knownRoute } from './known-route.js';
 import { unovertaken } from './overtaken.js';
 import type { Placement } from './placement.js';
-import { checkout, onPrimary } from './primary.js';
+import { checkout, onPrimary, throwIfGivenUp } from './primary.js';
 import { isPoolTimeout } from './retry.js';
 import type { Rungs } from './rungs.js';
 
@@ -25,13 +25,30 @@ import type { Rungs } from './rungs.js';
  * @throws pg's error when the primary gives no connection; LadderError `LADDER_NO_CANDIDATE` where the read insists on a replica, `LADDER_OVERLOADED`,
  * `LADDER_NO_PRIMARY`, `LADDER_TWO_PRIMARIES`
  */
-export async function place(
+export function place(
   rungs: Rungs,
   asked: Need,
   startedAt: number,
   lostOn: ReadonlySet<Node> | undefined,
   signal: AbortSignal | undefined,
   passedOver: ReadonlySet<Node> | undefined = lostOn,
+): Promise<Placement> {
+  const finding = find(rungs, asked, startedAt, lostOn, signal, passedOver);
+  const isForPrimary = asked.target === undefined || rungs.fleet.isPrimary(asked.target);
+  if (signal === undefined || !isForPrimary) return finding;
+  return finding.catch((error: unknown) => {
+    if (error === signal.reason) throwIfGivenUp(rungs.fleet, signal);
+    throw error;
+  });
+}
+
+async function find(
+  rungs: Rungs,
+  asked: Need,
+  startedAt: number,
+  lostOn: ReadonlySet<Node> | undefined,
+  signal: AbortSignal | undefined,
+  passedOver: ReadonlySet<Node> | undefined,
 ): Promise<Placement> {
   const { fleet } = rungs;
   const reasonOf = (reason: Reason): Reason =>

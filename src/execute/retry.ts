@@ -1,6 +1,7 @@
 /** What an error says by itself about the connection and the server it came from. Pure. What became of the connection is not its business. */
 import { constants } from 'node:os';
 import { isError } from '../errors.js';
+import { NoAnswer } from '../nodes/control-connection.js';
 import { SentAway } from '../nodes/data-connections.js';
 import { InvalidAnswer } from '../nodes/observation.js';
 
@@ -104,7 +105,8 @@ function isPoolersLoss(error: unknown): boolean {
 
 /** Whether a connection could not be had because the server is gone, hangs, or is none that can be believed: another one may take its place. */
 export function isGone(error: unknown): boolean {
-  return error instanceof SentAway || error instanceof InvalidAnswer || isConnectionLoss(error);
+  if (error instanceof SentAway || error instanceof NoAnswer || error instanceof InvalidAnswer) return true;
+  return isConnectionLoss(error);
 }
 
 /** Whether replay had to cancel the statement: on a replica, 40001 means nothing else for a single read. */
