@@ -4,12 +4,14 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Pool, PoolClient, QueryResultRow } from 'pg';
 import { Calls, type Context } from './calls.js';
 import { performance } from './clock.js';
+import { Closing } from './closing.js';
 import { invalidOptions } from './errors.js';
 import type { LadderEvents } from './events.js';
 import type { Query } from './execute/call.js';
 import type { Explanation } from './observe/explain.js';
 import { type ClusterStats, statsOf } from './observe/stats.js';
 import {
+  type CloseOptions,
   type ConnectionOptions,
   checkOptions,
   type PoolOptions,
@@ -52,7 +54,7 @@ export class Cluster implements AsyncDisposable {
   readonly #access: ClusterAccess;
   readonly #pools = new Set<Pool>();
   readonly #checkedOptions = new WeakSet<SessionOptions>();
-  #closing: Promise<void> | undefined;
+  #closing: Closing | undefined;
 
   static {
     logsOnly(Cluster.prototype, 'Cluster', (cluster) => ({
@@ -213,21 +215,32 @@ export class Cluster implements AsyncDisposable {
 
   /**
    * Lets what is under way end, then ends the pools that the library made and its own connections. Pools that were handed in stay
-   * open. Later calls are refused with `LADDER_CLOSED`; closing again waits for the same end.
+   * open. Later calls are refused with `LADDER_CLOSED`; closing again waits for the same end, and may set a deadline for it.
+   *
+   * With `timeoutMillis` it resolves at most about three times `hangMillis` after that. What waits by then rejects with `LADDER_CLOSED`; what runs is cancelled on its
+   * server, and rejects with pg's error (57014); transactions, streams and clients that go on in spite of that lose their connections.
+   * @throws LadderError `LADDER_INVALID_OPTIONS`
    */
-  close(): Promise<void> {
+  close(options: CloseOptions = {}): Promise<void> {
+    try {
+      checkOptions('close', options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
     this.#closing ??= this.#close();
-    return this.#closing;
+    this.#closing.within(options.timeoutMillis);
+    return this.#closing.over;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
 
-  async #close(): Promise<void> {
-    const pools = [...this.#pools].filter(({ ending }) => !ending);
-    await Promise.all([this.#calls.open.close(), ...pools.map((pool) => pool.end())]);
-    await this.#calls.fleet.close();
+  #close(): Closing {
+    const pools = [...this.#pools].filter(({ ended }) => !ended);
+    const { fleet, open, publisher } = this.#calls;
+    const ended = pools.map((pool) => (pool.ending ? undefined : pool.end()));
+    return new Closing(Promise.all([open.close(), ...ended]), { fleet, open, publisher, pools });
   }
 
   /** Not by `exit`, which switches Node's hooks off and on again each time. */

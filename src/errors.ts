@@ -61,6 +61,11 @@ export function discoveryFailed(message: string, cause?: unknown): LadderError {
   return new LadderError('LADDER_DISCOVERY_FAILED', message, cause === undefined ? undefined : { cause });
 }
 
+/** `LADDER_CLOSED`, of a statement that waited when the cluster was closed for good. */
+export function closedMeanwhile(): LadderError {
+  return new LadderError('LADDER_CLOSED', 'the cluster was closed while a statement waited: nothing was sent');
+}
+
 /** Of whatever realm: those of Node's own modules are of another one in Jest, and in other sandboxes. */
 export function isError(value: unknown): value is Error {
   return value instanceof Error || types.isNativeError(value);

@@ -23,6 +23,7 @@ export type { Explanation, ReplicaVerdict } from './observe/explain.js';
 export type { ClusterStats, NodeStats } from './observe/stats.js';
 export type {
   AbortOptions,
+  CloseOptions,
   ConnectionOptions,
   Isolation,
   PoolOptions,

@@ -3,7 +3,7 @@
  * enough meanwhile.
  */
 import { clearTimeout, performance, setTimeout } from '../clock.js';
-import { LadderError } from '../errors.js';
+import { closedMeanwhile, LadderError } from '../errors.js';
 import type { Reason } from '../events.js';
 import type { Caller } from '../isolation/fallback-budget.js';
 import type { Need } from '../nodes/fleet.js';
@@ -68,10 +68,7 @@ async function primaryOrReplica(rungs: Rungs, need: Need, fall: Fall): Promise<'
   throwIfGivenUp(fleet, fall.signal);
   if (mayTry(fleet)) return 'primary';
   if (isFresh()) return 'replica';
-  throw (
-    fleet.leadership.vacancy ??
-    new LadderError('LADDER_CLOSED', 'the cluster was closed while a read waited for the primary')
-  );
+  throw (fleet.isClosed ? undefined : fleet.leadership.vacancy) ?? closedMeanwhile();
 }
 
 /** Waits for a turn under the budget, or for a replica that is fresh enough by now. */
@@ -101,6 +98,7 @@ async function turnOrReplica(rungs: Rungs, need: Need, fall: Fall, caller: Calle
     clearTimeout(timer);
     signal?.removeEventListener('abort', stop);
   }
+  if (fleet.isClosed) throw closedMeanwhile();
   budget.refuse();
   if (signal?.aborted === true && codeOf(signal.reason) !== 'LADDER_TIMEOUT') throw signal.reason;
   throw overloaded(rungs, fall, `no turn within ${Math.round(performance.now() - fall.startedAt)} ms`);

@@ -3,7 +3,7 @@
  * is allowed, sends no statement of the caller's, and hands every connection to exactly one caller.
  */
 import { performance } from '../clock.js';
-import { LadderError } from '../errors.js';
+import { closedMeanwhile, LadderError } from '../errors.js';
 import type { Reason } from '../events.js';
 import { Floor } from '../freshness/floor.js';
 import type { DataConnection } from '../nodes/data-connections.js';
@@ -71,6 +71,7 @@ async function find(
   let tried = passedOver;
   let route: Route | undefined = passedOver === undefined ? knownRoute(fleet, asked, startedAt) : undefined;
   for (;;) {
+    if (fleet.isClosed) throw closedMeanwhile();
     if (route === undefined) {
       need = switching(asked);
       route = await catchUp(fleet, need, tried, signal);

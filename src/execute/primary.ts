@@ -2,6 +2,7 @@
  * A connection to the primary, once there is one, for a statement that has not been sent yet. It waits for a promotion to be noticed, and never takes
  * a server for the primary that does not say so on the very connection it hands out.
  */
+import { closedMeanwhile } from '../errors.js';
 import type { Reason } from '../events.js';
 import type { DataConnection } from '../nodes/data-connections.js';
 import type { Fleet } from '../nodes/fleet.js';
@@ -31,6 +32,7 @@ const RETRY_MILLIS = 50;
 export async function onPrimary(fleet: Fleet, request: PrimaryRequest): Promise<Placement> {
   const { reason, mayWrite, startedAt, giveUpAt, signal } = request;
   for (;;) {
+    if (fleet.isClosed) throw closedMeanwhile();
     if (!fleet.leadership.isSettled) await primaryFound(fleet, giveUpAt, signal);
     const node = fleet.primary;
     node.work.began();
@@ -70,6 +72,7 @@ export async function primaryFound(fleet: Fleet, giveUpAt: number, signal: Abort
   const isFound = (): boolean => mayTry(fleet);
   if (await fleet.monitor.until(isFound, giveUpAt - fleet.awakeMillis, 'primary', signal)) return;
   throwIfGivenUp(fleet, signal);
+  if (fleet.isClosed) throw closedMeanwhile();
   const { vacancy } = fleet.leadership;
   if (vacancy !== undefined) throw vacancy;
 }

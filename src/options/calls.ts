@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { FreshnessOptions, Target } from '../freshness/requirement.js';
 import { isSignal } from '../signals.js';
-import { check, freshness, label, optionsOf, positiveMillis } from './check.js';
+import { check, freshness, label, millis, optionsOf, positiveMillis } from './check.js';
 
 /** When to give up on a statement. */
 export interface AbortOptions {
@@ -42,6 +42,15 @@ export interface StreamOptions extends ReadOptions {
 /** Options of `cluster.ready`. */
 export interface ReadyOptions {
   /** How long it waits, in milliseconds, above 0. Default 10,000. */
+  timeoutMillis?: number | undefined;
+}
+
+/** Options of `cluster.close`. */
+export interface CloseOptions {
+  /**
+   * How long what is under way may take until it is cut off, in milliseconds, 0 and above: what runs is cancelled on its server, then all connections are closed, and
+   * a `closed-under-way` warning tells. Default: no bound.
+   */
   timeoutMillis?: number | undefined;
 }
 
@@ -174,6 +183,7 @@ const callSchemas = {
   connection: connectionSchema,
   session: sessionSchema,
   pool: poolSchema,
+  close: optionsOf({ timeoutMillis: millis.optional() }),
   ready: optionsOf({ timeoutMillis: abort.timeoutMillis }),
 };
 

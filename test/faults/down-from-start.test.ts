@@ -38,7 +38,7 @@ async function place(listens: 'refuses' | 'is silent') {
   const { primary } = servers;
   return {
     url: primary.connectionString.replace(`:${primary.port}/`, `:${port}/`),
-    async come() {
+    come: async (): Promise<void> => {
       target = primary.port;
       for (const socket of sockets) socket.destroy();
       if (listens === 'refuses') await listen(port);

@@ -16,7 +16,7 @@ const layers = [
   ['cache', 'isolation'],
   ['execute', 'observe/stats', 'observe/explain'],
   ['pool'],
-  ['calls'],
+  ['calls', 'closing'],
   ['cluster'],
   [
     'upkeep',
