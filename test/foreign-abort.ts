@@ -20,7 +20,7 @@ export class ForeignController {
 
   abort(reason?: unknown): void {
     Object.assign(this.signal, { aborted: true, reason });
-    for (const listener of [...this.signal.listeners]) listener();
+    for (const listener of this.signal.listeners) listener();
   }
 }
 

@@ -47,7 +47,16 @@ describe('types of the library’s own questions', () => {
   it('an array of texts comes as PostgreSQL writes it', () => {
     expect(asText(1009)('{}')).toEqual([]);
     expect(asText(1009)('{a,NULL,"NULL","","a b","x,y","{z}","q\\"q","b\\\\",ü}')).toEqual([
-      ...['a', null, 'NULL', '', 'a b', 'x,y', '{z}', 'q"q', 'b\\', 'ü'],
+      'a',
+      null,
+      'NULL',
+      '',
+      'a b',
+      'x,y',
+      '{z}',
+      'q"q',
+      'b\\',
+      'ü',
     ]);
   });
 });
