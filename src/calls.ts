@@ -4,8 +4,8 @@
  */
 
 import type { PoolClient, QueryResult, QueryResultRow } from 'pg';
-import { performance } from './clock.js';
-import { invalidOptions, LadderError } from './errors.js';
+import { performance, wallMillis } from './clock.js';
+import { invalidOptions, isError, LadderError } from './errors.js';
 import { Publisher } from './events.js';
 import { deadlineOf, withAbort } from './execute/abort.js';
 import { checkedQuery, isDefinition, type Query, rejectWithin, textOf } from './execute/call.js';
@@ -87,7 +87,7 @@ export class Calls {
   /** What pg hands to a callback tells the way to a socket: whoever awaits the statement wants to know of his own. */
   readonly #failRetraced = (error: unknown): never => {
     this.open.leave();
-    if (error instanceof Error && isOfPg(error) && Object.isExtensible(error)) Error.captureStackTrace(error);
+    if (isError(error) && isOfPg(error) && Object.isExtensible(error)) Error.captureStackTrace(error);
     throw error;
   };
 
@@ -412,11 +412,11 @@ export class Calls {
     const [own] = await Promise.all([commitPosition(this.fleet, floor), showing]);
     // What its bearer did meanwhile, in another session of this process, has a token already that this one must not take the place of.
     const position = own.lsn === 0n ? own : newerPosition(this.fleet.trail.position, own);
-    return this.#tokens.encode(position, Date.now(), subjectOf(scope.tokenSubject()));
+    return this.#tokens.encode(position, wallMillis(), subjectOf(scope.tokenSubject()));
   }
 
   primaryOnlyToken(subject: Subject): string {
-    return this.#tokens.encodePrimaryOnly(Date.now(), subjectOf(subject));
+    return this.#tokens.encodePrimaryOnly(wallMillis(), subjectOf(subject));
   }
 }
 

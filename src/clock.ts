@@ -1,9 +1,10 @@
 /**
- * Our clock and our timers, taken when the library is loaded: a test that plays the time (`vi.useFakeTimers()`, Jest, Sinon) must not make a replica look fresh. It only tells
- * the time; what has become of what was dated by it is decided elsewhere.
+ * Our clock and our timers, taken when the library is loaded: a test that plays the time (`vi.useFakeTimers()`, Jest, Sinon) must not make a replica look fresh, nor keep an answer
+ * waiting. Where the time was played before that, what it took the place of is looked for. It only tells the time; what has become of what was dated by it is decided elsewhere.
  */
 import { performance as nodes } from 'node:perf_hooks';
 import * as timers from 'node:timers';
+import { runInNewContext } from 'node:vm';
 
 /** A clock that runs shows that it does within so long. */
 const TRIAL_SECONDS = 20e-6;
@@ -12,9 +13,13 @@ const TRIAL_SECONDS = 20e-6;
 export const performance = Object.freeze({ now: runningClock() });
 
 /** The time of day in epoch milliseconds; it may be set. */
-export const wallMillis = Date.now.bind(Date);
+export const wallMillis = runningDate();
 
-export const { setTimeout, clearTimeout, setInterval, clearInterval, setImmediate } = timers;
+export const setTimeout = original('setTimeout', timers.setTimeout);
+export const clearTimeout = original('clearTimeout', timers.clearTimeout);
+export const setInterval = original('setInterval', timers.setInterval);
+export const clearInterval = original('clearInterval', timers.clearInterval);
+export const setImmediate = original('setImmediate', timers.setImmediate);
 
 /** Node's own, which those who play the time leave alone: they put another object into its global place. Where somebody replaced its method, a second one. */
 function runningClock(): () => number {
@@ -25,4 +30,31 @@ function runningClock(): () => number {
   while (uptime() - startedAt < TRIAL_SECONDS);
   const isRunning = (now() - before) / 1_000 >= TRIAL_SECONDS / 2;
   return isRunning ? now : () => uptime() * 1_000;
+}
+
+/** The engine's own; where somebody has put another function into its place, that of a second realm. */
+function runningDate(): () => number {
+  const isOwn = Function.prototype.toString.call(Date.now).includes('[native code]');
+  return isOwn ? Date.now.bind(Date) : (runInNewContext('Date.now') as () => number);
+}
+
+/** What `@sinonjs/fake-timers`, which vitest, Jest and Sinon share, leaves of the time on each function that it puts into a place. */
+interface Played {
+  readonly clock?: Record<string, unknown> & {
+    readonly timersModuleMethods?: readonly { readonly methodName: string; readonly original: unknown }[];
+  };
+}
+
+/** Node's own timer: they replace it in Node's module, too, which `require` and a bundle in CommonJS see. */
+function original<T>(name: string, timer: T): T {
+  let found: unknown = timer;
+  // One clock may have been installed over another.
+  for (let depth = 0; depth < 10; depth++) {
+    const { clock } = found as Played;
+    const kept = clock?.timersModuleMethods?.find(({ methodName }) => methodName === name);
+    const before = kept?.original ?? clock?.[`_${name}`];
+    if (typeof before !== 'function' || before === found) break;
+    found = before;
+  }
+  return found as T;
 }

@@ -4,16 +4,19 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Pool, PoolClient, QueryResultRow } from 'pg';
 import { Calls, type Context } from './calls.js';
 import { performance } from './clock.js';
+import { Closing } from './closing.js';
 import { invalidOptions } from './errors.js';
 import type { LadderEvents } from './events.js';
 import type { Query } from './execute/call.js';
 import type { Explanation } from './observe/explain.js';
 import { type ClusterStats, statsOf } from './observe/stats.js';
 import {
+  type CloseOptions,
   type ConnectionOptions,
   checkOptions,
   type PoolOptions,
   type ReadOptions,
+  type ReadyOptions,
   type SessionOptions,
   type StreamOptions,
   type TransactionOptions,
@@ -51,7 +54,7 @@ export class Cluster implements AsyncDisposable {
   readonly #access: ClusterAccess;
   readonly #pools = new Set<Pool>();
   readonly #checkedOptions = new WeakSet<SessionOptions>();
-  #closing: Promise<void> | undefined;
+  #closing: Closing | undefined;
 
   static {
     logsOnly(Cluster.prototype, 'Cluster', (cluster) => ({
@@ -200,31 +203,44 @@ export class Cluster implements AsyncDisposable {
   /**
    * Resolves when one node takes writes and every other follows it; of those that `discovery` has found each has been asked, and may be down. An application need
    * not wait for it.
-   * @param timeoutMillis above 0, default 10,000
    * @throws LadderError what is wrong with the first node that is not ready then: `LADDER_NODE_UNREACHABLE`, `LADDER_WRONG_ROLE`,
    * `LADDER_NOT_PRIMARY`, `LADDER_FOREIGN_NODE`, `LADDER_TWO_PRIMARIES`; `LADDER_DISCOVERY_FAILED` when the discovery has given no first answer
    */
-  ready({ timeoutMillis = 10_000 }: { timeoutMillis?: number } = {}): Promise<void> {
-    return this.#calls.counted(() => this.#calls.fleet.ready(timeoutMillis));
+  ready(options: ReadyOptions = {}): Promise<void> {
+    return this.#calls.counted(() => {
+      checkOptions('ready', options);
+      return this.#calls.fleet.ready(options.timeoutMillis ?? 10_000);
+    });
   }
 
   /**
    * Lets what is under way end, then ends the pools that the library made and its own connections. Pools that were handed in stay
-   * open. Later calls are refused with `LADDER_CLOSED`; closing again waits for the same end.
+   * open. Later calls are refused with `LADDER_CLOSED`; closing again waits for the same end, and may set a deadline for it.
+   *
+   * With `timeoutMillis` it resolves at most about three times `hangMillis` after that. What waits by then rejects with `LADDER_CLOSED`; what runs is cancelled on its
+   * server, and rejects with pg's error (57014); transactions, streams and clients that go on in spite of that lose their connections.
+   * @throws LadderError `LADDER_INVALID_OPTIONS`
    */
-  close(): Promise<void> {
+  close(options: CloseOptions = {}): Promise<void> {
+    try {
+      checkOptions('close', options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
     this.#closing ??= this.#close();
-    return this.#closing;
+    this.#closing.within(options.timeoutMillis);
+    return this.#closing.over;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
 
-  async #close(): Promise<void> {
-    const pools = [...this.#pools].filter(({ ending }) => !ending);
-    await Promise.all([this.#calls.open.close(), ...pools.map((pool) => pool.end())]);
-    await this.#calls.fleet.close();
+  #close(): Closing {
+    const pools = [...this.#pools].filter(({ ended }) => !ended);
+    const { fleet, open, publisher } = this.#calls;
+    const ended = pools.map((pool) => (pool.ending ? undefined : pool.end()));
+    return new Closing(Promise.all([open.close(), ...ended]), { fleet, open, publisher, pools });
   }
 
   /** Not by `exit`, which switches Node's hooks off and on again each time. */

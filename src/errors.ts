@@ -3,6 +3,7 @@
  * or stand as `cause` where the library must say more than pg can know.
  */
 
+import { types } from 'node:util';
 import { MAX_MESSAGE_LENGTH, printable } from './printable.js';
 
 /** The stable codes of {@link LadderError}. Match on these, never on messages. */
@@ -60,6 +61,16 @@ export function discoveryFailed(message: string, cause?: unknown): LadderError {
   return new LadderError('LADDER_DISCOVERY_FAILED', message, cause === undefined ? undefined : { cause });
 }
 
+/** `LADDER_CLOSED`, of a statement that waited when the cluster was closed for good. */
+export function closedMeanwhile(): LadderError {
+  return new LadderError('LADDER_CLOSED', 'the cluster was closed while a statement waited: nothing was sent');
+}
+
+/** Of whatever realm: those of Node's own modules are of another one in Jest, and in other sandboxes. */
+export function isError(value: unknown): value is Error {
+  return value instanceof Error || types.isNativeError(value);
+}
+
 const told = Symbol.for('pg-ladder.told');
 
 /** Marks an error of somebody else's whose message has been freed of all that must not be printed. */
@@ -71,7 +82,7 @@ export function toldAsItIs<E extends Error>(error: E): E {
 export function wordFor(error: unknown): string {
   // Another copy's, or somebody's own with its brand, may say anything.
   if (error instanceof LadderError) return printable(String(error.message));
-  if (error instanceof Error && told in error) return printable(error.message);
+  if (isError(error) && told in error) return printable(error.message);
   const { code, name, cause } = Object(error) as { code?: unknown; name?: unknown; cause?: unknown };
   // `fetch` says that it has failed; why is in the cause.
   const words = [(Object(cause) as { code?: unknown }).code, code, name];

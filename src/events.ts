@@ -136,7 +136,7 @@ export interface WarningEvent {
    * `discovery`: it gave no list of servers that could be used, and nothing changes; or a server that it found may not inherit a login, and is not joined
    * (`inheritCredentials`). `serializable-default`: reads run REPEATABLE READ on a replica that refuses what is their default, as `onSerializableDefault` allows. `no-positions`: the servers tell no positions in the log, and windows after writes take their place. `suspicious-primary`: a server says
    * that it is the primary, and cannot be, so that it gets nothing; or one that was taken for it by its own word alone is gone, and the one before is the primary
-   * again. Told once for each claim.
+   * again. Told once for each claim. `closed-under-way`: `close({ timeoutMillis })` has waited for so long, and cut off what was not over.
    */
   readonly code:
     | 'session-state'
@@ -151,7 +151,8 @@ export interface WarningEvent {
     | 'discovery'
     | 'no-positions'
     | 'serializable-default'
-    | 'suspicious-primary';
+    | 'suspicious-primary'
+    | 'closed-under-way';
   /** What was found, and what to use instead; never SQL. */
   readonly message: string;
   /** Of `session-state`, `transaction-left-open` and `misrouted`: names the statement. It is equal for texts that differ in their constants only. */

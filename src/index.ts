@@ -23,11 +23,13 @@ export type { Explanation, ReplicaVerdict } from './observe/explain.js';
 export type { ClusterStats, NodeStats } from './observe/stats.js';
 export type {
   AbortOptions,
+  CloseOptions,
   ConnectionOptions,
   Isolation,
   PoolOptions,
   Priority,
   ReadOptions,
+  ReadyOptions,
   SessionOptions,
   StreamOptions,
   TransactionOptions,

@@ -6,7 +6,7 @@ import { Resolver } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { discoveryFailed, invalidOptions, wordFor } from '../errors.js';
-import { check, stated } from '../options/check.js';
+import { check, optionsOf, stated } from '../options/check.js';
 import type { Discovery } from '../options/discovery.js';
 import type { NodeOptions } from '../options/servers.js';
 import { type CommonLabels, commonLabels, eachOnce, host, port, timeoutMillis, within } from './found.js';
@@ -27,7 +27,7 @@ export interface DnsDiscoveryOptions extends CommonLabels {
   servername?: string | undefined;
 }
 
-const schema = z.strictObject({
+const schema = optionsOf({
   ...commonLabels,
   hostname: host.refine((name) => isIP(name) === 0, 'expected a name, got an address'),
   record: z.enum(['A', 'AAAA', 'SRV']).default('A'),

@@ -7,6 +7,7 @@ import { label } from '../options/check.js';
 import { MAX_SERVERS } from '../options/found-servers.js';
 import { type NodeLabels, type NodeOptions, weight } from '../options/servers.js';
 import { PRINTABLE } from '../printable.js';
+import { AbortController } from '../signals.js';
 
 /** What a discovery may say of all servers that it finds. */
 export type CommonLabels = Omit<NodeLabels, 'name'>;

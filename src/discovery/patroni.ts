@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { discoveryFailed, invalidOptions, wordFor } from '../errors.js';
-import { check, label } from '../options/check.js';
+import { check, label, optionsOf } from '../options/check.js';
 import type { Discovery } from '../options/discovery.js';
 import type { NodeOptions } from '../options/servers.js';
 import { eachOnce, host, port, timeoutMillis, within } from './found.js';
@@ -38,7 +38,7 @@ const url = z.string().refine((text) => {
   }
 }, 'expected http://host:port or https://host:port');
 
-const schema = z.strictObject({
+const schema = optionsOf({
   urls: z.array(url).min(1),
   timeoutMillis,
   fetch: z.custom<FetchLike>((fetch) => typeof fetch === 'function', 'expected a function').optional(),

@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { discoveryFailed } from '../errors.js';
-import { check } from '../options/check.js';
+import { check, optionsOf } from '../options/check.js';
 import type { Discovery, NodeAnswer } from '../options/discovery.js';
 import { type NodeOptions, shownName } from '../options/servers.js';
 import { eachOnce } from './found.js';
@@ -48,7 +48,7 @@ select r.application_name as "applicationName", pg_catalog.host(r.client_addr) a
 from pg_catalog.pg_stat_replication r join pg_catalog.pg_stat_activity a on a.pid operator(pg_catalog.=) r.pid and a.datid is null
 where r.state is null or (r.state operator(pg_catalog.=) any ('{streaming,catchup}') and r.replay_lsn is not null)`;
 
-const schema = z.strictObject({
+const schema = optionsOf({
   node: z
     .custom<NonNullable<ReplicationDiscoveryOptions['node']>>(
       (node) => typeof node === 'function',

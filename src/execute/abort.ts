@@ -3,10 +3,10 @@
  * waiting; what runs on a server is cancelled there.
  */
 
-import { setMaxListeners } from 'node:events';
 import { clearTimeout, setImmediate, setTimeout } from '../clock.js';
 import { LadderError } from '../errors.js';
 import type { AbortOptions } from '../options/calls.js';
+import { AbortController, allowMany } from '../signals.js';
 
 /** One signal for both options, `undefined` for neither; `close` it when the statement has ended. */
 export interface Deadline {
@@ -19,12 +19,13 @@ const NO_DEADLINE: Deadline = { signal: undefined, close: () => undefined };
 /** @throws the reason of a signal that has aborted already */
 export function deadlineOf({ timeoutMillis, signal }: AbortOptions): Deadline {
   if (timeoutMillis === undefined && signal === undefined) return NO_DEADLINE;
-  signal?.throwIfAborted();
-  // Many statements of one request may wait on its signal: that is no leak, and Node shall not warn of one.
-  if (signal !== undefined) setMaxListeners(0, signal);
   const controller = new AbortController();
-  setMaxListeners(0, controller.signal);
+  // The user's may be of any make: from here on there is only Node's.
   const onAbort = (): void => controller.abort(signal?.reason);
+  if (signal?.aborted === true) onAbort();
+  controller.signal.throwIfAborted();
+  if (signal !== undefined) allowMany(signal);
+  allowMany(controller.signal);
   signal?.addEventListener('abort', onAbort, { once: true });
   const timer =
     timeoutMillis === undefined

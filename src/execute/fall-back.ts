@@ -3,13 +3,14 @@
  * enough meanwhile.
  */
 import { clearTimeout, performance, setTimeout } from '../clock.js';
-import { LadderError } from '../errors.js';
+import { closedMeanwhile, LadderError } from '../errors.js';
 import type { Reason } from '../events.js';
 import type { Caller } from '../isolation/fallback-budget.js';
 import type { Need } from '../nodes/fleet.js';
 import { Node } from '../nodes/node.js';
+import { AbortController } from '../signals.js';
 import type { Placement } from './placement.js';
-import { onPrimary } from './primary.js';
+import { mayTry, onPrimary, throwIfGivenUp } from './primary.js';
 import { codeOf, isGone } from './retry.js';
 import type { Rungs } from './rungs.js';
 
@@ -32,7 +33,7 @@ export async function fallBack(rungs: Rungs, need: Need, fall: Fall): Promise<Pl
   // At a cold start nothing is known of the replicas yet, and without any the primary is not the last rung but the only one.
   if (reason === 'cold-start' || fleet.replicas.length === 0) return onPrimary(fleet, request);
 
-  if (!fleet.leadership.canTry && (await primaryOrReplica(rungs, need, fall)) === 'replica') return undefined;
+  if (!mayTry(fleet) && (await primaryOrReplica(rungs, need, fall)) === 'replica') return undefined;
   const caller = need.asker.caller();
   if (!budget.tryEnter(caller) && (await turnOrReplica(rungs, need, fall, caller)) === 'replica') return undefined;
   try {
@@ -40,8 +41,8 @@ export async function fallBack(rungs: Rungs, need: Need, fall: Fall): Promise<Pl
     return await inTurn(rungs, caller, () => onPrimary(fleet, { ...request, giveUpAt: fleet.awakeMillis }));
   } catch (error) {
     const isLeft = isGone(error) || codeOf(error) === 'LADDER_NO_PRIMARY';
-    if (!isLeft || signal?.aborted === true || !fleet.primary.hasAnswered || fleet.awakeMillis >= need.giveUpAt)
-      throw error;
+    const isFirst = !fleet.primary.hasAnswered && mayTry(fleet);
+    if (!isLeft || signal?.aborted === true || isFirst || fleet.awakeMillis >= need.giveUpAt) throw error;
     return undefined;
   }
 }
@@ -62,15 +63,12 @@ export async function inTurn({ budget }: Rungs, caller: Caller, find: () => Prom
 async function primaryOrReplica(rungs: Rungs, need: Need, fall: Fall): Promise<'primary' | 'replica'> {
   const { fleet } = rungs;
   const isFresh = freshReplica(rungs, need, fall);
-  const isEither = (): boolean => fleet.leadership.canTry || isFresh();
+  const isEither = (): boolean => mayTry(fleet) || isFresh();
   await fleet.monitor.until(isEither, need.giveUpAt - fleet.awakeMillis, 'primary', fall.signal);
-  fall.signal?.throwIfAborted();
-  if (fleet.leadership.canTry) return 'primary';
+  throwIfGivenUp(fleet, fall.signal);
+  if (mayTry(fleet)) return 'primary';
   if (isFresh()) return 'replica';
-  throw (
-    fleet.leadership.vacancy ??
-    new LadderError('LADDER_CLOSED', 'the cluster was closed while a read waited for the primary')
-  );
+  throw (fleet.isClosed ? undefined : fleet.leadership.vacancy) ?? closedMeanwhile();
 }
 
 /** Waits for a turn under the budget, or for a replica that is fresh enough by now. */
@@ -100,6 +98,7 @@ async function turnOrReplica(rungs: Rungs, need: Need, fall: Fall, caller: Calle
     clearTimeout(timer);
     signal?.removeEventListener('abort', stop);
   }
+  if (fleet.isClosed) throw closedMeanwhile();
   budget.refuse();
   if (signal?.aborted === true && codeOf(signal.reason) !== 'LADDER_TIMEOUT') throw signal.reason;
   throw overloaded(rungs, fall, `no turn within ${Math.round(performance.now() - fall.startedAt)} ms`);

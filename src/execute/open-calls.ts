@@ -6,6 +6,11 @@ export class OpenCalls {
   #isClosed = false;
   #onEmpty: (() => void) | undefined;
 
+  /** How many are under way. */
+  get count(): number {
+    return this.#count;
+  }
+
   /** @throws LadderError `LADDER_CLOSED` */
   enter(): void {
     this.check();

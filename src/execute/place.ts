@@ -3,7 +3,7 @@
  * is allowed, sends no statement of the caller's, and hands every connection to exactly one caller.
  */
 import { performance } from '../clock.js';
-import { LadderError } from '../errors.js';
+import { closedMeanwhile, LadderError } from '../errors.js';
 import type { Reason } from '../events.js';
 import { Floor } from '../freshness/floor.js';
 import type { DataConnection } from '../nodes/data-connections.js';
@@ -14,7 +14,7 @@ import { fallBack, inTurn } from './fall-back.js';
 import { knownRoute } from './known-route.js';
 import { unovertaken } from './overtaken.js';
 import type { Placement } from './placement.js';
-import { checkout, onPrimary } from './primary.js';
+import { checkout, onPrimary, throwIfGivenUp } from './primary.js';
 import { isPoolTimeout } from './retry.js';
 import type { Rungs } from './rungs.js';
 
@@ -25,13 +25,30 @@ import type { Rungs } from './rungs.js';
  * @throws pg's error when the primary gives no connection; LadderError `LADDER_NO_CANDIDATE` where the read insists on a replica, `LADDER_OVERLOADED`,
  * `LADDER_NO_PRIMARY`, `LADDER_TWO_PRIMARIES`
  */
-export async function place(
+export function place(
   rungs: Rungs,
   asked: Need,
   startedAt: number,
   lostOn: ReadonlySet<Node> | undefined,
   signal: AbortSignal | undefined,
   passedOver: ReadonlySet<Node> | undefined = lostOn,
+): Promise<Placement> {
+  const finding = find(rungs, asked, startedAt, lostOn, signal, passedOver);
+  const isForPrimary = asked.target === undefined || rungs.fleet.isPrimary(asked.target);
+  if (signal === undefined || !isForPrimary) return finding;
+  return finding.catch((error: unknown) => {
+    if (error === signal.reason) throwIfGivenUp(rungs.fleet, signal);
+    throw error;
+  });
+}
+
+async function find(
+  rungs: Rungs,
+  asked: Need,
+  startedAt: number,
+  lostOn: ReadonlySet<Node> | undefined,
+  signal: AbortSignal | undefined,
+  passedOver: ReadonlySet<Node> | undefined,
 ): Promise<Placement> {
   const { fleet } = rungs;
   const reasonOf = (reason: Reason): Reason =>
@@ -54,6 +71,7 @@ export async function place(
   let tried = passedOver;
   let route: Route | undefined = passedOver === undefined ? knownRoute(fleet, asked, startedAt) : undefined;
   for (;;) {
+    if (fleet.isClosed) throw closedMeanwhile();
     if (route === undefined) {
       need = switching(asked);
       route = await catchUp(fleet, need, tried, signal);

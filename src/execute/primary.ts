@@ -2,13 +2,14 @@
  * A connection to the primary, once there is one, for a statement that has not been sent yet. It waits for a promotion to be noticed, and never takes
  * a server for the primary that does not say so on the very connection it hands out.
  */
+import { closedMeanwhile } from '../errors.js';
 import type { Reason } from '../events.js';
 import type { DataConnection } from '../nodes/data-connections.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import { abortable } from './abort.js';
 import type { Placement } from './placement.js';
-import { isGone } from './retry.js';
+import { codeOf, isGone } from './retry.js';
 
 /** What a statement that goes to the primary says of itself. */
 export interface PrimaryRequest {
@@ -21,13 +22,17 @@ export interface PrimaryRequest {
   readonly signal: AbortSignal | undefined;
 }
 
+/** After a try of a server that was never heard of: until then only its answer makes the next one worth while. */
+const RETRY_MILLIS = 50;
+
 /**
  * @throws LadderError `LADDER_NO_PRIMARY` and `LADDER_TWO_PRIMARIES` when none is found in time; pg's error when the primary gives no connection for another
- * reason than being gone, or was never there
+ * reason than being gone
  */
 export async function onPrimary(fleet: Fleet, request: PrimaryRequest): Promise<Placement> {
   const { reason, mayWrite, startedAt, giveUpAt, signal } = request;
   for (;;) {
+    if (fleet.isClosed) throw closedMeanwhile();
     if (!fleet.leadership.isSettled) await primaryFound(fleet, giveUpAt, signal);
     const node = fleet.primary;
     node.work.began();
@@ -39,11 +44,12 @@ export async function onPrimary(fleet: Fleet, request: PrimaryRequest): Promise<
         return { node, connection, reason, endTurn: undefined };
       }
       connection.client.release(!isProven);
-      signal?.throwIfAborted();
+      throwIfGivenUp(fleet, signal);
     } catch (error) {
       node.work.ended();
-      signal?.throwIfAborted();
+      throwIfGivenUp(fleet, signal);
       throwUnlessGone(fleet, node, error, giveUpAt);
+      if (!node.hasAnswered) await heardOf(fleet, giveUpAt, signal);
       continue;
     }
     node.work.ended();
@@ -54,7 +60,7 @@ export async function onPrimary(fleet: Fleet, request: PrimaryRequest): Promise<
 
 /** There is no connection to it: another server may take its place, unless time is over, or the error says something else. */
 export function throwUnlessGone(fleet: Fleet, node: Node, error: unknown, giveUpAt: number): void {
-  if (!isGone(error) || !node.hasAnswered) throw error;
+  if (!isGone(error)) throw error;
   node.lostBy(error);
   // Nobody gives up before another one, that was found meanwhile, was tried.
   if (fleet.leadership.isSettled && fleet.primary !== node) return;
@@ -63,11 +69,33 @@ export function throwUnlessGone(fleet: Fleet, node: Node, error: unknown, giveUp
 
 /** Resolves when a primary is known, or when only a try can tell what is wrong with it. */
 export async function primaryFound(fleet: Fleet, giveUpAt: number, signal: AbortSignal | undefined): Promise<void> {
-  const isFound = (): boolean => fleet.leadership.canTry;
+  const isFound = (): boolean => mayTry(fleet);
   if (await fleet.monitor.until(isFound, giveUpAt - fleet.awakeMillis, 'primary', signal)) return;
-  signal?.throwIfAborted();
+  throwIfGivenUp(fleet, signal);
+  if (fleet.isClosed) throw closedMeanwhile();
   const { vacancy } = fleet.leadership;
   if (vacancy !== undefined) throw vacancy;
+}
+
+/** Whether a statement may try the primary: not one that was never heard of and cannot be reached, or has not said anything yet. */
+export function mayTry({ leadership, primary }: Fleet): boolean {
+  if (leadership.isSettled || primary.hasAnswered) return leadership.canTry;
+  const { lastError } = primary;
+  return leadership.canTry && lastError !== undefined && !isGone(lastError);
+}
+
+/** Resolves when a primary is known, or after a moment. */
+export async function heardOf(fleet: Fleet, giveUpAt: number, signal: AbortSignal | undefined): Promise<void> {
+  const millis = Math.min(RETRY_MILLIS, giveUpAt - fleet.awakeMillis);
+  await fleet.monitor.until(() => fleet.leadership.isSettled, millis, 'primary', signal);
+  throwIfGivenUp(fleet, signal);
+}
+
+/** @throws the signal's reason; where time was over before a primary was found, that there is none */
+export function throwIfGivenUp({ leadership }: Fleet, signal: AbortSignal | undefined): void {
+  if (signal?.aborted !== true) return;
+  const { vacancy } = leadership;
+  throw codeOf(signal.reason) === 'LADDER_TIMEOUT' && vacancy !== undefined ? vacancy : signal.reason;
 }
 
 /** Whether statements may go to the server behind that very connection, which took its time to come: to no other than the primary, and to none that another one contests. */

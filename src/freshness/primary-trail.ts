@@ -2,6 +2,7 @@
  * What is known of the primary's course through its log: which cluster it is, which timelines it has been on, and when it
  * stood where. Fed with observations, it never asks anybody anything.
  */
+import { wallMillis } from '../clock.js';
 import type { Lsn } from './lsn.js';
 import { History, type Position } from './position.js';
 import { StalenessClock } from './staleness-clock.js';
@@ -170,7 +171,7 @@ export class PrimaryTrail {
   ageMillis(now: number): number {
     return this.#clusterId === undefined
       ? Number.POSITIVE_INFINITY
-      : Math.max(0, now - this.#sentAt, Date.now() - this.#sampledAt);
+      : Math.max(0, now - this.#sentAt, wallMillis() - this.#sampledAt);
   }
 
   /** How far the log can have been written by then, from where it was last seen. */
@@ -232,7 +233,7 @@ export class PrimaryTrail {
     this.#node = sample.node;
     this.#startedAt = sample.startedAt;
     this.#sentAt = sample.sentAt;
-    this.#sampledAt = Date.now();
+    this.#sampledAt = wallMillis();
     if (sample.lsn > this.#highest) this.#highest = sample.lsn;
     if (this.isTracking) this.clock.sample(sample.sentAt, sample.lsn);
   }

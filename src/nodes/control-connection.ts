@@ -15,6 +15,9 @@ import { wordsOf } from './problem.js';
 /** Opening takes several round trips, a key exchange and a password hash: its bound is that many times the hang bound. */
 const CONNECT_ALLOWANCE = 10;
 
+/** Why a question has failed: the server has said nothing for so long. */
+export class NoAnswer extends Error {}
+
 /** pg's Client with what its types leave out; the native one has neither. */
 type ControlClient = Client & { ref?(): void; unref?(): void };
 
@@ -146,7 +149,7 @@ export class ControlConnection {
         // The answer may already lie in the socket while our own event loop was held up: let it be read first.
         setImmediate(() => {
           if (timer === undefined) return;
-          const error = new Error(`no answer within ${boundMillis} ms`);
+          const error = new NoAnswer(`no answer within ${boundMillis} ms`);
           reject(error);
           this.#lost(client, error.message, true);
           dropSocket(client);

@@ -41,6 +41,8 @@ export interface DataConnection {
   wasGivenUp: boolean;
   /** Whether it was closed here, since its server gave no answer. */
   wasAbandoned: boolean;
+  /** Whether it was handed out here, and not by the pool's owner to himself. */
+  isTaken: boolean;
   /** The statements it has prepared; `undefined` where it shall prepare none. */
   readonly names: StatementNames | undefined;
 }
@@ -76,6 +78,8 @@ export interface ConnectionHooks {
   readonly broke: (error: Error) => void;
   /** The server pushed that it is no standby any more, or is one now. */
   readonly changedRole: () => void;
+  /** Whether the pool has an owner who uses it, too. */
+  readonly isShared: boolean;
   /** Whether statements may be prepared on it. */
   readonly mayName: (client: PoolClient, identity: Identity) => boolean;
 }
@@ -108,7 +112,13 @@ export class DataConnections {
     this.#hooks = hooks;
     // pg kills the process when an idle connection breaks and nobody listens.
     pool.on('error', this.#broke);
+    if (hooks.isShared) pool.on('release', this.#released);
   }
+
+  readonly #released = (_: unknown, client: PoolClient): void => {
+    const connection = this.#known.get(client);
+    if (connection !== undefined) connection.isTaken = false;
+  };
 
   readonly #broke = (error: Error, client: object): void => {
     if (!this.#givenUp.has(client)) this.#hooks.broke(error);
@@ -130,6 +140,7 @@ export class DataConnections {
       }
       this.#leave(waiter);
       connection.mayWrite = mayWrite;
+      connection.isTaken = true;
       done(undefined, connection);
     };
     const tried = (connection: DataConnection): void => {
@@ -179,6 +190,7 @@ export class DataConnections {
       await connected(client);
       const connection = await this.#introduce(guest, true);
       connection.mayWrite = true;
+      connection.isTaken = true;
       return connection;
     } catch (error) {
       this.#guests.delete(guest);
@@ -246,12 +258,30 @@ export class DataConnections {
     this.sendAway(error);
   }
 
+  /** Connections that were handed out here and did not come back. */
+  get taken(): DataConnection[] {
+    const idle = new Set(this.#idle);
+    return this.#all.flatMap((client) => {
+      const connection = idle.has(client) ? undefined : this.#known.get(client);
+      return connection?.isTaken === true ? [connection] : [];
+    });
+  }
+
+  /** Ends those that are {@link taken}, whatever runs there. */
+  dropTaken(): void {
+    for (const connection of this.taken) {
+      connection.wasAbandoned = true;
+      dropSocket(connection.client);
+    }
+  }
+
   /** @param isOver whether the pool has ended, and does not live on with its owner */
   close(isOver: boolean): void {
     // Connections that are ending may still break.
     if (isOver) this.#pool.on('error', () => undefined);
     else for (const stop of this.#heard.values()) stop();
     this.#pool.removeListener('error', this.#broke);
+    this.#pool.removeListener('release', this.#released);
     this.#suspects.close();
     this.#known.clear();
     this.#heard.clear();
@@ -298,6 +328,7 @@ export class DataConnections {
       idleLoss: undefined,
       wasGivenUp: false,
       wasAbandoned: false,
+      isTaken: false,
       names,
     };
     this.#known.set(client, connection);

@@ -337,6 +337,18 @@ export class Fleet {
     if (isOfRead(reason)) node.readCount--;
   }
 
+  /** Lets nothing wait any longer, and has what runs stopped on the servers. */
+  cancelAll(): void {
+    this.isClosed = true;
+    this.monitor.stop();
+    for (const node of this.nodes) node.cancelAll();
+  }
+
+  /** Closes all connections that serve statements. */
+  dropAll(): void {
+    for (const node of this.nodes) node.dropAll();
+  }
+
   async close(): Promise<void> {
     this.isClosed = true;
     this.heartbeat.stop();

@@ -11,6 +11,7 @@ import type { Settings } from '../options/cluster.js';
 import type { Discovery, DiscoveryContext } from '../options/discovery.js';
 import { type FoundServer, foundServers, MAX_SERVERS, type RefusedServer } from '../options/found-servers.js';
 import type { NodeSettings } from '../options/servers.js';
+import { AbortController } from '../signals.js';
 
 /** What is told of a discovery. */
 export interface DiscoveryStats {

@@ -180,6 +180,7 @@ export class Node implements Candidate {
       setUp,
       broke: (error) => this.void(wordsOf(error)),
       changedRole,
+      isShared: !ownsPool,
       mayName: (client, identity) => settings.namedStatements ?? isDirect(client, identity),
     });
     const { namedStatements } = settings;
@@ -467,6 +468,19 @@ export class Node implements Candidate {
       this.observe().catch(() => undefined);
     }
     await this.close();
+  }
+
+  /** Asks the server to stop what runs for us, and sends those who wait for a connection away. */
+  cancelAll(): void {
+    for (const connection of this.#connections.taken) this.cancel(connection);
+    this.#connections.sendAway(new SentAway('the cluster is closed'));
+  }
+
+  /** Closes all connections that serve us, with what has not stopped. */
+  dropAll(): void {
+    this.lane.abandon();
+    if (this.ownsPool) this.#connections.abandon(new SentAway('the cluster is closed'), false);
+    else this.#connections.dropTaken();
   }
 
   /** Ends what the library opened; a pool that was handed in stays open. A server that hangs answers no goodbye and gets none. */

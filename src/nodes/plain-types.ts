@@ -3,12 +3,21 @@ import pg, { type QueryConfig } from 'pg';
 
 const BOOL = 16;
 const INT4 = 23;
+const TEXT = 25;
 const TEXT_ARRAY = 1009;
 
 type Parser = (value: string) => unknown;
 
-/** Taken before the application sets its own. */
-const parseTexts = pg.types.getTypeParser(TEXT_ARRAY as number, 'text') as Parser;
+/** An element of an array as PostgreSQL writes it: quoted, with `\\` before what would end it, or bare. */
+const ELEMENT = /"((?:[^"\\]|\\.)*)"|[^,{}"]+/gs;
+
+/** One dimension. Not by pg's own parser: the application may have put its own into its place. */
+function parseTexts(text: string): (string | null)[] {
+  return Array.from(text.matchAll(ELEMENT), ([bare, quoted]) => {
+    if (quoted !== undefined) return quoted.replace(/\\(.)/gs, '$1');
+    return bare === 'NULL' ? null : bare;
+  });
+}
 
 const parsers = new Map<number, Parser>([
   [BOOL, (text) => text === 't'],
@@ -17,6 +26,13 @@ const parsers = new Map<number, Parser>([
 ]);
 
 const asText: Parser = (text) => text;
+
+/** Where the user has all values come in binary (`binary: true`, `pg.defaults.binary`). */
+const binaryParsers = new Map<number, (bytes: Buffer) => unknown>([
+  [BOOL, (bytes) => bytes[0] === 1],
+  [INT4, (bytes) => bytes.readInt32BE(0)],
+  [TEXT, String],
+]);
 
 /** Those of which pg's own parser goes through as many dimensions and elements as the server claims, without end and without a look at what is there. */
 const BINARY_ARRAYS: ReadonlySet<number> = new Set([1000, 1007, 1008, TEXT_ARRAY, 1016]);
@@ -41,7 +57,8 @@ function parseBinaryTexts(bytes: Buffer): (string | null)[] {
 export const plainTypes = {
   getTypeParser: (oid: number, format?: string): unknown => {
     if (format !== 'binary') return parsers.get(oid) ?? asText;
-    return BINARY_ARRAYS.has(oid) ? parseBinaryTexts : pg.types.getTypeParser(oid, 'binary');
+    if (BINARY_ARRAYS.has(oid)) return parseBinaryTexts;
+    return binaryParsers.get(oid) ?? pg.types.getTypeParser(oid, 'binary');
   },
 } as NonNullable<QueryConfig['types']>;
 

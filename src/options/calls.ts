@@ -1,7 +1,8 @@
 /** What each call accepts, documented by hand and checked at the door. */
 import { z } from 'zod';
 import type { FreshnessOptions, Target } from '../freshness/requirement.js';
-import { check, freshness, label, positiveMillis } from './check.js';
+import { isSignal } from '../signals.js';
+import { check, freshness, label, millis, optionsOf, positiveMillis } from './check.js';
 
 /** When to give up on a statement. */
 export interface AbortOptions {
@@ -36,6 +37,21 @@ export interface ReadOptions extends FreshnessOptions, AbortOptions {
 export interface StreamOptions extends ReadOptions {
   /** Rows that are fetched at a time, 1 to 100,000. Default 100. */
   batchRows?: number | undefined;
+}
+
+/** Options of `cluster.ready`. */
+export interface ReadyOptions {
+  /** How long it waits, in milliseconds, above 0. Default 10,000. */
+  timeoutMillis?: number | undefined;
+}
+
+/** Options of `cluster.close`. */
+export interface CloseOptions {
+  /**
+   * How long what is under way may take until it is cut off, in milliseconds, 0 and above: what runs is cancelled on its server, then all connections are closed, and
+   * a `closed-under-way` warning tells. Default: no bound.
+   */
+  timeoutMillis?: number | undefined;
 }
 
 /** How {@link Cluster.pool} finds out where statements go. */
@@ -101,12 +117,12 @@ const token = z.unknown().optional();
 
 const abort = {
   timeoutMillis: positiveMillis.optional(),
-  signal: z.instanceof(AbortSignal).optional(),
+  signal: z.custom<AbortSignal>(isSignal, 'expected an AbortSignal').optional(),
 };
 
-const writeSchema = z.strictObject(abort);
+const writeSchema = optionsOf(abort);
 
-const readSchema = z.strictObject({
+const readSchema = optionsOf({
   ...abort,
   ...freshness,
   atLeast: token,
@@ -114,13 +130,13 @@ const readSchema = z.strictObject({
   priority,
   target: z
     .union(
-      [z.enum(['primary', 'replica']), z.strictObject({ node: label })],
+      [z.enum(['primary', 'replica']), optionsOf({ node: label })],
       "expected 'primary', 'replica' or { node: name }",
     )
     .optional(),
 });
 
-const streamSchema = z.strictObject({
+const streamSchema = optionsOf({
   ...readSchema.shape,
   batchRows: z.int().min(1).max(100_000).optional(),
 });
@@ -129,26 +145,24 @@ const connectionSchema = readSchema;
 
 const PLACING = ['atLeast', 'partitionKey', 'priority', 'target'] as const;
 
-const transactionSchema = z
-  .strictObject({
-    ...readSchema.shape,
-    readOnly: z.boolean().optional(),
-    isolation: z.enum(['read committed', 'repeatable read', 'serializable']).optional(),
-    retries: z.int().min(0).max(100).optional(),
-  })
-  .check(({ value, issues }) => {
-    const refuse = (path: string, message: string): void => {
-      issues.push({ code: 'custom', path: [path], message, input: value });
-    };
-    for (const name of PLACING) {
-      if (value.readOnly !== true && value[name] !== undefined)
-        refuse(name, 'only for readOnly transactions: one that may write runs on the primary');
-    }
-    if (value.isolation === 'serializable' && value.target !== undefined && value.target !== 'primary')
-      refuse('target', 'replicas refuse serializable transactions: leave it out, or use repeatable read');
-  });
+const transactionSchema = optionsOf({
+  ...readSchema.shape,
+  readOnly: z.boolean().optional(),
+  isolation: z.enum(['read committed', 'repeatable read', 'serializable']).optional(),
+  retries: z.int().min(0).max(100).optional(),
+}).check(({ value, issues }) => {
+  const refuse = (path: string, message: string): void => {
+    issues.push({ code: 'custom', path: [path], message, input: value });
+  };
+  for (const name of PLACING) {
+    if (value.readOnly !== true && value[name] !== undefined)
+      refuse(name, 'only for readOnly transactions: one that may write runs on the primary');
+  }
+  if (value.isolation === 'serializable' && value.target !== undefined && value.target !== 'primary')
+    refuse('target', 'replicas refuse serializable transactions: leave it out, or use repeatable read');
+});
 
-const sessionSchema = z.strictObject({
+const sessionSchema = optionsOf({
   ...freshness,
   token,
   partitionKey,
@@ -158,7 +172,7 @@ const sessionSchema = z.strictObject({
   monotonicAcrossRequests: z.boolean().optional(),
 });
 
-const poolSchema = z.strictObject({ intent: z.enum(['auto', 'read', 'write']).optional() });
+const poolSchema = optionsOf({ intent: z.enum(['auto', 'read', 'write']).optional() });
 
 const callSchemas = {
   read: readSchema,
@@ -169,6 +183,8 @@ const callSchemas = {
   connection: connectionSchema,
   session: sessionSchema,
   pool: poolSchema,
+  close: optionsOf({ timeoutMillis: millis.optional() }),
+  ready: optionsOf({ timeoutMillis: abort.timeoutMillis }),
 };
 
 /** @throws LadderError `LADDER_INVALID_OPTIONS` */

@@ -1,6 +1,7 @@
 /** What every option has in common: how it is checked, and how a mistake is told. */
 import { z } from 'zod';
 import { invalidOptions } from '../errors.js';
+import { didYouMean } from '../nearest.js';
 
 export const millis = z
   .number()
@@ -13,6 +14,17 @@ export const freshness = {
   consistency: z.enum(['session', 'eventual', 'strong']).optional(),
   maxStalenessMillis: millis.optional(),
 };
+
+/** An object of options, with no others; one that is unknown is told with what was probably meant. */
+export function optionsOf<Shape extends z.ZodRawShape>(shape: Shape) {
+  const known = Object.keys(shape);
+  return z.strictObject(shape, {
+    error: (issue) => {
+      if (issue.code !== 'unrecognized_keys') return undefined;
+      return issue.keys.map((key) => `unknown option "${named(key)}"${didYouMean(key, known)}`).join('; ');
+    },
+  });
+}
 
 /** Without what is left open in it, so that it can be laid over something else. */
 export function stated<T extends object>(options: T): { [Name in keyof T]?: NonNullable<T[Name]> } {
@@ -40,10 +52,6 @@ type Mistake = Pick<z.core.$ZodIssue, 'path' | 'message'>;
 
 /** Where several shapes are allowed, what is wrong by the one that was meant: one that fits as a whole, but for what is in it. */
 function closest(issue: z.core.$ZodIssue): Mistake[] {
-  if (issue.code === 'unrecognized_keys') {
-    const { path, keys } = issue;
-    return [{ path, message: `unknown option ${keys.map((key) => `"${named(key)}"`).join(', ')}` }];
-  }
   if (issue.code !== 'invalid_union') return [issue];
   const isMeant = (one: z.core.$ZodIssue): boolean => one.path.length > 0 || one.code === 'unrecognized_keys';
   const [meant] = issue.errors.filter((issues) => issues.every(isMeant)).toSorted((a, b) => a.length - b.length);

@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { invalidOptions } from '../errors.js';
 import type { Consistency, FreshnessOptions } from '../freshness/requirement.js';
 import { logsOnly } from '../redaction.js';
-import { check, freshness, label, millis, positiveMillis } from './check.js';
+import { check, freshness, label, millis, optionsOf, positiveMillis } from './check.js';
 import type { InheritCredentials } from './credentials.js';
 import type { Discovery } from './discovery.js';
 import {
@@ -213,17 +213,17 @@ export interface Settings {
   readonly onConnect: OnConnect | undefined;
 }
 
-const lane = z.strictObject({
+const lane = optionsOf({
   connections: z.int().min(1).max(64).optional(),
   maxInFlight: z.int().min(1).max(10_000).optional(),
 });
 
-const hotKeys = z.strictObject({
+const hotKeys = optionsOf({
   share: z.number().positive().lt(1).optional(),
   target: z.enum(['replicas', 'primary']).optional(),
 });
 
-const clusterSchema = z.strictObject({
+const clusterSchema = optionsOf({
   primary: node.optional(),
   replicas: z.array(node).optional(),
   nodes: z.array(node).min(1).optional(),

@@ -14,12 +14,14 @@ interface PoolInternals {
 class Client extends pg.Client {
   static {
     logsOnly(Client.prototype, 'Client', clientFacts);
+    callAs(Client, pg.Client.name);
   }
 }
 
 export class DiscreetPool extends pg.Pool {
   static {
     logsOnly(DiscreetPool.prototype, 'Pool', poolFacts);
+    callAs(DiscreetPool, pg.Pool.name);
   }
 
   constructor(options: pg.PoolConfig) {
@@ -28,6 +30,11 @@ export class DiscreetPool extends pg.Pool {
     if (!internals.options.Client) internals.Client = Client;
     hideSecrets(internals.options, options.connectionString);
   }
+}
+
+/** Tools tell pg's pools and clients by `constructor.name`: whatever a bundler makes of ours, it is pg's. */
+export function callAs(ours: object, name: string): void {
+  Object.defineProperty(ours, 'name', { value: name, configurable: true });
 }
 
 /** @param options a pool's own, not yet in use @param connectionString what they have, or shall have */

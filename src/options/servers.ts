@@ -5,6 +5,7 @@ import pg from 'pg';
 import { parse } from 'pg-connection-string';
 import { z } from 'zod';
 import { invalidOptions } from '../errors.js';
+import { editsBetween } from '../nearest.js';
 import { MAX_NAME_LENGTH, PRINTABLE, printable } from '../printable.js';
 import { label } from './check.js';
 import { DiscreetPool } from './discreet-pool.js';
@@ -72,18 +73,54 @@ const host = z
 const aPort = 'expected a port, 0 to 65535';
 const port = z.union([z.int(aPort).min(0, aPort).max(65_535, aPort), z.string().regex(/^\d{0,5}$/, aPort)], aPort);
 
+/** What all servers are given by. pg takes any other option, and passes over what it does not know: with one of these mistyped, it would connect to another server. */
+const USUAL = [
+  'name',
+  'weight',
+  'zone',
+  'servername',
+  'lane',
+  'connectionString',
+  'host',
+  'port',
+  'user',
+  'password',
+  'database',
+];
+
+/** The usual option that was meant by one that is a single letter away from it. */
+function usual(option: string): string | undefined {
+  if (option.length > 64 || USUAL.includes(option)) return undefined;
+  return USUAL.find((name) => editsBetween(option.toLowerCase(), name.toLowerCase()) <= 1);
+}
+
 export const node = z.union(
   [
     z.string().min(1),
-    z.looseObject({
-      name: label.regex(/^(?!.*:\/\/)/, 'expected a name, got an address').optional(),
-      weight: weight.optional(),
-      zone: label.optional(),
-      servername: label.optional(),
-      lane: z.boolean().optional(),
-      host: host.nullish(),
-      port: port.nullish(),
-    }),
+    z
+      .looseObject({
+        name: label.regex(/^(?!.*:\/\/)/, 'expected a name, got an address').optional(),
+        weight: weight.optional(),
+        zone: label.optional(),
+        servername: label.optional(),
+        lane: z.boolean().optional(),
+        host: host.nullish(),
+        port: port.nullish(),
+      })
+      .check(({ value, issues }) => {
+        // A class of clients of one's own may have options of its own.
+        if (typeof value['Client'] === 'function') return;
+        for (const option of Object.keys(value)) {
+          const meant = usual(option);
+          if (meant === undefined) continue;
+          issues.push({
+            code: 'custom',
+            path: [option],
+            message: `unknown option, did you mean "${meant}"?`,
+            input: value,
+          });
+        }
+      }),
   ],
   "expected a connection string, pg's options or { pool }",
 );

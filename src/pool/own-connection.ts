@@ -8,7 +8,7 @@ import type { Client, QueryResult } from 'pg';
 import { performance, setImmediate } from '../clock.js';
 import { isDefinition } from '../execute/call.js';
 import { fateOf, isQueryable, whenReady } from '../execute/fate.js';
-import { isProvenPrimary, primaryFound, throwUnlessGone } from '../execute/primary.js';
+import { heardOf, isProvenPrimary, primaryFound, throwUnlessGone } from '../execute/primary.js';
 import { lostUnder } from '../execute/rerun.js';
 import { isServerError, verdictOf } from '../execute/retry.js';
 import { isInTransaction, isTimed, tell } from '../execute/statement.js';
@@ -115,7 +115,10 @@ export class OwnConnection {
         connection = await cluster.outsideSessions(() => node.adopt(client));
       } catch (error) {
         endQuietly(client);
+        // A pool of one server is pg's: it waits for nobody.
+        if (isAlone && !node.hasAnswered) throw error;
         throwUnlessGone(fleet, node, error, giveUpAt - 2 * TIMER_MILLIS);
+        if (!node.hasAnswered) await heardOf(fleet, giveUpAt, undefined);
         continue;
       }
       if (isAlone || (await isProvenPrimary(fleet, node, connection))) {

@@ -7,7 +7,7 @@ import pg, { type Client, type PoolClient, type PoolConfig, type PoolOptions, ty
 import { performance, setImmediate } from '../clock.js';
 import { invalidOptions } from '../errors.js';
 import type { Node } from '../nodes/node.js';
-import { hideSecrets, poolFacts } from '../options/discreet-pool.js';
+import { callAs, hideSecrets, poolFacts } from '../options/discreet-pool.js';
 import type { PreparedQuery } from '../postgres/prepared-query.js';
 import { logsOnly } from '../redaction.js';
 import type { ClientHost, ClusterAccess, Intent, Introduce } from './access.js';
@@ -52,6 +52,7 @@ export class RoutingPool extends pg.Pool {
 
   static {
     logsOnly(RoutingPool.prototype, 'Pool', poolFacts);
+    callAs(RoutingPool, pg.Pool.name);
   }
 
   constructor(cluster: ClusterAccess, intent: Intent) {
@@ -75,7 +76,9 @@ export class RoutingPool extends pg.Pool {
         super(host);
       }
     } as unknown as PoolInternals['Client'];
-    resemble(internals.Client.prototype as unknown as RoutedClient, newClient(primary));
+    const template = newClient(primary);
+    callAs(internals.Client, template.constructor.name);
+    resemble(internals.Client.prototype as unknown as RoutedClient, template);
   }
 
   /** Whoever has to wait for a client gets it when another releases one: his callback must not find himself in that one's session. */

@@ -2,7 +2,7 @@
  * The tokens that a session was opened with. They are looked at when a read or a token first needs them, and not before: by then authentication has said who
  * asks. It takes strangers' text, counts what it refuses, and fails for no token.
  */
-import { performance } from '../clock.js';
+import { performance, wallMillis } from '../clock.js';
 import type { Claim } from '../freshness/floor.js';
 import type { TokenFault } from '../freshness/token.js';
 import { type Subject, subjectOf } from './subject.js';
@@ -73,5 +73,5 @@ export class Arrivals {
 }
 
 export function momentOf(): Moment {
-  return { epochMillis: Date.now(), monotonicMillis: performance.now() };
+  return { epochMillis: wallMillis(), monotonicMillis: performance.now() };
 }

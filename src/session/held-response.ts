@@ -194,7 +194,7 @@ function bytesIn([chunk, encoding]: unknown[]): number {
   if (typeof chunk === 'string') {
     return Buffer.byteLength(chunk, typeof encoding === 'string' ? (encoding as BufferEncoding) : undefined);
   }
-  return chunk instanceof Uint8Array ? chunk.byteLength : 0;
+  return ArrayBuffer.isView(chunk) ? chunk.byteLength : 0;
 }
 
 function writeHead(this: Holding, ...args: unknown[]): ServerResponse {

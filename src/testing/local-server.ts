@@ -5,6 +5,7 @@ import { appendFile, open, readFile, rm } from 'node:fs/promises';
 import { type AddressInfo, createServer, type Server as TcpServer } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { performance } from '../clock.js';
 import { copyRunningServer } from './base-backup.js';
 import type { Binaries } from './binaries.js';
 import { until } from './control.js';

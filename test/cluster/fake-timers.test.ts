@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { ClusterBehaviour } from '../../src/index.js';
 import { startTestCluster, type TestCluster, type TestNode } from '../../src/testing/index.js';
 import { open } from './fixture.js';
 
@@ -25,12 +26,13 @@ afterEach(async () => {
 });
 
 /** As an application's test gets it, whose set-up may have faked the time before. */
-async function opened(): Promise<Awaited<ReturnType<typeof open>>> {
+async function opened(options: ClusterBehaviour = {}): Promise<Awaited<ReturnType<typeof open>>> {
   const { createCluster } = await import('../../src/index.js');
   const cluster = createCluster({
     primary: servers.primary.connectionString,
     replicas: servers.replicas.map(({ name, connectionString }) => ({ name, connectionString })),
     ...(process.env['LANE'] === 'off' ? { lane: false, namedStatements: false } : {}),
+    ...options,
   });
   await cluster.ready();
   return cluster;
@@ -49,9 +51,9 @@ async function expectBoundKept(cluster: Awaited<ReturnType<typeof opened>>): Pro
 describe.each(['after the library was loaded', 'before the library was loaded'])(
   'with a time that was faked %s',
   (when) => {
-    async function faked(): ReturnType<typeof opened> {
+    async function faked(options?: ClusterBehaviour): ReturnType<typeof opened> {
       if (when.startsWith('before')) vi.useFakeTimers();
-      const cluster = await opened();
+      const cluster = await opened(options);
       for (let i = 0; i < 100; i++) await cluster.read('select v from t where id = $1', [1]);
       if (when.startsWith('after')) vi.useFakeTimers();
       return cluster;
@@ -79,6 +81,25 @@ describe.each(['after the library was loaded', 'before the library was loaded'])
       await cluster.close();
     });
 
+    it('a clock that is moved on between a write and a read keeps neither the read nor its replica away', async () => {
+      const cluster = await faked({ waitMillis: 10_000 });
+      await cluster.session(async (session) => {
+        for (let i = 0; i < 5; i++) {
+          const { rows } = await cluster.write<{ v: number }>('update t set v = v + 1 where id = 1 returning v');
+          vi.advanceTimersByTime(10_000);
+          expect((await cluster.read('select v from t where id = 1')).rows).toEqual(rows);
+          expect((await cluster.read('select v from t where id = 1', [], { target: 'replica' })).rows).toEqual(rows);
+          vi.advanceTimersByTime(100_000);
+          const next = { token: await session.token(), inherit: 'none' } as const;
+          vi.setSystemTime(0);
+          const read = () => cluster.read('select v from t where id = 1', [], { target: 'replica' });
+          expect((await cluster.session(read, next)).rows).toEqual(rows);
+        }
+      });
+      expect(cluster.stats().tokens).toMatchObject({ expired: 0 });
+      await cluster.close();
+    });
+
     it('reads side by side, statements with a timeout, transactions and close() come to their end', async () => {
       const cluster = await faked();
       const answers = await Promise.all(Array.from({ length: 50 }, () => cluster.read('select 1 as one', [])));
@@ -89,6 +110,12 @@ describe.each(['after the library was loaded', 'before the library was loaded'])
         code: 'LADDER_TIMEOUT',
       });
       await cluster.query('select v from t');
+      const pool = cluster.pool();
+      await Promise.all([pool.query('select v from t'), pool.query('update t set v = v')]);
+      const client = await pool.connect();
+      await client.query('select v from t');
+      client.release();
+      await pool.end();
       await cluster.close();
     });
   },

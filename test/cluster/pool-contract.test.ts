@@ -239,6 +239,17 @@ function everyPool(make: Make): void {
       });
     });
 
+    it('is called as pg’s own by its constructor, and so are its clients: tools tell them by that', async () => {
+      const pool = await make();
+      const client = await pool.connect();
+      expect([pool.constructor.name, client.constructor.name]).toEqual(['BoundPool', 'Client']);
+      client.release();
+      const named = await make({ Client: Troubled });
+      const own = await named.connect();
+      expect([named.constructor.name, own.constructor.name]).toEqual(['BoundPool', 'Troubled']);
+      own.release();
+    });
+
     it('shows the password of its options to nobody who lists or prints them', async () => {
       const pool = await make({ password: 'open sesame' });
       expect((pool.options as PoolConfig).password).toBe('open sesame');
@@ -1564,7 +1575,7 @@ function everyPool(make: Make): void {
 }
 
 /** What a pool does whose connect() opens a connection. */
-function poolThatConnects(make: Make): void {
+function poolThatConnects(make: Make, kind: string): void {
   describe('set-up of connections', () => {
     it('connect is told before connect() answers', async () => {
       const pool = await make();
@@ -1670,26 +1681,29 @@ function poolThatConnects(make: Make): void {
   });
 
   describe('without a server', () => {
-    it('connect() fails with pg’s error and a function in place of release, and leaves nothing behind', async () => {
+    // Where others could take its place, it is waited for.
+    const code = kind === 'write' ? 'LADDER_NO_PRIMARY' : 'ECONNREFUSED';
+
+    it('connect() fails with an error and a function in place of release, and leaves nothing behind', async () => {
       const entrance = await gate();
       entrance.shut();
       const pool = await make({}, entrance.url);
-      await expect(pool.connect()).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+      await expect(pool.connect()).rejects.toMatchObject({ code });
       const [error, client, done] = await taken(pool);
-      expect(error).toMatchObject({ code: 'ECONNREFUSED' });
+      expect(error).toMatchObject({ code });
       expect(client).toBeUndefined();
       expect(done).toBeTypeOf('function');
       expect(done()).toBeUndefined();
       expect([pool.totalCount, pool.idleCount, pool.waitingCount]).toEqual([0, 0, 0]);
     });
 
-    it('query() fails with pg’s error', async () => {
+    it('query() fails with an error', async () => {
       const entrance = await gate();
       entrance.shut();
       const pool = await make({}, entrance.url);
-      await expect(pool.query('select 1')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+      await expect(pool.query('select 1')).rejects.toMatchObject({ code });
       const { error, result } = await answered((callback) => pool.query('select $1::int', [1], callback));
-      expect(error).toMatchObject({ code: 'ECONNREFUSED' });
+      expect(error).toMatchObject({ code });
       expect([result, pool.totalCount]).toEqual([undefined, 0]);
     });
 
@@ -1701,7 +1715,8 @@ function poolThatConnects(make: Make): void {
       for (const result of results) {
         expect(result.status).toBe('rejected');
         const { message } = (result as PromiseRejectedResult).reason as Error;
-        expect(message).toMatch(/ECONNRESET|Connection terminated unexpectedly/);
+        const words = /ECONNRESET|Connection terminated unexpectedly/;
+        expect(message).toMatch(kind === 'write' ? /no node takes writes/ : words);
       }
       expect([pool.totalCount, pool.waitingCount]).toEqual([0, 0]);
     });
@@ -1823,7 +1838,7 @@ describe.each([
   ['a pool for writes of a cluster with replicas', facade('write', 2), 'write'],
 ])('%s', (_, make, kind) => {
   everyPool(make);
-  poolThatConnects(make);
+  poolThatConnects(make, kind);
   poolThatIsLeft(kind);
 });
 

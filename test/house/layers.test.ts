@@ -8,7 +8,7 @@ import { describe, expect, it } from 'vitest';
 /** From the ground up. A room is a file of src/ without its suffix, or a folder with all that is in it. */
 const layers = [
   ['printable'],
-  ['clock', 'errors', 'redaction'],
+  ['clock', 'errors', 'nearest', 'redaction', 'signals'],
   ['freshness', 'postgres', 'sql/fingerprint'],
   ['options', 'events'],
   ['routing', 'sql'],
@@ -16,7 +16,7 @@ const layers = [
   ['cache', 'isolation'],
   ['execute', 'observe/stats', 'observe/explain'],
   ['pool'],
-  ['calls'],
+  ['calls', 'closing'],
   ['cluster'],
   [
     'upkeep',
@@ -43,7 +43,7 @@ const layers = [
 const neighbours: Record<string, string[]> = { cli: ['index', 'testing'] };
 
 /** Rooms that stand alone: they import these rooms and no others. */
-const alone: Record<string, string[]> = { testing: ['errors'] };
+const alone: Record<string, string[]> = { testing: ['errors', 'clock', 'nearest'] };
 
 interface Place {
   room: string;

@@ -37,6 +37,8 @@ const program = `
     const pool = cluster.pool();
     assert.ok(pool instanceof require('pg').Pool);
     const client = await pool.connect();
+    const joined = await cluster.transaction((tx) => tx.constructor.name);
+    assert.deepStrictEqual([pool.constructor.name, client.constructor.name, joined], ['BoundPool', 'Client', 'Client']);
     assert.deepStrictEqual((await client.query('select 4 as four')).rows, [{ four: 4 }]);
     client.release();
     const entries = { http: 'httpSessions', express: 'sessionMiddleware', fastify: 'sessionPlugin', redis: 'redisTokenStore', discovery: 'dnsDiscovery' };

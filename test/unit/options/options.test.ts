@@ -26,7 +26,29 @@ describe('the options of createCluster', () => {
       /primary\.connectionString.*undefined.*environment/,
     ],
     ['a URL that pg cannot parse', { primary: 'postgres://a:s3cret@h:notaport/db' }, /primary: expected postgres:/],
-    ['an unknown option', { primary: url, wait: 5 }, /wait/],
+    ['an unknown option', { primary: url, wait: 5 }, /unknown option "wait", did you mean "waitMillis"\?/],
+    ['a primary under another name', { primray: url }, /unknown option "primray", did you mean "primary"\?/],
+    ['an option like no other', { primary: url, colour: 5 }, /unknown option "colour"$/],
+    [
+      'several unknown options',
+      { primary: url, zoen: 'a', hangMs: 2 },
+      /unknown option "zoen", did you mean "zone"\?; unknown option "hangMs", did you mean "hangMillis"\?$/,
+    ],
+    [
+      'one within another',
+      { primary: url, lane: { conections: 2 } },
+      /lane: unknown option "conections", did you mean "connections"/,
+    ],
+    [
+      'a label with a letter wrong',
+      { nodes: [{ host: 'h', wieght: 2 }] },
+      /nodes\.0\.wieght: unknown option, did you mean "weight"/,
+    ],
+    [
+      'a server’s address with a letter wrong',
+      { primary: { conectionString: url } },
+      /primary\.conectionString: .*"connectionString"/,
+    ],
     ['a negative number', { primary: url, waitMillis: -1 }, /waitMillis/],
     ['not a number', { primary: url, maxLagMillis: '10s' }, /maxLagMillis/],
     ['a number that is none', { primary: url, probeMillis: Number.NaN }, /probeMillis/],
@@ -86,6 +108,15 @@ describe('the options of createCluster', () => {
       discovery: undefined,
     });
     expect(nodes.map(({ name }) => name)).toEqual(['primary', 'r1', 'r2', 'r3']);
+  });
+
+  it('take what only a class of clients of one’s own knows, and what pg knows', () => {
+    class Own extends pg.Client {}
+    const primary = { host: 'h', hosts: ['h'], keepAlive: true, Client: Own } as pg.PoolConfig;
+    expect(() => settingsFrom({ primary, replicas: [{ host: 'h', ports: 1, pool: new pg.Pool() } as never] })).toThrow(
+      /"port"/,
+    );
+    expect(() => settingsFrom({ primary, replicas: [{ host: 'r', dbname: 'x', engine: 'y' } as never] })).not.toThrow();
   });
 
   it('refuse one pool for two nodes, and an ended one', async () => {

@@ -1,0 +1,81 @@
+/**
+ * The end of a cluster: what is under way ends by itself, or is cut off at a deadline, in two steps: first it is asked to stop, then its connections are closed. What
+ * has become of a statement is told by the statement itself.
+ */
+import type { Pool } from 'pg';
+import { clearTimeout, performance, setTimeout } from './clock.js';
+import type { Publisher } from './events.js';
+import { settledWithin } from './execute/abort.js';
+import type { OpenCalls } from './execute/open-calls.js';
+import type { Fleet } from './nodes/fleet.js';
+
+/** What there is to be closed. */
+interface Estate {
+  readonly fleet: Fleet;
+  readonly open: OpenCalls;
+  readonly publisher: Publisher;
+  /** Those of `cluster.pool()`. */
+  readonly pools: readonly Pool[];
+}
+
+export class Closing {
+  /** Resolves when all is closed. */
+  readonly over: Promise<void>;
+  readonly #estate: Estate;
+  readonly #startedAt = performance.now();
+  #timer: NodeJS.Timeout | undefined;
+  #endsAt = Number.POSITIVE_INFINITY;
+  #isOver = false;
+  #cutOff = (): void => undefined;
+
+  /** @param ended resolves when what is under way has ended by itself */
+  constructor(ended: Promise<unknown>, estate: Estate) {
+    this.#estate = estate;
+    const isLate = new Promise<true>((resolve) => {
+      this.#cutOff = () => resolve(true);
+    });
+    this.over = this.#close(ended, isLate);
+  }
+
+  /** Sets a deadline: of several, the first one counts. */
+  within(millis: number | undefined): void {
+    const endsAt = performance.now() + (millis ?? Number.POSITIVE_INFINITY);
+    if (this.#isOver || endsAt >= this.#endsAt) return;
+    this.#endsAt = endsAt;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(this.#cutOff, millis);
+  }
+
+  async #close(ended: Promise<unknown>, isLate: Promise<true>): Promise<void> {
+    const { fleet } = this.#estate;
+    const wasLate = await Promise.race([ended.then(() => false), isLate]);
+    clearTimeout(this.#timer);
+    this.#isOver = true;
+    if (!wasLate) {
+      await fleet.close();
+      return;
+    }
+    const { hangMillis } = fleet.settings;
+    this.#tell();
+    fleet.cancelAll();
+    await settledWithin(ended, hangMillis);
+    fleet.dropAll();
+    // Clients that their users never give back keep their pools from ending.
+    await settledWithin(Promise.all([ended, fleet.close()]), 2 * hangMillis);
+  }
+
+  #tell(): void {
+    const { open, publisher, pools } = this.#estate;
+    if (!publisher.wants('warning')) return;
+    const clients = pools.reduce((sum, { totalCount, idleCount }) => sum + totalCount - idleCount, 0);
+    const waited = Math.round(performance.now() - this.#startedAt);
+    const message =
+      `close() has waited ${waited} ms, and cuts off what is not over: ${counted(open.count, 'call')} and ` +
+      `${counted(clients, 'client')} of pools`;
+    publisher.publish('warning', { code: 'closed-under-way', message });
+  }
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`;
+}
