@@ -1,7 +1,10 @@
 /** Small apps over the packed library, in folders whose packages are a test runner's, a bundler's or a framework's. */
-import { execFile } from 'node:child_process';
-import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { copyFile, cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect } from 'vitest';
@@ -22,17 +25,23 @@ export const ON_REPLICAS = {
   warnings: [],
 };
 
-/** For an app: opens a cluster over the test's servers, and prints where reads went. */
-export const MAIN_CJS = `
-  const routed = require('./routed.cjs');
-  routed(require('pg-ladder')).then(
+const PRINT = `routed(ladder).then(
     (outcome) => console.log('${MARK}' + JSON.stringify(outcome)),
     (error) => { console.error(error); process.exit(1); },
   );`;
-export const MAIN_ESM = `
+/** Opens a cluster over the test's servers, and prints where reads went. */
+export const APP = {
+  'main.cjs': `
+  const ladder = require('pg-ladder');
+  const routed = require('./routed.cjs');
+  ${PRINT}`,
+  'main.mjs': `
   import * as ladder from 'pg-ladder';
   import routed from './routed.cjs';
-  console.log('${MARK}' + JSON.stringify(await routed(ladder)));`;
+  ${PRINT}`,
+  // The library's own, further up, says that the package's name means its sources.
+  'tsconfig.json': '{}',
+};
 
 export class PackedApp implements AsyncDisposable {
   readonly folder: string;
@@ -54,6 +63,10 @@ export class PackedApp implements AsyncDisposable {
     };
   }
 
+  get name(): string {
+    return basename(this.folder);
+  }
+
   /** @param test the test's own file: the app is written into a folder beside it */
   static async write(test: string, servers: TestCluster, files: Record<string, string>): Promise<PackedApp> {
     const folder = await mkdtemp(join(dirname(fileURLToPath(test)), '.app-'));
@@ -66,6 +79,19 @@ export class PackedApp implements AsyncDisposable {
   async add(name: string, text: string): Promise<void> {
     await mkdir(dirname(join(this.folder, name)), { recursive: true });
     await writeFile(join(this.folder, name), text);
+  }
+
+  /** Runs what was written into `folder`, where nothing else is found: neither packages nor the app's other files. */
+  async alone(folder: string, script: string): Promise<unknown> {
+    const place = await mkdtemp(join(tmpdir(), 'pg-ladder-alone-'));
+    try {
+      await cp(join(this.folder, folder), place, { recursive: true });
+      const options = { cwd: place, env: this.env };
+      const { stdout } = await execute(process.execPath, ['--enable-source-maps', script], options);
+      return outcomeIn(stdout);
+    } finally {
+      await rm(place, { recursive: true });
+    }
   }
 
   /** Runs a script of Node's in the app's folder. @returns what it has printed */
@@ -85,6 +111,30 @@ export class PackedApp implements AsyncDisposable {
     return outcomeIn(await this.node(script, args, env));
   }
 
+  /** Runs a server until it has answered. @returns its answer, and what it has printed */
+  async answer(script: string, args: readonly string[], port: number): Promise<{ text: string; printed: string }> {
+    const env = { ...this.env, PORT: String(port), HOSTNAME: '127.0.0.1' };
+    const server = spawn(process.execPath, [script, ...args], { cwd: this.folder, env, detached: true });
+    let printed = '';
+    for (const stream of [server.stdout, server.stderr]) stream.on('data', (chunk) => (printed += String(chunk)));
+    const ended = once(server, 'exit');
+    try {
+      for (;;) {
+        const text = await fetch(`http://127.0.0.1:${port}/`).then(
+          (response) => response.text(),
+          () => undefined,
+        );
+        if (text !== undefined) return { text, printed };
+        if (server.exitCode !== null) throw new Error(`the server has ended:\n${printed}`);
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+    } finally {
+      // With whatever it has started itself.
+      if (server.exitCode === null) process.kill(-(server.pid as number), 'SIGKILL');
+      await ended;
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await rm(this.folder, { recursive: true, force: true });
   }
@@ -95,4 +145,14 @@ export function outcomeIn(printed: string): unknown {
   const line = printed.split('\n').find((each) => each.includes(MARK));
   if (line === undefined) throw new Error(`printed no outcome:\n${printed}`);
   return JSON.parse(line.slice(line.indexOf(MARK) + MARK.length));
+}
+
+/** A port that nobody has. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
 }
