@@ -24,7 +24,7 @@ export default defineConfig(({ mode }) => {
               ? ['test/{cluster,faults}/**/!(lane).test.ts']
               : ['test/**/*.test.ts'],
       exclude: ['**/node_modules/**', ...(compat || matrix ? [] : ['test/{compat,matrix}/**'])],
-      env: { ...(soak ? { SOAK: '1' } : {}), ...(laneOff ? { LANE: 'off' } : {}) },
+      env: { ...(soak ? { SOAK: '1' } : {}), ...(laneOff ? { LANE: 'off' } : {}), ...(matrix ? { MATRIX: '1' } : {}) },
       // each file may start a PostgreSQL cluster of its own: a process per file, and two at a time
       pool: 'forks',
       // with all the time to think that its sessions take, a tool keeps no core busy

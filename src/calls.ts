@@ -5,7 +5,7 @@
 
 import type { PoolClient, QueryResult, QueryResultRow } from 'pg';
 import { performance } from './clock.js';
-import { invalidOptions, LadderError, wordFor } from './errors.js';
+import { invalidOptions, isError, LadderError, wordFor } from './errors.js';
 import { becauseOf, Publisher } from './events.js';
 import { deadlineOf, withAbort } from './execute/abort.js';
 import { checkedQuery, isDefinition, type Query, rejectWithin, textOf } from './execute/call.js';
@@ -88,7 +88,7 @@ export class Calls {
   /** What pg hands to a callback tells the way to a socket: whoever awaits the statement wants to know of his own. */
   readonly #failRetraced = (error: unknown): never => {
     this.open.leave();
-    if (error instanceof Error && isOfPg(error) && Object.isExtensible(error)) Error.captureStackTrace(error);
+    if (isError(error) && isOfPg(error) && Object.isExtensible(error)) Error.captureStackTrace(error);
     throw error;
   };
 

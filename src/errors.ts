@@ -3,6 +3,7 @@
  * or stand as `cause` where the library must say more than pg can know.
  */
 
+import { types } from 'node:util';
 import { MAX_MESSAGE_LENGTH, printable } from './printable.js';
 
 /** The stable codes of {@link LadderError}. Match on these, never on messages. */
@@ -67,11 +68,16 @@ export function toldAsItIs<E extends Error>(error: E): E {
   return Object.defineProperty(error, told, { value: true });
 }
 
+/** Also of another realm: under Jest, what Node's own modules throw is no instance of the `Error` that is seen here. */
+export function isError(value: unknown): value is Error {
+  return types.isNativeError(value) || value instanceof Error;
+}
+
 /** What may be told of an error that may be anybody's, and say anything: the library's own message, else a code or a name that is a plain word. */
 export function wordFor(error: unknown): string {
   // Another copy's, or somebody's own with its brand, may say anything.
   if (error instanceof LadderError) return printable(String(error.message));
-  if (error instanceof Error && told in error) return printable(error.message);
+  if (isError(error) && told in error) return printable(error.message);
   const { code, name, cause } = Object(error) as { code?: unknown; name?: unknown; cause?: unknown };
   // `fetch` says that it has failed; why is in the cause.
   const words = [(Object(cause) as { code?: unknown }).code, code, name];

@@ -1,5 +1,7 @@
 /** What an error says by itself about the connection and the server it came from. Pure. What became of the connection is not its business. */
+
 import { constants } from 'node:os';
+import { isError } from '../errors.js';
 import { SentAway } from '../nodes/data-connections.js';
 import { InvalidAnswer } from '../nodes/observation.js';
 
@@ -31,7 +33,7 @@ const LOST_MESSAGES = /^(Connection terminated|Client has encountered a connecti
 
 /** The error's SQLSTATE or system code; `undefined` when it has none. */
 export function codeOf(error: unknown): string | undefined {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  const code = isError(error) && 'code' in error ? error.code : undefined;
   return typeof code === 'string' ? code : undefined;
 }
 
@@ -50,7 +52,7 @@ export function verdictOf(error: unknown): Verdict {
 
 /** Whether pg has read it from a server, or from a pooler: those say how severe it is, in whatever language. */
 export function isServerError(error: unknown): boolean {
-  return error instanceof Error && typeof (error as { severity?: unknown }).severity === 'string';
+  return isError(error) && typeof (error as { severity?: unknown }).severity === 'string';
 }
 
 /** Whether it comes from pg, and not from the program around it: from a server, or from the loss of one. */
@@ -72,7 +74,7 @@ export function isServerFault(error: unknown): boolean {
 export function isConnectionLoss(error: unknown): boolean {
   if (isServerError(error)) return LOST_STATES.has(codeOf(error) ?? '') || isPoolersLoss(error);
   if (isReadTimeout(error) || isSystemError(error)) return true;
-  return error instanceof Error && LOST_MESSAGES.test(error.message);
+  return isError(error) && LOST_MESSAGES.test(error.message);
 }
 
 /** Whether a statement took longer than its user allows: by pg (`query_timeout`), which waits no longer, or by the server (`transaction_timeout`), which ends the connection. */
@@ -86,7 +88,7 @@ export function wasTooIdle(error: unknown): boolean {
 }
 
 function isReadTimeout(error: unknown): boolean {
-  return error instanceof Error && error.message === 'Query read timeout' && !isServerError(error);
+  return isError(error) && error.message === 'Query read timeout' && !isServerError(error);
 }
 
 /**
@@ -152,7 +154,7 @@ export function isMissingName(error: unknown): boolean {
 
 /** Whether the pool had no free connection in time, whatever the server behind it is doing. */
 export function isPoolTimeout(error: unknown): boolean {
-  return error instanceof Error && error.message === 'timeout exceeded when trying to connect';
+  return isError(error) && error.message === 'timeout exceeded when trying to connect';
 }
 
 /** `ECONNRESET`, `EPIPE`, …: Node's own, which name what the system has refused, or have a name that is known. */

@@ -194,7 +194,8 @@ function bytesIn([chunk, encoding]: unknown[]): number {
   if (typeof chunk === 'string') {
     return Buffer.byteLength(chunk, typeof encoding === 'string' ? (encoding as BufferEncoding) : undefined);
   }
-  return chunk instanceof Uint8Array ? chunk.byteLength : 0;
+  // Node takes those of another realm, too, and so do its buffers under jsdom.
+  return ArrayBuffer.isView(chunk) ? chunk.byteLength : 0;
 }
 
 function writeHead(this: Holding, ...args: unknown[]): ServerResponse {

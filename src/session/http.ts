@@ -6,7 +6,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { clearTimeout, setImmediate, setTimeout } from '../clock.js';
 import type { Cluster } from '../cluster.js';
-import { invalidOptions, LadderError, toldAsItIs, wordFor } from '../errors.js';
+import { invalidOptions, isError, LadderError, toldAsItIs, wordFor } from '../errors.js';
 import { becauseOf, type WarningEvent } from '../events.js';
 import type { SessionOptions } from '../options/calls.js';
 import { AnswerHead } from './answer-head.js';
@@ -418,7 +418,7 @@ function savesAtItsEnd(request: IncomingMessage): boolean {
 
 /** A store may reject with anything. */
 function asError(error: unknown): Error {
-  return error instanceof Error ? error : toldAsItIs(new Error('it gave no reason'));
+  return isError(error) ? error : toldAsItIs(new Error('it gave no reason'));
 }
 
 /** A session as its carriers know it. */

@@ -82,13 +82,23 @@ export class PackedApp implements AsyncDisposable {
   }
 
   /** Runs what was written into `folder`, where nothing else is found: neither packages nor the app's other files. */
-  async alone(folder: string, script: string): Promise<unknown> {
+  alone(folder: string, script: string): Promise<unknown> {
+    return this.#elsewhere(folder, async (cwd) => {
+      const { stdout } = await execute(process.execPath, [script], { cwd, env: this.env });
+      return outcomeIn(stdout);
+    });
+  }
+
+  /** As `alone`, for a server. @returns what it has answered */
+  answerAlone(folder: string, script: string, port: number): Promise<string> {
+    return this.#elsewhere(folder, (cwd) => this.answer(cwd, script, [], port));
+  }
+
+  async #elsewhere<T>(folder: string, run: (cwd: string) => Promise<T>): Promise<T> {
     const place = await mkdtemp(join(tmpdir(), 'pg-ladder-alone-'));
     try {
-      await cp(join(this.folder, folder), place, { recursive: true });
-      const options = { cwd: place, env: this.env };
-      const { stdout } = await execute(process.execPath, ['--enable-source-maps', script], options);
-      return outcomeIn(stdout);
+      await cp(join(this.folder, folder), place, { recursive: true, verbatimSymlinks: true });
+      return await run(place);
     } finally {
       await rm(place, { recursive: true });
     }
@@ -111,20 +121,24 @@ export class PackedApp implements AsyncDisposable {
     return outcomeIn(await this.node(script, args, env));
   }
 
-  /** Runs a server until it has answered. @returns its answer, and what it has printed */
-  async answer(script: string, args: readonly string[], port: number): Promise<{ text: string; printed: string }> {
+  /** Runs a server until it has answered. @returns what it has answered */
+  async answer(cwd: string, script: string, args: readonly string[], port: number): Promise<string> {
     const env = { ...this.env, PORT: String(port), HOSTNAME: '127.0.0.1' };
-    const server = spawn(process.execPath, [script, ...args], { cwd: this.folder, env, detached: true });
+    const server = spawn(process.execPath, [script, ...args], { cwd, env, detached: true });
     let printed = '';
-    for (const stream of [server.stdout, server.stderr]) stream.on('data', (chunk) => (printed += String(chunk)));
+    for (const stream of [server.stdout, server.stderr]) {
+      stream.on('data', (chunk) => {
+        printed += String(chunk);
+      });
+    }
     const ended = once(server, 'exit');
     try {
       for (;;) {
-        const text = await fetch(`http://127.0.0.1:${port}/`).then(
+        const answered = await fetch(`http://127.0.0.1:${port}/`).then(
           (response) => response.text(),
           () => undefined,
         );
-        if (text !== undefined) return { text, printed };
+        if (answered !== undefined) return answered;
         if (server.exitCode !== null) throw new Error(`the server has ended:\n${printed}`);
         await new Promise((resolve) => setTimeout(resolve, 50));
       }

@@ -1,28 +1,12 @@
-/** Jest runs CommonJS without `import()`, in a realm with classes of its own: reads go to replicas, and lost servers are known as lost, all the same. */
+/** Jest has no `import()` in CommonJS: reads go to replicas all the same, without any option. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startTestCluster, type TestCluster } from '../../../src/testing/index.js';
-import { PackedApp } from '../packed-app.js';
+import { ON_REPLICAS, PackedApp } from '../packed-app.js';
 
 const ROUTED = `
   test('reads go to replicas', async () => {
-    expect(await routed(ladder)).toEqual({
-      class: 'read', because: expect.any(String), query: 'r1', stream: 'r1', poolQuery: 'r1', poolClient: 'r1', counts: [1, 1, 1, 1], warnings: [],
-    });
+    console.log('routed: ' + JSON.stringify(await routed(ladder)));
   }, 30_000);`;
-
-/** Errors of sockets are of another realm than the test's own. */
-const LOST = `
-  test('a read whose connection cannot be made runs elsewhere', async () => {
-    const server = require('node:net').createServer((socket) => socket.destroy());
-    await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const port = server.address().port;
-    const cluster = ladder.createCluster({
-      primary: process.env.PRIMARY_URL,
-      replicas: [{ name: 'r1', connectionString: process.env.REPLICA_URL }],
-    });
-    await cluster.close();
-    server.close();
-  });`;
 
 describe('Jest', () => {
   let servers: TestCluster;
@@ -36,7 +20,7 @@ describe('Jest', () => {
       'package.json': '{}',
       'app.test.js': `const ladder = require('pg-ladder'); const routed = require('./routed.cjs'); ${ROUTED}`,
     });
-    expect(await app.node(`${app.packages}/jest/bin/jest.js`)).toContain('1 passed');
+    expect(await app.outcome(`${app.packages}/jest/bin/jest.js`)).toEqual(ON_REPLICAS);
   });
 
   it('runs it in ES modules', async () => {
@@ -45,6 +29,6 @@ describe('Jest', () => {
       'app.test.js': `import * as ladder from 'pg-ladder'; import routed from './routed.cjs'; ${ROUTED}`,
     });
     const env = { NODE_OPTIONS: '--experimental-vm-modules' };
-    expect(await app.node(`${app.packages}/jest/bin/jest.js`, [], env)).toContain('1 passed');
+    expect(await app.outcome(`${app.packages}/jest/bin/jest.js`, [], env)).toEqual(ON_REPLICAS);
   });
 });

@@ -1,7 +1,7 @@
 /** A route handler of Next.js 15: reads go to replicas, plain and as the folder that `standalone` makes to be deployed alone. */
 import { afterAll, beforeAll, describe, it } from 'vitest';
 import { startTestCluster, type TestCluster } from '../../../src/testing/index.js';
-import { expectRouted } from '../next.js';
+import { expectRouted } from '../../compat/next-app.js';
 
 describe('Next.js 15', () => {
   let servers: TestCluster;

@@ -1,7 +1,7 @@
 /** A route handler of Next.js over the packed library, as it is built and started without any option for it. */
 import { expect } from 'vitest';
 import type { TestCluster } from '../../src/testing/index.js';
-import { freePort, ON_REPLICAS, outcomeIn, PackedApp } from '../compat/packed-app.js';
+import { freePort, ON_REPLICAS, outcomeIn, PackedApp } from './packed-app.js';
 
 const ROUTE = `
   import * as ladder from 'pg-ladder';
@@ -33,9 +33,9 @@ export async function expectRouted(
   const next = `${app.packages}/next/dist/bin/next`;
   await app.node(next, ['build', ...args], QUIET);
   const port = await freePort();
-  const isStandalone = 'output' in options;
-  const { text } = isStandalone
-    ? await app.answer(`.next/standalone/${app.name}/server.js`, [], port)
-    : await app.answer(next, ['start', '--port', String(port)], port);
+  const text =
+    'output' in options
+      ? await app.answerAlone('.next/standalone', `${app.name}/server.js`, port)
+      : await app.answer(app.folder, next, ['start', '--port', String(port)], port);
   expect(outcomeIn(text)).toEqual(ON_REPLICAS);
 }
