@@ -26,7 +26,7 @@ type RowStream = AsyncIterable<unknown> & {
 };
 
 /** As Node, test runners and bundlers say it. */
-const MISSING = /(?:module|package) ['"]pg-query-stream['"]|Failed to load url pg-query-stream/i;
+const MISSING = /\b(?:module|package|resolve|url) ['"]?pg-query-stream\b(?!\/)/i;
 
 export interface StreamRequest {
   readonly text: string;
