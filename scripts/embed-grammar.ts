@@ -3,7 +3,9 @@
 // bundle, and no bundler knows of the file. So the module brings its bytes, and takes nothing but Node's modules.
 import { readFileSync } from 'node:fs';
 import { brotliCompressSync } from 'node:zlib';
-import type { Plugin } from 'esbuild';
+import type { Options } from 'tsup';
+
+type Plugin = NonNullable<Options['esbuildPlugins']>[number];
 
 const MODULE = './grammar-program';
 

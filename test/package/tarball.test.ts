@@ -119,7 +119,9 @@ describe('the packed tarball in an empty folder', () => {
     const broken = join(folder, 'broken/node_modules/pg-query-stream');
     await mkdir(broken, { recursive: true });
     await writeFile(join(broken, 'index.js'), "require('pg-cursor-that-is-missing')");
-    await cp(join(folder, 'node_modules/pg-ladder'), join(folder, 'broken/node_modules/pg-ladder'), { recursive: true });
+    await cp(join(folder, 'node_modules/pg-ladder'), join(folder, 'broken/node_modules/pg-ladder'), {
+      recursive: true,
+    });
     const body = `
       const cluster = createCluster({ primary: 'postgres://localhost/none' });
       cluster.stream('select 1').next().catch((error) => console.log(error.message)).then(() => cluster.close());`;
