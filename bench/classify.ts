@@ -47,6 +47,7 @@ const rows: CatalogRows = {
 const grammar = await Grammar.load();
 const classifier = new Classifier({
   load: async () => rows,
+  grammarMissing: () => undefined,
   readOnlyFunctions: [],
   catalogRefreshMillis: 2 ** 31,
   rejectsInvalidHints: true,

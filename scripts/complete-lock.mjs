@@ -46,8 +46,9 @@ function platformOf(name) {
   const words = name.split(/[/@-]/);
   const os = words.map((word) => (word === 'windows' ? 'win32' : word)).filter((word) => systems.includes(word));
   const cpu = words.filter((word) => cpus.includes(word));
-  if (os.length !== 1 || cpu.length !== 1)
+  if (os.length !== 1 || cpu.length > 1)
     throw new Error(`${name} does not name one platform: add it to the lock by hand`);
+  if (cpu.length === 0) return { os };
   if (os[0] !== 'linux') return { os, cpu };
   if (words.some((word) => word.startsWith('musl'))) return { os, cpu, libc: ['musl'] };
   if (words.some((word) => word.startsWith('gnu'))) return { os, cpu, libc: ['glibc'] };
@@ -81,7 +82,7 @@ for (const [path, parent] of Object.entries(packages)) {
     // in npm's own order of keys, so that its next write changes nothing
     packages[at] = {
       version: exact,
-      cpu,
+      ...(cpu ? { cpu } : {}),
       ...(parent.dev ? { dev: true } : {}),
       ...(libc ? { libc } : {}),
       ...(parent.license ? { license: parent.license } : {}),

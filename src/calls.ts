@@ -5,8 +5,8 @@
 
 import type { PoolClient, QueryResult, QueryResultRow } from 'pg';
 import { performance, wallMillis } from './clock.js';
-import { invalidOptions, isError, LadderError } from './errors.js';
-import { Publisher } from './events.js';
+import { invalidOptions, isError, LadderError, wordFor } from './errors.js';
+import { becauseOf, Publisher } from './events.js';
 import { deadlineOf, withAbort } from './execute/abort.js';
 import { checkedQuery, isDefinition, type Query, rejectWithin, textOf } from './execute/call.js';
 import { commitPosition } from './execute/commit-position.js';
@@ -80,6 +80,7 @@ export class Calls {
     this.open.leave();
     return result;
   };
+  #hasToldOfGrammar = false;
   readonly #fail = (error: unknown): never => {
     this.open.leave();
     throw error;
@@ -98,6 +99,7 @@ export class Calls {
     const { readOnlyFunctions, catalogRefreshMillis, onInvalidHint } = settings;
     this.classifier = new Classifier({
       load: (known) => loadCatalog(this.fleet, undefined, known),
+      grammarMissing: (cause) => this.#tellOfGrammar(cause),
       readOnlyFunctions,
       catalogRefreshMillis,
       rejectsInvalidHints:
@@ -198,6 +200,14 @@ export class Calls {
         return this.#run<Row>(scope, classified, text, this.statement(query, values, signal), options, startedAt);
       });
     }, this.#failureOf(options));
+  }
+
+  /** Once, and only when somebody listens. */
+  #tellOfGrammar(cause: unknown): void {
+    if (this.#hasToldOfGrammar || !this.publisher.wants('warning')) return;
+    this.#hasToldOfGrammar = true;
+    const message = `PostgreSQL's grammar cannot be loaded (${wordFor(cause)}): query, explain and cluster.pool() take every statement for a write and send it to the primary, until a later try succeeds. Deploy all files that your bundler has written, or keep pg-ladder out of the bundle: see "Bundlers, test runners, frameworks" in pg-ladder's README`;
+    this.publisher.publish('warning', becauseOf(cause, { code: 'grammar', message }));
   }
 
   #run<Row extends QueryResultRow>(

@@ -91,7 +91,7 @@ export function wordFor(error: unknown): string {
 
 /** pg's own error, whose message says more: that is what people read. Its code and all its fields stay as they are. */
 export function saying<E>(error: E, more: string): E {
-  if (error instanceof Error && !Object.isFrozen(error) && !error.message.endsWith(more)) error.message += more;
+  if (isError(error) && !Object.isFrozen(error) && !error.message.endsWith(more)) error.message += more;
   return error;
 }
 

@@ -137,6 +137,8 @@ export interface WarningEvent {
    * (`inheritCredentials`). `serializable-default`: reads run REPEATABLE READ on a replica that refuses what is their default, as `onSerializableDefault` allows. `no-positions`: the servers tell no positions in the log, and windows after writes take their place. `suspicious-primary`: a server says
    * that it is the primary, and cannot be, so that it gets nothing; or one that was taken for it by its own word alone is gone, and the one before is the primary
    * again. Told once for each claim. `closed-under-way`: `close({ timeoutMillis })` has waited for so long, and cut off what was not over.
+   * `grammar`: PostgreSQL's grammar cannot be loaded here, so that `query`, `explain` and `cluster.pool()` take everything for a
+   * write, until a later try succeeds. Told once.
    */
   readonly code:
     | 'session-state'
@@ -152,12 +154,13 @@ export interface WarningEvent {
     | 'no-positions'
     | 'serializable-default'
     | 'suspicious-primary'
-    | 'closed-under-way';
+    | 'closed-under-way'
+    | 'grammar';
   /** What was found, and what to use instead; never SQL. */
   readonly message: string;
   /** Of `session-state`, `transaction-left-open` and `misrouted`: names the statement. It is equal for texts that differ in their constants only. */
   readonly digest?: string;
-  /** Of `discovery` and `token-store`: what was thrown, not enumerable. Somebody else's error may say anything, secrets included. */
+  /** Of `discovery`, `token-store` and `grammar`: what was thrown, not enumerable. Somebody else's error may say anything, secrets included. */
   readonly cause?: unknown;
 }
 

@@ -1,4 +1,5 @@
 /** What an error says by itself about the connection and the server it came from. Pure. What became of the connection is not its business. */
+
 import { constants } from 'node:os';
 import { isError } from '../errors.js';
 import { NoAnswer } from '../nodes/control-connection.js';

@@ -1,6 +1,6 @@
 /** Rows one after the other, placed like a read. Run again elsewhere only while no row has been handed out. */
 import { performance } from '../clock.js';
-import { invalidOptions } from '../errors.js';
+import { invalidOptions, wordFor } from '../errors.js';
 import { throwAway } from '../nodes/data-connections.js';
 import type { Need } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
@@ -24,6 +24,9 @@ type RowStream = AsyncIterable<unknown> & {
   _destroy(error: Error | null, done: (error: Error | null) => void): void;
   submit(connection: unknown): void;
 };
+
+/** As Node, test runners and bundlers say it. */
+const MISSING = /\b(?:module|package|resolve|url) ['"]?pg-query-stream\b(?!\/)/i;
 
 export interface StreamRequest {
   readonly text: string;
@@ -114,9 +117,10 @@ async function load(): Promise<QueryStreamClass> {
     const module = (await import('pg-query-stream')) as unknown as { default: QueryStreamClass };
     return module.default;
   } catch (cause) {
-    throw invalidOptions(
-      'stream: expected the package pg-query-stream to be installed: npm install pg-query-stream',
-      cause,
-    );
+    const isMissing = MISSING.test(String((cause as { message?: unknown } | null)?.message));
+    const message = isMissing
+      ? 'expected the package pg-query-stream to be installed: npm install pg-query-stream'
+      : `the package pg-query-stream is there, but cannot be loaded here (${wordFor(cause)}); the cause says why`;
+    throw invalidOptions(`stream: ${message}`, cause);
   }
 }

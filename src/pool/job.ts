@@ -1,5 +1,7 @@
 /** A statement on its way through a client, in whatever form it was given: as pg reads the arguments of `query`. */
+
 import type { QueryConfig, QueryResult } from 'pg';
+import { isError } from '../errors.js';
 import { type PreparedQuery, preparedQuery, preparedValues } from '../postgres/prepared-query.js';
 import type { SessionScope } from '../session/session.js';
 
@@ -62,7 +64,7 @@ export function promised<T>(
   return new PromiseClass<T>((resolve, reject) => {
     run((error, result) => (error ? reject(error) : resolve(result as T)));
   }).catch((error: unknown) => {
-    if (error instanceof Error) Error.captureStackTrace(error);
+    if (isError(error)) Error.captureStackTrace(error);
     throw error;
   });
 }

@@ -5,7 +5,7 @@
 
 import pg, { type Client, type PoolClient, type PoolConfig, type PoolOptions, type QueryResult } from 'pg';
 import { performance, setImmediate } from '../clock.js';
-import { invalidOptions } from '../errors.js';
+import { invalidOptions, isError } from '../errors.js';
 import type { Node } from '../nodes/node.js';
 import { callAs, hideSecrets, poolFacts } from '../options/discreet-pool.js';
 import type { PreparedQuery } from '../postgres/prepared-query.js';
@@ -217,7 +217,7 @@ export class RoutingPool extends pg.Pool {
       (error: unknown) => {
         over();
         // As pg does it: whoever awaits the statement wants to know of his own.
-        if (error instanceof Error) Error.captureStackTrace(error);
+        if (isError(error)) Error.captureStackTrace(error);
         throw error;
       },
     );

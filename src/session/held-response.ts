@@ -194,6 +194,7 @@ function bytesIn([chunk, encoding]: unknown[]): number {
   if (typeof chunk === 'string') {
     return Buffer.byteLength(chunk, typeof encoding === 'string' ? (encoding as BufferEncoding) : undefined);
   }
+  // Node takes those of another realm, too, and so do its buffers under jsdom.
   return ArrayBuffer.isView(chunk) ? chunk.byteLength : 0;
 }
 

@@ -1,6 +1,7 @@
 /**
- * What a text is: remembered by its exact text, found out by the grammar and the catalogue, and corrected by what replicas refuse. It loads both when it is
- * first asked, and while the catalogue is not known whatever depends on it is a write.
+ * What a text is: remembered by its exact text, found out by the grammar and the catalogue, and corrected by what
+ * replicas refuse. It loads both when it is first asked. While the catalogue is not known, whatever depends on it is a
+ * write; while the grammar cannot be loaded, everything is. It never rejects for what it could not load.
  */
 
 import { createHash } from 'node:crypto';
@@ -19,7 +20,7 @@ import { Grammar, TooLongError } from './grammar.js';
 import { type Hint, hintOf } from './hint.js';
 import { type Effect, NO_EFFECTS, UNKNOWN_EFFECTS } from './session-state.js';
 import { StatementCache } from './statement-cache.js';
-import { definesSomething } from './statement-start.js';
+import { definesSomething, openingOf } from './statement-start.js';
 import { withoutTrailingComment } from './trailing-comment.js';
 
 /** What a text is, and what its leading comment asks for. */
@@ -44,6 +45,8 @@ export interface Classification extends Judgement {
 export interface ClassifierOptions {
   /** Reads the catalogue of the primary, but for the functions where they are known. Rejects when it cannot be had now. */
   readonly load: (known: KnownFunctions | undefined) => Promise<CatalogRows>;
+  /** Called for each text that was to be read while the grammar cannot be loaded. */
+  readonly grammarMissing: (cause: unknown) => void;
   readonly readOnlyFunctions: readonly string[];
   readonly catalogRefreshMillis: number;
   /** Whether a hint that makes no sense is an error. */
@@ -67,6 +70,7 @@ const LONG_WRITE = {
   begins: undefined,
   tableCount: undefined,
 } as const;
+const NO_GRAMMAR: Judgement = { class: 'write', because: 'the grammar cannot be loaded here' };
 const NOT_LOADED: Judgement = { class: 'write', because: 'the catalogue has not been read yet' };
 /** For now: it is asked for again. */
 const NOT_READ: Judgement = { class: 'write', because: 'what it leads to in the catalogue has not been read yet' };
@@ -87,8 +91,10 @@ export class Classifier {
   /** Fingerprints of statements that a replica refused. */
   readonly #refused = new StatementCache<true>();
   readonly #warned = new StatementCache<true>();
-  #loadingGrammar: Promise<Grammar> | undefined;
-  #grammar: Grammar | undefined;
+  readonly #grammar = new Grammar();
+  #isInUse = false;
+  /** Whether it was loaded once; it may be about to be loaded anew. */
+  #hasGrammar = false;
   #catalog: Catalog | undefined;
   /** What it was made of. */
   #rows: CatalogRows | undefined;
@@ -114,7 +120,7 @@ export class Classifier {
 
   /** Whether anybody has asked yet. */
   get isInUse(): boolean {
-    return this.#loadingGrammar !== undefined;
+    return this.#isInUse;
   }
 
   /** What was found out before. */
@@ -150,15 +156,15 @@ export class Classifier {
     hint: Hint | undefined,
     cache: StatementCache<Classification>,
   ): Promise<Classification | undefined> {
-    const grammar = await this.#loaded();
+    if (!this.#grammar.isWhole) await this.#loadGrammar();
     const now = performance.now();
     if (this.#catalog === undefined) this.#reload(now);
-    const { facts, judgement } = await this.#judgedInTurns(text, grammar);
+    const { facts, judgement } = await this.#judgedInTurns(text);
     if (facts === undefined && cache === this.#commented) return undefined;
     // Only what is needed again: the facts may be far larger than the text.
     const { statementCount = 0, isAttached = true, leavesState = true } = facts ?? {};
     const isDefinition = facts?.isDefinition ?? definesSomething(text);
-    const { isTransactionControl = false, begins, effects = UNKNOWN_EFFECTS } = facts ?? {};
+    const { isTransactionControl = false, begins, effects = unreadEffects(text, judgement) } = facts ?? {};
     const { class: is, because } = judgement;
     const isDetached =
       is === 'read' && judgement.isDeclared !== true && facts?.isDetached === true && !text.includes('\0');
@@ -169,25 +175,28 @@ export class Classifier {
     const found = { class: is, because, hint, ...left, ...kind };
     if (judgement.unknown !== undefined) this.#reloadWhole(now);
     // What is only not known yet, or no more, is asked for again.
-    const isFinal = judgement !== NOT_LOADED && judgement !== NOT_READ && judgement.unknown === undefined;
-    if (isFinal) cache.set(text, found);
+    const isForNow = judgement === NO_GRAMMAR || judgement === NOT_LOADED || judgement === NOT_READ;
+    if (!isForNow && judgement.unknown === undefined) cache.set(text, found);
     return found;
   }
 
-  async #loaded(): Promise<Grammar> {
-    this.#loadingGrammar ??= Grammar.load().catch((error: unknown) => {
-      this.#loadingGrammar = undefined;
-      throw error;
-    });
-    this.#grammar = await this.#loadingGrammar;
-    return this.#grammar;
+  /** Never rejects: a text that cannot be read is a write. */
+  async #loadGrammar(): Promise<void> {
+    this.#isInUse = true;
+    try {
+      await this.#grammar.renewed();
+      this.#hasGrammar = true;
+    } catch (error) {
+      this.#options.grammarMissing(error);
+    }
   }
 
   /** Lets others run wherever much is to be read, or the grammar has to be made anew. */
-  async #judgedInTurns(text: string, grammar: Grammar): Promise<Finding> {
+  async #judgedInTurns(text: string): Promise<Finding> {
+    const grammar = this.#grammar;
     for (let turn = 1; turn <= MAX_TURNS; turn++) {
-      if (!grammar.isWhole) await grammar.renewed().catch(() => undefined);
-      if (!grammar.isWhole) break;
+      if (!grammar.isWhole && turn > 1) await this.#loadGrammar();
+      if (!grammar.isWhole) return { facts: undefined, judgement: NO_GRAMMAR };
       try {
         return this.judge(text, grammar, mentions(text, this.#touched) ? undefined : this.#catalog);
       } catch (error) {
@@ -206,7 +215,7 @@ export class Classifier {
 
   /** Resolves when the catalogue is known, or could not be had. */
   async ready(): Promise<void> {
-    await this.#loaded();
+    await this.#loadGrammar();
     if (this.#catalog === undefined) this.#reload(performance.now());
     // A definition that has passed through meanwhile has it read once more.
     while (this.#loading !== undefined) await this.#loading;
@@ -214,7 +223,7 @@ export class Classifier {
 
   /** A replica refused the text, and the primary did not: it is a write, until the catalogue says something new. */
   misrouted(text: string): void {
-    const fingerprint = this.#grammar?.fingerprint(text);
+    const fingerprint = this.#grammar.fingerprint(text);
     if (fingerprint !== undefined) this.#refused.set(fingerprint, true);
     const plain = withoutTrailingComment(text);
     const [cache, key] =
@@ -243,7 +252,7 @@ export class Classifier {
   }
 
   #touchedBy(text: string): Touched {
-    if (this.#grammar === undefined || this.#rows === undefined) return EVERYTHING;
+    if (this.#rows === undefined) return EVERYTHING;
     try {
       return touchedBy(this.#grammar.parse(text), this.#rows);
     } catch {
@@ -251,9 +260,13 @@ export class Classifier {
     }
   }
 
-  /** Whether a statement like this one is met for the first time, for warnings that are given once. */
+  /**
+   * Whether a statement like this one is met for the first time, for warnings that are given once. Never while the
+   * grammar is missing: a warning has told of that, and it goes for all statements.
+   */
   isFirst(text: string): boolean {
-    const fingerprint = this.#grammar?.fingerprint(text) ?? text;
+    if (!this.#hasGrammar) return false;
+    const fingerprint = this.#grammar.fingerprint(text) ?? text;
     if (this.#warned.get(fingerprint) !== undefined) return false;
     this.#warned.set(fingerprint, true);
     return true;
@@ -261,12 +274,12 @@ export class Classifier {
 
   /** What it is called where its text must not be told: equal for texts that differ in their constants only, as far as the grammar can read it. */
   digest(text: string): string {
-    return this.#grammar?.fingerprint(text) ?? createHash('sha256').update(text).digest('hex').slice(0, 16);
+    return this.#grammar.fingerprint(text) ?? createHash('sha256').update(text).digest('hex').slice(0, 16);
   }
 
   /** As `digest`, also when nobody has asked for anything before. */
   async digestOf(text: string): Promise<string> {
-    await this.#loaded().catch(() => undefined);
+    await this.#loadGrammar();
     return this.digest(text);
   }
 
@@ -326,8 +339,7 @@ export class Classifier {
   }
 
   #reload(now: number): void {
-    if (this.#grammar === undefined || this.#loading !== undefined || now - this.#triedAt < RELOAD_SPACING_MILLIS)
-      return;
+    if (!this.#hasGrammar || this.#loading !== undefined || now - this.#triedAt < RELOAD_SPACING_MILLIS) return;
     const grammar = this.#grammar;
     this.#triedAt = now;
     const changed = this.#rows === undefined ? undefined : this.#changed;
@@ -368,7 +380,20 @@ export class Classifier {
 
 /** A single statement that writes, as far as a look can tell; everything else is parsed. */
 function isLongWrite(text: string): boolean {
-  if (text.length < LONG_TEXT || !/^\s*(?:insert|update|delete|merge)\b/i.test(text)) return false;
+  return text.length >= LONG_TEXT && /^\s*(?:insert|update|delete|merge)\b/i.test(text) && isPlain(text);
+}
+
+/** What a text leaves that was not read: nothing, where a look is enough to tell. */
+function unreadEffects(text: string, judgement: Judgement): readonly Effect[] {
+  const seemsPlain =
+    judgement === NO_GRAMMAR &&
+    /^(?:select|insert|update|delete|merge|values|table|with)\b/i.test(openingOf(text)) &&
+    !/\btemp|u&/i.test(text);
+  return seemsPlain && isPlain(text) ? NO_EFFECTS : UNKNOWN_EFFECTS;
+}
+
+/** Whether it is one statement, and changes no setting by a function. */
+function isPlain(text: string): boolean {
   const end = text.indexOf(';');
   return (end === -1 || end >= text.trimEnd().length - 1) && !/set_config/i.test(text);
 }

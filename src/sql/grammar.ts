@@ -1,8 +1,11 @@
 /**
- * PostgreSQL's own grammar, loaded on first use: who never asks what a statement is never pays for it. It reads nothing that is too long or nested too deeply, and
- * no instance of it is kept that failed in any other way than by telling of an error in the text: what such a one says later is worth nothing.
+ * PostgreSQL's own grammar, loaded on first use: who never asks what a statement is never pays for it. It reads
+ * nothing that is too long or nested too deeply. An instance that failed in any other way than by telling of an error
+ * in the text is never used again: what it says later is worth nothing. Where none can be loaded, it is tried again,
+ * but not for each statement.
  */
-import type load from 'libpg-query/wasm/libpg-query.js';
+import { performance } from '../clock.js';
+import type { instantiate } from './grammar-program.js';
 import { readable } from './readable.js';
 
 /** A node of the tree, as PostgreSQL names it: an object with the node's type as its only key. */
@@ -14,7 +17,7 @@ export interface Token {
   readonly isQuoted: boolean;
 }
 
-type Module = Awaited<ReturnType<typeof load>>;
+type Module = Awaited<ReturnType<typeof instantiate>>;
 
 /** The grammar has read the text, and says what is wrong with it. */
 class TextError extends Error {}
@@ -29,19 +32,25 @@ export class TooLongError extends Error {
 /** What an instance has from the beginning. What it has once taken it never gives back. */
 const MAX_MEMORY_BYTES = 128 * 2 ** 20;
 const FINGERPRINT = /^[0-9a-f]{16}$/;
+/** After a load that failed, doubled with each one that follows. */
+const RETRY_MILLIS = 1_000;
+const MAX_RETRY_MILLIS = 60_000;
+
+interface Failure {
+  readonly error: unknown;
+  readonly count: number;
+  /** By our monotonic clock. */
+  readonly retryAt: number;
+}
 
 export class Grammar {
-  readonly #load: typeof load;
   #module: Module | undefined;
   #renewing: Promise<void> | undefined;
+  #failure: Failure | undefined;
 
-  private constructor(factory: typeof load) {
-    this.#load = factory;
-  }
-
+  /** @throws what keeps it from being loaded */
   static async load(): Promise<Grammar> {
-    const library = await import('libpg-query/wasm/libpg-query.js');
-    const grammar = new Grammar(library.default);
+    const grammar = new Grammar();
     await grammar.renewed();
     return grammar;
   }
@@ -51,17 +60,28 @@ export class Grammar {
     return this.#module !== undefined;
   }
 
-  /** Resolves when it can read. @throws what keeps a new instance from being made */
+  /** Resolves when it can read. @throws what keeps an instance from being made, or has kept it a short while ago */
   async renewed(): Promise<void> {
     if (this.#module !== undefined) return;
-    this.#renewing ??= this.#load({ print: () => undefined, printErr: () => undefined })
-      .then((module) => {
-        this.#module = module;
-      })
-      .finally(() => {
-        this.#renewing = undefined;
-      });
+    if (this.#renewing === undefined && this.#failure !== undefined && performance.now() < this.#failure.retryAt)
+      throw this.#failure.error;
+    this.#renewing ??= this.#renew().finally(() => {
+      this.#renewing = undefined;
+    });
     await this.#renewing;
+  }
+
+  async #renew(): Promise<void> {
+    try {
+      const program = await import('./grammar-program.js');
+      this.#module = await program.instantiate({ print: () => undefined, printErr: () => undefined });
+      this.#failure = undefined;
+    } catch (error) {
+      const count = (this.#failure?.count ?? 0) + 1;
+      const retryAt = performance.now() + Math.min(MAX_RETRY_MILLIS, RETRY_MILLIS * 2 ** (count - 1));
+      this.#failure = { error, count, retryAt };
+      throw error;
+    }
   }
 
   /** The statements of a text. @throws the grammar's error when it is none, or {@link TooLongError} */
@@ -96,7 +116,7 @@ export class Grammar {
     const read = readable(text);
     if (read === undefined) throw new TooLongError();
     const module = this.#module;
-    if (module === undefined) throw new Error('the grammar is being loaded anew');
+    if (module === undefined) throw new Error('the grammar is not loaded, or is being loaded anew');
     const { exitCode } = process;
     // Taken away, and given back only when nothing has gone wrong: where the stack is full, no later step is sure to be taken.
     this.#module = undefined;

@@ -24,6 +24,7 @@ const EMPTY: CatalogRows = {
 const classifierOf = (rows: CatalogRows): Classifier =>
   new Classifier({
     load: () => Promise.resolve(rows),
+    grammarMissing: () => undefined,
     readOnlyFunctions: [],
     catalogRefreshMillis: 2 ** 31,
     rejectsInvalidHints: false,

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -117,6 +117,23 @@ describe('the packed tarball in an empty folder', () => {
     60_000,
   );
 
+  it('does not blame a package for streams that is there and cannot be loaded', async () => {
+    const broken = join(folder, 'broken/node_modules/pg-query-stream');
+    await mkdir(broken, { recursive: true });
+    await writeFile(join(broken, 'index.js'), "require('pg-cursor-that-is-missing')");
+    await cp(join(folder, 'node_modules/pg-ladder'), join(folder, 'broken/node_modules/pg-ladder'), {
+      recursive: true,
+    });
+    const body = `
+      const cluster = createCluster({ primary: 'postgres://localhost/none' });
+      cluster.stream('select 1').next().catch((error) => console.log(error.message)).then(() => cluster.close());`;
+    for (const [file, head] of Object.entries({ 'main.mjs': imports, 'main.cjs': requires })) {
+      await writeFile(join(folder, 'broken', file), head + body);
+      const { stdout } = await run(process.execPath, [file], { cwd: join(folder, 'broken') });
+      expect(stdout).toContain('pg-query-stream is there, but cannot be loaded here (MODULE_NOT_FOUND)');
+    }
+  });
+
   it('brings its types to strict .mts and .cts files, without any leaking out', async () => {
     const text = `import { createCluster, type ClusterOptions, type Session } from 'pg-ladder';
       import { sessionMiddleware } from 'pg-ladder/express';
@@ -152,13 +169,13 @@ describe('the packed tarball in an empty folder', () => {
     ).catch((error: { stdout: string }) => expect.fail(error.stdout));
   }, 60_000);
 
-  it('pulls in the grammar, pg with its wire format and connection strings, zod, and nothing else of ours', async () => {
+  it('pulls in pg with its wire format and connection strings, zod, and nothing else of ours', async () => {
     const { dependencies } = JSON.parse(
       await readFile(join(folder, 'node_modules/pg-ladder/package.json'), 'utf8'),
     ) as {
       dependencies: Record<string, string>;
     };
-    expect(Object.keys(dependencies)).toEqual(['libpg-query', 'pg-connection-string', 'pg-protocol', 'zod']);
+    expect(Object.keys(dependencies)).toEqual(['pg-connection-string', 'pg-protocol', 'zod']);
     const lock = JSON.parse(await readFile(join(folder, 'package-lock.json'), 'utf8')) as {
       packages: Record<string, unknown>;
     };

@@ -101,6 +101,7 @@ describe('a text and what stands before its trailing comment', () => {
   const classifier = () =>
     new Classifier({
       load: () => Promise.reject(new Error('no catalogue')),
+      grammarMissing: () => undefined,
       readOnlyFunctions: [],
       catalogRefreshMillis: 60_000,
       rejectsInvalidHints: true,
