@@ -79,7 +79,8 @@ const DIFFERENCES: readonly Difference[] = [
       const [expected, found] = [bare, ladder].map(answerOf).map(failedWith);
       if (expected === undefined || found === undefined) return false;
       const places = [expected['where'], found['where']].filter((where) => where !== undefined);
-      const isOfFunction = places.length === 1 && /^SQL function "/.test(String(places[0]));
+      const [place] = places;
+      const isOfFunction = places.length === 1 && typeof place === 'string' && place.startsWith('SQL function "');
       return isOfFunction && isDeepStrictEqual({ ...expected, where: '' }, { ...found, where: '' });
     },
   },
