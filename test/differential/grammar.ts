@@ -31,6 +31,7 @@ const READING_WAYS: readonly Way[] = [
 const WRITING_WAYS: readonly Way[] = ['write', 'write', 'query', 'query', 'pool:auto', 'pool:auto', 'pool:write'];
 const ACTOR_COUNT = 3;
 const MAX_MIGRATIONS = 3;
+const INSERT = "insert into notes (body) values ('beside a transaction') returning id";
 
 /** @param length of about how many steps */
 export function drawProgram(seed: number, switches: ReadonlySet<Switch>, length: number): Program {
@@ -129,8 +130,7 @@ class Drawing {
       this.#run(random.pick(READING_WAYS), (isForPools) => this.#statements.read(isForPools));
       return;
     }
-    const text = "insert into notes (body) values ('beside a transaction') returning id";
-    this.#run(random.pick(WRITING_WAYS), () => ({ text, form: 'args' }));
+    this.#run(random.pick(WRITING_WAYS), () => ({ text: INSERT, form: 'args' }));
   }
 
   #several(): void {
@@ -363,8 +363,12 @@ class Drawing {
     if (!actor.holdsState) {
       this.#on(number, this.#statements.setting());
       actor.holdsState = true;
-    } else if (random.chance(0.7)) this.#on(number, this.#statements.showing());
-    else {
+    } else if (random.chance(0.7)) {
+      const statement = this.#statements.showing();
+      // What others have inserted on that connection before is chance: which ones a pool has closed since goes by where their reads have failed.
+      if (statement.text.includes('val(')) this.#on(number, { text: INSERT, form: 'args' });
+      this.#on(number, statement);
+    } else {
       this.#on(number, this.#statements.cleaning());
       actor.listens = false;
     }
