@@ -13,9 +13,13 @@ const GIVE_UP_MILLIS = 20_000;
 
 /**
  * @param around runs each way, named: in a span, say
+ * @param shares whether reads are to share connections in the end
  * @param here names what it runs in, by the context that a callback finds
  */
-module.exports = async function everyWay(ladder, { options, around = (_, run) => run(), here }) {
+module.exports = async function everyWay(
+  ladder,
+  { options, around = (_, run) => run(), here, shares = options.lane !== false },
+) {
   const cluster = ladder.createCluster(options);
   const wrong = [];
   const warnings = [];
@@ -60,7 +64,7 @@ module.exports = async function everyWay(ladder, { options, around = (_, run) =>
   const shared = () => cluster.stats().nodes.reduce((sum, { lane }) => sum + (lane?.statementCount ?? 0), 0);
   const giveUpAt = Date.now() + GIVE_UP_MILLIS;
   // A lane is warm after some reads.
-  while (options.lane !== false && shared() < 50 && Date.now() < giveUpAt) {
+  while (shares && shared() < 50 && Date.now() < giveUpAt) {
     const answers = await around('side by side', () =>
       Promise.all(Array.from({ length: 20 }, (_, n) => cluster.read(TEXT, [n, ...VALUES.slice(1)]))),
     );
