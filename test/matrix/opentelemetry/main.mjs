@@ -1,0 +1,4 @@
+import * as ladder from 'pg-ladder';
+import app from './app.cjs';
+
+await app(ladder);
