@@ -37,7 +37,7 @@ interface Gate {
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 /** How long a pool with replicas waits for another primary. */
-const NO_PRIMARY_MILLIS = 200;
+const NO_PRIMARY_MILLIS = 700;
 const RELEASED_TWICE = 'Release called on client which has already been released to the pool.';
 const READ = 'select body from items where id = 1';
 const WRITE = 'update items set body = body where id = 1';
@@ -101,7 +101,7 @@ function facade(intent: 'auto' | 'write', replicaCount: number): Make {
     const isWorking = at === servers.primary.connectionString && options?.['Client'] !== Absent;
     // A replica lags while the primary has not flushed what somebody left undone.
     const isKnown = () => cluster.stats().nodes.every(({ state }) => state === 'live' || state === 'lagging');
-    if (isWorking) await until('all are known', isKnown, 1_500);
+    if (isWorking) await until('all are known', isKnown, 5_000);
     if (isWorking && intent === 'auto' && replicaCount > 0) {
       await until('it knows what only reads', async () => (await cluster.explain(READ)).class === 'read');
     }
@@ -1766,9 +1766,9 @@ function poolThatConnects(make: Make, kind: string): void {
     });
 
     it('goes to the pool when the one for whom it was opened has given up', async () => {
-      const pool = await make({ Client: Troubled, connectionTimeoutMillis: 500, max: 1 });
+      const pool = await make({ Client: Troubled, connectionTimeoutMillis: 1_500, max: 1 });
       // The first fails when more than half of the second one's time is over; the second connects when all of it is.
-      Troubled.next.push({ afterMillis: 300, error: new Error('no luck') }, { afterMillis: 350 });
+      Troubled.next.push({ afterMillis: 900, error: new Error('no luck') }, { afterMillis: 1_050 });
       let callCount = 0;
       const failing = taken(pool);
       const error = await new Promise<Error | undefined>((resolve) => {
