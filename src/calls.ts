@@ -388,7 +388,8 @@ export class Calls {
   /** Whoever gave up has his own reason back as it is. */
   #failureOf(options: AbortOptions | undefined): (error: unknown) => never {
     const signal = options?.signal;
-    if (signal === undefined) return this.#failRetraced;
+    // What is no signal is refused, and is no reason for anything.
+    if (signal === undefined || signal === null) return this.#failRetraced;
     return (error) => (error === signal.reason ? this.#fail(error) : this.#failRetraced(error));
   }
 

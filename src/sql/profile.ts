@@ -131,13 +131,15 @@ export class Profile {
 interface Commented {
   /** It never has a name: under one stands one text, and the server shall see each comment. */
   readonly profile: Profile;
-  /** The latest of them: one that comes again has a comment that says nothing new, and a profile of its own from then on. */
-  readonly texts: string[];
+  /** The latest ones: a comment that comes again says nothing new, and its text has a profile of its own from then on. */
+  readonly comments: string[];
   next: number;
 }
 
 /** Places in a program that run the same statement, each with a comment of its own. */
 const COMMENTED_COUNT = 8;
+/** A longer comment is taken for one that does not come again. */
+const MAX_COMMENT_LENGTH = 200;
 
 export class Profiles {
   readonly #cache = new StatementCache<Profile>();
@@ -157,14 +159,17 @@ export class Profiles {
     }
     const plain = withoutTrailingComment(text);
     if (plain === undefined) return this.#add(text);
+    const isShort = text.length - plain.length <= MAX_COMMENT_LENGTH;
+    // A copy: what is cut out of a text holds all of it.
+    const comment = isShort ? Buffer.from(text.slice(plain.length)).toString() : undefined;
     const commented = this.#commented.get(plain);
     if (commented === undefined) {
       const profile = new Profile(plain, this.#definitions);
-      this.#commented.set(plain, { profile, texts: [text], next: 1 });
+      this.#commented.set(plain, { profile, comments: comment === undefined ? [] : [comment], next: 1 });
       return profile;
     }
-    if (!commented.texts.includes(text)) {
-      commented.texts[commented.next] = text;
+    if (comment === undefined || !commented.comments.includes(comment)) {
+      if (comment !== undefined) commented.comments[commented.next] = comment;
       commented.next = (commented.next + 1) % COMMENTED_COUNT;
       return commented.profile;
     }

@@ -108,3 +108,24 @@ describe('what is no signal', () => {
     await cluster.close();
   });
 });
+
+it('a signal that is none is refused, and holds up no close', async () => {
+  vi.resetModules();
+  const { createCluster } = await import('../../src/index.js');
+  const cluster = createCluster({
+    primary: servers.primary.connectionString,
+    replicas: servers.replicas.map(({ connectionString }) => connectionString),
+  });
+  for (const signal of [null, 7, {}] as never[]) {
+    const calls = [
+      cluster.read('select 1', [], { signal }),
+      cluster.write('select 1', [], { signal }),
+      cluster.query('select 1', [], { signal }),
+      cluster.transaction(() => 1, { signal }),
+      cluster.connection(() => 1, { signal }),
+      cluster.stream('select 1', [], { signal }).next(),
+    ];
+    for (const call of calls) await expect(call).rejects.toMatchObject({ code: 'LADDER_INVALID_OPTIONS' });
+  }
+  await cluster.close();
+});

@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { Profile, Profiles } from '../../../src/sql/profile.js';
 
@@ -69,5 +71,18 @@ describe('what running a text has taught', () => {
     expect(name).toBe('ladder_822ae07d4783158bc1912bb623e5107c');
     expect(profiles.sighted('select 1').name).toBe(name);
     expect(profiles.sighted('select 2').name).not.toBe(name);
+  });
+
+  it('holds no long text only since its comment differs each time', () => {
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    const profiles = new Profiles({ changedAt: Number.NEGATIVE_INFINITY });
+    collect();
+    const before = process.memoryUsage().heapUsed;
+    for (let i = 0; i < 1_000; i++) {
+      profiles.sighted(Buffer.from(`select ${i}, length('${'x'.repeat(50_000)}') /* request ${i} */`).toString());
+    }
+    collect();
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan(10_000_000);
   });
 });
