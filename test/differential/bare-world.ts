@@ -6,7 +6,7 @@
 import pg, { type Pool, type PoolClient, type PoolConfig } from 'pg';
 import { hygieneOf } from './documented.js';
 import { clientOption, readingGetters, withoutReading } from './drivers.js';
-import type { Asked } from './forms.js';
+import { type Asked, UNREADABLE } from './forms.js';
 import { failureOf, ladderFailure } from './outcome.js';
 import type { Intent, Setup, Statement, Way } from './program.js';
 import { ask, awayFrom, type HeldClient, type TransactionOptions, type Within, type World } from './world.js';
@@ -104,7 +104,8 @@ function within(client: PoolClient, state: { failure: unknown }): Within {
       try {
         return await asked.query(...given);
       } catch (error) {
-        state.failure = error;
+        // What cannot be read is no statement of the transaction yet.
+        if ((error as Partial<Error> | null)?.message !== UNREADABLE) state.failure = error;
         throw error;
       }
     },

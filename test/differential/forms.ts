@@ -11,6 +11,9 @@ import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
 import Cursor from 'pg-cursor';
 import QueryStream from 'pg-query-stream';
 
+/** What a query object says whose values cannot be read. */
+export const UNREADABLE = 'no values';
+
 /** What of a client or pool a form needs. */
 export interface Asked {
   query(...args: unknown[]): unknown;
@@ -122,12 +125,12 @@ const FORM_TABLE = {
     ask: (to, text, values) => to.query(new Getters(text, values)),
   },
   'throwing getter': {
-    print: (text) => `{ text: ${text}, get values() { throw new Error('no values') } }`,
+    print: (text) => `{ text: ${text}, get values() { throw new Error('${UNREADABLE}') } }`,
     ask: (to, text) =>
       to.query({
         text,
         get values(): unknown[] {
-          throw new Error('no values');
+          throw new Error(UNREADABLE);
         },
       }),
   },
