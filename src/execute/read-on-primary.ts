@@ -12,10 +12,10 @@ import { preparedWith } from '../postgres/prepared-query.js';
 import type { Profile } from '../sql/profile.js';
 import { abortable } from './abort.js';
 import { textOf } from './call.js';
+import { fallBack } from './fall-back.js';
 import { opened } from './opened.js';
 import { unovertaken } from './overtaken.js';
 import { left, type Placement } from './placement.js';
-import { onPrimary } from './primary.js';
 import { lostAgain } from './rerun.js';
 import { codeOf, isOnlyForPrimary, isServerError, isWriteRefusal } from './retry.js';
 import type { Rungs } from './rungs.js';
@@ -89,15 +89,21 @@ export async function readOnPrimary<Row extends QueryResultRow>(
 
 /** A connection to the primary on which a READ ONLY transaction has begun. */
 export async function begunOnPrimary(
-  { fleet }: Rungs,
+  rungs: Rungs,
   need: Need,
   startedAt: number,
   signal: AbortSignal | undefined,
 ): Promise<Placement> {
+  const { fleet } = rungs;
   await unovertaken(fleet, need, signal);
-  const { giveUpAt } = need;
-  const find = (): Promise<Placement> =>
-    onPrimary(fleet, { reason: 'misrouted', mayWrite: false, startedAt, giveUpAt, signal });
+  // It takes its turn like any other read that no replica can serve.
+  const fall = { reason: 'misrouted', told: 'misrouted', startedAt, tried: new Set(fleet.replicas), signal } as const;
+  const find = async (): Promise<Placement> => {
+    for (;;) {
+      const placement = await fallBack(rungs, need, fall);
+      if (placement !== undefined) return placement;
+    }
+  };
   return opened(fleet, find, ({ connection }) => abortable(ask(connection, 'begin read only'), signal), signal);
 }
 

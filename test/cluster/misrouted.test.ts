@@ -95,6 +95,21 @@ describe('a read that no replica can run', () => {
     expect(routes.filter(([role]) => role === 'replica').length).toBeLessThan(2);
   });
 
+  it('takes its turn under the primary’s budget', async () => {
+    await using narrow = await open(servers, { primaryReadBudget: 2 });
+    const slow = 'select v, pg_sleep(0.1) from jobs';
+    await narrow.read(slow);
+    const most = { count: 0 };
+    const reads = Promise.all(Array.from({ length: 12 }, () => narrow.read(slow)));
+    const look = setInterval(() => {
+      const { pool } = nodeOf(narrow, 'primary');
+      most.count = Math.max(most.count, pool.totalCount - pool.idleCount);
+    }, 10);
+    await reads.finally(() => clearInterval(look));
+    expect(most.count).toBeGreaterThan(0);
+    expect(most.count).toBeLessThanOrEqual(2);
+  });
+
   it('warns once, by the digest of its text', async () => {
     for (const v of [1, 2, 1]) await cluster.read(`select v from jobs where v <> ${v} + 1`);
     await until('it has warned', () => warnings.length > 0);
