@@ -1,6 +1,7 @@
 /**
- * The end of a cluster: what is under way ends by itself, or is cut off at a deadline, in two steps: first it is asked to stop, then its connections are closed. What
- * has become of a statement is told by the statement itself.
+ * Closes a cluster. Calls under way may finish. At a deadline they are cut off in two steps:
+ * running statements are cancelled, then their connections are closed. It reports no outcomes:
+ * each call rejects with its own error.
  */
 import type { Pool } from 'pg';
 import { clearTimeout, performance, setTimeout } from './clock.js';

@@ -1,6 +1,7 @@
 /**
- * A read that replicas refuse, such as one of an UNLOGGED table: it runs on the primary. Nobody has found out that it only reads, so it runs READ ONLY there, and as a
- * single statement: one of several could end the transaction that keeps it from writing. It never decides what is fresh, and runs no write.
+ * Runs a read on the primary that replicas refuse, such as one of an UNLOGGED table. The text has
+ * not been classified, so it runs READ ONLY, and as a single statement: one of several could end
+ * the transaction that keeps it from writing. It decides nothing about freshness, and never writes.
  */
 import type { QueryConfig, QueryResult, QueryResultRow } from 'pg';
 import { performance } from '../clock.js';
@@ -96,7 +97,7 @@ export async function begunOnPrimary(
 ): Promise<Placement> {
   const { fleet } = rungs;
   await unovertaken(fleet, need, signal);
-  // It takes its turn like any other read that no replica can serve.
+  // The primary's budget counts it like any other read that no replica can serve.
   const fall = { reason: 'misrouted', told: 'misrouted', startedAt, tried: new Set(fleet.replicas), signal } as const;
   const find = async (): Promise<Placement> => {
     for (;;) {

@@ -1,10 +1,11 @@
 /**
- * Whoever is handed a client to work with may release it, as he does with those of a pool. The pool would hand it on at once, in the middle of his transaction: so it is
- * given back when his work is over, and not before. It takes pg-pool's own per-checkout `release` away for as long, and nothing else.
+ * Keeps a client checked out until the callback that works with it has ended. User code may call
+ * `release` on it, as on any client of a pool, and the pool would give it to the next caller in
+ * the middle of a transaction. It replaces pg-pool's per-checkout `release`, and nothing else.
  */
 import type { PoolClient } from 'pg';
 
-/** @returns ends it; whether the client shall not be used any more, as whoever released it has said */
+/** @returns puts `release` back, and says whether user code asked for the client to be closed */
 export function withholdRelease(client: PoolClient): () => boolean {
   const release = Object.getOwnPropertyDescriptor(client, 'release');
   let isUnwanted = false;

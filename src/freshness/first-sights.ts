@@ -22,7 +22,7 @@ export class FirstSights {
   }
 }
 
-/** A token is cut out of a cookie, and the cut would hold the whole head of its request. */
+/** A flat copy: a slice of a cookie would keep the whole request head in memory. */
 function copied(token: string): string {
   return Buffer.from(token, 'latin1').toString('latin1');
 }

@@ -84,7 +84,7 @@ export class Heartbeat {
     if (isLate || isWrong) this.#listener.paused();
   }
 
-  /** Whether our clock has fallen behind the time of day. Many short looks add up, which a clock that stands still would pass one by one. */
+  /** Whether the monotonic clock has fallen behind the time of day. It compares over up to a minute: between two looks a stopped clock loses too little to notice. */
   #isBehind(now: number): boolean {
     const wall = wallMillis();
     const passedMillis = wall - this.#since.wall;

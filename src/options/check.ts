@@ -15,7 +15,7 @@ export const freshness = {
   maxStalenessMillis: millis.optional(),
 };
 
-/** An object of options, with no others; one that is unknown is told with what was probably meant. */
+/** A schema that refuses unknown options; the error names the option that was probably meant. */
 export function optionsOf<Shape extends z.ZodRawShape>(shape: Shape) {
   const known = Object.keys(shape);
   return z.strictObject(shape, {

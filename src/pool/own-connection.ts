@@ -115,7 +115,7 @@ export class OwnConnection {
         connection = await cluster.outsideSessions(() => node.adopt(client));
       } catch (error) {
         endQuietly(client);
-        // A pool of one server is pg's: it waits for nobody.
+        // Without replicas it behaves as pg's pool: the first failed connection is an error at once.
         if (isAlone && !node.hasAnswered) throw error;
         throwUnlessGone(fleet, node, error, giveUpAt - 2 * TIMER_MILLIS);
         if (!node.hasAnswered) await heardOf(fleet, giveUpAt, undefined);

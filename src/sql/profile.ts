@@ -133,7 +133,6 @@ interface Commented {
   readonly profile: Profile;
   /** The latest ones: a comment that comes again says nothing new, and its text has a profile of its own from then on. */
   readonly comments: string[];
-  next: number;
 }
 
 /** Places in a program that run the same statement, each with a comment of its own. */
@@ -165,12 +164,11 @@ export class Profiles {
     const commented = this.#commented.get(plain);
     if (commented === undefined) {
       const profile = new Profile(plain, this.#definitions);
-      this.#commented.set(plain, { profile, comments: comment === undefined ? [] : [comment], next: 1 });
+      this.#commented.set(plain, { profile, comments: comment === undefined ? [] : [comment] });
       return profile;
     }
     if (comment === undefined || !commented.comments.includes(comment)) {
-      if (comment !== undefined) commented.comments[commented.next] = comment;
-      commented.next = (commented.next + 1) % COMMENTED_COUNT;
+      if (comment !== undefined && commented.comments.push(comment) > COMMENTED_COUNT) commented.comments.shift();
       return commented.profile;
     }
     const profile = this.#add(text);

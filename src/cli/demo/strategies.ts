@@ -110,9 +110,9 @@ function overLadder(primary: string, replicas: readonly string[]): Access {
       ),
     placed() {
       const { nodes, routes } = cluster.stats();
-      // What the primary has run, and reads by where they ended: one that was run again elsewhere is one read.
-      const [primary, ...rest] = nodes.toSorted((a) => (a.role === 'primary' ? -1 : 1));
-      const onReplicas = rest.reduce((sum, { readCount }) => sum + readCount, 0);
+      const primary = nodes.find(({ role }) => role === 'primary');
+      // Reads count where they ended: one that was run again elsewhere is one read.
+      const onReplicas = nodes.reduce((sum, node) => (node === primary ? sum : sum + node.readCount), 0);
       return { onPrimary: primary?.statementCount ?? 0, onReplicas, reasons: routes };
     },
     close: () => cluster.close(),
