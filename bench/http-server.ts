@@ -2,7 +2,7 @@
 
 import Fastify from 'fastify';
 import type * as library from '../src/index.js';
-import type * as plugin from '../src/session/fastify.js';
+import type * as plugin from '../src/http/fastify.js';
 import { POOL } from './contenders/access.js';
 import { POINT } from './statements.js';
 

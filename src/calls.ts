@@ -16,7 +16,6 @@ import { OpenCalls } from './execute/open-calls.js';
 import { shownByPrimary } from './execute/overtaken.js';
 import { query } from './execute/query.js';
 import { read } from './execute/read.js';
-import { isOfPg } from './execute/retry.js';
 import type { Rungs } from './execute/rungs.js';
 import type { Statement } from './execute/statement.js';
 import { stream } from './execute/stream.js';
@@ -26,7 +25,6 @@ import { FirstSights } from './freshness/first-sights.js';
 import { type Claim, Floor } from './freshness/floor.js';
 import { newerPosition } from './freshness/position.js';
 import { requirementOf } from './freshness/requirement.js';
-import { TokenCodec, type TokenFault } from './freshness/token.js';
 import { Admission } from './isolation/admission.js';
 import { FallbackBudget } from './isolation/fallback-budget.js';
 import { Fleet, type Need } from './nodes/fleet.js';
@@ -42,13 +40,15 @@ import {
 } from './options/calls.js';
 import { stated } from './options/check.js';
 import type { Settings } from './options/cluster.js';
+import { isOfPg } from './postgres/errors.js';
 import { type PreparedQuery, preparedValues } from './postgres/prepared-query.js';
 import { keyOf } from './routing/partition.js';
 import { type Moment, momentOf } from './session/arrivals.js';
 import type { SessionScope } from './session/session.js';
 import { type Subject, subjectOf } from './session/subject.js';
-import { type Classification, Classifier } from './sql/classifier.js';
-import { StatementCache } from './sql/statement-cache.js';
+import { StatementCache } from './statements/cache.js';
+import { type Classification, Classifier } from './statements/classifier.js';
+import { TokenCodec, type TokenFault } from './token/codec.js';
 
 type Values = readonly unknown[];
 

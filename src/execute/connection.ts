@@ -5,16 +5,16 @@ import { performance } from '../clock.js';
 import type { Floor } from '../freshness/floor.js';
 import { throwAway } from '../nodes/data-connections.js';
 import type { Need } from '../nodes/fleet.js';
+import { isServerError } from '../postgres/errors.js';
+import { isBusy, isQueryable } from '../postgres/internals.js';
+import { withholdRelease } from '../postgres/withhold.js';
 import { abortable } from './abort.js';
-import { isBusy, isQueryable } from './fate.js';
 import { unovertaken } from './overtaken.js';
 import { place } from './place.js';
 import { left } from './placement.js';
 import { onPrimary } from './primary.js';
-import { isServerError } from './retry.js';
 import type { Rungs } from './rungs.js';
 import { failedOn } from './statement.js';
-import { withholdRelease } from './withhold.js';
 import { holdUntilSettled, writeError, wrote } from './write.js';
 
 /** @param floor the session's, which what is written on the primary moves */

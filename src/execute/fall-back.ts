@@ -8,10 +8,10 @@ import type { Reason } from '../events.js';
 import type { Caller } from '../isolation/fallback-budget.js';
 import type { Need } from '../nodes/fleet.js';
 import { Node } from '../nodes/node.js';
+import { codeOf, isGone } from '../postgres/errors.js';
 import { AbortController } from '../signals.js';
 import type { Placement } from './placement.js';
 import { mayTry, onPrimary, throwIfGivenUp } from './primary.js';
-import { codeOf, isGone } from './retry.js';
 import type { Rungs } from './rungs.js';
 
 /** Why a read falls back, and for how long it may wait. */

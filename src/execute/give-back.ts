@@ -5,8 +5,8 @@
 import { LadderError } from '../errors.js';
 import type { Publisher } from '../events.js';
 import { throwAway } from '../nodes/data-connections.js';
+import { isServerError } from '../postgres/errors.js';
 import { textOf } from './call.js';
-import { isServerError } from './retry.js';
 import { ask, isIdle, isInTransaction, type Place, type Statement } from './statement.js';
 
 /** What ran. */

@@ -1,7 +1,7 @@
 /** Reads the primary's catalogue on a connection of its pool, where the user's search path holds: as much of it as a process can hold, or nothing. */
 import type { QueryConfig, QueryResult } from 'pg';
 import type { Fleet } from '../nodes/fleet.js';
-import { plainTypes, question } from '../nodes/plain-types.js';
+import { plainTypes, question } from '../postgres/plain-types.js';
 import {
   type CatalogRows,
   CatalogTooLargeError,

@@ -9,13 +9,13 @@ import { Floor } from '../freshness/floor.js';
 import type { DataConnection } from '../nodes/data-connections.js';
 import type { Fleet, Need } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
+import { isPoolTimeout } from '../postgres/errors.js';
 import { catchUp, type Route } from './catch-up.js';
 import { fallBack, inTurn } from './fall-back.js';
 import { knownRoute } from './known-route.js';
 import { unovertaken } from './overtaken.js';
 import type { Placement } from './placement.js';
 import { checkout, onPrimary, throwIfGivenUp } from './primary.js';
-import { isPoolTimeout } from './retry.js';
 import type { Rungs } from './rungs.js';
 
 /**

@@ -7,9 +7,9 @@ import type { Reason } from '../events.js';
 import type { DataConnection } from '../nodes/data-connections.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
+import { codeOf, isGone } from '../postgres/errors.js';
 import { abortable } from './abort.js';
 import type { Placement } from './placement.js';
-import { codeOf, isGone } from './retry.js';
 
 /** What a statement that goes to the primary says of itself. */
 export interface PrimaryRequest {

@@ -10,8 +10,8 @@ import type { Fleet, Need } from '../nodes/fleet.js';
 import { LetGo } from '../nodes/lane-connection.js';
 import type { Node } from '../nodes/node.js';
 import type { Observation } from '../nodes/observation.js';
-import { fateOf } from './fate.js';
-import { isRecoveryConflict, isServerError, isServerFault } from './retry.js';
+import { isRecoveryConflict, isServerError, isServerFault } from '../postgres/errors.js';
+import { fateOf } from '../postgres/fate.js';
 import type { Seat, Shareable } from './seat.js';
 import { isTimed, tell } from './statement.js';
 

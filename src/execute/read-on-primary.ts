@@ -9,8 +9,9 @@ import { saying } from '../errors.js';
 import { throwAway } from '../nodes/data-connections.js';
 import type { Need } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
+import { codeOf, isOnlyForPrimary, isServerError, isWriteRefusal } from '../postgres/errors.js';
 import { preparedWith } from '../postgres/prepared-query.js';
-import type { Profile } from '../sql/profile.js';
+import type { Profile } from '../statements/profile.js';
 import { abortable } from './abort.js';
 import { textOf } from './call.js';
 import { fallBack } from './fall-back.js';
@@ -18,7 +19,6 @@ import { opened } from './opened.js';
 import { unovertaken } from './overtaken.js';
 import { left, type Placement } from './placement.js';
 import { lostAgain } from './rerun.js';
-import { codeOf, isOnlyForPrimary, isServerError, isWriteRefusal } from './retry.js';
 import type { Rungs } from './rungs.js';
 import { ask, isIdle, run, type Statement } from './statement.js';
 

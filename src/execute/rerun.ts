@@ -5,9 +5,9 @@
 import { performance, setTimeout } from '../clock.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
+import { codeOf, isRecoveryConflict, isTooLong, wasTooIdle } from '../postgres/errors.js';
 import { settledWithin } from './abort.js';
 import type { Placement } from './placement.js';
-import { codeOf, isRecoveryConflict, isTooLong, wasTooIdle } from './retry.js';
 
 const POLL_MILLIS = 20;
 /** A server that is starting, stopping or recovering says so. */

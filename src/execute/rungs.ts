@@ -2,7 +2,7 @@
 import type { Admission } from '../isolation/admission.js';
 import type { FallbackBudget } from '../isolation/fallback-budget.js';
 import type { Fleet } from '../nodes/fleet.js';
-import type { StatementCache } from '../sql/statement-cache.js';
+import type { StatementCache } from '../statements/cache.js';
 
 export interface Rungs {
   readonly fleet: Fleet;

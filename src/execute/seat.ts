@@ -3,7 +3,7 @@ import type { Reason } from '../events.js';
 import type { Fleet, Need } from '../nodes/fleet.js';
 import type { LaneConnection, LaneStatement } from '../nodes/lane-connection.js';
 import type { Node } from '../nodes/node.js';
-import type { Profile } from '../sql/profile.js';
+import type { Profile } from '../statements/profile.js';
 import { justBehind, knownRoute } from './known-route.js';
 
 /** A statement that may share a connection. */

@@ -5,14 +5,14 @@ import { performance } from '../clock.js';
 import type { Publisher } from '../events.js';
 import type { DataConnection } from '../nodes/data-connections.js';
 import type { Node } from '../nodes/node.js';
-import { preparing } from '../nodes/preparing-query.js';
-import type { StatementName } from '../nodes/statement-names.js';
-import { writable } from '../nodes/values.js';
+import { codeOf, isServerError, isServerFault } from '../postgres/errors.js';
+import { fateOf, whenReady } from '../postgres/fate.js';
 import type { PreparedQuery } from '../postgres/prepared-query.js';
+import { preparing } from '../postgres/preparing-query.js';
+import type { StatementName } from '../postgres/statement-names.js';
 import { type Answered, submitQuery } from '../postgres/submit.js';
-import type { Profile } from '../sql/profile.js';
-import { fateOf, whenReady } from './fate.js';
-import { codeOf, isServerError, isServerFault } from './retry.js';
+import { writable } from '../postgres/values.js';
+import type { Profile } from '../statements/profile.js';
 
 /** A statement as pg takes it. */
 export interface Statement {

@@ -4,12 +4,12 @@ import { invalidOptions, wordFor } from '../errors.js';
 import { throwAway } from '../nodes/data-connections.js';
 import type { Need } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
+import { isOnlyForPrimary } from '../postgres/errors.js';
 import { giveBack } from './give-back.js';
 import { place } from './place.js';
 import { left, type Placement } from './placement.js';
 import { adviceOn, begunOnPrimary, remember } from './read-on-primary.js';
 import { lostAgain } from './rerun.js';
-import { isOnlyForPrimary } from './retry.js';
 import type { Rungs } from './rungs.js';
 import { ask, failedOn } from './statement.js';
 

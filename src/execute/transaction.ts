@@ -10,18 +10,18 @@ import { throwAway } from '../nodes/data-connections.js';
 import type { Fleet, Need } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import type { TransactionOptions } from '../options/calls.js';
+import { codeOf, endedIdleTransaction, isConnectionLoss, isOnlyForPrimary, isServerError } from '../postgres/errors.js';
+import { isBusy } from '../postgres/internals.js';
+import { withholdRelease } from '../postgres/withhold.js';
 import { logsOnly } from '../redaction.js';
 import { abortable, settledWithin } from './abort.js';
-import { isBusy } from './fate.js';
 import { opened } from './opened.js';
 import { unovertaken } from './overtaken.js';
 import { place } from './place.js';
 import { left, type Placement } from './placement.js';
 import { onPrimary } from './primary.js';
-import { codeOf, endedIdleTransaction, isConnectionLoss, isOnlyForPrimary, isServerError } from './retry.js';
 import type { Rungs } from './rungs.js';
 import { ask, isInTransaction, run, type Statement } from './statement.js';
-import { withholdRelease } from './withhold.js';
 import { writeError, wrote } from './write.js';
 
 /** SQLSTATEs after which the very same transaction may succeed. */

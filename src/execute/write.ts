@@ -11,11 +11,11 @@ import type { Floor, UncertainWrite } from '../freshness/floor.js';
 import type { DataConnection } from '../nodes/data-connections.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
+import { codeOf } from '../postgres/errors.js';
 import { giveBack, giveBackAfter } from './give-back.js';
 import { left, type Placement } from './placement.js';
 import { onPrimary, throwUnlessGone } from './primary.js';
 import { lostUnder } from './rerun.js';
-import { codeOf } from './retry.js';
 import { run, type Statement, send } from './statement.js';
 
 const SETTLE_POLL_MILLIS = 50;

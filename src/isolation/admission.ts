@@ -4,10 +4,10 @@
  */
 import { performance } from '../clock.js';
 import type { LaneStatement } from '../nodes/lane-connection.js';
-import { writable } from '../nodes/values.js';
 import type { PreparedConfig, PreparedQuery } from '../postgres/prepared-query.js';
-import type { Classifier } from '../sql/classifier.js';
-import { type Profile, Profiles } from '../sql/profile.js';
+import { writable } from '../postgres/values.js';
+import type { Classifier } from '../statements/classifier.js';
+import { type Profile, Profiles } from '../statements/profile.js';
 
 /** A statement, as pg would take it. */
 export interface Offered {

@@ -4,7 +4,7 @@
  */
 import type { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
-import { InvalidAnswer } from './observation.js';
+import { InvalidAnswer } from '../postgres/errors.js';
 
 /** Its own questions are answered in far less than that, and a discovery's in less. */
 const MOST_BYTES = 4 * 2 ** 20;

@@ -6,9 +6,10 @@
 import type { Pool } from 'pg';
 import { performance } from '../clock.js';
 import type { Settings } from '../options/cluster.js';
+import { InvalidAnswer } from '../postgres/errors.js';
+import { PROBE } from '../postgres/own-statements.js';
 import { ControlConnection } from './control-connection.js';
-import { InvalidAnswer, type Observation, observationFrom, type ProbeRow } from './observation.js';
-import { PROBE } from './statements.js';
+import { type Observation, observationFrom, type ProbeRow } from './observation.js';
 
 const RETRY_MILLIS = 50;
 const TOO_MANY_CONNECTIONS = '53300';

@@ -4,19 +4,18 @@
  * process alive except while somebody waits for its answer.
  */
 
-import pg, { type Client, type Pool, type QueryResultRow } from 'pg';
+import type { Client, Pool, QueryResultRow } from 'pg';
 import { clearTimeout, performance, setImmediate, setTimeout } from '../clock.js';
+import { NoAnswer } from '../postgres/errors.js';
+import { connected, dropSocket, newClient } from '../postgres/internals.js';
+import { question } from '../postgres/plain-types.js';
 import { AnswerGuard } from './answer-guard.js';
 import { identify } from './identify.js';
 import { type Identity, isDirect } from './observation.js';
-import { question } from './plain-types.js';
 import { wordsOf } from './problem.js';
 
 /** Opening takes several round trips, a key exchange and a password hash: its bound is that many times the hang bound. */
 const CONNECT_ALLOWANCE = 10;
-
-/** Why a question has failed: the server has said nothing for so long. */
-export class NoAnswer extends Error {}
 
 /** pg's Client with what its types leave out; the native one has neither. */
 type ControlClient = Client & { ref?(): void; unref?(): void };
@@ -114,12 +113,7 @@ export class ControlConnection {
   }
 
   async #connect(): Promise<Open> {
-    // As the pool makes its own clients: the same options object, in which the pool hides the password.
-    const { Client: PoolClient, options } = this.#pool as unknown as {
-      Client: new (config: unknown) => ControlClient;
-      options: unknown;
-    };
-    const client = new PoolClient(options);
+    const client = newClient<ControlClient>(this.#pool);
     this.#client = client;
     const guard = new AnswerGuard();
     guard.watch(client);
@@ -171,20 +165,4 @@ export class ControlConnection {
     this.#open = undefined;
     if (!this.#closed) this.#onLost(cause, isHung);
   }
-}
-
-/** With a callback, since those who patch pg's clients may know of no other form. */
-export function connected(client: Client): Promise<void> {
-  return new Promise((resolve, reject) => {
-    // pg forgets whoever waits for a connection that is ended meanwhile.
-    client.once('end', () => reject(new Error('Connection terminated')));
-    client.connect((error: Error | null | undefined) => (error ? reject(error) : resolve()));
-  });
-}
-
-/** Closes the socket without a goodbye: the other side is gone or hung. */
-export function dropSocket(client: object): void {
-  const { connection } = client as { connection?: { stream?: { destroy(): void } } };
-  if (connection?.stream !== undefined) connection.stream.destroy();
-  else if (client instanceof pg.Client) client.end().catch(() => undefined);
 }

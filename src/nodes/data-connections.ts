@@ -3,17 +3,25 @@
  * it hangs or its pool stands still: the pool itself would let them wait for ever.
  */
 
-import type { EventEmitter } from 'node:events';
 import type { Client, Pool, PoolClient } from 'pg';
 import { clearTimeout, performance, setImmediate, setTimeout } from '../clock.js';
+import { SentAway } from '../postgres/errors.js';
+import {
+  clientsOf,
+  connected,
+  dropSocket,
+  idleClientsOf,
+  isBusy,
+  isReady,
+  listenForSettings,
+} from '../postgres/internals.js';
+import { IDENTITY } from '../postgres/own-statements.js';
+import { question } from '../postgres/plain-types.js';
+import { StatementNames } from '../postgres/statement-names.js';
 import { type ReadStatus, statusReader } from '../postgres/transaction-status.js';
-import { connected, dropSocket } from './control-connection.js';
 import { identify } from './identify.js';
 import { type Identity, isDirect } from './observation.js';
-import { question } from './plain-types.js';
-import { StatementNames } from './statement-names.js';
-import { IDENTITY } from './statements.js';
-import { type Inquiry, isWaiting, type Suspect, Suspects } from './suspects.js';
+import { type Inquiry, type Suspect, Suspects } from './suspects.js';
 
 /** A connection checked out of a node's pool, and who answers on it. */
 export interface DataConnection {
@@ -62,9 +70,6 @@ interface Waiter {
   /** Where it stands in the queue: every statement passes through, so nothing is searched or hashed. */
   place: number;
 }
-
-/** Why somebody who waited for a connection got none: nothing was sent, and nothing new is known of the server. */
-export class SentAway extends Error {}
 
 /** What the node that owns the connections adds. */
 export interface ConnectionHooks {
@@ -291,9 +296,8 @@ export class DataConnections {
     const { changedRole } = this.#hooks;
     const broke = (error: Error): void => {
       const known = this.#known.get(client);
-      const { readyForQuery } = client as PoolClient & { readonly readyForQuery?: boolean };
       // The server's own word comes first, and then that its connection has ended.
-      if (known !== undefined && readyForQuery === true) known.idleLoss ??= error;
+      if (known !== undefined && isReady(client)) known.idleLoss ??= error;
       if (known?.isFailing !== true) this.#broke(error, client);
     };
     const ended = (): void => {
@@ -337,13 +341,13 @@ export class DataConnections {
 
   /** Those that are still being opened are known to the pool alone. */
   get #all(): PoolClient[] {
-    const { _clients: all = [...this.#known.keys()] } = this.#pool as Pool & { _clients?: readonly PoolClient[] };
+    const all = (clientsOf(this.#pool) as readonly PoolClient[] | undefined) ?? this.#known.keys();
     return [...all, ...this.#guests];
   }
 
   #described(client: PoolClient): Suspect | undefined {
     const connection = this.#known.get(client);
-    if (connection === undefined || !isWaiting(client)) return undefined;
+    if (connection === undefined || !isBusy(client)) return undefined;
     const { mayWrite, isDirect: hasOwnBackend, identity } = connection;
     const pid = hasOwnBackend ? identity.pid : undefined;
     return { client, pid, mayPause: mayWrite, patience: mayWrite ? PATIENCE : this.#isElsewhere ? 0 : 1 };
@@ -387,8 +391,7 @@ export class DataConnections {
   }
 
   get #idle(): PoolClient[] {
-    const { _idle: items = [] } = this.#pool as Pool & { _idle?: readonly { readonly client: PoolClient }[] };
-    return items.map(({ client }) => client);
+    return idleClientsOf(this.#pool) as PoolClient[];
   }
 
   #giveUp(client: PoolClient): void {
@@ -407,12 +410,9 @@ export class DataConnections {
   }
 }
 
-/** PostgreSQL reports `in_hot_standby` by itself when it changes; pg keeps it to itself, and its native client does not tell. @returns what stops it */
+/** PostgreSQL reports `in_hot_standby` by itself when it changes. @returns what stops it */
 export function listenForRole(client: object, changed: () => void): () => void {
-  const { connection } = client as { connection?: Partial<Pick<EventEmitter, 'on' | 'removeListener'>> };
-  const heard = ({ parameterName }: { parameterName?: string }): void => {
-    if (parameterName === 'in_hot_standby') changed();
-  };
-  connection?.on?.('parameterStatus', heard);
-  return () => connection?.removeListener?.('parameterStatus', heard);
+  return listenForSettings(client, (name) => {
+    if (name === 'in_hot_standby') changed();
+  });
 }

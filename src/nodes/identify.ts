@@ -3,9 +3,9 @@
  * user allows that. It never changes what a server is asked to do by anybody else, and so leaves connections behind a pooler alone: they are not one client's.
  */
 import type { Client, PoolClient } from 'pg';
+import { IDENTITY } from '../postgres/own-statements.js';
+import { question } from '../postgres/plain-types.js';
 import { type Identity, type IdentityRow, identityFrom, isDirect } from './observation.js';
-import { question } from './plain-types.js';
-import { IDENTITY } from './statements.js';
 
 const ONE_TRANSACTION = 'set transaction isolation level repeatable read';
 const ALL_TRANSACTIONS = "set default_transaction_isolation = 'repeatable read'";

@@ -3,17 +3,16 @@
  * busy, and when one takes too long it lets go of those behind it. What may go there is decided elsewhere.
  */
 
-import type { Socket } from 'node:net';
 import type { Writable } from 'node:stream';
 import type { Client, QueryArrayConfig, QueryResult, Submittable } from 'pg';
 import { performance, setImmediate, setTimeout } from '../clock.js';
+import { bytesReadOn, dropSocket } from '../postgres/internals.js';
+import { LaneQuery, type LaneQueryConfig } from '../postgres/lane-query.js';
 import type { PreparedConfig } from '../postgres/prepared-query.js';
-import type { Profile } from '../sql/profile.js';
-import { dropSocket } from './control-connection.js';
-import { LaneQuery, type LaneQueryConfig } from './lane-query.js';
+import { preparing } from '../postgres/preparing-query.js';
+import { StatementNames } from '../postgres/statement-names.js';
+import type { Profile } from '../statements/profile.js';
 import type { Identity } from './observation.js';
-import { preparing } from './preparing-query.js';
-import { StatementNames } from './statement-names.js';
 
 /** Why a statement got no answer there: it is to be run elsewhere, and nothing is wrong with it, nor with the server. */
 export class LetGo extends Error {}
@@ -163,7 +162,7 @@ export class LaneConnection {
   }
 
   get #receivedBytes(): number {
-    return (this.#client.connection.stream as unknown as Partial<Socket>).bytesRead ?? 0;
+    return bytesReadOn(this.#client);
   }
 
   /** Takes nothing more, and ends when what is under way has been answered. */

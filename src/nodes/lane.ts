@@ -6,13 +6,13 @@
 import type { Client, Pool, PoolClient } from 'pg';
 import { performance } from '../clock.js';
 import type { LaneSettings } from '../options/cluster.js';
-import { connected, dropSocket } from './control-connection.js';
+import { connected, dropSocket } from '../postgres/internals.js';
+import { CAP_STATEMENTS } from '../postgres/own-statements.js';
+import { question } from '../postgres/plain-types.js';
 import { listenForRole } from './data-connections.js';
 import { identify } from './identify.js';
 import { LaneConnection, type LaneManner } from './lane-connection.js';
 import { isDirect } from './observation.js';
-import { question } from './plain-types.js';
-import { CAP_STATEMENTS } from './statements.js';
 
 /** What a statement may take there, on the server: it is then run again elsewhere. */
 const STATEMENT_MILLIS = 250;

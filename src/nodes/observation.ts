@@ -4,6 +4,8 @@
  */
 import { type Lsn, normaliseLsn, parseLsn, type WalLayout } from '../freshness/lsn.js';
 import type { PrimaryTrail } from '../freshness/primary-trail.js';
+import { InvalidAnswer } from '../postgres/errors.js';
+import { backendKeyOf } from '../postgres/internals.js';
 
 /** Who answers on a connection; fixed for as long as the connection lives. */
 export interface Identity {
@@ -35,14 +37,6 @@ export interface Observation {
   readonly forkLsn: Lsn | undefined;
 }
 
-/** An answer that PostgreSQL does not give. Its message names the field and never quotes the value. */
-export class InvalidAnswer extends Error {
-  constructor(what: string) {
-    super(`its answer makes no sense: ${what}`);
-    this.name = 'InvalidAnswer';
-  }
-}
-
 /** As PostgreSQL answers; a server may answer anything. */
 export type IdentityRow = Partial<
   Record<'cluster_id' | 'started_at' | 'version' | 'block_bytes' | 'segment_bytes' | 'pid', unknown>
@@ -61,7 +55,7 @@ const MOST_TIMELINE = 2 ** 32 - 1;
 
 /** Whether no pooler stands between: one does not tell which backend will answer. */
 export function isDirect(client: object, { pid }: Pick<Identity, 'pid'>): boolean {
-  return (client as { processID?: unknown }).processID === pid;
+  return backendKeyOf(client).processId === pid;
 }
 
 /** @param client pg's, on which it was asked @throws InvalidAnswer */

@@ -2,8 +2,10 @@
  * What a server has said in its present life, from its start to its end: PostgreSQL takes nothing of that back. A standby may be promoted, once; nothing that was replayed is
  * undone, and no timeline is changed without a promotion or a restart. Pure; which of the claims is believed is decided elsewhere.
  */
+
 import type { Lsn } from '../freshness/lsn.js';
-import { InvalidAnswer, type Observation } from './observation.js';
+import { InvalidAnswer } from '../postgres/errors.js';
+import type { Observation } from './observation.js';
 
 export class Past {
   #server: string | undefined;

@@ -2,24 +2,19 @@
  * Asks a server where it stands: on the library's own connection, ahead of what is sent on a shared one, or on a connection that somebody was given. What its answers mean is
  * for the node to say.
  */
+
 import { performance } from '../clock.js';
 import type { PrimaryTrail } from '../freshness/primary-trail.js';
 import type { Settings } from '../options/cluster.js';
-import { Profile } from '../sql/profile.js';
+import { InvalidAnswer } from '../postgres/errors.js';
+import { PROBE, PROBE_ROLE, REPLICA_TIMELINE } from '../postgres/own-statements.js';
+import { plainTypes, question } from '../postgres/plain-types.js';
+import { Profile } from '../statements/profile.js';
 import type { ControlConnection } from './control-connection.js';
 import type { DataConnection } from './data-connections.js';
 import type { LaneConnection } from './lane-connection.js';
 import { Latency } from './latency.js';
-import {
-  type Identity,
-  InvalidAnswer,
-  type Observation,
-  observationFrom,
-  type ProbeRow,
-  shownTimelineFrom,
-} from './observation.js';
-import { plainTypes, question } from './plain-types.js';
-import { PROBE, PROBE_ROLE, REPLICA_TIMELINE } from './statements.js';
+import { type Identity, type Observation, observationFrom, type ProbeRow, shownTimelineFrom } from './observation.js';
 import type { Whereabouts } from './whereabouts.js';
 
 /** Who is told what the library's own connection brings. */

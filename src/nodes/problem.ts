@@ -1,8 +1,9 @@
 /** What keeps statements of a node's role away from it, in words. */
 import { LadderError, wordFor } from '../errors.js';
 import type { PrimaryTrail } from '../freshness/primary-trail.js';
+import { InvalidAnswer } from '../postgres/errors.js';
 import { refusesSerializable } from './identify.js';
-import { InvalidAnswer, type Observation } from './observation.js';
+import type { Observation } from './observation.js';
 
 /** What must be known of a node to say what is wrong with it. */
 export interface Suspect {

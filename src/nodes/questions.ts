@@ -3,8 +3,7 @@
 import type { QueryResultRow } from 'pg';
 import { performance } from '../clock.js';
 import { formatLsn, type Lsn } from '../freshness/lsn.js';
-import type { ControlConnection } from './control-connection.js';
-import { type Identity, InvalidAnswer } from './observation.js';
+import { InvalidAnswer } from '../postgres/errors.js';
 import {
   BACKEND_ALIVE,
   BACKENDS_RUNNING,
@@ -13,7 +12,9 @@ import {
   nudge,
   OLDER_WORK,
   SNAPSHOT,
-} from './statements.js';
+} from '../postgres/own-statements.js';
+import type { ControlConnection } from './control-connection.js';
+import type { Identity } from './observation.js';
 
 /** Which transactions a server shows. */
 export interface TransactionSnapshot {

@@ -3,6 +3,7 @@
  * sound. A statement that its server does not run, and that is not answered, will never be: its connection is given up. What runs there is left alone.
  */
 import { clearTimeout, setTimeout } from '../clock.js';
+import { bytesReadOn, isBusy, isSocketGone } from '../postgres/internals.js';
 
 /** What is asked on a connection that was opened since. Each rejects when the server does not answer. */
 export interface Inquiry {
@@ -34,12 +35,6 @@ export interface Sentence {
 
 const LOOK_MILLIS = 1_000;
 
-/** pg's Client with what its types leave out. */
-interface Wired {
-  readonly readyForQuery?: boolean;
-  readonly connection?: { readonly stream?: { readonly bytesRead?: number; readonly destroyed?: boolean } };
-}
-
 interface Mark {
   readonly bytes: number;
   missing: number;
@@ -57,7 +52,7 @@ export class Suspects {
 
   add(clients: Iterable<object>): void {
     for (const client of clients) {
-      if (!this.has(client)) this.#marks.set(client, { bytes: bytesOf(client), missing: 0 });
+      if (!this.has(client)) this.#marks.set(client, { bytes: bytesReadOn(client), missing: 0 });
     }
   }
 
@@ -65,7 +60,7 @@ export class Suspects {
   has(client: object): boolean {
     const mark = this.#marks.get(client);
     if (mark === undefined) return false;
-    if (bytesOf(client) === mark.bytes && (client as Wired).connection?.stream?.destroyed !== true) return true;
+    if (bytesReadOn(client) === mark.bytes && !isSocketGone(client)) return true;
     this.#marks.delete(client);
     return false;
   }
@@ -120,20 +115,11 @@ export class Suspects {
     const isOver = pids.length === waiting.length || (await isAllOver());
     for (const { client, pid, mayPause, patience } of waiting) {
       const mark = this.#marks.get(client);
-      if (mark === undefined || !this.has(client) || !isWaiting(client)) continue;
+      if (mark === undefined || !this.has(client) || !isBusy(client)) continue;
       const isSending = pid === undefined ? undefined : running.get(pid);
       const isMissing = pid === undefined ? isOver : isSending === undefined || (isSending && !mayPause);
       mark.missing = isMissing ? mark.missing + 1 : 0;
       if (mark.missing > patience) giveUp(client);
     }
   }
-}
-
-/** Whether something was sent on it that is not answered. */
-export function isWaiting(client: object): boolean {
-  return (client as Wired).readyForQuery === false;
-}
-
-function bytesOf(client: object): number {
-  return (client as Wired).connection?.stream?.bytesRead ?? 0;
 }

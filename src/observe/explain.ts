@@ -4,8 +4,8 @@ import { formatLsn } from '../freshness/lsn.js';
 import type { Fleet, Need, Refusal } from '../nodes/fleet.js';
 import { Node, type Role } from '../nodes/node.js';
 import { printable } from '../printable.js';
-import type { Classification } from '../sql/classifier.js';
 import type { StatementClass } from '../sql/facts.js';
+import type { Classification } from '../statements/classifier.js';
 
 export interface Explanation {
   /** `session`: it belongs to a connection, and runs on the primary. */

@@ -6,8 +6,8 @@ import type { Need } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import type { PreparedQuery } from '../postgres/prepared-query.js';
 import type { SessionScope } from '../session/session.js';
-import type { Classifier } from '../sql/classifier.js';
 import type { Hint } from '../sql/hint.js';
+import type { Classifier } from '../statements/classifier.js';
 
 /** How a pool finds out where a statement goes: by what it is, as a read that its user vouches for, or always to the primary. */
 export type Intent = 'auto' | 'read' | 'write';

@@ -8,11 +8,12 @@ import pg, { type Client, type QueryConfig, type QueryResult } from 'pg';
 import { performance } from '../clock.js';
 import { LadderError } from '../errors.js';
 import { clientFacts } from '../options/discreet-pool.js';
+import { isBroken } from '../postgres/internals.js';
 import { type PreparedQuery, preparedWith } from '../postgres/prepared-query.js';
 import { logsOnly } from '../redaction.js';
 import type { SessionScope } from '../session/session.js';
-import type { Classification } from '../sql/classifier.js';
 import { isNeutral } from '../sql/session-state.js';
+import type { Classification } from '../statements/classifier.js';
 import type { ClientHost } from './access.js';
 import { Aim, type TypeParser } from './aim.js';
 import {
@@ -111,8 +112,7 @@ export class RoutedClient extends EventEmitter {
 
   /** pg-pool gives up a client that says no. */
   get _queryable(): boolean {
-    const { _queryable = true } = this.#aim.client as { _queryable?: boolean };
-    return _queryable && !this.#isDiscarded;
+    return !isBroken(this.#aim.client) && !this.#isDiscarded;
   }
 
   connect(): Promise<this>;

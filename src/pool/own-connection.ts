@@ -3,35 +3,32 @@
  * who used it find their writes. It runs what it is given as pg does, in its order.
  */
 
-import type { EventEmitter } from 'node:events';
 import type { Client, QueryResult } from 'pg';
 import { performance, setImmediate } from '../clock.js';
 import { isDefinition } from '../execute/call.js';
-import { fateOf, isQueryable, whenReady } from '../execute/fate.js';
 import { heardOf, isProvenPrimary, primaryFound, throwUnlessGone } from '../execute/primary.js';
 import { lostUnder } from '../execute/rerun.js';
-import { isServerError, verdictOf } from '../execute/retry.js';
 import { isInTransaction, isTimed, tell } from '../execute/statement.js';
 import { holdUntilSettled, wrote } from '../execute/write.js';
 import type { Floor, UncertainWrite } from '../freshness/floor.js';
 import type { DataConnection } from '../nodes/data-connections.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
+import { isServerError, verdictOf } from '../postgres/errors.js';
+import { fateOf, whenReady } from '../postgres/fate.js';
+import { isQueryable, listenForSettings } from '../postgres/internals.js';
 import { submit, submitQuery } from '../postgres/submit.js';
 import type { ReadStatus } from '../postgres/transaction-status.js';
 import type { SessionScope } from '../session/session.js';
-import type { Classification, Classifier } from '../sql/classifier.js';
 import { mayBind, SessionState, UNKNOWN_EFFECTS } from '../sql/session-state.js';
+import type { Classification, Classifier } from '../statements/classifier.js';
 import type { ClusterAccess } from './access.js';
 import { type Answer, type Job, type Submittable, textOf } from './job.js';
 
 /** The server's word on each setting that it reports, kept up to date. */
 function reportedBy(client: Client): ReadonlyMap<string, string> {
   const reported = new Map<string, string>();
-  const { connection } = client as { connection?: Partial<Pick<EventEmitter, 'on'>> };
-  connection?.on?.('parameterStatus', ({ parameterName, parameterValue }: Record<string, unknown>) => {
-    reported.set(String(parameterName).toLowerCase(), String(parameterValue));
-  });
+  listenForSettings(client, (name, value) => reported.set(name.toLowerCase(), value));
   return reported;
 }
 

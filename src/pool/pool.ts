@@ -6,8 +6,8 @@
 import pg, { type Client, type PoolClient, type PoolConfig, type PoolOptions, type QueryResult } from 'pg';
 import { performance, setImmediate } from '../clock.js';
 import { invalidOptions, isError } from '../errors.js';
-import type { Node } from '../nodes/node.js';
 import { callAs, hideSecrets, poolFacts } from '../options/discreet-pool.js';
+import { makesClients, newClient } from '../postgres/internals.js';
 import type { PreparedQuery } from '../postgres/prepared-query.js';
 import { logsOnly } from '../redaction.js';
 import type { ClientHost, ClusterAccess, Intent, Introduce } from './access.js';
@@ -57,7 +57,7 @@ export class RoutingPool extends pg.Pool {
 
   constructor(cluster: ClusterAccess, intent: Intent) {
     const { primary, nodes } = cluster.rungs.fleet;
-    if (typeof (primary.pool as Partial<PoolInternals>).Client !== 'function') {
+    if (!makesClients(primary.pool)) {
       throw invalidOptions(`pool: expected node "${primary.name}" to have a pg.Pool, got one without its Client`);
     }
     super(primary.pool.options);
@@ -76,7 +76,7 @@ export class RoutingPool extends pg.Pool {
         super(host);
       }
     } as unknown as PoolInternals['Client'];
-    const template = newClient(primary);
+    const template = newClient(primary.pool);
     callAs(internals.Client, template.constructor.name);
     resemble(internals.Client.prototype as unknown as RoutedClient, template);
   }
@@ -236,7 +236,7 @@ export class RoutingPool extends pg.Pool {
       intent: this.#intent,
       isLate,
       Promise: PromiseClass,
-      newClient,
+      newClient: ({ pool }) => newClient(pool),
       opened: (client) => this.#opened(client),
       get introduce() {
         return wants() ? introduce : undefined;
@@ -280,9 +280,4 @@ export class RoutingPool extends pg.Pool {
     if (!publisher.wants('warning')) return;
     publisher.publish('warning', { code: 'released-in-transaction', message: MESSAGES[leftOpen] });
   }
-}
-
-function newClient({ pool }: Node): Client {
-  const { Client: ClientClass, options } = pool as unknown as PoolInternals;
-  return new ClientClass(options);
 }

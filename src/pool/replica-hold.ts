@@ -2,7 +2,6 @@
 
 import type { PoolClient } from 'pg';
 import { clearInterval, performance, setInterval } from '../clock.js';
-import { isQueryable } from '../execute/fate.js';
 import { opened } from '../execute/opened.js';
 import { place } from '../execute/place.js';
 import { left, type Placement } from '../execute/placement.js';
@@ -10,6 +9,7 @@ import type { Rungs } from '../execute/rungs.js';
 import { failedOn } from '../execute/statement.js';
 import type { Need } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
+import { bytesReadOn, isQueryable } from '../postgres/internals.js';
 import { submit, submitQuery } from '../postgres/submit.js';
 import type { TransactionStatus } from '../postgres/transaction-status.js';
 import type { SessionScope } from '../session/session.js';
@@ -121,11 +121,10 @@ export class ReplicaHold {
 
   /** The client was released while something streams: that goes on, and is given up when nothing has come for a while. */
   outlive(scope: SessionScope): void {
-    const { stream } =
-      (this.#client as unknown as { connection?: { stream?: { bytesRead: number } } }).connection ?? {};
-    let seen = stream?.bytesRead ?? 0;
+    const client = this.#client;
+    let seen = bytesReadOn(client);
     const timer = setInterval(() => {
-      const bytes = stream?.bytesRead ?? seen;
+      const bytes = bytesReadOn(client);
       if (bytes === seen) this.#onEnd?.();
       seen = bytes;
     }, SILENCE_MILLIS).unref();

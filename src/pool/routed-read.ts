@@ -6,7 +6,7 @@ import { readUnlessRefused } from '../execute/query.js';
 import { write } from '../execute/write.js';
 import type { PreparedQuery } from '../postgres/prepared-query.js';
 import type { SessionScope } from '../session/session.js';
-import type { Classification } from '../sql/classifier.js';
+import type { Classification } from '../statements/classifier.js';
 import type { ClientHost } from './access.js';
 
 export interface RoutedRead {

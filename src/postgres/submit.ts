@@ -2,6 +2,7 @@
  * Calls pg's `query` so that the answer comes once, and always: pg calls back twice when it cannot write a value, and throws when it stumbles over anything
  * else. It reads nothing of the statement.
  */
+import { isReady } from './internals.js';
 
 export type Answered<Result> = (error: Error | null, result: Result) => void;
 
@@ -9,7 +10,6 @@ export type Answered<Result> = (error: Error | null, result: Result) => void;
 interface Client {
   query(query: unknown, values: unknown, callback: unknown): unknown;
   end(): Promise<void>;
-  readonly readyForQuery?: boolean;
 }
 
 /** @param query a prepared one @param answered called once, and at once when pg throws */
@@ -49,8 +49,4 @@ export function submit(client: object, query: unknown, values: unknown, callback
 
 function isSubmittable(query: unknown): boolean {
   return typeof (query as { submit?: unknown } | null | undefined)?.submit === 'function';
-}
-
-function isReady({ readyForQuery }: Client): boolean {
-  return readyForQuery === true;
 }

@@ -4,7 +4,7 @@
  */
 import { performance, wallMillis } from '../clock.js';
 import type { Claim } from '../freshness/floor.js';
-import type { TokenFault } from '../freshness/token.js';
+import type { TokenFault } from '../token/codec.js';
 import { type Subject, subjectOf } from './subject.js';
 
 /** When they came. */

@@ -5,9 +5,9 @@
 import type { AddressInfo } from 'node:net';
 import express from 'express';
 import { Agent, request as undiciRequest } from 'undici';
+import { sessionMiddleware } from '../../src/http/express.js';
+import { sessionFetch, sessionInterceptor } from '../../src/http/sessions.js';
 import { createCluster } from '../../src/index.js';
-import { sessionMiddleware } from '../../src/session/express.js';
-import { sessionFetch, sessionInterceptor } from '../../src/session/http.js';
 
 /** What it is told as its first argument, in JSON. */
 export interface AppConfig {

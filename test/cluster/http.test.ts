@@ -27,12 +27,12 @@ import express from 'express';
 import fastify, { type FastifyInstance } from 'fastify';
 import { CookieJar } from 'tough-cookie';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { TokenCodec } from '../../src/freshness/token.js';
+import { routeSession, sessionMiddleware } from '../../src/http/express.js';
+import { sessionPlugin } from '../../src/http/fastify.js';
+import { type HttpSessionOptions, httpSessions, memoryTokenStore, orderOf } from '../../src/http/sessions.js';
 import type { Cluster, RouteEvent, Session, WarningEvent } from '../../src/index.js';
-import { routeSession, sessionMiddleware } from '../../src/session/express.js';
-import { sessionPlugin } from '../../src/session/fastify.js';
-import { type HttpSessionOptions, httpSessions, memoryTokenStore, orderOf } from '../../src/session/http.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
+import { TokenCodec } from '../../src/token/codec.js';
 import { open, size, until } from './fixture.js';
 
 const SECRET = 'a secret of the tests';

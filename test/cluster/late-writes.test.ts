@@ -10,10 +10,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import express from 'express';
 import fastify from 'fastify';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { sessionMiddleware } from '../../src/http/express.js';
+import { sessionPlugin } from '../../src/http/fastify.js';
+import { type HttpSessionOptions, httpSessions, memoryTokenStore, type TokenStore } from '../../src/http/sessions.js';
 import type { Cluster, Session, WarningEvent } from '../../src/index.js';
-import { sessionMiddleware } from '../../src/session/express.js';
-import { sessionPlugin } from '../../src/session/fastify.js';
-import { type HttpSessionOptions, httpSessions, memoryTokenStore, type TokenStore } from '../../src/session/http.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
 import { open, until } from './fixture.js';
 

@@ -1,7 +1,7 @@
 // Which namesakes of an operator or a function make a read a write: PostgreSQL's own choice is the judge.
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { plainTypes } from '../../src/nodes/plain-types.js';
+import { plainTypes } from '../../src/postgres/plain-types.js';
 import { Catalog, type CatalogRows, type Judgement } from '../../src/sql/catalog.js';
 import { CATALOG } from '../../src/sql/catalog-queries.js';
 import { factsOf } from '../../src/sql/facts.js';

@@ -5,10 +5,10 @@
 import { IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { TokenCodec } from '../../src/freshness/token.js';
+import { type HttpSessionOptions, httpSessions } from '../../src/http/sessions.js';
 import type { Cluster, RouteEvent, WarningEvent } from '../../src/index.js';
-import { type HttpSessionOptions, httpSessions } from '../../src/session/http.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
+import { TokenCodec } from '../../src/token/codec.js';
 import { nodeOf, open, until } from './fixture.js';
 
 const LIFETIME_MILLIS = 60_000;

@@ -8,10 +8,10 @@ import type { AddressInfo } from 'node:net';
 import express from 'express';
 import fastify from 'fastify';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { routeSession, sessionMiddleware } from '../../src/http/express.js';
+import { sessionPlugin } from '../../src/http/fastify.js';
+import { type HttpSessionOptions, httpSessions, memoryTokenStore } from '../../src/http/sessions.js';
 import type { Cluster, RouteEvent, WarningEvent } from '../../src/index.js';
-import { routeSession, sessionMiddleware } from '../../src/session/express.js';
-import { sessionPlugin } from '../../src/session/fastify.js';
-import { type HttpSessionOptions, httpSessions, memoryTokenStore } from '../../src/session/http.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
 import { open, until } from './fixture.js';
 

@@ -5,7 +5,7 @@ import { generate } from 'selfsigned';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { dnsDiscovery } from '../../src/discovery/index.js';
 import { type Cluster, type ClusterBehaviour, createCluster, type NodeOptions } from '../../src/index.js';
-import { cancelByKey } from '../../src/nodes/cancel.js';
+import { cancelByKey } from '../../src/postgres/cancel.js';
 import { startTestCluster, type TestCluster, type TestNode } from '../../src/testing/index.js';
 import { query } from '../testing/query.js';
 import { startDnsServer } from './discovery-servers.js';

@@ -3,8 +3,8 @@ import { IncomingMessage, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { AnswerHead } from '../../src/session/answer-head.js';
-import { forbidSharing, mayBeShared } from '../../src/session/caching.js';
+import { AnswerHead } from '../../src/http/answer-head.js';
+import { forbidSharing, mayBeShared } from '../../src/http/caching.js';
 import { holds } from './hostile.js';
 
 const DIRECTIVES = [

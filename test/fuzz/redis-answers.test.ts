@@ -6,10 +6,10 @@ import { IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { httpSessions, orderOf } from '../../src/http/sessions.js';
 import type { Cluster } from '../../src/index.js';
-import { httpSessions, orderOf } from '../../src/session/http.js';
-import { type IoredisClient, type NodeRedisClient, redisTokenStore } from '../../src/session/redis.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
+import { type IoredisClient, type NodeRedisClient, redisTokenStore } from '../../src/token/redis-store.js';
 import { open } from '../cluster/fixture.js';
 import { holds, noise, tokenLike, withinASecond } from './hostile.js';
 

@@ -6,10 +6,10 @@ import { type IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { TokenCodec } from '../../src/freshness/token.js';
+import { httpSessions, sessionFetch } from '../../src/http/sessions.js';
 import type { Cluster } from '../../src/index.js';
-import { httpSessions, sessionFetch } from '../../src/session/http.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
+import { TokenCodec } from '../../src/token/codec.js';
 import { open } from '../cluster/fixture.js';
 import { holds, noise, tokenLike, withinASecond } from './hostile.js';
 

@@ -9,33 +9,17 @@ import { describe, expect, it } from 'vitest';
 const layers = [
   ['printable'],
   ['clock', 'errors', 'nearest', 'redaction', 'signals'],
-  ['freshness', 'postgres', 'sql/fingerprint'],
+  ['freshness', 'postgres'],
   ['options', 'events'],
-  ['routing', 'sql'],
+  ['token', 'routing', 'sql'],
+  ['statements'],
   ['nodes', 'session'],
-  ['cache', 'isolation'],
-  ['execute', 'observe/stats', 'observe/explain'],
+  ['isolation'],
+  ['execute', 'observe'],
   ['pool'],
   ['calls', 'closing'],
   ['cluster'],
-  [
-    'upkeep',
-    'discovery',
-    'observe',
-    'session/carrier',
-    'session/http',
-    'session/http-options',
-    'session/answer-head',
-    'session/caching',
-    'session/candidates',
-    'session/cookie',
-    'session/held-response',
-    'session/services',
-    'session/token-store',
-    'session/express',
-    'session/fastify',
-    'session/redis',
-  ],
+  ['discovery', 'http'],
   ['index', 'cli', 'testing'],
 ];
 
@@ -50,13 +34,11 @@ interface Place {
   layer: number;
 }
 
-/** Where a file such as `session/http.ts` lives: in the most exact room that has it. */
+/** Where a file such as `http/sessions.ts` lives. */
 function placeOf(file: string): Place | undefined {
-  const path = file.replace(/\.ts$/, '');
-  return layers
-    .flatMap((rooms, layer) => rooms.map((room) => ({ room, layer })))
-    .filter(({ room }) => path === room || path.startsWith(`${room}/`))
-    .sort((a, b) => b.room.length - a.room.length)[0];
+  const [room = ''] = file.replace(/\.ts$/, '').split('/');
+  const layer = layers.findIndex((rooms) => rooms.includes(room));
+  return layer < 0 ? undefined : { room, layer };
 }
 
 /** Why `file` may not import `target`, or undefined if it may. Both are paths below src/. */
@@ -70,8 +52,6 @@ function complaint(file: string, target: string): string | undefined {
   if (only) return only.includes(to.room) ? undefined : `${file} imports ${target}, but ${from.room} stands alone`;
   if (to.layer < from.layer || neighbours[from.room]?.includes(to.room)) return undefined;
   if (to.layer > from.layer) return `${file} imports ${target}, which is above it (${from.room} < ${to.room})`;
-  const folder = (room: string) => room.split('/')[0];
-  if (folder(from.room) === folder(to.room)) return undefined;
   return `${file} imports ${target}, which is another room on the same layer (${from.room}, ${to.room})`;
 }
 
@@ -94,6 +74,12 @@ describe('the layers of src/', () => {
   it('have a room for every file', () => {
     expect(files).not.toEqual([]);
     expect(files.filter((file) => !placeOf(file))).toEqual([]);
+  });
+
+  it('name no room that does not exist', () => {
+    const rooms = layers.flat();
+    const unknown = rooms.filter((room) => !files.some((file) => placeOf(file)?.room === room));
+    expect(unknown).toEqual([]);
   });
 
   it('are crossed by imports only downward', () => {
@@ -122,20 +108,18 @@ describe('the layers of src/', () => {
   });
 
   it.each([
-    ['freshness/token.ts', 'freshness/lsn.ts', true],
-    ['freshness/token.ts', 'errors.ts', true],
-    ['errors.ts', 'freshness/token.ts', false],
-    ['freshness/token.ts', 'sql/fingerprint.ts', false],
-    ['sql/classify.ts', 'sql/fingerprint.ts', true],
-    ['events.ts', 'sql/fingerprint.ts', true],
-    ['events.ts', 'sql/classify.ts', false],
-    ['routing/route.ts', 'sql/classify.ts', false],
-    ['session/session.ts', 'session/http.ts', false],
-    ['session/express.ts', 'session/http.ts', true],
-    ['session/express.ts', 'upkeep/jobs.ts', false],
-    ['session/express.ts', 'pool/pool.ts', true],
+    ['freshness/floor.ts', 'freshness/lsn.ts', true],
+    ['freshness/floor.ts', 'errors.ts', true],
+    ['errors.ts', 'freshness/floor.ts', false],
+    ['freshness/floor.ts', 'postgres/errors.ts', false],
+    ['postgres/errors.ts', 'nodes/node.ts', false],
+    ['events.ts', 'sql/grammar.ts', false],
+    ['routing/route.ts', 'sql/grammar.ts', false],
+    ['session/session.ts', 'http/sessions.ts', false],
+    ['http/express.ts', 'http/sessions.ts', true],
+    ['http/express.ts', 'pool/pool.ts', true],
     ['pool/pool.ts', 'cluster.ts', false],
-    ['session/http.ts', 'cluster.ts', true],
+    ['http/sessions.ts', 'cluster.ts', true],
     ['execute/read.ts', 'cluster.ts', false],
     ['cli/main.ts', 'testing/index.ts', true],
     ['testing/index.ts', 'cluster.ts', false],

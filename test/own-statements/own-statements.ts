@@ -1,7 +1,7 @@
 /** Every statement that the library sends by itself, as it is sent; those in `src/testing` and those that the sources spell out in one piece excepted. */
 import { SCHEMA } from '../../src/cli/demo/workload.js';
 import { replicationDiscovery } from '../../src/discovery/index.js';
-import * as statements from '../../src/nodes/statements.js';
+import * as statements from '../../src/postgres/own-statements.js';
 import { CATALOG, catalogQuery } from '../../src/sql/catalog-queries.js';
 
 const { nudge, ...constants } = statements;

@@ -5,8 +5,8 @@
 import { type Job, Queue, QueueEvents, Worker } from 'bullmq';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { findBinary } from '../../../bench/binaries.js';
+import { orderOf } from '../../../src/http/sessions.js';
 import type { Cluster, RouteEvent } from '../../../src/index.js';
-import { orderOf } from '../../../src/session/http.js';
 import { type ReplayJitter, startTestCluster, type TestCluster } from '../../../src/testing/index.js';
 import { open, report, size, until } from '../../cluster/fixture.js';
 import { RedisServer } from '../redis/redis-server.js';

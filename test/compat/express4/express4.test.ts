@@ -8,8 +8,8 @@ import type { AddressInfo } from 'node:net';
 import express from 'express';
 import { CookieJar } from 'tough-cookie';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { routeSession, sessionMiddleware } from '../../../src/http/express.js';
 import type { Cluster, Session } from '../../../src/index.js';
-import { routeSession, sessionMiddleware } from '../../../src/session/express.js';
 import { startTestCluster, type TestCluster } from '../../../src/testing/index.js';
 import { open } from '../../cluster/fixture.js';
 

@@ -12,8 +12,8 @@ import passport from 'passport';
 import { Strategy } from 'passport-local';
 import { CookieJar } from 'tough-cookie';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { sessionMiddleware } from '../../../src/http/express.js';
 import type { Cluster, Session, WarningEvent } from '../../../src/index.js';
-import { sessionMiddleware } from '../../../src/session/express.js';
 import { startTestCluster, type TestCluster } from '../../../src/testing/index.js';
 import { open } from '../../cluster/fixture.js';
 

@@ -7,8 +7,8 @@ import { type IncomingMessage, request as requestOf } from 'node:http';
 import fastify, { type FastifyInstance } from 'fastify';
 import { CookieJar } from 'tough-cookie';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { sessionPlugin } from '../../../src/http/fastify.js';
 import type { Cluster, Session } from '../../../src/index.js';
-import { sessionPlugin } from '../../../src/session/fastify.js';
 import { startTestCluster, type TestCluster } from '../../../src/testing/index.js';
 import { open } from '../../cluster/fixture.js';
 

@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { PrimaryTrail } from '../../../src/freshness/primary-trail.js';
 import {
-  InvalidAnswer,
   identityFrom,
   isDirect,
   observationFrom,
   replayedLsn,
   shownTimelineFrom,
 } from '../../../src/nodes/observation.js';
+import { InvalidAnswer } from '../../../src/postgres/errors.js';
 
 const identityRow = {
   cluster_id: '7',

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { Classifier } from '../../../src/sql/classifier.js';
 import { Grammar } from '../../../src/sql/grammar.js';
-import { Profiles } from '../../../src/sql/profile.js';
 import { withoutTrailingComment } from '../../../src/sql/trailing-comment.js';
+import { Classifier } from '../../../src/statements/classifier.js';
+import { Profiles } from '../../../src/statements/profile.js';
 import { statements } from '../../corpus/statements.js';
 
 const runCount = process.env['SOAK'] === '1' ? 400_000 : 15_000;

@@ -1,0 +1,21 @@
+/** The events of a request within its session. */
+import type { IncomingMessage } from 'node:http';
+import type { CarriedSession } from '../session/session.js';
+
+const WITHIN = Symbol('pg-ladder.within');
+
+type Telling = IncomingMessage & { [WITHIN]?: { readonly session: CarriedSession; readonly emit: Emit } };
+type Emit = (...args: unknown[]) => boolean;
+
+/** A request's own events, such as those of its body, come from the socket, which knows nothing of sessions. */
+export function keepEventsWithin(session: CarriedSession, request: Telling): void {
+  // Mounted twice, it is the inner one's.
+  const emit = request[WITHIN]?.emit ?? (request.emit.bind(request) as Emit);
+  request[WITHIN] = { session, emit };
+  request.emit = emitWithin;
+}
+
+function emitWithin(this: Telling, ...args: unknown[]): boolean {
+  const { session, emit } = this[WITHIN] as NonNullable<Telling[typeof WITHIN]>;
+  return session.within(() => emit(...args));
+}

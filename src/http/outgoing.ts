@@ -1,0 +1,250 @@
+/** Sessions that travel to other services and back: the token goes along with what is asked of them, and what their answers carry is folded in. */
+import type { Cluster } from '../cluster.js';
+import { invalidOptions } from '../errors.js';
+import { type CarriedSession, TOKEN_HEADER } from '../session/session.js';
+import { SEPARATOR } from '../token/store.js';
+import { Candidates } from './candidates.js';
+import { failed, isUsedUp, KeptBody, nextStep, type Step } from './redirects.js';
+
+export interface ServiceOptions {
+  /** Of the services that are told: scheme, host and port, such as `https://orders.internal:8443`. Nobody else gets a token. */
+  origins: readonly string[];
+  /** Default `pg-ladder-token`. */
+  header?: string;
+}
+
+const COMPOSED_BELOW =
+  'services: a redirect is followed below sessionInterceptor, and would take the token along: compose(sessionInterceptor(…), interceptors.redirect(…))';
+
+const SENT_ONCE = 'the body cannot be sent once more, as the redirect wants';
+
+/** Asks for the answer's token, and has none to send. */
+const NOTHING = '-';
+
+/** What undici's interceptors are made of, as far as it matters here (7.x). */
+type Dispatch = (options: DispatchOptions, handler: Handler) => boolean;
+interface DispatchOptions {
+  readonly origin?: string | URL | undefined;
+  readonly headers?: unknown;
+}
+interface Controller {
+  abort(reason: Error): void;
+}
+interface Handler {
+  onRequestStart?(controller: Controller, context: unknown): void;
+  onRequestUpgrade?(...args: never[]): void;
+  onResponseStart?(
+    controller: never,
+    statusCode: number,
+    headers: Record<string, string | string[] | undefined>,
+    statusMessage?: string,
+  ): void;
+  onResponseData?(...args: never[]): void;
+  onResponseEnd?(...args: never[]): void;
+  onResponseError?(controller: never, error: Error): void;
+}
+
+/**
+ * `fetch` that sends the calling code's session along to the services of `origins`, and takes in what their answers carry. It follows redirects itself: each step has the session's token
+ * only where it leads to one of `origins`, and only what these answer is taken in. A body that can be sent only once, such as a stream, is not sent on, as with fetch itself; nor is
+ * that of a `Request` above 1 MiB.
+ * @throws LadderError `LADDER_INVALID_OPTIONS`
+ */
+export function sessionFetch(
+  cluster: Cluster,
+  options: ServiceOptions,
+  fetch: typeof globalThis.fetch = globalThis.fetch,
+): typeof globalThis.fetch {
+  const told = checked(options);
+  return async (input, init) => {
+    const session = cluster.currentSession() as CarriedSession | undefined;
+    const url = new URL(isRequest(input) ? input.url : input);
+    if (session === undefined || !told.isTold(url)) return fetch(input, init);
+    return followed(fetch, input, init, url, session, told);
+  };
+}
+
+/** One request, and those that redirects make of it. */
+async function followed(
+  fetch: typeof globalThis.fetch,
+  input: string | URL | Request,
+  init: RequestInit | undefined,
+  url: URL,
+  session: CarriedSession,
+  { header, isTold }: Told,
+): Promise<Response> {
+  const request = isRequest(input) ? input : undefined;
+  const redirect = init?.redirect ?? request?.redirect ?? 'follow';
+  const isFollowing = redirect === 'follow';
+  const given = init?.body ?? undefined;
+  const hasBody = given !== undefined || (request?.body ?? null) !== null;
+  // Its own is used up by the first step.
+  const spare = isFollowing && given === undefined && hasBody ? request?.clone().body : undefined;
+  const kept = spare ? new KeptBody(spare) : undefined;
+  try {
+    let step: Step = {
+      url,
+      method: (init?.method ?? request?.method ?? 'GET').toUpperCase(),
+      headers: new Headers(init?.headers ?? request?.headers),
+      hasBody,
+    };
+    for (let count = 0; ; count++) {
+      const isNamed = isTold(step.url);
+      // One that the caller has set is not for others either.
+      if (isNamed) step.headers.set(header, await tokenOf(session));
+      else step.headers.delete(header);
+      const own = { headers: step.headers, redirect: isFollowing ? 'manual' : redirect } as const;
+      const response =
+        count === 0
+          ? await fetch(input, { ...init, ...own })
+          : await fetch(step.url.href, {
+              ...fieldsOf(request),
+              ...init,
+              ...own,
+              method: step.method,
+              body: bodyOf(step),
+            });
+      // A fetch that was handed in may have gone on all the same.
+      const hasLeft = response.redirected && !(URL.canParse(response.url) && isTold(new URL(response.url)));
+      if (isNamed && !hasLeft) fold(session, response.headers.get(header));
+      const next = isFollowing ? nextStep(step, response, count) : undefined;
+      if (next === undefined) return count === 0 ? response : redirected(response);
+      await response.body?.cancel();
+      // Fetch asks that even where the next step has none.
+      if (response.status !== 303 && step.hasBody && isUsedUp(given)) throw failed(SENT_ONCE);
+      step = next;
+    }
+  } finally {
+    kept?.drop();
+  }
+
+  function bodyOf(step: Step): NonNullable<RequestInit['body']> | null {
+    if (!step.hasBody) return null;
+    const body = given ?? kept?.bytes;
+    if (body === undefined) throw failed(SENT_ONCE);
+    return body;
+  }
+}
+
+/** What a request says beside what each step has of its own. */
+function fieldsOf(request: Request | undefined): RequestInit {
+  if (request === undefined) return {};
+  const { signal, credentials, keepalive, referrerPolicy } = request;
+  return { signal, credentials, keepalive, referrerPolicy };
+}
+
+/** As fetch marks an answer that came after a redirect. */
+function redirected(response: Response): Response {
+  return Object.defineProperty(response, 'redirected', { value: true, configurable: true, enumerable: true });
+}
+
+/**
+ * The same as an interceptor for undici 7: `new Agent().compose(sessionInterceptor(cluster, { origins }))`. An interceptor that follows redirects comes after it,
+ * `compose(sessionInterceptor(…), interceptors.redirect(…))`, so that each step is looked at by itself; below it, a redirect is an error, since the token would go along.
+ * @throws LadderError `LADDER_INVALID_OPTIONS`
+ */
+export function sessionInterceptor(cluster: Cluster, options: ServiceOptions) {
+  const { header, isTold } = checked(options);
+  return <D extends (options: never, handler: never) => boolean>(inner: D): D => {
+    const dispatch = inner as unknown as Dispatch;
+    const own: Dispatch = (request, handler) => {
+      const session = cluster.currentSession() as CarriedSession | undefined;
+      if (session === undefined || request.origin === undefined || !isTold(new URL(request.origin)))
+        return dispatch(request, handler);
+      tokenOf(session)
+        .then((token) => {
+          dispatch({ ...request, headers: withHeader(request.headers, header, token) }, folding(session));
+        })
+        .catch((error: unknown) => handler.onResponseError?.(null as never, error as Error));
+      return true;
+
+      function folding(to: CarriedSession): Handler {
+        return {
+          onRequestStart: (controller, context) => {
+            if (isOnTheWay(context)) controller.abort(invalidOptions(COMPOSED_BELOW));
+            else handler.onRequestStart?.(controller as never, context as never);
+          },
+          onRequestUpgrade: (...args) => handler.onRequestUpgrade?.(...args),
+          onResponseStart: (controller, statusCode, headers, statusMessage) => {
+            fold(to, headers[header]);
+            handler.onResponseStart?.(controller, statusCode, headers, statusMessage);
+          },
+          onResponseData: (...args) => handler.onResponseData?.(...args),
+          onResponseEnd: (...args) => handler.onResponseEnd?.(...args),
+          onResponseError: (...args) => handler.onResponseError?.(...args),
+        };
+      }
+    };
+    return own as unknown as D;
+  };
+}
+
+/** Who is told, and by which header. */
+interface Told {
+  readonly header: string;
+  readonly isTold: (url: URL) => boolean;
+}
+
+function checked({ origins, header = TOKEN_HEADER }: ServiceOptions): Told {
+  if (!Array.isArray(origins))
+    throw invalidOptions('services: origins: expected a list, such as ["https://orders.internal"]');
+  const told = new Set<string>();
+  for (const origin of origins as readonly string[]) {
+    const url = URL.canParse(origin) ? new URL(origin) : undefined;
+    if (url === undefined || url.origin === 'null' || url.href !== `${url.origin}/`) {
+      // A login in it, or what a query says, is nobody's business.
+      const named = String(origin).includes('@') ? (url?.origin ?? 'text that is none') : String(origin);
+      throw invalidOptions(
+        `services: origins: expected scheme, host and port only, such as https://orders.internal, got "${named.replace(/=[^&]*/g, '=…')}"`,
+      );
+    }
+    told.add(url.origin);
+  }
+  // A blob: has the origin of whoever made it.
+  const isTold = ({ protocol, origin }: URL): boolean => protocol !== 'blob:' && told.has(origin);
+  return { header: header.toLowerCase(), isTold };
+}
+
+/** What could not be told in time keeps the other service's reads on the primary. */
+async function tokenOf(session: CarriedSession): Promise<string> {
+  session.settle();
+  const { carrier, hasMoved, isPinned } = session;
+  if (!carrier.hasTokens()) return hasMoved || isPinned ? session.primaryOnlyToken() : NOTHING;
+  const token = await session.token().catch(() => session.primaryOnlyToken());
+  // Whoever kept this one on the primary means those it asks, too, and for no longer.
+  return isPinned ? [session.pinnedBy() ?? session.primaryOnlyToken(), token].join(SEPARATOR) : token;
+}
+
+function fold(session: CarriedSession, value: string | string[] | null | undefined): void {
+  // One that was sent twice comes with a comma.
+  if (value === null || value === undefined) return;
+  const { isToken, countMalformed } = session.carrier;
+  const candidates = new Candidates(isToken);
+  for (const one of [value].flat()) candidates.add(one);
+  countMalformed(candidates.malformedCount);
+  for (const token of candidates.tokens) session.observe(token);
+}
+
+/** Whether something below follows a redirect, and does not tell where it leads. */
+function isOnTheWay(context: unknown): boolean {
+  const { history } = Object(context) as { history?: unknown };
+  return Array.isArray(history) && history.length > 0;
+}
+
+/** Undici's own class is another one than the global one. */
+function isRequest(input: string | URL | Request): input is Request {
+  return typeof input === 'object' && 'url' in input;
+}
+
+/** Undici takes headers as a flat list, as something iterable, or by their names. */
+function withHeader(headers: unknown, name: string, value: string): unknown {
+  if (Array.isArray(headers)) return [...(headers as unknown[]), name, value];
+  const pairs = headers as Iterable<unknown> | undefined;
+  if (typeof pairs?.[Symbol.iterator] !== 'function') return { ...(headers as object | undefined), [name]: value };
+  return {
+    *[Symbol.iterator]() {
+      yield* pairs;
+      yield [name, value];
+    },
+  };
+}

@@ -1,0 +1,231 @@
+/**
+ * A TokenStore on Redis, for several processes: which of two tokens stays is decided there and in one step, so that whoever comes late lowers nothing. It imports
+ * neither node-redis nor ioredis: it takes the client that the application has, and calls it as either of them wants to be called.
+ */
+
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import { clearTimeout, setImmediate, setTimeout } from '../clock.js';
+import { invalidOptions, LadderError, toldAsItIs } from '../errors.js';
+import { check, optionsOf } from '../options/check.js';
+import { mergedTokens, orderOf, SEPARATOR, type TokenStore } from './store.js';
+
+export type { TokenStore } from './store.js';
+
+/** What a client of node-redis (4 and above) has, as far as it matters here: of `createClient`, `createClientPool` or `createCluster`. */
+export interface NodeRedisClient {
+  eval(script: string, options: { keys: string[]; arguments: string[] }): Promise<unknown>;
+  evalSha(sha1: string, options: { keys: string[]; arguments: string[] }): Promise<unknown>;
+}
+
+/** What a client of ioredis has, as far as it matters here: a `Redis` or a `Cluster`. */
+export interface IoredisClient {
+  eval(script: string, keyCount: number, ...keysAndArguments: string[]): Promise<unknown>;
+  evalsha(sha1: string, keyCount: number, ...keysAndArguments: string[]): Promise<unknown>;
+  readonly defineCommand: unknown;
+}
+
+export interface RedisTokenStoreOptions {
+  /** What its keys in Redis begin with; the rest is the key of whoever asks. Default `pg-ladder:`. */
+  prefix?: string;
+  /** How long Redis has for an answer, in milliseconds, above 0, up to 10,000. Clients that have lost their server keep what they are asked for much longer. Default 100. */
+  timeoutMillis?: number;
+}
+
+/** Of a hash, that GET asks for. */
+const FIELD_COUNT = 2;
+/** Where the token stands in what PUT keeps, and how long that is at most. */
+const TOKEN_AT = 5;
+const MAX_ENTRY_LENGTH = 256;
+/** Of what a client's error says: so much is told, and so much is looked through for what must not be. */
+const MAX_REASON_LENGTH = 1_000;
+const MAX_READ_LENGTH = 10_000;
+
+/** Beyond that, nothing more is asked: a client whose server is gone keeps everything that it cannot send. */
+const MAX_UNANSWERED = 10_000;
+
+/** Whatever is a token, or has been cut out of one. */
+const TOKEN_IN_TEXT = /2[0-9a-f]{7,}[\w-]*/g;
+const ARGUMENTS = /,? with args beginning with:.*$/s;
+/** In the address of a server. */
+const LOGIN = /\/\/[^\s/]*@/g;
+
+interface Script {
+  readonly text: string;
+  readonly sha1: string;
+}
+
+/**
+ * Lua's numbers are exact to 2^53 and its strings compare by the server's locale: positions come in integers below that. Each token stands with them in a field of
+ * its own; of two that stand alike, and of two clusters, the one that was made later stays. A primary-only one goes when it has expired.
+ */
+const PUT = scriptOf(`
+local function isBelow(kept, at)
+  local order = { string.match(kept, '^(%d+) (%d+) (%d+) (%d+) (%x+) ') }
+  local isSameCluster = order[5] == ARGV[at + 5]
+  for i = isSameCluster and 1 or 4, 4 do
+    local before, now = tonumber(order[i]), tonumber(ARGV[at + i])
+    if before ~= now then return before == nil or before < now end
+  end
+  return true
+end
+local latest = 0
+for at = 2, #ARGV, 7 do
+  latest = math.max(latest, tonumber(ARGV[at + 4]))
+  local kept = redis.call('HGET', KEYS[1], ARGV[at])
+  if not kept or isBelow(kept, at) then
+    redis.call('HSET', KEYS[1], ARGV[at], table.concat(ARGV, ' ', at + 1, at + 6))
+  end
+end
+local mark = redis.call('HGET', KEYS[1], 'primary-only')
+local markedAt = mark and tonumber(string.match(mark, '^%d+ %d+ %d+ (%d+) '))
+if markedAt and latest - markedAt >= tonumber(ARGV[1]) then redis.call('HDEL', KEYS[1], 'primary-only') end
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+`);
+
+/** A script, too: plain reads may go to a replica of Redis, which lags as ours do. */
+const GET = scriptOf(`return redis.call('HMGET', KEYS[1], 'primary-only', 'position')`);
+
+/**
+ * A store on Redis, for all processes that share it: per key one hash, which expires, with the highest position and the latest primary-only token in it. Its `get`
+ * and `put` reject as the client does, with `LADDER_TIMEOUT` when Redis does not answer in time, and with `LADDER_OVERLOADED` while 10,000 answers are awaited; no
+ * token is in any of their errors. What Redis evicts, or loses in a failover, no session is held to.
+ * @param client connected or about to be, of node-redis 4 and above or of ioredis; opening, closing and its `error` event stay with the application
+ * @throws LadderError `LADDER_INVALID_OPTIONS`
+ */
+export function redisTokenStore(
+  client: NodeRedisClient | IoredisClient,
+  options: RedisTokenStoreOptions = {},
+): TokenStore {
+  const { prefix, timeoutMillis } = check(schema, options, 'token store');
+  const call = callerOf(client);
+  let unanswered = 0;
+
+  const run = async ({ sha1, text }: Script, key: string, args: string[]): Promise<unknown> => {
+    unanswered++;
+    try {
+      return await call('sha1', sha1, key, args).catch((error: unknown) => {
+        if (!wordsOf(error).startsWith('NOSCRIPT')) throw error;
+        return call('text', text, key, args);
+      });
+    } catch (error) {
+      throw withoutTokens(error);
+    } finally {
+      unanswered--;
+    }
+  };
+  const ask = async (script: Script, key: string, args: string[]): Promise<unknown> => {
+    if (unanswered >= MAX_UNANSWERED) {
+      throw new LadderError('LADDER_OVERLOADED', `token store: ${MAX_UNANSWERED} answers of Redis are awaited`);
+    }
+    return within(timeoutMillis, run(script, `${prefix}${key}`, args));
+  };
+
+  return {
+    async get(key) {
+      const tokens = tokensIn(await ask(GET, key, []));
+      return tokens.length === 0 ? undefined : tokens.join(SEPARATOR);
+    },
+    async put(key, token, lifetimeMillis) {
+      if (!Number.isFinite(lifetimeMillis) || lifetimeMillis <= 0) {
+        throw invalidOptions('token store: lifetimeMillis: expected a number above 0');
+      }
+      const entries = mergedTokens(token, '').split(SEPARATOR).flatMap(entryOf);
+      if (entries.length === 0) return;
+      await ask(PUT, key, [String(Math.min(Math.ceil(lifetimeMillis), Number.MAX_SAFE_INTEGER)), ...entries]);
+    },
+  };
+}
+
+const schema = optionsOf({
+  prefix: z.string().default('pg-ladder:'),
+  timeoutMillis: z.number().positive().max(10_000).default(100),
+});
+
+type Caller = (by: 'sha1' | 'text', script: string, key: string, args: string[]) => Promise<unknown>;
+
+/** The two are told apart by how they spell EVALSHA. Clients that answer by callback have `evalsha`, too: node-redis before 4, and its legacy mode. */
+function callerOf(client: NodeRedisClient | IoredisClient): Caller {
+  const shape = Object(client) as Record<string, unknown>;
+  const has = (name: string): boolean => typeof shape[name] === 'function';
+  if (has('eval') && has('evalSha') && !has('evalsha')) {
+    const own = client as NodeRedisClient;
+    return async (by, script, key, args) => {
+      const options = { keys: [key], arguments: args };
+      return by === 'sha1' ? own.evalSha(script, options) : own.eval(script, options);
+    };
+  }
+  if (has('eval') && has('evalsha') && has('defineCommand')) {
+    const own = client as IoredisClient;
+    return async (by, script, key, args) =>
+      by === 'sha1' ? own.evalsha(script, 1, key, ...args) : own.eval(script, 1, key, ...args);
+  }
+  throw invalidOptions(
+    'token store: client: expected one of node-redis 4 or above, with eval() and evalSha(), or of ioredis, with eval(), evalsha() and defineCommand()',
+  );
+}
+
+function scriptOf(text: string): Script {
+  return { text, sha1: createHash('sha1').update(text).digest('hex') };
+}
+
+/** What PUT is told of a token: its field, where it stands, and its text; nothing of a text that is none. */
+function entryOf(token: string): string[] {
+  const order = orderOf(token);
+  if (order === undefined) return [];
+  const { isPrimaryOnly, clusterId, timeline, high, low, issuedAt } = order;
+  return [
+    isPrimaryOnly ? 'primary-only' : 'position',
+    ...[timeline, high, low, issuedAt].map(String),
+    clusterId,
+    token,
+  ];
+}
+
+/** What GET has answered, if it was GET that answered. @throws Error otherwise: what that key was given is not known then */
+function tokensIn(answer: unknown): string[] {
+  if (!Array.isArray(answer) || answer.length !== FIELD_COUNT) throw unexpected();
+  return (answer as unknown[]).flatMap((entry) => {
+    if (entry === null) return [];
+    // Node-redis gives bytes where it was told to.
+    const isText = typeof entry === 'string' || Buffer.isBuffer(entry);
+    if (!isText || entry.length > MAX_ENTRY_LENGTH) throw unexpected();
+    const token = entry.toString().split(' ')[TOKEN_AT] ?? '';
+    if (orderOf(token) === undefined) throw unexpected();
+    return [token];
+  });
+}
+
+function unexpected(): Error {
+  return new Error('token store: Redis answered with something else than what was kept');
+}
+
+async function within<T>(millis: number, answer: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const giveUp = (): void =>
+      reject(new LadderError('LADDER_TIMEOUT', `token store: Redis did not answer within ${millis} ms`));
+    // After a long turn of the event loop timers come first: an answer that has arrived meanwhile is still read.
+    timer = setTimeout(() => setImmediate(giveUp), millis);
+  });
+  try {
+    return await Promise.race([answer, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The error anew: ioredis puts the command on its errors with all its arguments, which are keys and tokens, and Redis quotes them where it does not know the command. */
+function withoutTokens(error: unknown): Error {
+  const { code } = Object(error) as Record<string, unknown>;
+  const shown = wordsOf(error).replace(ARGUMENTS, '').replace(LOGIN, '//…@').replace(TOKEN_IN_TEXT, '…');
+  const told = toldAsItIs(new Error(`token store: ${shown.slice(0, MAX_REASON_LENGTH)}`));
+  return Object.assign(told, typeof code === 'string' ? { code } : {});
+}
+
+/** What a client rejects with may be anything. A connection that fails on every address of its host has no message. */
+function wordsOf(error: unknown): string {
+  const { name, message, code } = Object(error) as Record<string, unknown>;
+  const words = [message, code, name].find((word): word is string => typeof word === 'string' && word !== '');
+  return (words ?? 'Redis failed').slice(0, MAX_READ_LENGTH);
+}
