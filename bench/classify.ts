@@ -5,8 +5,8 @@
 
 import { createCluster } from '../src/index.js';
 import { Catalog, type CatalogRows, type FunctionRow } from '../src/sql/catalog.js';
-import { Classifier } from '../src/statements/classifier.js';
 import { Grammar } from '../src/sql/grammar.js';
+import { Classifier } from '../src/statements/classifier.js';
 import { startTestCluster } from '../src/testing/index.js';
 import { intervalOfMedian, median } from './rounds.js';
 

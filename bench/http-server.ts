@@ -1,8 +1,8 @@
 /** One of the two servers that `npm run bench:http` compares: a route that reads once, with the plugin or without. Says its port, and ends with its parent. */
 
 import Fastify from 'fastify';
-import type * as library from '../src/index.js';
 import type * as plugin from '../src/http/fastify.js';
+import type * as library from '../src/index.js';
 import { POOL } from './contenders/access.js';
 import { POINT } from './statements.js';
 

@@ -32,7 +32,7 @@ export async function routeDecision(
   try {
     for (const node of fleet.nodes) await node.refresh();
     const floor = new Floor();
-    floor.wrote(performance.now(), fleet.trail.history.timeline);
+    floor.wrote(performance.now(), fleet.history.timelines.timeline);
     for (const node of fleet.nodes) await node.refresh();
     const trace = new ReadTrace(floor);
     if (placing === 'in a session') trace.ended(fleet.replicas[0]?.observation?.identity.server ?? '', 0);
@@ -82,7 +82,7 @@ function decider(
     const now = performance.now();
     const isHot = placing === 'by a hot key' && i % 2 === 0;
     need.key = isHot ? 42 : (keys[i % keys.length] as number);
-    fleet.sighted(need, now);
+    fleet.recordUse(need, now);
     return isNode(fleet.choose(need, now));
   };
 }

@@ -11,22 +11,22 @@ import { deadlineOf, withAbort } from './execute/abort.js';
 import { checkedQuery, isDefinition, type Query, rejectWithin, textOf } from './execute/call.js';
 import { commitPosition } from './execute/commit-position.js';
 import { connection } from './execute/connection.js';
+import type { ExecutionContext } from './execute/context.js';
+import { LaneEligibility } from './execute/lane-eligibility.js';
 import { loadCatalog } from './execute/load-catalog.js';
 import { OpenCalls } from './execute/open-calls.js';
-import { shownByPrimary } from './execute/overtaken.js';
 import { query } from './execute/query.js';
 import { read } from './execute/read.js';
-import type { Rungs } from './execute/rungs.js';
 import type { Statement } from './execute/statement.js';
 import { stream } from './execute/stream.js';
 import { ended, type Transaction, transaction } from './execute/transaction.js';
+import { confirmVisible } from './execute/visibility.js';
 import { write } from './execute/write.js';
 import { FirstSights } from './freshness/first-sights.js';
 import { type Claim, Floor } from './freshness/floor.js';
 import { newerPosition } from './freshness/position.js';
 import { requirementOf } from './freshness/requirement.js';
-import { Admission } from './isolation/admission.js';
-import { FallbackBudget } from './isolation/fallback-budget.js';
+import { PriorityLimiter } from './isolation/priority-limiter.js';
 import { Fleet, type Need } from './nodes/fleet.js';
 import { type Explanation, explain } from './observe/explain.js';
 import {
@@ -38,7 +38,7 @@ import {
   type TransactionOptions,
   type WriteOptions,
 } from './options/calls.js';
-import { stated } from './options/check.js';
+import { withoutUndefined } from './options/check.js';
 import type { Settings } from './options/cluster.js';
 import { isOfPg } from './postgres/errors.js';
 import { type PreparedQuery, preparedValues } from './postgres/prepared-query.js';
@@ -69,7 +69,7 @@ export class Calls {
   readonly publisher = new Publisher();
   readonly fleet: Fleet;
   readonly classifier: Classifier;
-  readonly rungs: Rungs;
+  readonly context: ExecutionContext;
   /** Those that are under way. */
   readonly open = new OpenCalls();
   readonly #tokens: TokenCodec;
@@ -106,10 +106,10 @@ export class Calls {
         (onInvalidHint ?? (process.env['NODE_ENV'] === 'production' ? 'ignore' : 'throw')) === 'throw',
     });
     this.publisher.digestOf = (text) => this.classifier.digestOf(text);
-    this.rungs = {
+    this.context = {
       fleet: this.fleet,
-      budget: new FallbackBudget(() => primaryReadBudget(this.fleet), settings.maxWaiting),
-      admission: new Admission(
+      limiter: new PriorityLimiter(() => primaryReadBudget(this.fleet), settings.maxWaiting),
+      eligibility: new LaneEligibility(
         this.classifier,
         settings.nodes.some(({ lane }) => lane !== false) ||
           (settings.discovery !== undefined && settings.foundLane !== false),
@@ -130,13 +130,13 @@ export class Calls {
       const values = preparedValues(given);
       if (options === undefined && joined === undefined) {
         const need = this.plainNeed(scope, startedAt);
-        return read<Row>(this.rungs, this.statement(query, values, undefined), need, startedAt);
+        return read<Row>(this.context, this.statement(query, values, undefined), need, startedAt);
       }
       if (options !== undefined) checkOptions('read', options);
       return withAbort(options ?? {}, (signal) => {
         if (joined === undefined) {
           const need = this.need(scope, options ?? {}, startedAt);
-          return read<Row>(this.rungs, this.statement(query, values, signal), need, startedAt);
+          return read<Row>(this.context, this.statement(query, values, signal), need, startedAt);
         }
         rejectWithin('read', options, settledIn(joined));
         return joined.run<Row>(joinedStatement(query, values, signal));
@@ -226,8 +226,8 @@ export class Calls {
     const isPlain = options === undefined && found.hint === undefined;
     const need = isPlain
       ? this.plainNeed(scope, startedAt)
-      : this.need(scope, { ...found.hint, ...stated(options ?? {}) }, startedAt);
-    return query<Row>(this.rungs, this.classifier, { text, statement, found, need, floor: scope.floor, startedAt });
+      : this.need(scope, { ...found.hint, ...withoutUndefined(options ?? {}) }, startedAt);
+    return query<Row>(this.context, this.classifier, { text, statement, found, need, floor: scope.floor, startedAt });
   }
 
   transaction<T>(
@@ -245,7 +245,7 @@ export class Calls {
       const need = this.need(scope, options, startedAt);
       const target = { ...need, floor: options.readOnly === true ? need.floor : scope.floor };
       const running = withAbort(options, (signal) =>
-        transaction(this.rungs, { fn, options, need: target, enter, signal }),
+        transaction(this.context, { fn, options, need: target, enter, signal }),
       );
       return options.readOnly === true ? running : scope.floor.counting(running);
     });
@@ -267,7 +267,7 @@ export class Calls {
         const { batchRows = 100 } = options;
         const { signal } = deadline;
         const need = this.need(scope, options, startedAt);
-        yield* stream<Row>(this.rungs, { text, values: values as unknown[] | undefined, batchRows, need, signal });
+        yield* stream<Row>(this.context, { text, values: values as unknown[] | undefined, batchRows, need, signal });
       } finally {
         deadline.close();
       }
@@ -284,7 +284,7 @@ export class Calls {
     return this.counted(async (startedAt) => {
       checkOptions('connection', options);
       const need = this.need(scope, { ...options, target: options.target ?? 'primary' }, startedAt);
-      return withAbort(options, (signal) => connection(this.rungs, fn, need, scope.floor, startedAt, signal));
+      return withAbort(options, (signal) => connection(this.context, fn, need, scope.floor, startedAt, signal));
     });
   }
 
@@ -294,13 +294,13 @@ export class Calls {
       checkOptions('read', options);
       await this.classifier.ready();
       const found = await this.classifier.classify(text);
-      const need = this.need(scope, { ...found.hint, ...stated(options) }, startedAt);
+      const need = this.need(scope, { ...found.hint, ...withoutUndefined(options) }, startedAt);
       return explain(this.fleet, found, need, startedAt);
     });
   }
 
   statement(query: PreparedQuery, values: Values | undefined, signal: AbortSignal | undefined): Statement {
-    const profile = this.rungs.admission.sighted(textOf(query));
+    const profile = this.context.eligibility.recordUse(textOf(query));
     return { query, values: values as unknown[] | undefined, signal, profile };
   }
 
@@ -344,7 +344,7 @@ export class Calls {
       return 'pinned';
     }
     if (typeof found === 'string') {
-      this.fleet.trail.refuse(found);
+      this.fleet.history.refuse(found);
       return 'refused';
     }
     floor.claim(found.position, found.arrivedAt, found.until);
@@ -361,7 +361,7 @@ export class Calls {
     let position = this.#tokens.decode(token, epochMillis, subject);
     if (position === 'forged' && subject !== undefined && isAsked) position = this.#tokens.decode(token, epochMillis);
     if (typeof position === 'string') return position;
-    const isKnown = position.timeline <= this.fleet.trail.history.timeline;
+    const isKnown = position.timeline <= this.fleet.history.timelines.timeline;
     const arrivedAt = isKnown ? monotonicMillis : this.#firstSights.of(token as string, monotonicMillis);
     return { position, arrivedAt, until: arrivedAt + this.settings.tokenLifetimeMillis, isRefused: false };
   }
@@ -419,10 +419,10 @@ export class Calls {
     const floor = scope.tokenFloor();
     const { trace } = scope;
     // A position says nothing of what the primary shows: where the next session reads there, it must show what this one has seen.
-    const showing = trace?.isCarried === true ? shownByPrimary(this.fleet, trace) : undefined;
+    const showing = trace?.isCarried === true ? confirmVisible(this.fleet, trace) : undefined;
     const [own] = await Promise.all([commitPosition(this.fleet, floor), showing]);
     // What its bearer did meanwhile, in another session of this process, has a token already that this one must not take the place of.
-    const position = own.lsn === 0n ? own : newerPosition(this.fleet.trail.position, own);
+    const position = own.lsn === 0n ? own : newerPosition(this.fleet.history.position, own);
     return this.#tokens.encode(position, wallMillis(), subjectOf(scope.tokenSubject()));
   }
 

@@ -197,7 +197,7 @@ export class Cluster implements AsyncDisposable {
 
   /** What is known now: every node's state and position, where statements went and why. A snapshot that never changes. */
   stats(): ClusterStats {
-    return statsOf(this.#calls.fleet, this.#calls.rungs.budget);
+    return statsOf(this.#calls.fleet, this.#calls.context.limiter);
   }
 
   /**
@@ -270,15 +270,15 @@ export class Cluster implements AsyncDisposable {
       claim: (floor, token, subject) => this.#calls.claim(floor, token, subject),
       reader: {
         judge: (token, subject, isAsked, at) => this.#calls.judge(token, subject, isAsked, at),
-        refuse: (why) => this.#calls.fleet.trail.refuse(why),
+        refuse: (why) => this.#calls.fleet.history.refuse(why),
       },
       carrier: {
         isSigned: this.#calls.settings.secrets.length > 0,
-        hasTokens: () => this.#calls.fleet.trail.isTracking,
+        hasTokens: () => this.#calls.fleet.history.isTracking,
         tokenLifetimeMillis: this.#calls.settings.tokenLifetimeMillis,
         isToken: (text): text is string => this.#calls.isToken(text),
         countMalformed: (count) => {
-          for (let i = 0; i < count; i++) this.#calls.fleet.trail.refuse('malformed');
+          for (let i = 0; i < count; i++) this.#calls.fleet.history.refuse('malformed');
         },
         primaryOnlyToken: (subject) => this.#calls.primaryOnlyToken(subject),
         within: (scope, fn) => {
@@ -290,13 +290,13 @@ export class Cluster implements AsyncDisposable {
           if (this.#calls.publisher.wants('warning')) this.#calls.publisher.publish('warning', warning());
         },
       },
-      tracesReads: () => this.#calls.fleet.trail.isTracking,
+      tracesReads: () => this.#calls.fleet.history.isTracking,
     };
   }
 
   #makeAccess(): ClusterAccess {
     return {
-      rungs: this.#calls.rungs,
+      context: this.#calls.context,
       classifier: this.#calls.classifier,
       used: () => this.#calls.fleet.used(performance.now()),
       scope: () => this.#context().scope,

@@ -14,10 +14,10 @@ export type {
   TopologyEvent,
   WarningEvent,
 } from './events.js';
-export type { RefusedPositions } from './freshness/primary-trail.js';
+export type { RefusedPositions } from './freshness/primary-history.js';
 export type { Consistency, FreshnessOptions, Target } from './freshness/requirement.js';
-export type { FallbackStats } from './isolation/fallback-budget.js';
-export type { DiscoveryStats } from './nodes/members.js';
+export type { FallbackStats } from './isolation/priority-limiter.js';
+export type { DiscoveryStats } from './nodes/membership.js';
 export type { Role } from './nodes/node.js';
 export type { Explanation, ReplicaVerdict } from './observe/explain.js';
 export type { ClusterStats, NodeStats } from './observe/stats.js';

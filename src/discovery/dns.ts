@@ -6,7 +6,7 @@ import { Resolver } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { discoveryFailed, invalidOptions, wordFor } from '../errors.js';
-import { check, optionsOf, stated } from '../options/check.js';
+import { check, optionsOf, withoutUndefined } from '../options/check.js';
 import type { Discovery } from '../options/discovery.js';
 import type { NodeOptions } from '../options/servers.js';
 import { type CommonLabels, commonLabels, eachOnce, host, port, timeoutMillis, within } from './found.js';
@@ -85,7 +85,7 @@ function resolverOf({ servers, timeoutMillis }: Settings): Resolver {
 async function addresses(resolver: Resolver, settings: Settings): Promise<NodeOptions[]> {
   const { hostname, record, port, servername = hostname, weight, zone, lane } = settings;
   const found = await (record === 'A' ? resolver.resolve4(hostname) : resolver.resolve6(hostname));
-  const common = { ...(port === undefined ? {} : { port }), servername, ...stated({ weight, zone, lane }) };
+  const common = { ...(port === undefined ? {} : { port }), servername, ...withoutUndefined({ weight, zone, lane }) };
   return found.map((host) => ({ host, ...common }));
 }
 
@@ -99,7 +99,7 @@ async function services(resolver: Resolver, { hostname, weight, zone, lane }: Se
   const small = Math.min(...chosen.map((record) => record.weight).filter((own) => own > 0)) / 10;
   return chosen.map(({ name, port, weight: own }) => {
     const recorded = own > 0 ? own : Number.isFinite(small) ? small : undefined;
-    return { host: name, port, ...stated({ weight: weight ?? recorded, zone, lane }) };
+    return { host: name, port, ...withoutUndefined({ weight: weight ?? recorded, zone, lane }) };
   });
 }
 

@@ -7,7 +7,7 @@ import type { Reason } from '../events.js';
 import type { Fleet, Need, Refusal } from '../nodes/fleet.js';
 import { Node } from '../nodes/node.js';
 import { abortable, settledWithin } from './abort.js';
-import { seekTimeline } from './seek-timeline.js';
+import { seekTimeline } from './find-timeline.js';
 
 /** Where a read goes, and why. */
 export interface Route {
@@ -44,7 +44,7 @@ export async function catchUp(
   let found = look();
   if (except === undefined && isSettled(found)) return routeTo(fleet, found, 'gated');
   if (found === 'pending' || found === 'too-stale') {
-    if (need.floor.outruns(fleet.trail)) await seekTimeline(fleet, need.floor, signal);
+    if (need.floor.outruns(fleet.history)) await seekTimeline(fleet, need.floor, signal);
     else if (fleet.leadership.canTry) await abortable(settledWithin(fleet.primary.refresh(), hangMillis), signal);
     found = look();
     if (found === 'pending' || (except === undefined && isSettled(found))) return routeTo(fleet, found, 'gated');
@@ -95,10 +95,10 @@ function refreshUntil(open: () => boolean, replicas: readonly Node[], own: Node 
 async function nudge(fleet: Fleet, need: Need): Promise<void> {
   // A bound on staleness is met by the newest sample of the primary, a floor by itself.
   const stale = fleet.choose(need, performance.now()) === 'too-stale';
-  const lsn = stale ? fleet.trail.highest : need.floor.resolve(fleet.trail);
-  const { observation, questions } = fleet.primary;
+  const lsn = stale ? fleet.history.highest : need.floor.resolve(fleet.history);
+  const { observation, adminQueries } = fleet.primary;
   if (typeof lsn === 'string' || observation === undefined) return;
-  await questions.nudge(lsn, observation.identity.version).catch(() => undefined);
+  await adminQueries.nudge(lsn, observation.identity.version).catch(() => undefined);
 }
 
 /** Whether looking or waiting longer changes nothing: found, or out of reach. */

@@ -4,7 +4,7 @@ import { LadderError } from '../errors.js';
 import type { Floor } from '../freshness/floor.js';
 import type { Position } from '../freshness/position.js';
 import type { Fleet } from '../nodes/fleet.js';
-import { seekTimeline } from './seek-timeline.js';
+import { seekTimeline } from './find-timeline.js';
 
 const SETTLE_POLL_MILLIS = 20;
 
@@ -14,29 +14,29 @@ const SETTLE_POLL_MILLIS = 20;
  * @throws LadderError `LADDER_POSITION_UNAVAILABLE`
  */
 export async function commitPosition(fleet: Fleet, floor: Floor): Promise<Position> {
-  const { trail, settings } = fleet;
+  const { history, settings } = fleet;
   const giveUpAt = performance.now() + settings.hangMillis;
   for (;;) {
-    if (!trail.isTracking) throw unavailable("the servers tell no positions, or tracking is 'window'");
-    const lsn = floor.resolve(trail);
-    if (typeof lsn === 'bigint' && trail.clusterId !== undefined) {
-      return floor.position(trail) ?? { clusterId: trail.clusterId, timeline: trail.history.timeline, lsn: 0n };
+    if (!history.isTracking) throw unavailable("the servers tell no positions, or tracking is 'window'");
+    const lsn = floor.resolve(history);
+    if (typeof lsn === 'bigint' && history.clusterId !== undefined) {
+      return floor.position(history) ?? { clusterId: history.clusterId, timeline: history.timelines.timeline, lsn: 0n };
     }
     if (lsn === 'unprovable') {
       if (performance.now() > giveUpAt) throw unavailable('a write was cut off and may still commit');
       await new Promise((resolve) => setTimeout(resolve, SETTLE_POLL_MILLIS));
       continue;
     }
-    if (floor.outruns(trail)) {
+    if (floor.outruns(history)) {
       await seekTimeline(fleet, floor);
-      if (floor.outruns(trail)) throw unavailable('no server has shown the timeline that a token speaks of');
+      if (floor.outruns(history)) throw unavailable('no server has shown the timeline that a token speaks of');
       continue;
     }
-    const before = trail.sentAt;
+    const before = history.sentAt;
     await fleet.primary.refresh().catch((error: unknown) => {
       throw unavailable('the primary does not answer', error);
     });
-    if (trail.sentAt === before) throw unavailable('the server configured as primary is not one');
+    if (history.sentAt === before) throw unavailable('the server configured as primary is not one');
   }
 }
 

@@ -9,31 +9,31 @@ import { isServerError } from '../postgres/errors.js';
 import { isBusy, isQueryable } from '../postgres/internals.js';
 import { withholdRelease } from '../postgres/withhold.js';
 import { abortable } from './abort.js';
-import { unovertaken } from './overtaken.js';
+import type { ExecutionContext } from './context.js';
 import { place } from './place.js';
-import { left } from './placement.js';
+import { leave } from './placement.js';
 import { onPrimary } from './primary.js';
-import type { Rungs } from './rungs.js';
 import { failedOn } from './statement.js';
+import { waitUntilVisible } from './visibility.js';
 import { holdUntilSettled, writeError, wrote } from './write.js';
 
 /** @param floor the session's, which what is written on the primary moves */
 export async function connection<T>(
-  rungs: Rungs,
+  context: ExecutionContext,
   fn: (client: PoolClient) => Promise<T> | T,
   need: Need,
   floor: Floor,
   startedAt: number,
   signal: AbortSignal | undefined,
 ): Promise<T> {
-  const { fleet } = rungs;
+  const { fleet } = context;
   const { giveUpAt } = need;
   const isWriter = fleet.isPrimary(need.target);
-  if (isWriter && need.trace?.isCarried === true) await unovertaken(fleet, need, signal);
+  if (isWriter && need.trace?.isCarried === true) await waitUntilVisible(fleet, need, signal);
   const placement = isWriter
     ? await onPrimary(fleet, { reason: 'hint', mayWrite: true, startedAt, giveUpAt, signal })
-    : await place(rungs, need, startedAt, undefined, signal);
-  const { timeline } = fleet.trail.history;
+    : await place(context, need, startedAt, undefined, signal);
+  const { timeline } = fleet.history.timelines;
   const { client, identity } = placement.connection;
   const handBack = withholdRelease(client);
   try {
@@ -50,7 +50,7 @@ export async function connection<T>(
     if (isWriter && isBusy(client)) holdUntilSettled(fleet, placement.node, placement.connection, floor);
     handBack();
     throwAway(placement.connection);
-    left(placement);
+    leave(placement);
     if (isWriter) wrote(fleet, placement, floor, timeline);
     else need.trace?.ended(identity.server, performance.now(), need.key);
   }

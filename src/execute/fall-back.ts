@@ -5,14 +5,14 @@
 import { clearTimeout, performance, setTimeout } from '../clock.js';
 import { closedMeanwhile, LadderError } from '../errors.js';
 import type { Reason } from '../events.js';
-import type { Caller } from '../isolation/fallback-budget.js';
+import type { Caller } from '../isolation/priority-limiter.js';
 import type { Need } from '../nodes/fleet.js';
 import { Node } from '../nodes/node.js';
 import { codeOf, isGone } from '../postgres/errors.js';
 import { AbortController } from '../signals.js';
+import type { ExecutionContext } from './context.js';
 import type { Placement } from './placement.js';
 import { mayTry, onPrimary, throwIfGivenUp } from './primary.js';
-import type { Rungs } from './rungs.js';
 
 /** Why a read falls back, and for how long it may wait. */
 export interface Fall {
@@ -26,19 +26,19 @@ export interface Fall {
 }
 
 /** @returns `undefined` when replicas should be looked at once more */
-export async function fallBack(rungs: Rungs, need: Need, fall: Fall): Promise<Placement | undefined> {
-  const { fleet, budget } = rungs;
+export async function fallBack(context: ExecutionContext, need: Need, fall: Fall): Promise<Placement | undefined> {
+  const { fleet, limiter } = context;
   const { reason, told, startedAt, signal } = fall;
   const request = { reason: told, mayWrite: false, startedAt, giveUpAt: need.giveUpAt, signal };
   // At a cold start nothing is known of the replicas yet, and without any the primary is not the last rung but the only one.
   if (reason === 'cold-start' || fleet.replicas.length === 0) return onPrimary(fleet, request);
 
-  if (!mayTry(fleet) && (await primaryOrReplica(rungs, need, fall)) === 'replica') return undefined;
+  if (!mayTry(fleet) && (await primaryOrReplica(context, need, fall)) === 'replica') return undefined;
   const caller = need.asker.caller();
-  if (!budget.tryEnter(caller) && (await turnOrReplica(rungs, need, fall, caller)) === 'replica') return undefined;
+  if (!limiter.tryEnter(caller) && (await turnOrReplica(context, need, fall, caller)) === 'replica') return undefined;
   try {
     // Waiting for another primary is done above, where it holds no turn.
-    return await inTurn(rungs, caller, () => onPrimary(fleet, { ...request, giveUpAt: fleet.awakeMillis }));
+    return await inTurn(context, caller, () => onPrimary(fleet, { ...request, giveUpAt: fleet.awakeMillis }));
   } catch (error) {
     const isLeft = isGone(error) || codeOf(error) === 'LADDER_NO_PRIMARY';
     const isFirst = !fleet.primary.hasAnswered && mayTry(fleet);
@@ -48,9 +48,13 @@ export async function fallBack(rungs: Rungs, need: Need, fall: Fall): Promise<Pl
 }
 
 /** Finds a connection to the primary in a turn that was taken, and is given back with it. */
-export async function inTurn({ budget }: Rungs, caller: Caller, find: () => Promise<Placement>): Promise<Placement> {
+export async function inTurn(
+  { limiter }: ExecutionContext,
+  caller: Caller,
+  find: () => Promise<Placement>,
+): Promise<Placement> {
   const takenAt = performance.now();
-  const endTurn = (): void => budget.leave(performance.now() - takenAt, caller);
+  const endTurn = (): void => limiter.leave(performance.now() - takenAt, caller);
   try {
     return { ...(await find()), endTurn };
   } catch (error) {
@@ -60,9 +64,9 @@ export async function inTurn({ budget }: Rungs, caller: Caller, find: () => Prom
 }
 
 /** Waits for a server that takes writes, or for a replica that is fresh enough without one. */
-async function primaryOrReplica(rungs: Rungs, need: Need, fall: Fall): Promise<'primary' | 'replica'> {
-  const { fleet } = rungs;
-  const isFresh = freshReplica(rungs, need, fall);
+async function primaryOrReplica(context: ExecutionContext, need: Need, fall: Fall): Promise<'primary' | 'replica'> {
+  const { fleet } = context;
+  const isFresh = freshReplica(context, need, fall);
   const isEither = (): boolean => mayTry(fleet) || isFresh();
   await fleet.monitor.until(isEither, need.giveUpAt - fleet.awakeMillis, 'primary', fall.signal);
   throwIfGivenUp(fleet, fall.signal);
@@ -72,12 +76,17 @@ async function primaryOrReplica(rungs: Rungs, need: Need, fall: Fall): Promise<'
 }
 
 /** Waits for a turn under the budget, or for a replica that is fresh enough by now. */
-async function turnOrReplica(rungs: Rungs, need: Need, fall: Fall, caller: Caller): Promise<'turn' | 'replica'> {
-  const { fleet, budget } = rungs;
+async function turnOrReplica(
+  context: ExecutionContext,
+  need: Need,
+  fall: Fall,
+  caller: Caller,
+): Promise<'turn' | 'replica'> {
+  const { fleet, limiter } = context;
   const { signal } = fall;
-  if (budget.isFull(need.priority, caller)) {
-    budget.refuse();
-    throw overloaded(rungs, fall, 'it cannot wait for a turn, since enough reads do (maxWaiting)');
+  if (limiter.isFull(need.priority, caller)) {
+    limiter.refuse();
+    throw overloaded(context, fall, 'it cannot wait for a turn, since enough reads do (maxWaiting)');
   }
   const waiting = new AbortController();
   const stop = (): void => waiting.abort();
@@ -85,8 +94,8 @@ async function turnOrReplica(rungs: Rungs, need: Need, fall: Fall, caller: Calle
   const timer = setTimeout(stop, Math.max(0, millis));
   signal?.addEventListener('abort', stop, { once: true });
   try {
-    const turn = budget.enter(need.priority, caller, waiting.signal);
-    const replica = fleet.monitor.until(freshReplica(rungs, need, fall), millis, 'anything', waiting.signal);
+    const turn = limiter.enter(need.priority, caller, waiting.signal);
+    const replica = fleet.monitor.until(freshReplica(context, need, fall), millis, 'anything', waiting.signal);
     const first = await Promise.race([turn.then(() => 'turn' as const), replica]);
     waiting.abort();
     // Both may have come at once: the turn is worth more, since it is there already.
@@ -99,17 +108,17 @@ async function turnOrReplica(rungs: Rungs, need: Need, fall: Fall, caller: Calle
     signal?.removeEventListener('abort', stop);
   }
   if (fleet.isClosed) throw closedMeanwhile();
-  budget.refuse();
+  limiter.refuse();
   if (signal?.aborted === true && codeOf(signal.reason) !== 'LADDER_TIMEOUT') throw signal.reason;
-  throw overloaded(rungs, fall, `no turn within ${Math.round(performance.now() - fall.startedAt)} ms`);
+  throw overloaded(context, fall, `no turn within ${Math.round(performance.now() - fall.startedAt)} ms`);
 }
 
-function freshReplica({ fleet }: Rungs, need: Need, { tried }: Fall): () => boolean {
+function freshReplica({ fleet }: ExecutionContext, need: Need, { tried }: Fall): () => boolean {
   return () => fleet.choose(need, performance.now(), tried) instanceof Node;
 }
 
-function overloaded({ budget }: Rungs, { reason, signal }: Fall, why: string): LadderError {
-  const { estimateMillis: retryAfterMillis, stats } = budget;
+function overloaded({ limiter }: ExecutionContext, { reason, signal }: Fall, why: string): LadderError {
+  const { estimateMillis: retryAfterMillis, stats } = limiter;
   return new LadderError(
     'LADDER_OVERLOADED',
     `no replica could serve the read (${reason}), and the primary takes ${stats.limit} of these at a time (primaryReadBudget): ${why}, ` +

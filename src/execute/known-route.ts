@@ -26,7 +26,7 @@ export function knownRoute(fleet: Fleet, need: Need, now: number, isBrief = fals
  * it has only just said so, or has not moved since it was tried before.
  */
 export function justBehind(fleet: Fleet, need: Need, now: number): Node | undefined {
-  if (typeof need.floor.resolve(fleet.trail) === 'string' || fleet.isForPrimary(need, now)) return undefined;
+  if (typeof need.floor.resolve(fleet.history) === 'string' || fleet.isForPrimary(need, now)) return undefined;
   const isOneOnly = keepsToOne(need) || need.key !== undefined;
   const candidates = isOneOnly ? [fleet.homeOf(need) ?? fleet.firstFor(need)] : fleet.candidates(need.target);
   let foremost: Node | undefined;

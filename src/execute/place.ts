@@ -11,12 +11,12 @@ import type { Fleet, Need } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import { isPoolTimeout } from '../postgres/errors.js';
 import { catchUp, type Route } from './catch-up.js';
+import type { ExecutionContext } from './context.js';
 import { fallBack, inTurn } from './fall-back.js';
 import { knownRoute } from './known-route.js';
-import { unovertaken } from './overtaken.js';
 import type { Placement } from './placement.js';
 import { checkout, onPrimary, throwIfGivenUp } from './primary.js';
-import type { Rungs } from './rungs.js';
+import { waitUntilVisible } from './visibility.js';
 
 /**
  * @param startedAt our monotonic clock when the caller asked
@@ -26,35 +26,35 @@ import type { Rungs } from './rungs.js';
  * `LADDER_NO_PRIMARY`, `LADDER_TWO_PRIMARIES`
  */
 export function place(
-  rungs: Rungs,
+  context: ExecutionContext,
   asked: Need,
   startedAt: number,
   lostOn: ReadonlySet<Node> | undefined,
   signal: AbortSignal | undefined,
   passedOver: ReadonlySet<Node> | undefined = lostOn,
 ): Promise<Placement> {
-  const finding = find(rungs, asked, startedAt, lostOn, signal, passedOver);
-  const isForPrimary = asked.target === undefined || rungs.fleet.isPrimary(asked.target);
+  const finding = find(context, asked, startedAt, lostOn, signal, passedOver);
+  const isForPrimary = asked.target === undefined || context.fleet.isPrimary(asked.target);
   if (signal === undefined || !isForPrimary) return finding;
   return finding.catch((error: unknown) => {
-    if (error === signal.reason) throwIfGivenUp(rungs.fleet, signal);
+    if (error === signal.reason) throwIfGivenUp(context.fleet, signal);
     throw error;
   });
 }
 
 async function find(
-  rungs: Rungs,
+  context: ExecutionContext,
   asked: Need,
   startedAt: number,
   lostOn: ReadonlySet<Node> | undefined,
   signal: AbortSignal | undefined,
   passedOver: ReadonlySet<Node> | undefined,
 ): Promise<Placement> {
-  const { fleet } = rungs;
+  const { fleet } = context;
   const reasonOf = (reason: Reason): Reason =>
     lostOn !== undefined ? 'retried' : asked.target !== undefined ? 'hint' : reason;
   const toPrimary = async (giveUpAt: number): Promise<Placement> => {
-    await unovertaken(fleet, asked, signal);
+    await waitUntilVisible(fleet, asked, signal);
     return onPrimary(fleet, { reason: reasonOf('hot-key'), mayWrite: false, startedAt, giveUpAt, signal });
   };
   if (fleet.isPrimary(asked.target)) return toPrimary(asked.giveUpAt);
@@ -62,7 +62,7 @@ async function find(
   if (fleet.isForPrimary(asked, startedAt)) {
     const caller = asked.asker.caller();
     try {
-      if (rungs.budget.tryEnter(caller)) return await inTurn(rungs, caller, () => toPrimary(fleet.awakeMillis));
+      if (context.limiter.tryEnter(caller)) return await inTurn(context, caller, () => toPrimary(fleet.awakeMillis));
     } catch {
       signal?.throwIfAborted();
     }
@@ -79,8 +79,8 @@ async function find(
     const { replica, reason } = route;
     if (replica === undefined) {
       if (asked.target !== undefined) throw noCandidate(asked, reason);
-      await unovertaken(fleet, asked, signal);
-      const placement = await fallBack(rungs, need, { reason, told: reasonOf(reason), startedAt, tried, signal });
+      await waitUntilVisible(fleet, asked, signal);
+      const placement = await fallBack(context, need, { reason, told: reasonOf(reason), startedAt, tried, signal });
       if (placement !== undefined) return placement;
       // Time has passed: those that merely gave no connection may do so now.
       tried = lostOn;
@@ -95,7 +95,7 @@ async function find(
       }
       // Nothing was sent: the next node is no second run.
       connection?.client.release();
-      replica.work.ended();
+      replica.load.remove();
       tried = new Set(tried).add(replica);
     }
     route = undefined;
@@ -124,11 +124,11 @@ async function connect(
   signal: AbortSignal | undefined,
 ): Promise<DataConnection | undefined> {
   let connection: DataConnection;
-  replica.work.began();
+  replica.load.add();
   try {
     connection = await checkout(replica, false, signal);
   } catch (error) {
-    if (signal?.aborted === true) replica.work.ended();
+    if (signal?.aborted === true) replica.load.remove();
     signal?.throwIfAborted();
     // A full pool says nothing about the server behind it.
     if (!isPoolTimeout(error)) replica.lostBy(error);

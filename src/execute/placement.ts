@@ -12,7 +12,7 @@ export interface Placement {
 }
 
 /** The caller is done with the connection, whatever became of it. */
-export function left({ node, endTurn }: Placement): void {
-  node.work.ended();
+export function leave({ node, endTurn }: Placement): void {
+  node.load.remove();
   endTurn?.();
 }

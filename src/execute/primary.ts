@@ -35,7 +35,7 @@ export async function onPrimary(fleet: Fleet, request: PrimaryRequest): Promise<
     if (fleet.isClosed) throw closedMeanwhile();
     if (!fleet.leadership.isSettled) await primaryFound(fleet, giveUpAt, signal);
     const node = fleet.primary;
-    node.work.began();
+    node.load.add();
     try {
       const connection = await checkout(node, mayWrite, signal);
       const isProven = await isProvenPrimary(fleet, node, connection);
@@ -46,13 +46,13 @@ export async function onPrimary(fleet: Fleet, request: PrimaryRequest): Promise<
       connection.client.release(!isProven);
       throwIfGivenUp(fleet, signal);
     } catch (error) {
-      node.work.ended();
+      node.load.remove();
       throwIfGivenUp(fleet, signal);
       throwUnlessGone(fleet, node, error, giveUpAt);
       if (!node.hasAnswered) await heardOf(fleet, giveUpAt, signal);
       continue;
     }
-    node.work.ended();
+    node.load.remove();
     const { vacancy } = fleet.leadership;
     if (vacancy !== undefined && fleet.awakeMillis >= giveUpAt) throw vacancy;
   }
@@ -112,9 +112,9 @@ export async function isProvenPrimary(fleet: Fleet, node: Node, connection: Data
 async function isPrimary(fleet: Fleet, node: Node, connection: DataConnection): Promise<boolean> {
   const own = await node.observeOn(connection).catch(() => undefined);
   if (own === undefined || own.inRecovery) return false;
-  const { clusterId, history } = fleet.trail;
+  const { clusterId, timelines } = fleet.history;
   // A later timeline is a claim of its own, and is looked at like any other.
-  return clusterId === undefined || (own.identity.clusterId === clusterId && own.timeline === history.timeline);
+  return clusterId === undefined || (own.identity.clusterId === clusterId && own.timeline === timelines.timeline);
 }
 
 /** A connection from the node's pool; one that comes after the caller has given up goes straight back. */

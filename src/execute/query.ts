@@ -5,9 +5,9 @@ import type { Floor } from '../freshness/floor.js';
 import type { Need } from '../nodes/fleet.js';
 import { isMissingName, isOnlyForPrimary, isRefusal } from '../postgres/errors.js';
 import type { Classification, Classifier } from '../statements/classifier.js';
+import type { ExecutionContext } from './context.js';
 import { read } from './read.js';
 import type { Trial } from './read-on-lane.js';
-import type { Rungs } from './rungs.js';
 import type { Statement } from './statement.js';
 import { write } from './write.js';
 
@@ -30,15 +30,15 @@ export interface Reading {
 }
 
 export function query<Row extends QueryResultRow>(
-  rungs: Rungs,
+  context: ExecutionContext,
   classifier: Classifier,
   { text, statement, found, need, floor, startedAt }: QueryRequest,
 ): Promise<QueryResult<Row>> {
   const onPrimary = (reason: Reason): Promise<QueryResult<Row>> =>
-    write<Row>(rungs.fleet, statement, floor, startedAt, need.giveUpAt, reason);
+    write<Row>(context.fleet, statement, floor, startedAt, need.giveUpAt, reason);
   if (found.class === 'read') {
     const reading = { text, statement, isSingle: found.isSingle, need, startedAt };
-    return readUnlessRefused(rungs, classifier, reading, () => onPrimary('misrouted'));
+    return readUnlessRefused(context, classifier, reading, () => onPrimary('misrouted'));
   }
   const writing = onPrimary(found.class === 'session' ? 'session-state' : 'write');
   return found.isDefinition ? writing.finally(() => classifier.changed(text)) : writing;
@@ -46,18 +46,18 @@ export function query<Row extends QueryResultRow>(
 
 /** What was found to be a read; a single one that a replica refuses all the same runs on the primary, whose answer is final. */
 export function readUnlessRefused<Row extends QueryResultRow>(
-  rungs: Rungs,
+  context: ExecutionContext,
   classifier: Classifier,
   { text, statement, isSingle, need, startedAt }: Reading,
   onPrimary: () => Promise<QueryResult<Row>>,
 ): Promise<QueryResult<Row>> {
   if (statement.profile?.isForPrimary(startedAt) === true && need.target === undefined) return onPrimary();
   const trial: Trial = { failedOn: undefined };
-  return read<Row>(rungs, statement, need, startedAt, trial).catch(async (error: unknown) => {
+  return read<Row>(context, statement, need, startedAt, trial).catch(async (error: unknown) => {
     const isWrite = isRefusal(error);
     const { failedOn } = trial;
     if (failedOn?.node.role !== 'replica' || !isSingle || !(isWrite || isMissingName(error))) throw error;
-    rungs.fleet.abandoned(failedOn);
+    context.fleet.abandoned(failedOn);
     const result = await onPrimary();
     if (isWrite) classifier.misrouted(text);
     // Where its user vouches for it, what it was found to be does not count.

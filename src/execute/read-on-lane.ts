@@ -7,12 +7,12 @@ import type { QueryResult, QueryResultRow } from 'pg';
 import { performance } from '../clock.js';
 import type { Reason } from '../events.js';
 import type { Fleet, Need } from '../nodes/fleet.js';
-import { LetGo } from '../nodes/lane-connection.js';
+import { LaneEvicted } from '../nodes/lane-connection.js';
 import type { Node } from '../nodes/node.js';
 import type { Observation } from '../nodes/observation.js';
 import { isRecoveryConflict, isServerError, isServerFault } from '../postgres/errors.js';
 import { fateOf } from '../postgres/fate.js';
-import type { Seat, Shareable } from './seat.js';
+import type { LaneSlot, Shareable } from './lane-slot.js';
 import { isTimed, tell } from './statement.js';
 
 /** What a caller learns of a read that failed. */
@@ -30,20 +30,20 @@ export type Failed<Row extends QueryResultRow> = (error: Error) => Promise<Query
 /** @param startedAt our monotonic clock when the caller asked */
 export function readOnLane<Row extends QueryResultRow>(
   fleet: Fleet,
-  seat: Seat,
+  slot: LaneSlot,
   { statement, profile }: Shareable,
   need: Need,
   startedAt: number,
   elsewhere: Rerun<Row>,
   failed: Failed<Row>,
 ): Promise<QueryResult<Row>> {
-  const { node, connection, reason, isGated } = seat;
+  const { node, connection, reason, isGated } = slot;
   const { publisher } = fleet;
   const isHeard = publisher.wants('query');
   const timesIt = isHeard || isTimed(node);
   const sentAt = timesIt ? performance.now() : 0;
   let seen: Observation | undefined;
-  node.work.began();
+  node.load.add();
   node.statementCount++;
   if (isGated) {
     node.locateOn(connection, (observation) => {
@@ -66,10 +66,10 @@ export function readOnLane<Row extends QueryResultRow>(
         node.succeeded();
         need.trace?.ended(connection.identity.server, now, need.key);
         resolve(result as QueryResult<Row>);
-      } else resolve(recover(fleet, seat, need, error, isLost, elsewhere, failed));
+      } else resolve(recover(fleet, slot, need, error, isLost, elsewhere, failed));
     };
     connection.send(statement, profile, (error, result, now) => {
-      node.work.ended();
+      node.load.remove();
       if (timesIt) node.statementLatency.add(now - sentAt);
       if (isHeard) tell(publisher, node, now - sentAt, result?.rowCount ?? null, error);
       if (error === null) over(null, result, now, false);
@@ -80,16 +80,16 @@ export function readOnLane<Row extends QueryResultRow>(
 
 async function recover<Row extends QueryResultRow>(
   fleet: Fleet,
-  seat: Seat,
+  slot: LaneSlot,
   need: Need,
   error: Error,
   isLost: boolean,
   elsewhere: Rerun<Row>,
   failed: Failed<Row>,
 ): Promise<QueryResult<Row>> {
-  const { node } = seat;
-  if (error instanceof LetGo) {
-    fleet.abandoned(seat);
+  const { node } = slot;
+  if (error instanceof LaneEvicted) {
+    fleet.abandoned(slot);
     // Also while the floor is not known: whoever held it up would do so again.
     const hasPeers = fleet
       .candidates(need.target)
@@ -99,7 +99,7 @@ async function recover<Row extends QueryResultRow>(
   if (isServerFault(error)) node.response.failed(performance.now());
   const isConflict = node.role === 'replica' && isRecoveryConflict(error);
   if (isConflict || isLost) {
-    fleet.abandoned(seat);
+    fleet.abandoned(slot);
     return elsewhere(new Set([node]));
   }
   if (isServerError(error)) node.succeeded();

@@ -14,20 +14,20 @@ import { preparedWith } from '../postgres/prepared-query.js';
 import type { Profile } from '../statements/profile.js';
 import { abortable } from './abort.js';
 import { textOf } from './call.js';
+import type { ExecutionContext } from './context.js';
 import { fallBack } from './fall-back.js';
-import { opened } from './opened.js';
-import { unovertaken } from './overtaken.js';
-import { left, type Placement } from './placement.js';
+import { openSeries } from './open-series.js';
+import { leave, type Placement } from './placement.js';
 import { lostAgain } from './rerun.js';
-import type { Rungs } from './rungs.js';
 import { ask, isIdle, run, type Statement } from './statement.js';
+import { waitUntilVisible } from './visibility.js';
 
 /** What the server says of several statements where one is wanted. */
 const SYNTAX_ERROR = '42601';
 
 /** A read that a replica has answered with an error. */
 export interface RefusedRead {
-  readonly rungs: Rungs;
+  readonly context: ExecutionContext;
   readonly statement: Statement;
   readonly need: Need;
   /** Our monotonic clock when the caller asked. */
@@ -40,37 +40,37 @@ export async function readUnlessFinal<Row extends QueryResultRow>(
   placed: Pick<Placement, 'node' | 'reason'>,
   error: unknown,
 ): Promise<QueryResult<Row>> {
-  const { rungs, statement, need, startedAt } = refused;
+  const { context, statement, need, startedAt } = refused;
   const { node } = placed;
   if (node.role !== 'replica' || need.target !== undefined || !isOnlyForPrimary(error)) throw adviceOn(error, node);
   if (statement.signal?.aborted === true) throw error;
-  rungs.fleet.abandoned(placed);
+  context.fleet.abandoned(placed);
   let result: QueryResult<Row>;
   try {
-    result = await readOnPrimary<Row>(rungs, statement, need, startedAt);
+    result = await readOnPrimary<Row>(context, statement, need, startedAt);
   } catch (final) {
     // The replica took it for one text, and found nothing wrong with that.
     throw codeOf(final) === SYNTAX_ERROR ? error : final;
   }
-  remember(rungs, textOf(statement.query), statement.profile);
+  remember(context, textOf(statement.query), statement.profile);
   return result;
 }
 
 /** On the primary, READ ONLY. It runs once more when the primary is lost under it. */
 export async function readOnPrimary<Row extends QueryResultRow>(
-  rungs: Rungs,
+  context: ExecutionContext,
   statement: Statement,
   need: Need,
   startedAt: number,
 ): Promise<QueryResult<Row>> {
-  const { fleet } = rungs;
+  const { fleet } = context;
   const { signal } = statement;
   // The extended protocol takes one statement only. No name: what fails in a transaction cannot be tried again.
   const query = preparedWith(statement.query, { queryMode: 'extended' } as Partial<QueryConfig>);
   const alone: Statement = { ...statement, query, profile: undefined };
   let lostOn: ReadonlySet<Node> | undefined;
   for (;;) {
-    const placement = await begunOnPrimary(rungs, need, startedAt, signal);
+    const placement = await begunOnPrimary(context, need, startedAt, signal);
     try {
       const result = await run<Row>(placement, alone, fleet.publisher);
       await ask(placement.connection, 'commit');
@@ -83,33 +83,33 @@ export async function readOnPrimary<Row extends QueryResultRow>(
       if (lostOn === undefined) throw withAdvice(error);
       fleet.abandoned(placement);
     } finally {
-      left(placement);
+      leave(placement);
     }
   }
 }
 
 /** A connection to the primary on which a READ ONLY transaction has begun. */
 export async function begunOnPrimary(
-  rungs: Rungs,
+  context: ExecutionContext,
   need: Need,
   startedAt: number,
   signal: AbortSignal | undefined,
 ): Promise<Placement> {
-  const { fleet } = rungs;
-  await unovertaken(fleet, need, signal);
+  const { fleet } = context;
+  await waitUntilVisible(fleet, need, signal);
   // The primary's budget counts it like any other read that no replica can serve.
   const fall = { reason: 'misrouted', told: 'misrouted', startedAt, tried: new Set(fleet.replicas), signal } as const;
   const find = async (): Promise<Placement> => {
     for (;;) {
-      const placement = await fallBack(rungs, need, fall);
+      const placement = await fallBack(context, need, fall);
       if (placement !== undefined) return placement;
     }
   };
-  return opened(fleet, find, ({ connection }) => abortable(ask(connection, 'begin read only'), signal), signal);
+  return openSeries(fleet, find, ({ connection }) => abortable(ask(connection, 'begin read only'), signal), signal);
 }
 
 /** Keeps it from the replicas for a while, and warns once for all texts that differ in their constants only. */
-export function remember({ fleet, warned }: Rungs, text: string, profile: Profile | undefined): void {
+export function remember({ fleet, warned }: ExecutionContext, text: string, profile: Profile | undefined): void {
   profile?.refused(performance.now());
   const { publisher } = fleet;
   if (!publisher.wants('warning')) return;

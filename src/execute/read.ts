@@ -10,19 +10,19 @@ import type { Fleet, Need } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import { isPoolTimeout } from '../postgres/errors.js';
 import { abortable, settledWithin } from './abort.js';
+import type { ExecutionContext } from './context.js';
 import { giveBack, giveBackAfter } from './give-back.js';
 import { type KnownRoute, knownRoute } from './known-route.js';
+import { type LaneSlot, laneSlotFor, type Shareable } from './lane-slot.js';
 import { place } from './place.js';
-import { left, type Placement } from './placement.js';
+import { leave, type Placement } from './placement.js';
 import { readOnLane, type Trial } from './read-on-lane.js';
 import { readOnPrimary, readUnlessFinal } from './read-on-primary.js';
 import { lostAgain } from './rerun.js';
-import type { Rungs } from './rungs.js';
-import { type Seat, type Shareable, seatFor } from './seat.js';
 import { run, type Statement, send } from './statement.js';
 
 interface Reading {
-  readonly rungs: Rungs;
+  readonly context: ExecutionContext;
   readonly statement: Statement;
   readonly need: Need;
   /** Our monotonic clock when the caller asked. */
@@ -32,26 +32,26 @@ interface Reading {
 
 /** @throws at once what a value's own conversion throws */
 export function read<Row extends QueryResultRow>(
-  rungs: Rungs,
+  context: ExecutionContext,
   statement: Statement,
   need: Need,
   startedAt: number,
   trial?: Trial,
 ): Promise<QueryResult<Row>> {
-  const reading = { rungs, statement, need, startedAt, trial };
-  const { fleet, admission } = rungs;
+  const reading = { context, statement, need, startedAt, trial };
+  const { fleet, eligibility } = context;
   const { profile } = statement;
-  fleet.sighted(need, startedAt);
+  fleet.recordUse(need, startedAt);
   if (trial === undefined && need.target === undefined && profile?.isForPrimary(startedAt) === true)
-    return readOnPrimary(rungs, statement, need, startedAt);
-  const shared = profile === undefined ? undefined : admission.admit(statement, profile, startedAt);
+    return readOnPrimary(context, statement, need, startedAt);
+  const shared = profile === undefined ? undefined : eligibility.laneStatement(statement, profile, startedAt);
   if (profile !== undefined && shared !== undefined) {
     const shareable = { statement: shared, profile };
-    const seat = seatFor(fleet, need, startedAt);
+    const slot = laneSlotFor(fleet, need, startedAt);
     fleet.askThoseBehind(startedAt);
-    if (seat !== undefined) return readIn<Row>(seat, shareable, reading);
+    if (slot !== undefined) return readIn<Row>(slot, shareable, reading);
     const { floor } = need;
-    if (floor.resolve(fleet.trail) === 'pending' && !floor.outruns(fleet.trail))
+    if (floor.resolve(fleet.history) === 'pending' && !floor.outruns(fleet.history))
       return readBehindWrite(shareable, reading);
   }
   const isPlain = statement.signal === undefined && !fleet.isPrimary(need.target);
@@ -61,21 +61,21 @@ export function read<Row extends QueryResultRow>(
 }
 
 function readIn<Row extends QueryResultRow>(
-  seat: Seat,
+  slot: LaneSlot,
   shareable: Shareable,
   reading: Reading,
 ): Promise<QueryResult<Row>> {
-  const { rungs, statement, need, startedAt, trial } = reading;
+  const { context, statement, need, startedAt, trial } = reading;
   const running = readOnLane<Row>(
-    rungs.fleet,
-    seat,
+    context.fleet,
+    slot,
     shareable,
     need,
     startedAt,
     (lostOn) => readOnPool(reading, lostOn),
     (error) => {
-      if (trial === undefined) return readUnlessFinal(reading, seat, error);
-      trial.failedOn = seat;
+      if (trial === undefined) return readUnlessFinal(reading, slot, error);
+      trial.failedOn = slot;
       throw error;
     },
   );
@@ -88,26 +88,26 @@ async function readBehindWrite<Row extends QueryResultRow>(
   shareable: Shareable,
   reading: Reading,
 ): Promise<QueryResult<Row>> {
-  const { rungs, statement, need } = reading;
-  const { fleet } = rungs;
+  const { context, statement, need } = reading;
+  const { fleet } = context;
   if (fleet.leadership.canTry) {
     await abortable(settledWithin(fleet.primary.refresh(), fleet.settings.hangMillis), statement.signal);
   }
-  const seat = seatFor(fleet, need, performance.now());
-  return seat === undefined ? readOnPool(reading, undefined) : readIn<Row>(seat, shareable, reading);
+  const slot = laneSlotFor(fleet, need, performance.now());
+  return slot === undefined ? readOnPool(reading, undefined) : readIn<Row>(slot, shareable, reading);
 }
 
 /** On a connection of its own to the replica that is known to be right: no promise but the caller's, as long as nothing is out of the ordinary. */
 function readAtOnce<Row extends QueryResultRow>(route: KnownRoute, reading: Reading): Promise<QueryResult<Row>> {
-  const { rungs, statement, need, startedAt } = reading;
-  const { fleet } = rungs;
+  const { context, statement, need, startedAt } = reading;
+  const { fleet } = context;
   const { replica: node } = route;
   const reason = need.target === undefined ? route.reason : 'hint';
-  node.work.began();
+  node.load.add();
   return new Promise((resolve) => {
     node.checkout(false, (error, connection) => {
       if (connection === undefined || !isStillRight(fleet, route, connection, need)) {
-        node.work.ended();
+        node.load.remove();
         connection?.client.release();
         // A full pool says nothing about the server behind it.
         if (connection === undefined && !isPoolTimeout(error)) node.lostBy(error);
@@ -141,13 +141,13 @@ async function readOnPool<Row extends QueryResultRow>(
   lostOn: ReadonlySet<Node> | undefined,
   passedOver = lostOn,
 ): Promise<QueryResult<Row>> {
-  const { rungs, statement, need, startedAt } = reading;
+  const { context, statement, need, startedAt } = reading;
   const { signal } = statement;
   signal?.throwIfAborted();
-  const placement = await place(rungs, need, startedAt, lostOn, signal, passedOver);
+  const placement = await place(context, need, startedAt, lostOn, signal, passedOver);
   let result: QueryResult<Row>;
   try {
-    result = await run<Row>(placement, statement, rungs.fleet.publisher);
+    result = await run<Row>(placement, statement, context.fleet.publisher);
   } catch (error) {
     return failed(reading, placement, error, lostOn);
   }
@@ -155,13 +155,13 @@ async function readOnPool<Row extends QueryResultRow>(
 }
 
 /** @returns what rejects where it left a transaction open */
-function over(placement: Placement, { rungs, statement, need }: Reading): Promise<never> | undefined {
+function over(placement: Placement, { context, statement, need }: Reading): Promise<never> | undefined {
   const { node, connection } = placement;
   const { trace, key } = need;
-  const refusal = giveBack(placement, statement, rungs.fleet.publisher);
+  const refusal = giveBack(placement, statement, context.fleet.publisher);
   node.succeeded();
   trace?.ended(connection.identity.server, performance.now(), key);
-  left(placement);
+  leave(placement);
   return refusal;
 }
 
@@ -171,15 +171,15 @@ async function failed<Row extends QueryResultRow>(
   error: unknown,
   lostOn: ReadonlySet<Node> | undefined,
 ): Promise<QueryResult<Row>> {
-  const { rungs, statement, trial } = reading;
+  const { context, statement, trial } = reading;
   const { signal } = statement;
   if (trial !== undefined) trial.failedOn = placement;
-  const rollingBack = giveBackAfter(error, placement, statement, rungs.fleet.publisher);
-  left(placement);
+  const rollingBack = giveBackAfter(error, placement, statement, context.fleet.publisher);
+  leave(placement);
   if (rollingBack !== undefined) await rollingBack;
-  const lost = await lostAgain(rungs.fleet, placement, error, lostOn, signal);
+  const lost = await lostAgain(context.fleet, placement, error, lostOn, signal);
   if (lost !== undefined) {
-    rungs.fleet.abandoned(placement);
+    context.fleet.abandoned(placement);
     return readOnPool(reading, lost);
   }
   if (trial !== undefined) throw error;

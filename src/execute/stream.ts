@@ -5,12 +5,12 @@ import { throwAway } from '../nodes/data-connections.js';
 import type { Need } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import { isOnlyForPrimary } from '../postgres/errors.js';
+import type { ExecutionContext } from './context.js';
 import { giveBack } from './give-back.js';
 import { place } from './place.js';
-import { left, type Placement } from './placement.js';
+import { leave, type Placement } from './placement.js';
 import { adviceOn, begunOnPrimary, remember } from './read-on-primary.js';
 import { lostAgain } from './rerun.js';
-import type { Rungs } from './rungs.js';
 import { ask, failedOn } from './statement.js';
 
 /** What we need of pg-query-stream. */
@@ -37,21 +37,21 @@ export interface StreamRequest {
 }
 
 export async function* stream<Row>(
-  rungs: Rungs,
+  context: ExecutionContext,
   { text, values, batchRows, need, signal }: StreamRequest,
 ): AsyncGenerator<Row, void, void> {
   const QueryStream = await load();
-  rungs.fleet.sighted(need, performance.now());
+  context.fleet.recordUse(need, performance.now());
   let lostOn: ReadonlySet<Node> | undefined;
-  const profile = rungs.admission.sighted(text);
+  const profile = context.eligibility.recordUse(text);
   let isForPrimary = need.target === undefined && profile?.isForPrimary(performance.now()) === true;
   let wasRefused = false;
   for (;;) {
     // It throws at values that pg cannot write: before there is a connection to give back.
     const rows = new QueryStream(text, values, { highWaterMark: batchRows });
     const placement = isForPrimary
-      ? await begunOnPrimary(rungs, need, performance.now(), signal)
-      : await place(rungs, need, performance.now(), lostOn, signal);
+      ? await begunOnPrimary(context, need, performance.now(), signal)
+      : await place(context, need, performance.now(), lostOn, signal);
     const { client } = placement.connection;
     // It would wait for the server to close its cursor, which one that is lost never does; the connection of a stream that has not ended well is closed anyway.
     rows._destroy = (error, done) => done(error);
@@ -77,7 +77,7 @@ export async function* stream<Row>(
       }
       if (isForPrimary) await ask(placement.connection, 'commit');
       isWhole = true;
-      if (wasRefused) remember(rungs, text, profile);
+      if (wasRefused) remember(context, text, profile);
       return;
     } catch (error) {
       signal?.throwIfAborted();
@@ -85,30 +85,30 @@ export async function* stream<Row>(
       await new Promise<void>((resolve) => failedOn(placement.connection, error, resolve));
       const isRefused = placement.node.role === 'replica' && isOnlyForPrimary(error);
       if (isRefused && need.target === undefined && !placement.connection.isLost) {
-        rungs.fleet.abandoned(placement);
+        context.fleet.abandoned(placement);
         isForPrimary = true;
         wasRefused = true;
         continue;
       }
-      lostOn = await lostAgain(rungs.fleet, placement, error, lostOn, signal);
+      lostOn = await lostAgain(context.fleet, placement, error, lostOn, signal);
       if (lostOn === undefined) throw adviceOn(error, placement.node);
-      rungs.fleet.abandoned(placement);
+      context.fleet.abandoned(placement);
     } finally {
       signal?.removeEventListener('abort', cancel);
       client.removeListener('end', lost);
       // A stream that was left early has rows under way: its connection serves nobody else.
       const isSound = isWhole && !placement.connection.wasCancelled;
-      const refusal = isSound ? giveBack(placement, { query: text, signal }, rungs.fleet.publisher) : undefined;
+      const refusal = isSound ? giveBack(placement, { query: text, signal }, context.fleet.publisher) : undefined;
       if (!isSound) throwAway(placement.connection);
-      leave(placement, need);
+      end(placement, need);
       if (refusal !== undefined) await refusal;
     }
   }
 }
 
-function leave(placement: Placement, { trace, key }: Need): void {
+function end(placement: Placement, { trace, key }: Need): void {
   trace?.ended(placement.connection.identity.server, performance.now(), key);
-  left(placement);
+  leave(placement);
 }
 
 /** An optional peer, loaded on first use. */

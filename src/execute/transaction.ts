@@ -15,13 +15,13 @@ import { isBusy } from '../postgres/internals.js';
 import { withholdRelease } from '../postgres/withhold.js';
 import { logsOnly } from '../redaction.js';
 import { abortable, settledWithin } from './abort.js';
-import { opened } from './opened.js';
-import { unovertaken } from './overtaken.js';
+import type { ExecutionContext } from './context.js';
+import { openSeries } from './open-series.js';
 import { place } from './place.js';
-import { left, type Placement } from './placement.js';
+import { leave, type Placement } from './placement.js';
 import { onPrimary } from './primary.js';
-import type { Rungs } from './rungs.js';
 import { ask, isInTransaction, run, type Statement } from './statement.js';
+import { waitUntilVisible } from './visibility.js';
 import { writeError, wrote } from './write.js';
 
 /** SQLSTATEs after which the very same transaction may succeed. */
@@ -140,23 +140,23 @@ interface Attempt {
   isRolledBack: boolean;
 }
 
-export function transaction<T>(rungs: Rungs, request: TransactionRequest<T>): Promise<T> {
+export function transaction<T>(context: ExecutionContext, request: TransactionRequest<T>): Promise<T> {
   const { retries = 0 } = request.options;
   // Few promises, here and below: many of them cost as much as a statement.
-  return retries === 0 ? once(rungs, request, firstAttempt(false)) : repeatedly(rungs, request, retries);
+  return retries === 0 ? once(context, request, firstAttempt(false)) : repeatedly(context, request, retries);
 }
 
 function firstAttempt(isForPrimary: boolean): Attempt {
   return { isForPrimary, wasOnReplica: false, isRolledBack: false };
 }
 
-async function repeatedly<T>(rungs: Rungs, request: TransactionRequest<T>, retries: number): Promise<T> {
+async function repeatedly<T>(context: ExecutionContext, request: TransactionRequest<T>, retries: number): Promise<T> {
   const { signal } = request;
   let isForPrimary = false;
   for (let count = 0; ; count++) {
     const attempt = firstAttempt(isForPrimary);
     try {
-      return await once(rungs, request, attempt);
+      return await once(context, request, attempt);
     } catch (error) {
       const isTransient = TRANSIENT_STATES.has(codeOf(error) ?? '');
       const isRefused = attempt.wasOnReplica && request.need.target === undefined && isOnlyForPrimary(error);
@@ -169,13 +169,13 @@ async function repeatedly<T>(rungs: Rungs, request: TransactionRequest<T>, retri
   }
 }
 
-async function once<T>(rungs: Rungs, request: TransactionRequest<T>, attempt: Attempt): Promise<T> {
+async function once<T>(context: ExecutionContext, request: TransactionRequest<T>, attempt: Attempt): Promise<T> {
   const { fn, options, need, enter, signal } = request;
-  const { fleet } = rungs;
+  const { fleet } = context;
   const isReadOnly = options.readOnly === true;
-  const placement = await begin(rungs, request, attempt);
+  const placement = await begin(context, request, attempt);
   attempt.wasOnReplica = placement.node.role === 'replica';
-  const { timeline } = fleet.trail.history;
+  const { timeline } = fleet.history.timelines;
   const { client, identity } = placement.connection;
   const current = new Transaction(fleet, placement, isReadOnly);
   let isOver = false;
@@ -224,7 +224,7 @@ async function once<T>(rungs: Rungs, request: TransactionRequest<T>, attempt: At
       !isInTransaction(placement.connection);
     if (isFree) client.release();
     else throwAway(placement.connection);
-    left(placement);
+    leave(placement);
     if (isReadOnly) need.trace?.ended(identity.server, performance.now(), need.key);
     else wrote(fleet, placement, need.floor, timeline);
   }
@@ -243,20 +243,20 @@ function certainly(attempt: Attempt, { connection }: Placement, error: unknown):
 
 /** A connection on which the transaction has begun. */
 async function begin<T>(
-  rungs: Rungs,
+  context: ExecutionContext,
   { options, need, signal }: TransactionRequest<T>,
   { isForPrimary }: Attempt,
 ): Promise<Placement> {
   const { isolation, readOnly } = options;
   const text = `begin${isolation === undefined ? '' : ` isolation level ${isolation}`}${readOnly === true ? ' read only' : ''}`;
-  if (readOnly === true) rungs.fleet.sighted(need, performance.now());
+  if (readOnly === true) context.fleet.recordUse(need, performance.now());
   const find = (lostOn: ReadonlySet<Node> | undefined): Promise<Placement> =>
-    placeTransaction(rungs, options, need, lostOn, isForPrimary, signal);
-  return opened(rungs.fleet, find, ({ connection }) => abortable(ask(connection, text), signal), signal);
+    placeTransaction(context, options, need, lostOn, isForPrimary, signal);
+  return openSeries(context.fleet, find, ({ connection }) => abortable(ask(connection, text), signal), signal);
 }
 
 async function placeTransaction(
-  rungs: Rungs,
+  context: ExecutionContext,
   { readOnly, isolation }: TransactionOptions,
   need: Need,
   lostOn: ReadonlySet<Node> | undefined,
@@ -266,11 +266,11 @@ async function placeTransaction(
   const startedAt = performance.now();
   // A standby refuses serializable: only the primary knows which transactions it must not contradict.
   if (readOnly === true && isolation !== 'serializable' && !isForPrimary)
-    return place(rungs, need, startedAt, lostOn, signal);
+    return place(context, need, startedAt, lostOn, signal);
   const mayWrite = readOnly !== true;
-  if (need.trace?.isCarried === true || isForPrimary) await unovertaken(rungs.fleet, need, signal);
+  if (need.trace?.isCarried === true || isForPrimary) await waitUntilVisible(context.fleet, need, signal);
   const reason = isForPrimary ? 'misrouted' : 'transaction';
-  return onPrimary(rungs.fleet, { reason, mayWrite, startedAt, giveUpAt: need.giveUpAt, signal });
+  return onPrimary(context.fleet, { reason, mayWrite, startedAt, giveUpAt: need.giveUpAt, signal });
 }
 
 async function commit({ connection }: Placement, current: Transaction, signal: AbortSignal | undefined): Promise<void> {

@@ -13,7 +13,7 @@ import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import { codeOf } from '../postgres/errors.js';
 import { giveBack, giveBackAfter } from './give-back.js';
-import { left, type Placement } from './placement.js';
+import { leave, type Placement } from './placement.js';
 import { onPrimary, throwUnlessGone } from './primary.js';
 import { lostUnder } from './rerun.js';
 import { run, type Statement, send } from './statement.js';
@@ -54,11 +54,11 @@ export function write<Row extends QueryResultRow>(
 function writeAtOnce<Row extends QueryResultRow>(writing: Writing): Promise<QueryResult<Row>> {
   const { fleet, statement, reason, startedAt, giveUpAt } = writing;
   const node = fleet.primary;
-  node.work.began();
+  node.load.add();
   return new Promise((resolve, reject) => {
     node.checkout(true, (error, connection) => {
       if (connection === undefined || !isKnown(fleet, node, connection)) {
-        node.work.ended();
+        node.load.remove();
         connection?.client.release();
         try {
           if (connection === undefined) throwUnlessGone(fleet, node, error, giveUpAt);
@@ -69,7 +69,7 @@ function writeAtOnce<Row extends QueryResultRow>(writing: Writing): Promise<Quer
         return;
       }
       const placement: Placement = { node, connection, reason, endTurn: undefined };
-      const { timeline } = fleet.trail.history;
+      const { timeline } = fleet.history.timelines;
       fleet.placed(node, reason, startedAt);
       send<Row>(placement, statement, fleet.publisher, (failure, result) => {
         if (failure === null) {
@@ -91,7 +91,7 @@ async function writeWhenFound<Row extends QueryResultRow>(writing: Writing): Pro
   const { fleet, statement, reason, startedAt, giveUpAt } = writing;
   const { signal } = statement;
   const placement = await onPrimary(fleet, { reason, mayWrite: true, startedAt, giveUpAt, signal });
-  const { timeline } = fleet.trail.history;
+  const { timeline } = fleet.history.timelines;
   let result: QueryResult<Row>;
   try {
     result = await run<Row>(placement, statement, fleet.publisher);
@@ -122,7 +122,7 @@ async function failed<Row extends QueryResultRow>(
 }
 
 function over({ fleet, floor }: Writing, placement: Placement, timeline: number): void {
-  left(placement);
+  leave(placement);
   wrote(fleet, placement, floor, timeline);
 }
 
@@ -177,7 +177,7 @@ export function holdUntilSettled(fleet: Fleet, node: Node, connection: Backend, 
 async function settle(fleet: Fleet, node: Node, backend: Backend, uncertain: UncertainWrite): Promise<void> {
   const { identity, isDirect } = backend;
   let asked = node;
-  let isOver = asked.questions.whetherOver(identity, isDirect);
+  let isOver = asked.adminQueries.whetherOver(identity, isDirect);
   let pause = SETTLE_POLL_MILLIS;
   while (!fleet.isClosed && uncertain.settledAt === undefined) {
     const { primary, leadership } = fleet;
@@ -185,7 +185,7 @@ async function settle(fleet: Fleet, node: Node, backend: Backend, uncertain: Unc
     if (leadership.isSettled && isElsewhere) {
       // It is the same life of the same server, at another address.
       asked = primary;
-      isOver = asked.questions.whetherOver(identity, isDirect);
+      isOver = asked.adminQueries.whetherOver(identity, isDirect);
     }
     // What a deposed primary commits is in nobody's history.
     const isDeposed = leadership.isSettled && primary !== asked;

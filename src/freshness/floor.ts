@@ -6,7 +6,7 @@
 import { performance } from '../clock.js';
 import type { Lsn } from './lsn.js';
 import { newerPosition, type Position } from './position.js';
-import type { PrimaryTrail } from './primary-trail.js';
+import type { PrimaryHistory } from './primary-history.js';
 
 /** A write of which nobody knows yet whether it committed, or still might. */
 export interface UncertainWrite {
@@ -172,32 +172,32 @@ export class Floor {
   }
 
   /** The position itself, for a token; `undefined` while it is not known, or when there is none. */
-  position(trail: PrimaryTrail): Position | undefined {
-    return typeof this.resolve(trail) === 'bigint' ? this.#position : undefined;
+  position(history: PrimaryHistory): Position | undefined {
+    return typeof this.resolve(history) === 'bigint' ? this.#position : undefined;
   }
 
-  resolve(trail: PrimaryTrail): FloorLsn {
+  resolve(history: PrimaryHistory): FloorLsn {
     if (this.#isPinned || (this.#uncertain.length > 0 && !this.#settle())) return 'unprovable';
-    if (trail.stickinessMillis !== undefined) {
-      return performance.now() - this.#wroteAt < trail.stickinessMillis ? 'sticky' : 0n;
+    if (history.stickinessMillis !== undefined) {
+      return performance.now() - this.#wroteAt < history.stickinessMillis ? 'sticky' : 0n;
     }
-    if (this.#wroteAt !== NEVER && !this.#cover(trail)) return 'pending';
-    if (this.#claims.length > 0 && this.#judgeClaims(trail)) return 'pending';
+    if (this.#wroteAt !== NEVER && !this.#cover(history)) return 'pending';
+    if (this.#claims.length > 0 && this.#judgeClaims(history)) return 'pending';
     if (this.#position === undefined) return 0n;
-    if (this.#judgedIn !== trail.epoch) this.#judge(this.#position, trail);
+    if (this.#judgedIn !== history.epoch) this.#judge(this.#position, history);
     return this.#position?.lsn ?? 0n;
   }
 
   /** Whether a position from outside lies on a timeline that nobody here has seen: any node may be the primary by now. */
-  outruns(trail: PrimaryTrail): boolean {
-    return this.outrunsSince(trail) !== undefined;
+  outruns(history: PrimaryHistory): boolean {
+    return this.outrunsSince(history) !== undefined;
   }
 
   /** Since when the latest such position is known, by our monotonic clock; `undefined` when there is none that is open. */
-  outrunsSince({ history }: PrimaryTrail): number | undefined {
+  outrunsSince({ timelines }: PrimaryHistory): number | undefined {
     let since: number | undefined;
     for (const { position, arrivedAt, isRefused } of this.#claims) {
-      if (position.timeline > history.timeline && !isRefused) since = Math.max(since ?? NEVER, arrivedAt);
+      if (position.timeline > timelines.timeline && !isRefused) since = Math.max(since ?? NEVER, arrivedAt);
     }
     return since;
   }
@@ -214,22 +214,22 @@ export class Floor {
     return open.length === 0;
   }
 
-  #cover(trail: PrimaryTrail): boolean {
-    const position = trail.covering(this.#wroteAt, this.#wroteOn);
+  #cover(history: PrimaryHistory): boolean {
+    const position = history.covering(this.#wroteAt, this.#wroteOn);
     if (position === undefined) return false;
     // Also where the timeline known has gone back: the server that took the write was no primary.
-    if (this.#wroteOn > 0 && this.#wroteOn !== position.timeline) trail.refuse('uncertain');
+    if (this.#wroteOn > 0 && this.#wroteOn !== position.timeline) history.refuse('uncertain');
     this.#raise(position);
     this.#wroteAt = NEVER;
     return true;
   }
 
   /** @returns whether one cannot be decided yet */
-  #judgeClaims(trail: PrimaryTrail): boolean {
+  #judgeClaims(history: PrimaryHistory): boolean {
     let isOpen = false;
     let keptCount = 0;
     for (const claim of this.#claims) {
-      const verdict = this.#judgeClaim(claim, trail);
+      const verdict = this.#judgeClaim(claim, history);
       if (verdict === 'pending') isOpen = true;
       if (verdict !== 'over') this.#claims[keptCount++] = claim;
     }
@@ -238,48 +238,48 @@ export class Floor {
   }
 
   /** `aside`: it asks for nothing, unless a server turns up on its timeline after all. */
-  #judgeClaim(claim: Claim, trail: PrimaryTrail): 'pending' | 'aside' | 'over' {
+  #judgeClaim(claim: Claim, history: PrimaryHistory): 'pending' | 'aside' | 'over' {
     const { position, arrivedAt, until } = claim;
-    if (trail.clusterId === undefined) return 'pending';
-    const isForeign = position.clusterId !== trail.clusterId;
-    const fate = isForeign ? 'foreign' : trail.history.fateOf(position.timeline, position.lsn, trail.highest);
+    if (history.clusterId === undefined) return 'pending';
+    const isForeign = position.clusterId !== history.clusterId;
+    const fate = isForeign ? 'foreign' : history.timelines.fateOf(position.timeline, position.lsn, history.highest);
     // Only answers asked for after the claim arrived can call it forged: the primary may have moved on since the last one, and for a
     // later timeline any node may be the primary by now.
-    const isLater = fate === 'ahead' && position.timeline > trail.history.timeline;
-    const judgedAt = isLater ? trail.surveyedAt : trail.sentAt;
+    const isLater = fate === 'ahead' && position.timeline > history.timelines.timeline;
+    const judgedAt = isLater ? history.surveyedAt : history.sentAt;
     const isOpen = fate === 'ahead' && judgedAt <= arrivedAt && !claim.isRefused;
     if (isOpen && !(isLater && performance.now() > until)) return 'pending';
     if (fate === 'kept') this.#raise(position);
-    else if (fate !== 'foreign' && (fate !== 'ahead' || trail.hasRestarted)) {
+    else if (fate !== 'foreign' && (fate !== 'ahead' || history.hasRestarted)) {
       // One that stays aside is looked at again and again: it asks for no more than what there was when it was first refused.
-      if (isLater) claim.present ??= trail.position;
-      const present = isLater ? claim.present : trail.position;
+      if (isLater) claim.present ??= history.position;
+      const present = isLater ? claim.present : history.position;
       if (present !== undefined) this.#raise(present);
     }
     if (fate !== 'kept' && fate !== 'unknown' && !claim.isRefused) {
       claim.isRefused = true;
-      trail.refuse(fate);
+      history.refuse(fate);
     }
     return isLater ? 'aside' : 'over';
   }
 
   /** Judges the own position after a failover or restart of the primary. */
-  #judge(position: Position, trail: PrimaryTrail): void {
-    const foreign = position.clusterId !== trail.clusterId;
-    const fate = foreign ? 'foreign' : trail.history.fateOf(position.timeline, position.lsn, trail.highest);
-    if (fate !== 'kept' && fate !== 'unknown') trail.refuse('lost');
+  #judge(position: Position, history: PrimaryHistory): void {
+    const foreign = position.clusterId !== history.clusterId;
+    const fate = foreign ? 'foreign' : history.timelines.fateOf(position.timeline, position.lsn, history.highest);
+    if (fate !== 'kept' && fate !== 'unknown') history.refuse('lost');
     if (fate !== 'kept') {
       this.#position = undefined;
-      if (!foreign) this.#raiseToPresent(trail);
+      if (!foreign) this.#raiseToPresent(history);
     }
-    this.#judgedIn = trail.epoch;
+    this.#judgedIn = history.epoch;
   }
 
   /**
    * The primary has whatever was kept of its past, also where nobody saw at which place that was left. A position that is gone may cover a
    * write that is not: it lies at or above its write's commit, not at it.
    */
-  #raiseToPresent({ position }: PrimaryTrail): void {
+  #raiseToPresent({ position }: PrimaryHistory): void {
     if (position !== undefined) this.#raise(position);
   }
 

@@ -31,7 +31,7 @@ export function newerPosition(a: Position | undefined, b: Position): Position {
 export type Fate = 'kept' | 'lost' | 'ahead' | 'unknown';
 
 /** The primary's timeline and the places at which earlier ones were left, as far as they were seen. Immutable. */
-export class History {
+export class Timelines {
   readonly timeline: number;
   readonly #leftAt: ReadonlyMap<number, Lsn>;
   readonly #disowned: ReadonlyMap<number, Lsn>;
@@ -48,17 +48,17 @@ export class History {
   }
 
   /** The same history continued on `timeline`, its predecessor left at `leftAt` (`undefined`: nobody saw where). */
-  continuedOn(timeline: number, leftAt: Lsn | undefined): History {
+  continuedOn(timeline: number, leftAt: Lsn | undefined): Timelines {
     const forks = new Map(this.#leftAt);
     if (leftAt !== undefined) forks.set(timeline - 1, leftAt);
-    return new History(timeline, forks, this.#disowned);
+    return new Timelines(timeline, forks, this.#disowned);
   }
 
   /** The same history, of which it is known that positions on `timeline` up to `upTo` were handed out by a server that had no right to. */
-  disowning(timeline: number, upTo: Lsn): History {
+  disowning(timeline: number, upTo: Lsn): Timelines {
     const before = this.#disowned.get(timeline) ?? 0n;
     const disowned = new Map(this.#disowned).set(timeline, before > upTo ? before : upTo);
-    return new History(this.timeline, this.#leftAt, disowned);
+    return new Timelines(this.timeline, this.#leftAt, disowned);
   }
 
   /** Where a timeline was left; `undefined` while it is the current one or when nobody saw it. */

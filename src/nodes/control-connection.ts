@@ -10,9 +10,9 @@ import { NoAnswer } from '../postgres/errors.js';
 import { connected, dropSocket, newClient } from '../postgres/internals.js';
 import { question } from '../postgres/plain-types.js';
 import { AnswerGuard } from './answer-guard.js';
+import { wordsOf } from './fault.js';
 import { identify } from './identify.js';
 import { type Identity, isDirect } from './observation.js';
-import { wordsOf } from './problem.js';
 
 /** Opening takes several round trips, a key exchange and a password hash: its bound is that many times the hang bound. */
 const CONNECT_ALLOWANCE = 10;

@@ -5,7 +5,7 @@
 
 import type { Client, Pool, PoolClient } from 'pg';
 import { clearTimeout, performance, setImmediate, setTimeout } from '../clock.js';
-import { SentAway } from '../postgres/errors.js';
+import { WaitCancelled } from '../postgres/errors.js';
 import {
   clientsOf,
   connected,
@@ -215,7 +215,7 @@ export class DataConnections {
   }
 
   /** Sends everybody who waits for a connection elsewhere. */
-  sendAway(error: SentAway): void {
+  sendAway(error: WaitCancelled): void {
     for (const waiter of this.#waiters.splice(0)) {
       const { done } = waiter;
       waiter.done = undefined;
@@ -251,7 +251,7 @@ export class DataConnections {
   }
 
   /** Ends the connections of a server that hangs, so that whoever waits for it finds another. @param sparesWrites leaves those that may write */
-  abandon(error: SentAway, sparesWrites: boolean): void {
+  abandon(error: WaitCancelled, sparesWrites: boolean): void {
     // What runs on them no more is no write, whatever did.
     const idle = new Set(this.#idle);
     for (const client of this.#all) {
@@ -383,7 +383,7 @@ export class DataConnections {
       if (isUnknown || (!connection.isDirect && !connection.mayWrite)) this.#giveUp(client);
     }
     this.#giveUpIdle();
-    this.sendAway(new SentAway('a connection was not answered any more'));
+    this.sendAway(new WaitCancelled('a connection was not answered any more'));
   }
 
   #giveUpIdle(): void {

@@ -3,7 +3,7 @@ import { performance } from '../clock.js';
 import { discoveryFailed, LadderError } from '../errors.js';
 import { type Publisher, type Reason, reasons } from '../events.js';
 import type { Floor, FloorLsn } from '../freshness/floor.js';
-import { PrimaryTrail } from '../freshness/primary-trail.js';
+import { PrimaryHistory } from '../freshness/primary-history.js';
 import type { ReadTrace } from '../freshness/read-trace.js';
 import type { Requirement, Target } from '../freshness/requirement.js';
 import type { Priority } from '../options/calls.js';
@@ -14,11 +14,11 @@ import { Router, type Shortfall, type Way } from '../routing/route.js';
 import { isFarSlower } from './ejection.js';
 import { Heartbeat } from './heartbeat.js';
 import { Leadership } from './leadership.js';
-import { Members } from './members.js';
+import { Membership } from './membership.js';
 import { Monitor } from './monitor.js';
 import { Node, type NodeListener } from './node.js';
+import { NodeList } from './node-list.js';
 import { type Observation, replayedLsn } from './observation.js';
-import { Roster } from './roster.js';
 import { TimelineLook } from './timeline-look.js';
 
 /** What a read needs of the node that answers it. */
@@ -54,10 +54,10 @@ const CLOCK_TOLERANCE_MILLIS = 5_000;
 export class Fleet {
   readonly settings: Settings;
   readonly publisher: Publisher;
-  readonly trail: PrimaryTrail;
+  readonly history: PrimaryHistory;
   readonly monitor: Monitor;
   readonly heartbeat: Heartbeat;
-  readonly members: Members;
+  readonly membership: Membership;
   readonly hotKeys = new HotKeys();
   readonly timelineLook: TimelineLook;
   isClosed = false;
@@ -66,12 +66,12 @@ export class Fleet {
   readonly routeCounts = Object.fromEntries(reasons.map((reason) => [reason, 0])) as Record<Reason, number>;
   readonly leadership: Leadership;
   readonly #router: Router<Node>;
-  readonly #roster: Roster;
+  readonly nodeList: NodeList;
 
   constructor(settings: Settings, publisher: Publisher) {
     this.settings = settings;
     this.publisher = publisher;
-    this.trail = new PrimaryTrail(
+    this.history = new PrimaryHistory(
       settings.tracking === 'window' ? settings.stickinessMillis : undefined,
       (why) => (why === 'lost' || why === 'uncertain') && this.#tellLost(why),
     );
@@ -85,44 +85,44 @@ export class Fleet {
       untracked: () => this.#untracked(),
       confirmed: (node) => !node.hasLeft && this.#observed(node),
     };
-    this.#roster = new Roster(
-      (node) => new Node(node, node.role, this.trail, settings, publisher, listener),
+    this.nodeList = new NodeList(
+      (node) => new Node(node, node.role, this.history, settings, publisher, listener),
       () => this.#convene(),
     );
-    for (const node of settings.nodes) this.#roster.add(node);
-    this.leadership = new Leadership(this.nodes, this.trail, settings, publisher);
+    for (const node of settings.nodes) this.nodeList.add(node);
+    this.leadership = new Leadership(this.nodes, this.history, settings, publisher);
     this.heartbeat = new Heartbeat(settings.monitor === 'onDemand', {
       paused: () => this.#paused(),
       mistimed: () => this.#mistimed(),
       beat: (now) => this.#beat(now),
     });
     this.monitor = new Monitor(this.nodes, settings, this.heartbeat, () => this.#ticked());
-    this.members = new Members(settings, publisher, {
-      joined: (joining) => this.#roster.join(joining, this.members.wereAsked),
-      stays: (name, labels) => this.#roster.find(name)?.relabel(labels),
+    this.membership = new Membership(settings, publisher, {
+      joined: (joining) => this.nodeList.join(joining, this.membership.wereAsked),
+      stays: (name, labels) => this.nodeList.find(name)?.relabel(labels),
       left: (name, isElsewhere) =>
-        this.#roster.leave(name, isElsewhere && !this.leadership.isSettled ? undefined : this.primary),
+        this.nodeList.leave(name, isElsewhere && !this.leadership.isSettled ? undefined : this.primary),
       ask: (text) => this.#askAll(text),
       asked: () => this.#convene(),
     });
   }
 
   get nodes(): readonly Node[] {
-    return this.#roster.nodes;
+    return this.nodeList.nodes;
   }
 
   /** Begins to ask who is there, and where everybody stands. */
   start(): void {
     this.monitor.start();
     if (this.settings.monitor === 'timer') this.heartbeat.start();
-    if (this.settings.monitor === 'timer') this.members.look(performance.now(), false);
+    if (this.settings.monitor === 'timer') this.membership.look(performance.now(), false);
   }
 
   /** The cluster is in use; called for every statement. @param now our monotonic clock */
   used(now: number): void {
     this.heartbeat.used(now);
     this.monitor.used(now);
-    if (this.settings.monitor === 'onDemand') this.members.look(now, !this.leadership.isSettled);
+    if (this.settings.monitor === 'onDemand') this.membership.look(now, !this.leadership.isSettled);
   }
 
   /** Our monotonic clock without the time in which the process did not run. Waits with a bound are measured by it. */
@@ -186,7 +186,7 @@ export class Fleet {
     isBrief = false,
   ): Node | Refusal {
     const { floor, requirement, target, key, trace } = need;
-    const lsn = floor.resolve(this.trail);
+    const lsn = floor.resolve(this.history);
     if (typeof lsn === 'string') return lsn;
     const maxAgeMillis = this.#staleness(requirement);
     const freshSince = now - maxAgeMillis;
@@ -216,9 +216,9 @@ export class Fleet {
   }
 
   /** A read has come. */
-  sighted({ key, target }: Need, now: number): void {
+  recordUse({ key, target }: Need, now: number): void {
     if (key === undefined || target !== undefined || this.settings.hotKeys === false) return;
-    this.hotKeys.sighted(key, this.hotShare, now);
+    this.hotKeys.recordUse(key, this.hotShare, now);
   }
 
   /** Whether the primary takes the reads of that key, because it is hot. */
@@ -262,7 +262,7 @@ export class Fleet {
   /** Resolves when every node that was given answers in its role, and each that was found has been asked. @throws LadderError what is wrong with the first one that does not in time */
   async ready(timeoutMillis: number): Promise<void> {
     const isReady = (): boolean =>
-      this.members.wereAsked &&
+      this.membership.wereAsked &&
       this.leadership.isSettled &&
       this.nodes.every((node) => this.#obstacle(node) === undefined);
     if (await this.monitor.until(isReady, timeoutMillis, 'primary')) return;
@@ -283,7 +283,7 @@ export class Fleet {
 
   /** What nobody is ready with. A server that was found may be gone by now, and is waited for no longer than for its first answer. */
   #obstacle(node: Node): LadderError | undefined {
-    return node.wasAsked && this.members.has(node.name) ? undefined : this.problemOf(node);
+    return node.wasAsked && this.membership.has(node.name) ? undefined : this.problemOf(node);
   }
 
   /** Whether it is the primary's server under another name, as when that was given by its host and found by its address. */
@@ -295,7 +295,7 @@ export class Fleet {
   /** Why there is no replica to speak of: not yet, or not any more. */
   absence(): 'cold-start' | 'no-candidate' {
     const isCold =
-      this.trail.clusterId === undefined || this.replicas.some(({ wasAsked, hasJoined }) => !wasAsked && !hasJoined);
+      this.history.clusterId === undefined || this.replicas.some(({ wasAsked, hasJoined }) => !wasAsked && !hasJoined);
     return isCold && this.replicas.length > 0 ? 'cold-start' : 'no-candidate';
   }
 
@@ -307,11 +307,11 @@ export class Fleet {
 
   /** Whether a server that said this of itself is fresh enough. */
   isProvenBy(observation: Observation, { floor, requirement }: Need, now: number): boolean {
-    const reached = replayedLsn(observation, this.trail);
-    const lsn = floor.resolve(this.trail);
+    const reached = replayedLsn(observation, this.history);
+    const lsn = floor.resolve(this.history);
     if (reached === undefined || typeof lsn === 'string' || reached < lsn) return false;
     const oldest = now - this.#staleness(requirement);
-    return oldest === Number.NEGATIVE_INFINITY || this.trail.clock.freshAsOf(reached) >= oldest;
+    return oldest === Number.NEGATIVE_INFINITY || this.history.clock.freshAsOf(reached) >= oldest;
   }
 
   /** Whether the read insists on the primary. */
@@ -352,9 +352,9 @@ export class Fleet {
   async close(): Promise<void> {
     this.isClosed = true;
     this.heartbeat.stop();
-    this.members.close();
+    this.membership.close();
     this.monitor.stop();
-    await this.#roster.close();
+    await this.nodeList.close();
   }
 
   #convene(): void {
@@ -367,18 +367,18 @@ export class Fleet {
     // At the start nobody has answered anything yet.
     const haveAnswered = (): boolean => this.nodes.every(({ wasAsked }) => wasAsked);
     await this.monitor.until(haveAnswered, this.settings.hangMillis, 'primary');
-    return this.#roster.ask(text);
+    return this.nodeList.ask(text);
   }
 
   #ticked(): void {
     this.#relieve();
-    this.members.look(performance.now(), !this.leadership.isSettled);
+    this.membership.look(performance.now(), !this.leadership.isSettled);
   }
 
   /** Nothing can be dated while the primary does not answer: without an explicit bound, the floor alone decides then. */
   #staleness({ maxStalenessMillis, consistency }: Requirement): number {
     const { maxLagMillis, tokenLifetimeMillis } = this.settings;
-    const { isTracking } = this.trail;
+    const { isTracking } = this.history;
     const isDated = this.leadership.isSettled && isTracking;
     const asked = maxStalenessMillis ?? (isDated ? maxLagMillis : Number.POSITIVE_INFINITY);
     if (consistency === 'eventual' || !isTracking) return asked;
@@ -433,7 +433,7 @@ export class Fleet {
 
   /** Nothing that was dated by the clock says how old it is. */
   #mistimed(): void {
-    this.trail.forgetTimes(performance.now());
+    this.history.forgetTimes(performance.now());
     for (const node of this.nodes) node.void('the clock stood still, or went back');
     this.monitor.hastenAll();
   }
@@ -456,14 +456,14 @@ export class Fleet {
 
   /** Without the primary's positions, or any replica's, nothing can be compared: windows are better than nothing, and worse than LSNs, so it is said. */
   #untracked(): void {
-    if (!this.trail.isTracking) return;
+    if (!this.history.isTracking) return;
     const replicas = this.nodes.filter(
       ({ untracked, observation }) => untracked !== 'primary' && observation?.inRecovery !== false,
     );
     const isPrimary = this.nodes.some(({ untracked }) => untracked === 'primary');
     if (!isPrimary && !replicas.every(({ untracked }) => untracked === 'replica')) return;
     const { stickinessMillis } = this.settings;
-    this.trail.loseTrack(stickinessMillis);
+    this.history.loseTrack(stickinessMillis);
     this.monitor.hastenAll();
     if (!this.publisher.wants('warning')) return;
     this.publisher.publish('warning', {
@@ -476,7 +476,7 @@ export class Fleet {
 
   #tellLost(why: 'lost' | 'uncertain'): void {
     if (!this.publisher.wants('tokenLost')) return;
-    this.publisher.publish('tokenLost', { isCertain: why === 'lost', count: this.trail.refused[why] });
+    this.publisher.publish('tokenLost', { isCertain: why === 'lost', count: this.history.refused[why] });
   }
 }
 

@@ -15,7 +15,7 @@ import type { Profile } from '../statements/profile.js';
 import type { Identity } from './observation.js';
 
 /** Why a statement got no answer there: it is to be run elsewhere, and nothing is wrong with it, nor with the server. */
-export class LetGo extends Error {}
+export class LaneEvicted extends Error {}
 
 /** @param now our monotonic clock */
 export type Settle = (error: Error | null, result: QueryResult | undefined, now: number) => void;
@@ -125,7 +125,7 @@ export class LaneConnection {
       const isInUse = name === undefined || (error === null && name.isReady);
       const isToBlame = !isInUse && names?.settle(profile, name, error) === true;
       names?.over();
-      if (isToBlame) this.#answered(sent, new LetGo('its plan may be outdated'), undefined);
+      if (isToBlame) this.#answered(sent, new LaneEvicted('its plan may be outdated'), undefined);
       else this.#answered(sent, error, result);
     };
     try {
@@ -249,7 +249,7 @@ export class LaneConnection {
     this.#isHeldUp = true;
     const now = performance.now();
     foremost.profile.heldUp(now);
-    const error = new LetGo('the statement before it takes too long');
+    const error = new LaneEvicted('the statement before it takes too long');
     for (const sent of this.#sent) {
       if (sent === foremost) continue;
       const { settle } = sent;
@@ -260,7 +260,7 @@ export class LaneConnection {
 }
 
 /** It took longer than a statement may that shares its connection. */
-function letGo(profile: Profile, now: number): LetGo {
+function letGo(profile: Profile, now: number): LaneEvicted {
   profile.heldUp(now);
-  return new LetGo('it takes too long for a shared connection');
+  return new LaneEvicted('it takes too long for a shared connection');
 }

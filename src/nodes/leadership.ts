@@ -1,11 +1,11 @@
 /**
- * Who takes writes: holds the election whenever something was heard or lost, keeps the primary's trail, and tells of every change. It asks nobody
+ * Who takes writes: holds the election whenever something was heard or lost, keeps the primary's history, and tells of every change. It asks nobody
  * by itself, but for a second word of a server that would become the primary.
  */
 import { performance } from '../clock.js';
 import { LadderError } from '../errors.js';
 import type { Publisher, TopologyEvent } from '../events.js';
-import type { PrimaryTrail } from '../freshness/primary-trail.js';
+import type { PrimaryHistory } from '../freshness/primary-history.js';
 import type { Settings } from '../options/cluster.js';
 import type { Node } from './node.js';
 import { Suspicions } from './suspicions.js';
@@ -18,7 +18,7 @@ export class Leadership {
   /** The latest changes, the oldest first. */
   readonly changes: TopologyEvent[] = [];
   #nodes: readonly Node[];
-  readonly #trail: PrimaryTrail;
+  readonly #history: PrimaryHistory;
   readonly #settings: Settings;
   readonly #publisher: Publisher;
   readonly #startedAt = performance.now();
@@ -29,13 +29,13 @@ export class Leadership {
   /** Whether servers may turn up yet that nobody has heard of. */
   #isExpecting: boolean;
 
-  constructor(nodes: readonly Node[], trail: PrimaryTrail, settings: Settings, publisher: Publisher) {
+  constructor(nodes: readonly Node[], history: PrimaryHistory, settings: Settings, publisher: Publisher) {
     this.#nodes = nodes;
     this.#isExpecting = settings.discovery !== undefined;
-    this.#trail = trail;
+    this.#history = history;
     this.#settings = settings;
     this.#publisher = publisher;
-    this.#suspicions = new Suspicions(trail, settings, publisher);
+    this.#suspicions = new Suspicions(history, settings, publisher);
     this.#primary = nodes.find((node) => node.role === 'primary') as Node;
     this.#replicas = nodes.filter((node) => node !== this.#primary);
   }
@@ -85,7 +85,7 @@ export class Leadership {
   /** A node has answered. @returns whether everybody should be asked now, since what they said before belongs to a history that was not known yet */
   heard(node: Node): boolean {
     const times = this.#nodes.map(({ observation }) => observation?.sentAt ?? Number.NEGATIVE_INFINITY);
-    this.#trail.surveyedAt = Math.min(...times);
+    this.#history.surveyedAt = Math.min(...times);
     const isNew = this.#review();
     if (node === this.#primary) this.#sample();
     return isNew;
@@ -93,7 +93,7 @@ export class Leadership {
 
   /** Nothing is known of a node any more. @returns whether everybody should be asked now: it was the primary, or is not, but another one is */
   lost(node: Node): boolean {
-    this.#trail.surveyedAt = Number.NEGATIVE_INFINITY;
+    this.#history.surveyedAt = Number.NEGATIVE_INFINITY;
     return this.#review() || node === this.#primary;
   }
 
@@ -109,11 +109,11 @@ export class Leadership {
   #review(): boolean {
     const isOverdue = performance.now() - this.#startedAt > this.#settings.hangMillis;
     const before = this.#verdict;
-    if (this.#trail.clusterId === undefined && this.#isExpecting && !isOverdue) return false;
+    if (this.#history.clusterId === undefined && this.#isExpecting && !isOverdue) return false;
     const isAsking = this.#suspicions.review(this.#nodes, this.#primary);
-    const { clusterId, history } = this.#trail;
+    const { clusterId, timelines } = this.#history;
     if (clusterId === undefined && isAsking && !isOverdue) return true;
-    const known = { primary: this.#primary, clusterId, timeline: history.timeline, isOverdue };
+    const known = { primary: this.#primary, clusterId, timeline: timelines.timeline, isOverdue };
     this.#verdict = elect(this.#nodes, known, this.#settings.onTwoPrimaries);
     if (this.#verdict.is === 'settled') {
       if (this.#verdict.primary !== this.#primary) this.#follow(this.#verdict.primary);
@@ -128,8 +128,8 @@ export class Leadership {
   /** Another server is the primary: what was under way on the one before has no say any more. */
   #follow(primary: Node): void {
     const before = this.#primary;
-    const isFirst = this.#trail.clusterId === undefined;
-    const isBack = primary.observation?.identity.startedAt === this.#trail.startedAt;
+    const isFirst = this.#history.clusterId === undefined;
+    const isBack = primary.observation?.identity.startedAt === this.#history.startedAt;
     this.#primary = primary;
     this.#replicas = this.#nodes.filter((node) => node !== primary);
     before.role = 'replica';
@@ -149,7 +149,7 @@ export class Leadership {
     if (!this.isSettled || observation === undefined) return;
     const { sentAt, timeline, lsn, forkLsn, identity } = observation;
     const { clusterId, startedAt } = identity;
-    this.#trail.add({ node: name, heardSince, sentAt, timeline, lsn, forkLsn, clusterId, startedAt });
+    this.#history.add({ node: name, heardSince, sentAt, timeline, lsn, forkLsn, clusterId, startedAt });
     // A replica is what it is by the primary's history.
     for (const replica of this.#replicas) replica.compare(sentAt, lsn);
   }
@@ -159,7 +159,7 @@ export class Leadership {
       change,
       primary: this.isSettled ? this.#primary.name : undefined,
       previous: previous?.name,
-      timeline: this.#trail.history.timeline,
+      timeline: this.#history.timelines.timeline,
       at: Date.now(),
     };
     this.changes.push(event);

@@ -8,30 +8,30 @@ import { clearTimeout, performance, setTimeout } from '../clock.js';
 import type { LadderError } from '../errors.js';
 import type { Publisher } from '../events.js';
 import type { Lsn } from '../freshness/lsn.js';
-import type { PrimaryTrail } from '../freshness/primary-trail.js';
+import type { PrimaryHistory } from '../freshness/primary-history.js';
 import type { Settings } from '../options/cluster.js';
 import type { NodeSettings } from '../options/servers.js';
 import { cancelByKey } from '../postgres/cancel.js';
-import { SentAway } from '../postgres/errors.js';
+import { WaitCancelled } from '../postgres/errors.js';
 import { printable } from '../printable.js';
 import { logsOnly } from '../redaction.js';
 import { ResponseTime } from '../routing/balance.js';
+import { Load } from '../routing/load.js';
 import { hashOf } from '../routing/partition.js';
 import type { Candidate } from '../routing/route.js';
-import { Work } from '../routing/work.js';
+import { AdminQueries } from './admin-queries.js';
 import { Confirmation } from './confirmation.js';
 import { ControlConnection } from './control-connection.js';
 import { type CheckedOut, type DataConnection, DataConnections } from './data-connections.js';
 import { Ejection, type Health } from './ejection.js';
+import { faultOf, wordsOf } from './fault.js';
 import { Lane } from './lane.js';
 import type { LaneConnection } from './lane-connection.js';
 import { Latency } from './latency.js';
 import { isDirect, type Observation } from './observation.js';
 import type { Past } from './past.js';
 import { Probe } from './probe.js';
-import { problemOf, wordsOf } from './problem.js';
-import { Questions } from './questions.js';
-import { Whereabouts } from './whereabouts.js';
+import { ReplicaPosition } from './replica-position.js';
 
 export type Role = 'primary' | 'replica';
 
@@ -68,7 +68,7 @@ export class Node implements Candidate {
   readonly ownsPool: boolean;
   /** By what the servers say; a first guess before. */
   role: Role;
-  readonly work = new Work();
+  readonly load = new Load();
   statementCount = 0;
   /** Reads placed on it, and not abandoned. */
   readCount = 0;
@@ -85,7 +85,7 @@ export class Node implements Candidate {
   share = 1;
   readonly statementLatency = new Latency(TIMED_STATEMENTS);
   readonly response = new ResponseTime();
-  readonly questions: Questions;
+  readonly adminQueries: AdminQueries;
   /** Why it did not answer the last time; `undefined` when it did. */
   lastError: unknown;
   readonly lane: Lane;
@@ -94,8 +94,8 @@ export class Node implements Candidate {
   /** Whether a second connection must bear its word out before it counts. */
   needsWord = false;
 
-  readonly #trail: PrimaryTrail;
-  readonly #whereabouts: Whereabouts;
+  readonly #history: PrimaryHistory;
+  readonly #position: ReplicaPosition;
   readonly #probe: Probe;
   readonly #publisher: Publisher;
   readonly #settings: Settings;
@@ -119,7 +119,7 @@ export class Node implements Candidate {
   constructor(
     { name, weight, zone, pool, ownsPool, lane }: NodeSettings,
     role: Role,
-    trail: PrimaryTrail,
+    history: PrimaryHistory,
     settings: Settings,
     publisher: Publisher,
     listener: NodeListener,
@@ -132,8 +132,8 @@ export class Node implements Candidate {
     this.pool = pool;
     this.capacity = pool.options?.max ?? DEFAULT_POOL_MAX;
     this.ownsPool = ownsPool;
-    this.#trail = trail;
-    this.#whereabouts = new Whereabouts(trail);
+    this.#history = history;
+    this.#position = new ReplicaPosition(history);
     this.#settings = settings;
     this.#publisher = publisher;
     this.#listener = listener;
@@ -150,7 +150,7 @@ export class Node implements Candidate {
       },
       mayRelax ? () => this.#tellRelaxed() : undefined,
     );
-    this.questions = new Questions(this.#control);
+    this.adminQueries = new AdminQueries(this.#control);
     this.#confirmation = new Confirmation(pool, settings, {
       confirmed: () => listener.confirmed(this),
       contradicted: () => {
@@ -159,7 +159,7 @@ export class Node implements Candidate {
         this.failed('a second connection to it tells otherwise');
       },
     });
-    this.#probe = new Probe(this.#control, trail, this.#whereabouts, settings, {
+    this.#probe = new Probe(this.#control, history, this.#position, settings, {
       took: (millis) => {
         const now = performance.now();
         this.response.took(millis, now);
@@ -200,7 +200,7 @@ export class Node implements Candidate {
 
   /** What the server last said; `undefined` when it has not answered, or may be another one by now. */
   get observation(): Observation | undefined {
-    return this.#whereabouts.observation;
+    return this.#position.observation;
   }
 
   get health(): Health {
@@ -213,7 +213,7 @@ export class Node implements Candidate {
     if (this.role === 'primary') return { state: 'live' };
     if (this.lsn === undefined) return { state: 'unknown' };
     const isLate = performance.now() - this.freshAsOf > this.#settings.maxLagMillis;
-    if (isLate && this.#trail.isTracking) return { state: 'lagging' };
+    if (isLate && this.#history.isTracking) return { state: 'lagging' };
     return this.share < 1 ? { state: 'probation', share: this.share } : { state: 'live' };
   }
 
@@ -232,7 +232,7 @@ export class Node implements Candidate {
   }
 
   get inFlight(): number {
-    return this.work.count;
+    return this.load.count;
   }
 
   get responseMillis(): number {
@@ -249,12 +249,12 @@ export class Node implements Candidate {
 
   /** What it has said in its present life. */
   get past(): Past {
-    return this.#whereabouts.past;
+    return this.#position.past;
   }
 
-  /** See {@link Whereabouts.hasStrayed}. */
+  /** See {@link ReplicaPosition.hasStrayed}. */
   get hasStrayed(): boolean {
-    return this.#whereabouts.hasStrayed;
+    return this.#position.hasStrayed;
   }
 
   /** Whether what it claims was said on a second connection, too, or need not be. */
@@ -264,20 +264,20 @@ export class Node implements Candidate {
 
   /** Why no statement of its role goes there; `undefined` when nothing is wrong. */
   get problem(): LadderError | undefined {
-    return problemOf(this, this.#trail);
+    return faultOf(this, this.#history);
   }
 
-  /** See {@link Whereabouts.lsn}. */
+  /** See {@link ReplicaPosition.lsn}. */
   get lsn(): Lsn | undefined {
-    return this.#whereabouts.lsn;
+    return this.#position.lsn;
   }
 
   get freshAsOf(): number {
-    return this.#whereabouts.freshAsOf;
+    return this.#position.freshAsOf;
   }
 
   get steadyAgeMillis(): number {
-    return this.#whereabouts.steadyAgeMillis;
+    return this.#position.steadyAgeMillis;
   }
 
   /** See {@link Probe.roundTripMillis}. */
@@ -305,14 +305,14 @@ export class Node implements Candidate {
 
   /** Forgets what the server said: a lost connection may mean that it was restarted, rebuilt or replaced. */
   void(cause: string): void {
-    this.#whereabouts.void(performance.now());
+    this.#position.void(performance.now());
     this.judge(cause);
     this.#listener.lost(this);
   }
 
   /** The primary stood at `lsn`, asked at `sentAt`. */
   compare(sentAt: number, lsn: Lsn): void {
-    this.#whereabouts.compare(sentAt, lsn);
+    this.#position.compare(sentAt, lsn);
     this.judge('the primary answered');
   }
 
@@ -329,7 +329,7 @@ export class Node implements Candidate {
 
   /** As `failed`, unless the error says nothing about the server: a full one is not a dead one. */
   lostBy(error: unknown): void {
-    if (error instanceof SentAway) return;
+    if (error instanceof WaitCancelled) return;
     if ((error as { code?: unknown }).code === TOO_MANY_CONNECTIONS) this.response.failed(performance.now());
     else this.failed('it gave no connection');
   }
@@ -366,7 +366,7 @@ export class Node implements Candidate {
     this.#connections.look(now);
     // pg-pool tells nobody who waits when it is ended.
     if (this.pool.ending) this.relieve();
-    this.#whereabouts.pass(now);
+    this.#position.pass(now);
     this.isEjected = this.#ejection.isOut;
     this.share = this.#ejection.share(now);
     const previous = this.#told;
@@ -391,7 +391,7 @@ export class Node implements Candidate {
    * A shared connection to the server that was observed; `undefined` when none takes one more statement now.
    * @param freshenMillis how old its position may be before the next statement brings a new one along
    */
-  board(now: number, freshenMillis: number): LaneConnection | undefined {
+  takeLane(now: number, freshenMillis: number): LaneConnection | undefined {
     const seen = this.observation;
     const connection = seen === undefined ? undefined : this.lane.take(seen.identity.server);
     if (connection !== undefined && this.#probe.isDue(now, freshenMillis)) this.locateOn(connection);
@@ -415,20 +415,20 @@ export class Node implements Candidate {
     this.#probe.locateOn(connection, told);
   }
 
-  /** See {@link Whereabouts.mayHaveMoved}. */
+  /** See {@link ReplicaPosition.mayHaveMoved}. */
   mayHaveMoved(now: number): boolean {
-    return this.#whereabouts.mayHaveMoved(now);
+    return this.#position.mayHaveMoved(now);
   }
 
-  /** See {@link Whereabouts.judgeGate}. */
+  /** See {@link ReplicaPosition.judgeGate}. */
   judgeGate(seen: Observation | undefined, wasOpen: boolean): void {
-    this.#whereabouts.judgeGate(seen, wasOpen);
+    this.#position.judgeGate(seen, wasOpen);
   }
 
   /** Ends the connections of a server that hangs or was superseded. @param sparesWrites leaves those that may write: they may still be answered */
   abandon(sparesWrites: boolean): void {
     this.lane.abandon();
-    this.#connections.abandon(new SentAway(`node "${this.name}" does not answer`), sparesWrites);
+    this.#connections.abandon(new WaitCancelled(`node "${this.name}" does not answer`), sparesWrites);
   }
 
   /** Nobody knows any more whether its connections still live: it was silent, or the process did not run. */
@@ -445,13 +445,13 @@ export class Node implements Candidate {
   /** Asks the server to stop what runs on that connection; it may have ended by itself. */
   cancel(connection: DataConnection): void {
     connection.wasCancelled = true;
-    if (connection.isDirect) this.questions.cancel(connection.identity.pid);
+    if (connection.isDirect) this.adminQueries.cancel(connection.identity.pid);
     else connection.cancelling ??= cancelByKey(this.pool, connection.client, this.#settings.hangMillis);
   }
 
   /** Sends those who wait for a connection of a pool that stands still elsewhere. */
   relieve(): void {
-    this.#connections.sendAway(new SentAway(`no connection of node "${this.name}" has become free`));
+    this.#connections.sendAway(new WaitCancelled(`no connection of node "${this.name}" has become free`));
   }
 
   /** Asks on a data connection where the server behind that very connection stands; `undefined` when it tells no position. */
@@ -474,13 +474,13 @@ export class Node implements Candidate {
   /** Asks the server to stop what runs for us, and sends those who wait for a connection away. */
   cancelAll(): void {
     for (const connection of this.#connections.taken) this.cancel(connection);
-    this.#connections.sendAway(new SentAway('the cluster is closed'));
+    this.#connections.sendAway(new WaitCancelled('the cluster is closed'));
   }
 
   /** Closes all connections that serve us, with what has not stopped. */
   dropAll(): void {
     this.lane.abandon();
-    if (this.ownsPool) this.#connections.abandon(new SentAway('the cluster is closed'), false);
+    if (this.ownsPool) this.#connections.abandon(new WaitCancelled('the cluster is closed'), false);
     else this.#connections.dropTaken();
   }
 
@@ -505,7 +505,7 @@ export class Node implements Candidate {
     const isElsewhere = this.#isSilent;
     this.#isSilent = false;
     this.lane.giveUpSilent(now, isElsewhere, (connection) => this.locateOn(connection));
-    this.#connections.judge(this.questions, isElsewhere);
+    this.#connections.judge(this.adminQueries, isElsewhere);
   }
 
   /** Once: each new connection would say the same. */
@@ -530,7 +530,7 @@ export class Node implements Candidate {
 
   #record(observation: Observation | undefined): void {
     this.wasAsked = true;
-    if (!this.#whereabouts.record(observation, performance.now())) return;
+    if (!this.#position.record(observation, performance.now())) return;
     this.lastError = undefined;
     this.heardSince ??= performance.now();
     if (observation !== undefined) this.#recognise(observation.identity.server);

@@ -3,7 +3,7 @@
  * listed, or found, and be anybody's.
  */
 import { type Lsn, normaliseLsn, parseLsn, type WalLayout } from '../freshness/lsn.js';
-import type { PrimaryTrail } from '../freshness/primary-trail.js';
+import type { PrimaryHistory } from '../freshness/primary-history.js';
 import { InvalidAnswer } from '../postgres/errors.js';
 import { backendKeyOf } from '../postgres/internals.js';
 
@@ -118,21 +118,21 @@ export function shownTimelineFrom(row: { readonly timeline?: unknown } | undefin
 }
 
 /** Whether a replica is proven to follow the primary's own history, as far as its position can be believed. */
-export function isFollower(observation: Observation | undefined, trail: PrimaryTrail): observation is Observation {
-  if (observation === undefined || !observation.inRecovery || observation.identity.clusterId !== trail.clusterId)
+export function isFollower(observation: Observation | undefined, history: PrimaryHistory): observation is Observation {
+  if (observation === undefined || !observation.inRecovery || observation.identity.clusterId !== history.clusterId)
     return false;
-  if (trail.isAmbiguous) return false;
+  if (history.isAmbiguous) return false;
   // After a failover a replica may have replayed past the fork on the old timeline. On the first one nothing can have diverged.
-  const { timeline } = trail.history;
+  const { timeline } = history.timelines;
   return timeline === 1 || observation.timeline === timeline;
 }
 
 /** How far a replica has replayed the primary's own history; `undefined` where it is not proven that it follows it. */
-export function replayedLsn(observation: Observation | undefined, trail: PrimaryTrail): Lsn | undefined {
-  if (!isFollower(observation, trail)) return undefined;
+export function replayedLsn(observation: Observation | undefined, history: PrimaryHistory): Lsn | undefined {
+  if (!isFollower(observation, history)) return undefined;
   const { lsn, sentAt } = observation;
   // What the primary cannot have written yet, no replica has replayed.
-  return lsn > trail.highest && lsn > trail.ceilingAt(sentAt) ? undefined : lsn;
+  return lsn > history.highest && lsn > history.ceilingAt(sentAt) ? undefined : lsn;
 }
 
 function digits(value: unknown, what: string): string {

@@ -4,7 +4,7 @@
  */
 
 import { performance } from '../clock.js';
-import type { PrimaryTrail } from '../freshness/primary-trail.js';
+import type { PrimaryHistory } from '../freshness/primary-history.js';
 import type { Settings } from '../options/cluster.js';
 import { InvalidAnswer } from '../postgres/errors.js';
 import { PROBE, PROBE_ROLE, REPLICA_TIMELINE } from '../postgres/own-statements.js';
@@ -15,7 +15,7 @@ import type { DataConnection } from './data-connections.js';
 import type { LaneConnection } from './lane-connection.js';
 import { Latency } from './latency.js';
 import { type Identity, type Observation, observationFrom, type ProbeRow, shownTimelineFrom } from './observation.js';
-import type { Whereabouts } from './whereabouts.js';
+import type { ReplicaPosition } from './replica-position.js';
 
 /** Who is told what the library's own connection brings. */
 export interface ProbeListener {
@@ -35,8 +35,8 @@ export class Probe {
   /** The shortest that an answer has taken, in milliseconds: the way there and back, and next to nothing on the server. */
   roundTripMillis = Number.POSITIVE_INFINITY;
   readonly #control: ControlConnection;
-  readonly #trail: PrimaryTrail;
-  readonly #whereabouts: Whereabouts;
+  readonly #history: PrimaryHistory;
+  readonly #position: ReplicaPosition;
   readonly #settings: Settings;
   readonly #listener: ProbeListener;
   /** Of the library's own small question, the same for every node. */
@@ -49,14 +49,14 @@ export class Probe {
 
   constructor(
     control: ControlConnection,
-    trail: PrimaryTrail,
-    whereabouts: Whereabouts,
+    history: PrimaryHistory,
+    position: ReplicaPosition,
     settings: Settings,
     listener: ProbeListener,
   ) {
     this.#control = control;
-    this.#trail = trail;
-    this.#whereabouts = whereabouts;
+    this.#history = history;
+    this.#position = position;
     this.#settings = settings;
     this.#listener = listener;
     this.#profile.comesAgain(PROBE);
@@ -85,8 +85,8 @@ export class Probe {
 
   /** Whether the newest answer is older than so many milliseconds, and none is on its way along with a statement. */
   isDue(now: number, freshenMillis: number): boolean {
-    const seen = this.#whereabouts.observation;
-    return seen !== undefined && now - seen.sentAt > freshenMillis && !this.#isLocating && this.#trail.isTracking;
+    const seen = this.#position.observation;
+    return seen !== undefined && now - seen.sentAt > freshenMillis && !this.#isLocating && this.#history.isTracking;
   }
 
   /** Asks by itself what is asked by nobody yet. Nobody waits for it. */
@@ -118,7 +118,7 @@ export class Probe {
   #locatedBy(row: ProbeRow | undefined, { identity }: LaneConnection, sentAt: number): Observation | undefined {
     try {
       const observation = this.#read(row, identity, sentAt);
-      const seen = this.#whereabouts.observation;
+      const seen = this.#position.observation;
       // Which server is this node's, its own connection alone says: a shared one may have been led to another.
       const isNews = seen !== undefined && sentAt > seen.sentAt && identity.server === seen.identity.server;
       if (observation !== undefined && isNews) this.#listener.answered(observation);
@@ -130,7 +130,7 @@ export class Probe {
   }
 
   get #text(): string {
-    return this.#trail.isTracking ? PROBE : PROBE_ROLE;
+    return this.#history.isTracking ? PROBE : PROBE_ROLE;
   }
 
   #ask(): Promise<void> {
@@ -145,7 +145,7 @@ export class Probe {
   async #probe(): Promise<void> {
     try {
       const sentAt = performance.now();
-      const name = this.#trail.isTracking ? 'ladder_probe' : 'ladder_role';
+      const name = this.#history.isTracking ? 'ladder_probe' : 'ladder_role';
       const { rows, identity, tookMillis } = await this.#control.query<ProbeRow>(this.#text, undefined, name);
       this.#latency.add(tookMillis);
       this.roundTripMillis = Math.min(this.roundTripMillis, tookMillis);
@@ -156,7 +156,7 @@ export class Probe {
     } catch (error) {
       // Whoever answers on the next one says anew who it is.
       if (error instanceof InvalidAnswer) this.#control.drop(error.message);
-      if (this.#trail.isTracking && isUnsupported(error)) await this.#untrack().catch(() => undefined);
+      if (this.#history.isTracking && isUnsupported(error)) await this.#untrack().catch(() => undefined);
       this.#listener.failed(error);
       throw error;
     }
@@ -170,16 +170,16 @@ export class Probe {
 
   /** A replica that was shown to be on the primary's timeline stays on it until the primary leaves it. */
   async #learnTimeline(): Promise<void> {
-    const { history, claimedTimeline } = this.#trail;
-    const timeline = Math.max(history.timeline, claimedTimeline);
-    if (timeline <= 1 || this.#whereabouts.shownTimeline === timeline) return;
+    const { timelines, claimedTimeline } = this.#history;
+    const timeline = Math.max(timelines.timeline, claimedTimeline);
+    if (timeline <= 1 || this.#position.shownTimeline === timeline) return;
     const { rows } = await this.#control.query<{ timeline: unknown }>(REPLICA_TIMELINE);
-    this.#whereabouts.shownTimeline = shownTimelineFrom(rows[0]);
+    this.#position.shownTimeline = shownTimelineFrom(rows[0]);
   }
 
   #read(row: ProbeRow | undefined, identity: Identity, sentAt: number): Observation | undefined {
     const { assumeSynchronousCommit } = this.#settings;
-    return observationFrom(row, identity, sentAt, this.#whereabouts.shownTimeline, assumeSynchronousCommit);
+    return observationFrom(row, identity, sentAt, this.#position.shownTimeline, assumeSynchronousCommit);
   }
 }
 

@@ -4,7 +4,7 @@
  */
 import { performance } from '../clock.js';
 import type { Publisher } from '../events.js';
-import type { PrimaryTrail } from '../freshness/primary-trail.js';
+import type { PrimaryHistory } from '../freshness/primary-history.js';
 import type { Settings } from '../options/cluster.js';
 import { doubtOf, type Reference } from './claims.js';
 import type { Node } from './node.js';
@@ -21,7 +21,7 @@ interface Told {
 }
 
 export class Suspicions {
-  readonly #trail: PrimaryTrail;
+  readonly #history: PrimaryHistory;
   readonly #settings: Settings;
   readonly #publisher: Publisher;
   readonly #told = new WeakMap<Node, Told>();
@@ -32,36 +32,36 @@ export class Suspicions {
   /** Since when a first primary is sought among servers that contradict each other. */
   #disputedAt: number | undefined;
 
-  constructor(trail: PrimaryTrail, settings: Settings, publisher: Publisher) {
-    this.#trail = trail;
+  constructor(history: PrimaryHistory, settings: Settings, publisher: Publisher) {
+    this.#history = history;
     this.#settings = settings;
     this.#publisher = publisher;
   }
 
   /** @param primary the present one, or the first guess @returns whether the nodes must be asked again before the election */
   review(nodes: readonly Node[], primary: Node): boolean {
-    const trail = this.#trail;
+    const history = this.#history;
     const claimants = nodes.filter((node) => this.#isClaim(node.observation));
     for (const node of nodes) {
       node.doubt = undefined;
       node.needsWord = false;
     }
-    if (!trail.isTracking) return false;
+    if (!history.isTracking) return false;
     const now = performance.now();
     for (const node of claimants) this.#doubt(node, claimants, nodes, primary, now);
-    if (trail.history.timeline > 1 && this.#isDisowned(nodes, primary, now)) {
+    if (history.timelines.timeline > 1 && this.#isDisowned(nodes, primary, now)) {
       for (const node of claimants) this.#doubt(node, claimants, nodes, primary, now);
     }
     const isLater = this.#isLater(claimants, now);
-    return trail.clusterId === undefined ? this.#isOpen(nodes, claimants, now) : isLater;
+    return history.clusterId === undefined ? this.#isOpen(nodes, claimants, now) : isLater;
   }
 
   /** Whether a later timeline is claimed than before, so that everybody should say what he knows of it. */
   #isLater(claimants: readonly Node[], now: number): boolean {
-    const trail = this.#trail;
+    const history = this.#history;
     const claimed = Math.max(0, ...claimants.map(({ observation }) => observation?.timeline ?? 0));
-    const isLater = claimed > Math.max(trail.history.timeline, trail.claimedTimeline);
-    trail.claimedTimeline = claimed > trail.history.timeline ? claimed : 0;
+    const isLater = claimed > Math.max(history.timelines.timeline, history.claimedTimeline);
+    history.claimedTimeline = claimed > history.timelines.timeline ? claimed : 0;
     if (!isLater || now - this.#hastenedAt < TOLD_MILLIS) return false;
     this.#hastenedAt = now;
     return true;
@@ -69,14 +69,14 @@ export class Suspicions {
 
   /** Of the right cluster, as far as that is known. */
   #isClaim(observation: Observation | undefined): boolean {
-    const { clusterId } = this.#trail;
+    const { clusterId } = this.#history;
     if (observation === undefined || observation.inRecovery) return false;
     return clusterId === undefined || observation.identity.clusterId === clusterId;
   }
 
   #doubt(node: Node, claimants: readonly Node[], nodes: readonly Node[], primary: Node, now: number): void {
     const claim = node.observation as Observation;
-    const { timeline } = this.#trail.history;
+    const { timeline } = this.#history.timelines;
     const known = this.#reference(node, claimants, now);
     const isFollowed = nodes.some((other) => follows(other, claim, claim.timeline));
     node.doubt = doubtOf(claim, node.past, known, isFollowed);
@@ -91,16 +91,20 @@ export class Suspicions {
       );
       return;
     }
-    if (this.#trail.clusterId === undefined || this.#isPrimarysLife(claim)) return;
+    if (this.#history.clusterId === undefined || this.#isPrimarysLife(claim)) return;
     node.needsWord = claim.timeline > timeline || node !== primary;
     // One that is left on an older timeline cannot win.
     if (node.needsWord && claim.timeline >= timeline && !node.isConfirmed) node.confirm();
   }
 
   #reference(node: Node, claimants: readonly Node[], now: number): Reference {
-    const trail = this.#trail;
-    if (trail.clusterId !== undefined) {
-      return { timeline: trail.history.timeline, ageMillis: trail.ageMillis(now), ceiling: trail.ceilingAt(now) };
+    const history = this.#history;
+    if (history.clusterId !== undefined) {
+      return {
+        timeline: history.timelines.timeline,
+        ageMillis: history.ageMillis(now),
+        ceiling: history.ceilingAt(now),
+      };
     }
     const { clusterId } = (node.observation as Observation).identity;
     const others = claimants.filter((other) => other !== node && other.observation?.identity.clusterId === clusterId);
@@ -108,10 +112,10 @@ export class Suspicions {
     return { timeline: Number.isFinite(timeline) ? timeline : 0, ageMillis: 0, ceiling: undefined };
   }
 
-  /** Whether it is the server that the primary's trail is of: it may be reached under several names. */
+  /** Whether it is the server that the primary's history is of: it may be reached under several names. */
   #isPrimarysLife({ identity, timeline }: Observation): boolean {
-    const { startedAt, history } = this.#trail;
-    return identity.startedAt === startedAt && timeline === history.timeline;
+    const { startedAt, timelines } = this.#history;
+    return identity.startedAt === startedAt && timeline === timelines.timeline;
   }
 
   /** Before any primary was seen: where servers contradict each other, the replicas are asked whom they follow. */
@@ -124,11 +128,11 @@ export class Suspicions {
 
   /** Whether the present timeline, which rests on the primary's word alone, was given up, since it is gone, and one from before goes on. */
   #isDisowned(nodes: readonly Node[], primary: Node, now: number): boolean {
-    const trail = this.#trail;
-    const { timeline } = trail.history;
-    if (trail.unconfirmed.length === 0) return false;
+    const history = this.#history;
+    const { timeline } = history.timelines;
+    if (history.unconfirmed.length === 0) return false;
     if (nodes.some((node) => node !== primary && node.observation?.inRecovery === true && this.#isOn(node, timeline))) {
-      trail.keepTimeline();
+      history.keepTimeline();
       return false;
     }
     const isUpheld = nodes.includes(primary) && primary.doubt === undefined && this.#isOn(primary, timeline);
@@ -147,21 +151,21 @@ export class Suspicions {
         `node "${primary.name}" was taken for the primary on timeline ${timeline} by its own word alone, and is gone: ` +
         `node "${successor.name}" is the primary again. What was written there meanwhile is not here. Find out which server that was`,
     );
-    trail.disown(successor.observation.timeline);
+    history.disown(successor.observation.timeline);
     return true;
   }
 
   /** Whether it puts itself on that timeline of the cluster, or on a later one. */
   #isOn({ observation }: Node, timeline: number): boolean {
-    return observation?.identity.clusterId === this.#trail.clusterId && (observation?.timeline ?? 0) >= timeline;
+    return observation?.identity.clusterId === this.#history.clusterId && (observation?.timeline ?? 0) >= timeline;
   }
 
   /** Whether it took writes before, and goes on to: in the same life, or as its replicas show. */
   #wasThere({ observation, doubt }: Node, nodes: readonly Node[]): boolean {
     if (observation === undefined || doubt !== undefined || !this.#isClaim(observation)) return false;
     const { timeline, identity } = observation;
-    const { history, unconfirmed } = this.#trail;
-    if (timeline >= history.timeline) return false;
+    const { timelines, unconfirmed } = this.#history;
+    if (timeline >= timelines.timeline) return false;
     if (unconfirmed.some((one) => one.startedAt === identity.startedAt && one.timeline === timeline)) return true;
     return nodes.some((other) => follows(other, observation, timeline));
   }

@@ -35,8 +35,8 @@ export interface ReplicaVerdict {
 }
 
 export async function explain(fleet: Fleet, found: Classification, need: Need, now: number): Promise<Explanation> {
-  if (need.floor.resolve(fleet.trail) === 'pending') await fleet.primary.refresh().catch(() => undefined);
-  const lsn = need.floor.resolve(fleet.trail);
+  if (need.floor.resolve(fleet.history) === 'pending') await fleet.primary.refresh().catch(() => undefined);
+  const lsn = need.floor.resolve(fleet.history);
   const isRead = found.class === 'read';
   const isPrimary = !isRead || fleet.isPrimary(need.target) || fleet.isForPrimary(need, now);
   const rung = isPrimary ? fleet.primary : fleet.choose(need, now);

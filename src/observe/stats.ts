@@ -3,10 +3,10 @@ import { performance } from '../clock.js';
 import type { LadderError } from '../errors.js';
 import type { NodeState, Reason, TopologyEvent } from '../events.js';
 import { formatLsn } from '../freshness/lsn.js';
-import type { RefusedPositions } from '../freshness/primary-trail.js';
-import type { FallbackBudget, FallbackStats } from '../isolation/fallback-budget.js';
+import type { RefusedPositions } from '../freshness/primary-history.js';
+import type { FallbackStats, PriorityLimiter } from '../isolation/priority-limiter.js';
 import type { Fleet } from '../nodes/fleet.js';
-import type { DiscoveryStats } from '../nodes/members.js';
+import type { DiscoveryStats } from '../nodes/membership.js';
 import type { Node, Role } from '../nodes/node.js';
 import type { HotKey } from '../routing/hot-keys.js';
 
@@ -71,23 +71,23 @@ export interface ClusterStats {
   readonly nudgeCount: number;
 }
 
-export function statsOf(fleet: Fleet, budget: FallbackBudget): ClusterStats {
-  const { trail, nodes, routeCounts, leadership } = fleet;
+export function statsOf(fleet: Fleet, budget: PriorityLimiter): ClusterStats {
+  const { history, nodes, routeCounts, leadership } = fleet;
   const now = performance.now();
   const readCount = nodes.reduce((sum, node) => sum + node.readCount, 0);
   return Object.freeze({
-    clusterId: trail.clusterId,
-    timeline: trail.history.timeline,
-    tracking: trail.isTracking ? 'lsn' : 'window',
+    clusterId: history.clusterId,
+    timeline: history.timelines.timeline,
+    tracking: history.isTracking ? 'lsn' : 'window',
     nodes: Object.freeze(nodes.map((node) => nodeStats(node, fleet.problemOf(node), readCount, now))),
     routes: Object.freeze({ ...routeCounts }),
     hotKeys: Object.freeze(fleet.hotKeys.list(fleet.hotShare, now).map(hexadecimal)),
     moveCount: fleet.moveCount,
-    discovery: Object.freeze(fleet.members.stats),
-    tokens: Object.freeze({ ...trail.refused }),
+    discovery: Object.freeze(fleet.membership.stats),
+    tokens: Object.freeze({ ...history.refused }),
     fallback: Object.freeze(budget.stats),
     topology: Object.freeze([...leadership.changes]),
-    nudgeCount: nodes.reduce((sum, node) => sum + node.questions.nudgeCount, 0),
+    nudgeCount: nodes.reduce((sum, node) => sum + node.adminQueries.nudgeCount, 0),
   });
 }
 

@@ -27,7 +27,7 @@ export function optionsOf<Shape extends z.ZodRawShape>(shape: Shape) {
 }
 
 /** Without what is left open in it, so that it can be laid over something else. */
-export function stated<T extends object>(options: T): { [Name in keyof T]?: NonNullable<T[Name]> } {
+export function withoutUndefined<T extends object>(options: T): { [Name in keyof T]?: NonNullable<T[Name]> } {
   const entries = Object.entries(options).filter(([, value]) => value !== undefined && value !== null);
   return Object.fromEntries(entries) as { [Name in keyof T]?: NonNullable<T[Name]> };
 }

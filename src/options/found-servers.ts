@@ -4,7 +4,7 @@ import pg from 'pg';
 import { parse } from 'pg-connection-string';
 import { z } from 'zod';
 import { invalidOptions } from '../errors.js';
-import { check, stated } from './check.js';
+import { check, withoutUndefined } from './check.js';
 import { type InheritCredentials, refusalToInherit, withoutLogin } from './credentials.js';
 import {
   checkConfig,
@@ -108,7 +108,7 @@ function foundServer(
 ): Prospective {
   if (typeof given === 'object') checkConfig(given, which);
   const options =
-    typeof given === 'string' ? { connectionString: given } : (stated(given) as Exclude<NodeOptions, string>);
+    typeof given === 'string' ? { connectionString: given } : (withoutUndefined(given) as Exclude<NodeOptions, string>);
   if (!SAYS_WHERE.some((option) => option in options)) {
     throw invalidOptions(
       `${which}: expected a server with ${SAYS_WHERE.join(', ')} or several of these, got none of them`,
@@ -147,7 +147,7 @@ function laidOver(
 ): pg.PoolConfig {
   const entries = Object.getOwnPropertyNames(options).map((name) => [name, options[name as keyof pg.PoolOptions]]);
   const { connectionString, toJSON: _, ...own } = Object.fromEntries(entries) as pg.PoolConfig & { toJSON?: unknown };
-  const parsed = connectionString === undefined ? {} : stated(parse(connectionString));
+  const parsed = connectionString === undefined ? {} : withoutUndefined(parse(connectionString));
   // pg takes a port that is text, too.
   const first = { ...own, ...parsed } as pg.PoolConfig;
   // The name for the first server's certificate is not for one that has its own, be it only that of its host.

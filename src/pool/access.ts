@@ -1,6 +1,6 @@
 /** What a pool asks of the cluster that it belongs to, and what its clients ask of the pool. */
 import type { Client, PoolClient } from 'pg';
-import type { Rungs } from '../execute/rungs.js';
+import type { ExecutionContext } from '../execute/context.js';
 import type { Statement } from '../execute/statement.js';
 import type { Need } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
@@ -13,7 +13,7 @@ import type { Classifier } from '../statements/classifier.js';
 export type Intent = 'auto' | 'read' | 'write';
 
 export interface ClusterAccess {
-  readonly rungs: Rungs;
+  readonly context: ExecutionContext;
   readonly classifier: Classifier;
   /** Something is asked of it: idle clusters are looked at less often. */
   used(): void;

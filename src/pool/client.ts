@@ -15,7 +15,7 @@ import type { SessionScope } from '../session/session.js';
 import { isNeutral } from '../sql/session-state.js';
 import type { Classification } from '../statements/classifier.js';
 import type { ClientHost } from './access.js';
-import { Aim, type TypeParser } from './aim.js';
+import { HeldConnection } from './held-connection.js';
 import {
   type Answer,
   callbackOf,
@@ -27,8 +27,8 @@ import {
   textOf,
   valuesOf,
 } from './job.js';
-import { type Finding, OwnConnection } from './own-connection.js';
-import { ReplicaHold } from './replica-hold.js';
+import { PrimaryClient, type TypeParser } from './primary-client.js';
+import { type Finding, PrimaryConnection } from './primary-connection.js';
 import { routedRead } from './routed-read.js';
 import { Turns } from './turns.js';
 
@@ -56,10 +56,10 @@ export type LeftOpen = 'discarded' | 'kept';
 export class RoutedClient extends EventEmitter {
   readonly #host: ClientHost;
   readonly #turns = new Turns();
-  readonly #aim: Aim;
+  readonly #aim: PrimaryClient;
   #hasConnected = false;
-  #own: OwnConnection | undefined;
-  #hold: ReplicaHold | undefined;
+  #own: PrimaryConnection | undefined;
+  #hold: HeldConnection | undefined;
   #holder: SessionScope | undefined;
   /** All that comes goes to the own connection. */
   #isBound = false;
@@ -86,7 +86,7 @@ export class RoutedClient extends EventEmitter {
   constructor(host: ClientHost) {
     super();
     this.#host = host;
-    this.#aim = new Aim(host, (event, args) => {
+    this.#aim = new PrimaryClient(host, (event, args) => {
       if (event !== 'error' || this.#mayFail) this.emit(event, ...args);
     });
   }
@@ -278,7 +278,7 @@ export class RoutedClient extends EventEmitter {
   }
 
   /** @param learns whether later statements depend on what this one does */
-  #sendOwn(own: OwnConnection, job: Job, learns: boolean, found?: Classification): void {
+  #sendOwn(own: PrimaryConnection, job: Job, learns: boolean, found?: Classification): void {
     const finding: Finding = { found, learns };
     const text = textOf(job.query);
     if (finding.found === undefined && learns && text !== undefined) {
@@ -358,7 +358,7 @@ export class RoutedClient extends EventEmitter {
     const { cluster, introduce } = this.#host;
     const need = cluster.need(job.scope, found.hint, performance.now());
     let result: QueryResult | undefined;
-    this.#hold = await ReplicaHold.begin(cluster.rungs, need, introduce, async (hold) => {
+    this.#hold = await HeldConnection.begin(cluster.context, need, introduce, async (hold) => {
       result = await promised<QueryResult>(Promise, (answer) => void hold.run({ ...job, answer }, found.leavesState));
       // On a replica it is read-only whatever it says.
       if (found.begins === 'plain' && hold.isOnPrimary) {
@@ -371,7 +371,7 @@ export class RoutedClient extends EventEmitter {
     succeed(job, result as QueryResult);
   }
 
-  async #runOnHold(hold: ReplicaHold, job: Job, text: string, found: Classification): Promise<void> {
+  async #runOnHold(hold: HeldConnection, job: Job, text: string, found: Classification): Promise<void> {
     if (ADVISORY.test(text)) {
       throw new LadderError(
         'LADDER_READ_ONLY_TRANSACTION',
@@ -436,7 +436,7 @@ export class RoutedClient extends EventEmitter {
       return;
     }
     const need = cluster.need(scope, found.hint, performance.now());
-    const hold = await ReplicaHold.begin(cluster.rungs, need, introduce, async () => undefined);
+    const hold = await HeldConnection.begin(cluster.context, need, introduce, async () => undefined);
     this.#hold = hold;
     this.#holder = scope;
     try {
@@ -447,7 +447,7 @@ export class RoutedClient extends EventEmitter {
   }
 
   #submitOnOwn({ submittable, callback, scope }: Submission, found: Classification | undefined) {
-    const run = (own: OwnConnection): void => {
+    const run = (own: PrimaryConnection): void => {
       this.#isBound = true;
       own.submit(submittable, callback, scope, { found, learns: false });
     };
@@ -466,13 +466,13 @@ export class RoutedClient extends EventEmitter {
   }
 
   /** @param isSetUpByPool as pg-pool does with what it connects itself */
-  async #open(isSetUpByPool = false): Promise<OwnConnection> {
+  async #open(isSetUpByPool = false): Promise<PrimaryConnection> {
     const { cluster } = this.#host;
     if (this.#own !== undefined) void this.#own.client.end().catch(() => undefined);
     this.#own = undefined;
-    let own: OwnConnection;
+    let own: PrimaryConnection;
     try {
-      own = await OwnConnection.open(cluster, (node) => this.#aim.at(node));
+      own = await PrimaryConnection.open(cluster, (node) => this.#aim.at(node));
     } catch (error) {
       this.#refusal = { error, upTo: this.#askedCount };
       throw error;

@@ -56,7 +56,7 @@ export class RoutingPool extends pg.Pool {
   }
 
   constructor(cluster: ClusterAccess, intent: Intent) {
-    const { primary, nodes } = cluster.rungs.fleet;
+    const { primary, nodes } = cluster.context.fleet;
     if (!makesClients(primary.pool)) {
       throw invalidOptions(`pool: expected node "${primary.name}" to have a pg.Pool, got one without its Client`);
     }
@@ -257,7 +257,7 @@ export class RoutingPool extends pg.Pool {
 
   /** A pool that was handed in sets up what it connects by its listeners: so they do here. */
   #tellHandedIn(client: PoolClient): void {
-    const { pool, ownsPool } = this.#cluster.rungs.fleet.primary;
+    const { pool, ownsPool } = this.#cluster.context.fleet.primary;
     if (!ownsPool) pool.emit('connect', client);
   }
 
@@ -276,7 +276,7 @@ export class RoutingPool extends pg.Pool {
     if (client.isTied) this.#stateful.add(client);
     else this.#stateful.delete(client);
     if (leftOpen === undefined) return;
-    const { publisher } = this.#cluster.rungs.fleet;
+    const { publisher } = this.#cluster.context.fleet;
     if (!publisher.wants('warning')) return;
     publisher.publish('warning', { code: 'released-in-transaction', message: MESSAGES[leftOpen] });
   }

@@ -28,9 +28,9 @@ export function routedRead(
   const statement = cluster.statement(query, values, introduce);
   const { isSingle } = found;
   const onPrimary =
-    onOwn ?? (() => write(cluster.rungs.fleet, statement, scope.floor, startedAt, need.giveUpAt, 'misrouted'));
+    onOwn ?? (() => write(cluster.context.fleet, statement, scope.floor, startedAt, need.giveUpAt, 'misrouted'));
   return readUnlessRefused(
-    cluster.rungs,
+    cluster.context,
     cluster.classifier,
     { text, statement, isSingle, need, startedAt },
     onPrimary,

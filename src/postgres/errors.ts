@@ -30,7 +30,7 @@ const SOCKET_CODES = /^ERR_(?:SOCKET|STREAM|SSL|TLS)_/;
 const LOST_MESSAGES = /^(Connection terminated|Client has encountered a connection error|Client was closed)/;
 
 /** Why somebody who waited for a connection got none: nothing was sent, and nothing new is known of the server. */
-export class SentAway extends Error {}
+export class WaitCancelled extends Error {}
 
 /** Why a question has failed: the server has said nothing for so long. */
 export class NoAnswer extends Error {}
@@ -117,7 +117,7 @@ function isPoolersLoss(error: unknown): boolean {
 
 /** Whether a connection could not be had because the server is gone, hangs, or is none that can be believed: another one may take its place. */
 export function isGone(error: unknown): boolean {
-  if (error instanceof SentAway || error instanceof NoAnswer || error instanceof InvalidAnswer) return true;
+  if (error instanceof WaitCancelled || error instanceof NoAnswer || error instanceof InvalidAnswer) return true;
   return isConnectionLoss(error);
 }
 

@@ -38,7 +38,7 @@ export class HotKeys {
    * A read by that key has come. Allocates nothing.
    * @param threshold the share that matters @param now our monotonic clock
    */
-  sighted(key: number, threshold: number, now: number): void {
+  recordUse(key: number, threshold: number, now: number): void {
     this.#chance = (Math.imul(this.#chance, 1664525) + 1013904223) | 0;
     if ((this.#chance >>> 16) % SAMPLING !== 0) return;
     this.#pass(now);

@@ -5,8 +5,8 @@
 import type { Reason } from '../events.js';
 import type { Lsn } from '../freshness/lsn.js';
 import { type Burden, betterOfTwo, costOf, isModest, isOutdone, isOutpaced, isPrompt } from './balance.js';
+import type { Load } from './load.js';
 import { keyFraction, rankOf } from './partition.js';
-import type { Work } from './work.js';
 
 /** What the router must know of a replica. */
 export interface Candidate extends Burden {
@@ -26,7 +26,7 @@ export interface Candidate extends Burden {
   readonly isNear: boolean;
   /** Statements that its pool runs side by side. */
   readonly capacity: number;
-  readonly work: Work;
+  readonly load: Load;
 }
 
 /** What a read asks of its replica. */
@@ -187,7 +187,7 @@ export class Router<C extends Candidate> {
     let fastest = this.#able[0] as C;
     for (const candidate of this.#able) {
       under += candidate.inFlight;
-      usual += candidate.work.usual;
+      usual += candidate.load.usual;
       weight += candidate.weight * candidate.share;
       if (candidate.responseMillis < fastest.responseMillis) fastest = candidate;
     }
@@ -278,10 +278,10 @@ interface Fair {
  * these, what is usual counts.
  */
 function isLoaded(candidate: Candidate, fair: Fair, isBrief: boolean): boolean {
-  const { inFlight, weight, share, typicalMillis, work } = candidate;
+  const { inFlight, weight, share, typicalMillis, load } = candidate;
   const part = weight * share;
   if (inFlight < Math.ceil(fair.now * part) || isModest(candidate)) return false;
-  return !isBrief || typicalMillis > SHORT_MILLIS || work.usual >= fair.usual * part;
+  return !isBrief || typicalMillis > SHORT_MILLIS || load.usual >= fair.usual * part;
 }
 
 /** The first in the key's order. */

@@ -62,7 +62,7 @@ export class Profile {
   }
 
   /** It has come once more. One that comes for the second time may well come again. */
-  sighted(text: string): void {
+  recordUse(text: string): void {
     if (++this.#sightings === 2) this.comesAgain(text);
   }
 
@@ -150,10 +150,10 @@ export class Profiles {
   }
 
   /** A text has come. */
-  sighted(text: string): Profile {
+  recordUse(text: string): Profile {
     const known = this.#cache.get(text);
     if (known !== undefined) {
-      known.sighted(text);
+      known.recordUse(text);
       return known;
     }
     const plain = withoutTrailingComment(text);
@@ -172,14 +172,14 @@ export class Profiles {
       return commented.profile;
     }
     const profile = this.#add(text);
-    profile.sighted(text);
+    profile.recordUse(text);
     return profile;
   }
 
   #add(text: string): Profile {
     const profile = new Profile(text, this.#definitions);
     this.#cache.set(text, profile);
-    profile.sighted(text);
+    profile.recordUse(text);
     return profile;
   }
 }

@@ -3,8 +3,8 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { replicationDiscovery } from '../../src/discovery/index.js';
 import { type Cluster, type ClusterBehaviour, createCluster } from '../../src/index.js';
+import { AdminQueries } from '../../src/nodes/admin-queries.js';
 import { ControlConnection } from '../../src/nodes/control-connection.js';
-import { Questions } from '../../src/nodes/questions.js';
 import { startTestCluster, type TestCluster, type TestNode } from '../../src/testing/index.js';
 import { HOSTILE, HOSTILE_TEMPORARIES, hostileSchema } from '../own-statements/hostile.js';
 import { ownStatements } from '../own-statements/own-statements.js';
@@ -243,7 +243,7 @@ async function use(cluster: Cluster): Promise<{ lsn: string }> {
 async function ask(config: pg.ClientConfig, isPrimary: boolean, lsn: string): Promise<void> {
   const pool = new pg.Pool(config);
   const control = new ControlConnection(pool, 5_000, () => undefined);
-  const questions = new Questions(control);
+  const questions = new AdminQueries(control);
   const { identity } = await control.query<{ version: string }>(ownStatements['IDENTITY'] as string);
   const { next } = await questions.snapshot();
   expect(next > 0n).toBe(true);

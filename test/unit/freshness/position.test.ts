@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { comparePositions, History, newerPosition, type Position } from '../../../src/freshness/position.js';
+import { comparePositions, newerPosition, type Position, Timelines } from '../../../src/freshness/position.js';
 
 const position = fc.record({
   clusterId: fc.constant('7'),
@@ -30,7 +30,7 @@ describe('positions', () => {
 });
 
 describe('the fate of a position after failovers', () => {
-  const history = new History(1).continuedOn(2, 100n).continuedOn(3, 200n);
+  const history = new Timelines(1).continuedOn(2, 100n).continuedOn(3, 200n);
 
   it.each([
     ['below the fork is kept', 1, 100n, 'kept'],
@@ -45,7 +45,7 @@ describe('the fate of a position after failovers', () => {
   });
 
   it('is unknown across a fork that nobody saw', () => {
-    const gap = new History(1).continuedOn(3, 200n);
+    const gap = new Timelines(1).continuedOn(3, 200n);
     expect(gap.fateOf(1, 10n, 300n)).toBe('unknown');
     expect(gap.fateOf(2, 10n, 300n)).toBe('kept');
   });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { PrimaryTrail } from '../../../src/freshness/primary-trail.js';
+import { PrimaryHistory } from '../../../src/freshness/primary-history.js';
 import {
   identityFrom,
   isDirect,
@@ -27,9 +27,9 @@ const primary = {
   wal_file: '000000030000000000000005',
 };
 
-function trailOn(timeline: number, clusterId = '7'): PrimaryTrail {
-  const trail = new PrimaryTrail();
-  trail.add({
+function trailOn(timeline: number, clusterId = '7'): PrimaryHistory {
+  const history = new PrimaryHistory();
+  history.add({
     node: 'p',
     heardSince: 0,
     sentAt: 1,
@@ -39,7 +39,7 @@ function trailOn(timeline: number, clusterId = '7'): PrimaryTrail {
     lsn: 0x5000200n,
     forkLsn: undefined,
   });
-  return trail;
+  return history;
 }
 
 describe('what a server says of itself', () => {

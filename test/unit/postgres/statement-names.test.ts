@@ -18,7 +18,7 @@ describe('the names of prepared statements', () => {
   const text = (length = 10, sightings = 2): Profile => {
     const own = `${++made}`.padStart(length, 'x');
     const profile = new Profile(own);
-    for (let i = 0; i < sightings; i++) profile.sighted(own);
+    for (let i = 0; i < sightings; i++) profile.recordUse(own);
     return profile;
   };
   /** What is closed ahead of a statement under that name, and must be for it to be Parsed. */

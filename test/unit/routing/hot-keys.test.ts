@@ -15,7 +15,7 @@ function traffic(hot: HotKeys, count: number, share: number, from = 0, millisEac
   for (let i = 0; i < count; i++) {
     now += millisEach;
     const key = random.next() < share ? celebrity : hashOf(`user:${Math.floor(random.next() * 10_000)}`);
-    hot.sighted(key, threshold, now);
+    hot.recordUse(key, threshold, now);
   }
   return now;
 }
@@ -78,7 +78,7 @@ describe('finding hot keys', () => {
     let most = 0;
     for (let i = 0; i < 50_000; i++) {
       const key = hashOf(`k${i % 1_000}`);
-      hot.sighted(key, 0.002, i / 100);
+      hot.recordUse(key, 0.002, i / 100);
       most = Math.max(most, hot.shareOf(key, 0.002, i / 100));
     }
     expect(most).toBe(0);
@@ -88,7 +88,7 @@ describe('finding hot keys', () => {
     const hot = new HotKeys();
     for (let i = 0; i < 100_000; i++) {
       const key = random.next() < 0.75 ? `hot${Math.floor(random.next() * 50)}` : `k${Math.floor(random.next() * 1e5)}`;
-      hot.sighted(hashOf(key), 0.005, i / 100);
+      hot.recordUse(hashOf(key), 0.005, i / 100);
     }
     const found = new Set(hot.list(0.005, 1_000).map(({ hash }) => hash));
     expect(found.size).toBe(50);

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { Load } from '../../../src/routing/load.js';
 import { hashOf, keyFraction, rankOf } from '../../../src/routing/partition.js';
 import { type Candidate, Router, type Wish } from '../../../src/routing/route.js';
-import { Work } from '../../../src/routing/work.js';
 
 type Replica = { -readonly [K in keyof Candidate]: Candidate[K] } & { readonly name: string };
 
@@ -11,7 +11,7 @@ const replica = (lsn: bigint | undefined, over: Partial<Candidate> = {}): Replic
   const name = `r${++made}`;
   const load = { weight: 1, inFlight: 0, share: 1, responseMillis: 0.3, typicalMillis: 50, capacity: 10 };
   const state = { freshAsOf: 100, steadyAgeMillis: 0, isEjected: false, isStalled: false, isNear: false };
-  return { name, hash: hashOf(name), lsn, work: new Work(), ...load, ...state, ...over };
+  return { name, hash: hashOf(name), lsn, load: new Load(), ...load, ...state, ...over };
 };
 const wish = (over: Partial<Wish<Replica>> = {}): Wish<Replica> => ({
   floor: 0n,
@@ -243,14 +243,14 @@ describe('choosing by a partition key', () => {
     const nodes = three();
     const key = hashOf('user:42');
     const [first, second, third] = inOrder(nodes, key) as [Replica, Replica, Replica];
-    for (const node of nodes) [node.typicalMillis, node.inFlight, node.work.usual] = [1, 10, 10];
+    for (const node of nodes) [node.typicalMillis, node.inFlight, node.load.usual] = [1, 10, 10];
     first.inFlight = 25;
     expect(choose(nodes, { key, isBrief: true })).toBe(first);
     expect(choose(nodes, { key })).not.toBe(first);
-    first.work.usual = 20;
+    first.load.usual = 20;
     expect(choose(nodes, { key, isBrief: true })).not.toBe(first);
     // What takes its time does not pile up by chance.
-    first.work.usual = 10;
+    first.load.usual = 10;
     first.typicalMillis = 50;
     expect([second, third]).toContain(choose(nodes, { key, isBrief: true }));
   });

@@ -137,23 +137,23 @@ describe('a text and what stands before its trailing comment', () => {
   it('are timed as one, and no two of them ever share a name', () => {
     const profiles = new Profiles({ changedAt: Number.NEGATIVE_INFINITY });
     const text = (i: number) => `select $1::int /* request ${i} */`;
-    const first = profiles.sighted(text(0));
+    const first = profiles.recordUse(text(0));
     first.took(0.1);
     for (let i = 1; i < 50; i++) {
-      expect(profiles.sighted(text(i))).toBe(first);
-      expect(profiles.sighted(text(i)).name).toBe(profiles.sighted(text(i)).name);
+      expect(profiles.recordUse(text(i))).toBe(first);
+      expect(profiles.recordUse(text(i)).name).toBe(profiles.recordUse(text(i)).name);
     }
     expect(first.isFast(0)).toBe(true);
     expect(first.name).toBeUndefined();
-    const names = Array.from({ length: 50 }, (_, i) => profiles.sighted(text(i)).name).filter((name) => name);
+    const names = Array.from({ length: 50 }, (_, i) => profiles.recordUse(text(i)).name).filter((name) => name);
     expect(new Set(names).size).toBe(names.length);
   });
 
   it('a comment that stays the same keeps its statement’s name', () => {
     const profiles = new Profiles({ changedAt: Number.NEGATIVE_INFINITY });
     const texts = ['a', 'b', 'c'].map((place) => `select $1::int /* ${place} */`);
-    for (let i = 0; i < 2; i++) for (const text of texts) profiles.sighted(text);
-    const names = texts.map((text) => profiles.sighted(text).name);
+    for (let i = 0; i < 2; i++) for (const text of texts) profiles.recordUse(text);
+    const names = texts.map((text) => profiles.recordUse(text).name);
     expect(new Set(names).size).toBe(3);
     expect(names.every((name) => name?.startsWith('ladder_'))).toBe(true);
   });

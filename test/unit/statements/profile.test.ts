@@ -65,12 +65,12 @@ describe('what running a text has taught', () => {
 
   it('is kept by the exact text, and named when that comes again: alike in every process', () => {
     const profiles = new Profiles({ changedAt: Number.NEGATIVE_INFINITY });
-    expect(profiles.sighted('select 1').name).toBeUndefined();
-    expect(profiles.sighted('select 2').name).toBeUndefined();
-    const { name } = profiles.sighted('select 1');
+    expect(profiles.recordUse('select 1').name).toBeUndefined();
+    expect(profiles.recordUse('select 2').name).toBeUndefined();
+    const { name } = profiles.recordUse('select 1');
     expect(name).toBe('ladder_822ae07d4783158bc1912bb623e5107c');
-    expect(profiles.sighted('select 1').name).toBe(name);
-    expect(profiles.sighted('select 2').name).not.toBe(name);
+    expect(profiles.recordUse('select 1').name).toBe(name);
+    expect(profiles.recordUse('select 2').name).not.toBe(name);
   });
 
   it('holds no long text only since its comment differs each time', () => {
@@ -80,7 +80,7 @@ describe('what running a text has taught', () => {
     collect();
     const before = process.memoryUsage().heapUsed;
     for (let i = 0; i < 1_000; i++) {
-      profiles.sighted(Buffer.from(`select ${i}, length('${'x'.repeat(50_000)}') /* request ${i} */`).toString());
+      profiles.recordUse(Buffer.from(`select ${i}, length('${'x'.repeat(50_000)}') /* request ${i} */`).toString());
     }
     collect();
     expect(process.memoryUsage().heapUsed - before).toBeLessThan(10_000_000);

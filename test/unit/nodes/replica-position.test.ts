@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { PrimaryTrail } from '../../../src/freshness/primary-trail.js';
+import { PrimaryHistory } from '../../../src/freshness/primary-history.js';
 import type { Observation } from '../../../src/nodes/observation.js';
-import { steadied, Whereabouts } from '../../../src/nodes/whereabouts.js';
+import { ReplicaPosition, steadied } from '../../../src/nodes/replica-position.js';
 
 describe('a replica that says more than the primary has written', () => {
   const sample = { node: 'p', heardSince: 0, startedAt: '1', clusterId: '7', timeline: 1, forkLsn: undefined };
@@ -16,10 +16,10 @@ describe('a replica that says more than the primary has written', () => {
     }) as Observation;
 
   it('has no position from when the primary was asked after it had answered, until it is started anew', () => {
-    const trail = new PrimaryTrail();
-    const whereabouts = new Whereabouts(trail);
+    const history = new PrimaryHistory();
+    const whereabouts = new ReplicaPosition(history);
     const primary = (sentAt: number, lsn: bigint): void => {
-      trail.add({ ...sample, sentAt, lsn });
+      history.add({ ...sample, sentAt, lsn });
       whereabouts.compare(sentAt, lsn);
     };
     primary(1, 100n);

@@ -2,10 +2,10 @@
 
 import type { PoolClient } from 'pg';
 import { clearInterval, performance, setInterval } from '../clock.js';
-import { opened } from '../execute/opened.js';
+import type { ExecutionContext } from '../execute/context.js';
+import { openSeries } from '../execute/open-series.js';
 import { place } from '../execute/place.js';
-import { left, type Placement } from '../execute/placement.js';
-import type { Rungs } from '../execute/rungs.js';
+import { leave, type Placement } from '../execute/placement.js';
 import { failedOn } from '../execute/statement.js';
 import type { Need } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
@@ -19,7 +19,7 @@ import type { Answer, Job, Submittable } from './job.js';
 /** What streams on after its client was released, and brings nothing for so long, is nobody's. */
 const SILENCE_MILLIS = 5_000;
 
-export class ReplicaHold {
+export class HeldConnection {
   readonly #placement: Placement;
   /** Whether it lasts until its client is released, and not only for a transaction. */
   keeps = false;
@@ -35,26 +35,26 @@ export class ReplicaHold {
 
   /** A connection on which `first` has run. Where that is lost under it, another one. */
   static async begin(
-    rungs: Rungs,
+    context: ExecutionContext,
     need: Need,
     introduce: Introduce | undefined,
-    first: (hold: ReplicaHold) => Promise<unknown>,
-  ): Promise<ReplicaHold> {
+    first: (hold: HeldConnection) => Promise<unknown>,
+  ): Promise<HeldConnection> {
     const startedAt = performance.now();
     const find = (lostOn: ReadonlySet<Node> | undefined): Promise<Placement> =>
-      place(rungs, need, startedAt, lostOn, undefined);
-    let hold: ReplicaHold | undefined;
-    await opened(
-      rungs.fleet,
+      place(context, need, startedAt, lostOn, undefined);
+    let hold: HeldConnection | undefined;
+    await openSeries(
+      context.fleet,
       find,
       (placement) => {
         introduce?.(placement.connection.client);
-        hold = new ReplicaHold(placement);
+        hold = new HeldConnection(placement);
         return first(hold);
       },
       undefined,
     );
-    return hold as unknown as ReplicaHold;
+    return hold as unknown as HeldConnection;
   }
 
   get isOnPrimary(): boolean {
@@ -141,7 +141,7 @@ export class ReplicaHold {
     this.#isLeft = true;
     const { connection } = this.#placement;
     connection.client.release(this.#mustClose || isBroken);
-    left(this.#placement);
+    leave(this.#placement);
     trace?.ended(connection.identity.server, performance.now());
   }
 

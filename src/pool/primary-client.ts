@@ -8,7 +8,7 @@ const EVENTS = ['error', 'end', 'notice', 'notification', 'drain'] as const;
 
 export type TypeParser = Parameters<Client['setTypeParser']>;
 
-export class Aim {
+export class PrimaryClient {
   readonly #host: ClientHost;
   readonly #heard: (event: string, args: unknown[]) => void;
   readonly #typeParsers: TypeParser[] = [];
@@ -20,7 +20,7 @@ export class Aim {
   constructor(host: ClientHost, heard: (event: string, args: unknown[]) => void) {
     this.#host = host;
     this.#heard = heard;
-    this.#node = host.cluster.rungs.fleet.primary;
+    this.#node = host.cluster.context.fleet.primary;
     this.#client = this.#made();
   }
 

@@ -4,7 +4,7 @@
  */
 import { wallMillis } from '../clock.js';
 import type { Lsn } from './lsn.js';
-import { History, type Position } from './position.js';
+import { type Position, Timelines } from './position.js';
 import { StalenessClock } from './staleness-clock.js';
 
 /** One answer of the primary about itself. */
@@ -47,7 +47,7 @@ export interface RefusedPositions {
 interface Before {
   readonly node: string | undefined;
   readonly startedAt: string | undefined;
-  readonly history: History;
+  readonly timelines: Timelines;
   readonly highest: Lsn;
   readonly isAmbiguous: boolean;
 }
@@ -59,7 +59,7 @@ const BEFORE_KEPT = 16;
 /** What a clock or an answer may be late. */
 const SLACK_MILLIS = 1_000;
 
-export class PrimaryTrail {
+export class PrimaryHistory {
   #stickinessMillis: number | undefined;
   clock = new StalenessClock();
   readonly refused: RefusedPositions = {
@@ -75,7 +75,7 @@ export class PrimaryTrail {
   #clusterId: string | undefined;
   #node: string | undefined;
   #startedAt: string | undefined;
-  #history = new History(0);
+  #timelines = new Timelines(0);
   #left: { readonly timeline: number; readonly clock: StalenessClock } | undefined;
   #isAmbiguous = false;
   #hasRestarted = false;
@@ -113,7 +113,7 @@ export class PrimaryTrail {
   /** The servers tell no positions: a window after each write takes their place, for good. */
   loseTrack(stickinessMillis: number): void {
     this.#stickinessMillis = stickinessMillis;
-    this.#restart(this.#history);
+    this.#restart(this.#timelines);
   }
 
   /** Our clock was not what it should be: how long ago the primary stood where is not known any more. @param now what it tells from here on */
@@ -132,8 +132,8 @@ export class PrimaryTrail {
     return this.#startedAt;
   }
 
-  get history(): History {
-    return this.#history;
+  get timelines(): Timelines {
+    return this.#timelines;
   }
 
   /** When the newest sample was asked for; −∞ without one. */
@@ -144,7 +144,7 @@ export class PrimaryTrail {
   /** The highest position that the primary has been seen at; `undefined` before the first sample. */
   get position(): Position | undefined {
     if (this.#clusterId === undefined) return undefined;
-    return { clusterId: this.#clusterId, timeline: this.#history.timeline, lsn: this.#highest };
+    return { clusterId: this.#clusterId, timeline: this.#timelines.timeline, lsn: this.#highest };
   }
 
   /** The highest LSN that the primary has been seen at since its start. */
@@ -164,7 +164,7 @@ export class PrimaryTrail {
 
   /** The timelines that were left for a later one on no other word than that of the server that writes it, the first one first. */
   get unconfirmed(): readonly { readonly timeline: number; readonly startedAt: string | undefined }[] {
-    return this.#before.map(({ history, startedAt }) => ({ timeline: history.timeline, startedAt }));
+    return this.#before.map(({ timelines, startedAt }) => ({ timeline: timelines.timeline, startedAt }));
   }
 
   /** How long ago the newest sample was taken, in milliseconds; ∞ without one. */
@@ -190,13 +190,15 @@ export class PrimaryTrail {
    * on its word say nothing, should another server ever begin a timeline of that number.
    */
   disown(timeline: number): void {
-    const at = this.#before.findLastIndex(({ history }) => history.timeline <= timeline);
+    const at = this.#before.findLastIndex(({ timelines }) => timelines.timeline <= timeline);
     const [before, ...after] = this.#before.splice(Math.max(0, at));
     if (before === undefined) return;
     const { node, startedAt, highest, isAmbiguous } = before;
-    const disowned = [...after, { history: this.#history, highest: this.#highest }];
+    const disowned = [...after, { timelines: this.#timelines, highest: this.#highest }];
     this.#left = undefined;
-    this.#restart(disowned.reduce((kept, one) => kept.disowning(one.history.timeline, one.highest), before.history));
+    this.#restart(
+      disowned.reduce((kept, one) => kept.disowning(one.timelines.timeline, one.highest), before.timelines),
+    );
     this.#node = node;
     this.#startedAt = startedAt;
     this.#highest = highest;
@@ -215,18 +217,18 @@ export class PrimaryTrail {
     if (sample.clusterId !== this.#clusterId) {
       this.#clusterId = sample.clusterId;
       this.#before.length = 0;
-      this.#remember(new History(0));
-      this.#restart(new History(0).continuedOn(sample.timeline, sample.forkLsn));
-    } else if (sample.timeline > this.#history.timeline) {
-      this.#remember(this.#history);
-      this.#left = { timeline: this.#history.timeline, clock: this.clock };
-      this.#restart(this.#history.continuedOn(sample.timeline, sample.forkLsn));
-    } else if (sample.timeline < this.#history.timeline) {
+      this.#remember(new Timelines(0));
+      this.#restart(new Timelines(0).continuedOn(sample.timeline, sample.forkLsn));
+    } else if (sample.timeline > this.#timelines.timeline) {
+      this.#remember(this.#timelines);
+      this.#left = { timeline: this.#timelines.timeline, clock: this.clock };
+      this.#restart(this.#timelines.continuedOn(sample.timeline, sample.forkLsn));
+    } else if (sample.timeline < this.#timelines.timeline) {
       return; // a server that has been left behind: its LSNs say nothing about this history
     } else if (sample.startedAt !== this.#startedAt) {
       const isOther = sample.node !== this.#node && !this.#isSuccessor(sample);
       // A crash can take unflushed log with it, so that the same LSN is written a second time with other content.
-      this.#restart(this.#history);
+      this.#restart(this.#timelines);
       this.#hasRestarted = true;
       this.#isAmbiguous = isOther && this.isTracking;
     }
@@ -249,7 +251,7 @@ export class PrimaryTrail {
     const before = timeline === this.#left?.timeline ? this.#left.clock.firstAfter(endedAt) : undefined;
     if (before !== undefined) return { clusterId, timeline, lsn: before };
     const lsn = this.clock.firstAfter(endedAt);
-    return lsn === undefined ? undefined : { clusterId, timeline: this.#history.timeline, lsn };
+    return lsn === undefined ? undefined : { clusterId, timeline: this.#timelines.timeline, lsn };
   }
 
   /**
@@ -257,24 +259,24 @@ export class PrimaryTrail {
    * nobody is promoted to the first; a copy from before begins where its original has been already; and whoever answered beside that is not the same.
    */
   #isSuccessor({ lsn, heardSince }: PrimarySample): boolean {
-    return this.#history.timeline === 1 && lsn >= this.#highest && heardSince > this.#sentAt;
+    return this.#timelines.timeline === 1 && lsn >= this.#highest && heardSince > this.#sentAt;
   }
 
-  #remember(history: History): void {
+  #remember(timelines: Timelines): void {
     // The first two are those of the time before all claims: nothing was known, or a replica followed, and then the primary of that time.
     if (this.#before.length === BEFORE_KEPT) this.#before.splice(2, 1);
     this.#before.push({
       node: this.#node,
       startedAt: this.#startedAt,
-      history,
+      timelines,
       highest: this.#highest,
       isAmbiguous: this.#isAmbiguous,
     });
   }
 
-  #restart(history: History): void {
+  #restart(timelines: Timelines): void {
     const { version } = this.clock;
-    this.#history = history;
+    this.#timelines = timelines;
     this.#highest = 0n;
     this.#isAmbiguous = false;
     this.#hasRestarted = false;

@@ -8,19 +8,19 @@ import type { Fleet } from '../nodes/fleet.js';
 import { abortable } from './abort.js';
 
 export async function seekTimeline(fleet: Fleet, floor: Floor, signal?: AbortSignal): Promise<void> {
-  const { trail, monitor, nodes, settings } = fleet;
+  const { history, monitor, nodes, settings } = fleet;
   const now = performance.now();
   const isDecided = (): boolean => {
-    floor.resolve(trail);
-    return !floor.outruns(trail);
+    floor.resolve(history);
+    return !floor.outruns(history);
   };
   const decided = (millis: number): Promise<unknown> => monitor.until(isDecided, millis, 'anything', signal);
-  if (fleet.timelineLook.take(trail.history.timeline, now)) {
+  if (fleet.timelineLook.take(history.timelines.timeline, now)) {
     const looking = Promise.allSettled(nodes.map((node) => node.refresh()));
     // The promoted server may answer long before one that hangs is given up.
     await abortable(Promise.race([looking, decided(settings.hangMillis)]), signal);
   } else {
-    await decided((floor.outrunsSince(trail) ?? now) + settings.hangMillis - now);
+    await decided((floor.outrunsSince(history) ?? now) + settings.hangMillis - now);
   }
   signal?.throwIfAborted();
 }

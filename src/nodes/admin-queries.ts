@@ -26,7 +26,7 @@ export interface TransactionSnapshot {
 
 const NUDGE_SPACING_MILLIS = 5;
 
-export class Questions {
+export class AdminQueries {
   readonly #control: ControlConnection;
   #nudgedAt = Number.NEGATIVE_INFINITY;
   /** Nudges that made this server write. */

@@ -2,7 +2,7 @@
  * Where a server stands, by what it last said of itself, and how much of that is proven. It forgets what may no longer hold, and asks nobody.
  */
 import type { Lsn } from '../freshness/lsn.js';
-import type { PrimaryTrail } from '../freshness/primary-trail.js';
+import type { PrimaryHistory } from '../freshness/primary-history.js';
 import { isFollower, type Observation, replayedLsn } from './observation.js';
 import { Past } from './past.js';
 
@@ -14,14 +14,14 @@ const PAGE_HEADER_BYTES = 40n;
 /** Before that it stands where it stood. */
 const MOVING_MILLIS = 1;
 
-export class Whereabouts {
+export class ReplicaPosition {
   /** The timeline that a replica was shown to be on; 0 while it is not known. */
   shownTimeline = 0;
   readonly past = new Past();
-  readonly #trail: PrimaryTrail;
+  readonly #history: PrimaryHistory;
   #observation: Observation | undefined;
   #answeredAt = Number.NEGATIVE_INFINITY;
-  /** The life of a replica, and the part of the primary's trail, in which it has told of log that the primary had not written. */
+  /** The life of a replica, and the part of the primary's history, in which it has told of log that the primary had not written. */
   #strayed: { readonly server: string; readonly epoch: number } | undefined;
   #voidedAt = Number.NEGATIVE_INFINITY;
   #lsn: Lsn | undefined;
@@ -33,8 +33,8 @@ export class Whereabouts {
   /** Where it stood when it had not caught up, although there was hope. */
   #stoodAt: Lsn | undefined;
 
-  constructor(trail: PrimaryTrail) {
-    this.#trail = trail;
+  constructor(history: PrimaryHistory) {
+    this.#history = history;
   }
 
   /** What the server last said; `undefined` when it has not answered, or may be another one by now. */
@@ -45,17 +45,17 @@ export class Whereabouts {
   /** How far a replica has replayed the primary's own history; `undefined` while it is not proven that it follows it. */
   get lsn(): Lsn | undefined {
     // It is asked for by every decision.
-    if (this.#lsnOf !== this.#observation || this.#lsnIn !== this.#trail.epoch) {
-      this.#lsn = this.hasStrayed ? undefined : replayedLsn(this.#observation, this.#trail);
+    if (this.#lsnOf !== this.#observation || this.#lsnIn !== this.#history.epoch) {
+      this.#lsn = this.hasStrayed ? undefined : replayedLsn(this.#observation, this.#history);
       this.#lsnOf = this.#observation;
-      this.#lsnIn = this.#trail.epoch;
+      this.#lsnIn = this.#history.epoch;
     }
     return this.#lsn;
   }
 
   /** The moment of our clock up to which it is shown to hold every commit; −∞ when nothing is. */
   get freshAsOf(): number {
-    const { clock } = this.#trail;
+    const { clock } = this.#history;
     if (this.#freshIn !== clock.version) {
       const lsn = this.lsn;
       this.#freshAsOf = lsn === undefined ? Number.NEGATIVE_INFINITY : clock.freshAsOf(lsn);
@@ -73,7 +73,7 @@ export class Whereabouts {
   get hasStrayed(): boolean {
     return (
       this.#strayed !== undefined &&
-      this.#strayed.epoch === this.#trail.epoch &&
+      this.#strayed.epoch === this.#history.epoch &&
       this.#strayed.server === this.#observation?.identity.server
     );
   }
@@ -81,8 +81,8 @@ export class Whereabouts {
   /** The primary stood at `lsn`, asked at `sentAt`: a replica that answered before that cannot have replayed more. */
   compare(sentAt: number, lsn: Lsn): void {
     const own = this.#observation;
-    if (this.#answeredAt > sentAt || !isFollower(own, this.#trail) || own.lsn <= lsn + PAGE_HEADER_BYTES) return;
-    this.#strayed = { server: own.identity.server, epoch: this.#trail.epoch };
+    if (this.#answeredAt > sentAt || !isFollower(own, this.#history) || own.lsn <= lsn + PAGE_HEADER_BYTES) return;
+    this.#strayed = { server: own.identity.server, epoch: this.#history.epoch };
     this.#lsn = undefined;
     this.#freshIn = -1;
   }

@@ -1,6 +1,6 @@
 /** What keeps statements of a node's role away from it, in words. */
 import { LadderError, wordFor } from '../errors.js';
-import type { PrimaryTrail } from '../freshness/primary-trail.js';
+import type { PrimaryHistory } from '../freshness/primary-history.js';
 import { InvalidAnswer } from '../postgres/errors.js';
 import { refusesSerializable } from './identify.js';
 import type { Observation } from './observation.js';
@@ -17,15 +17,15 @@ export interface Suspect {
 }
 
 /** @returns `undefined` when nothing is wrong */
-export function problemOf(
+export function faultOf(
   { name, role, observation, lsn, lastError, doubt, hasStrayed }: Suspect,
-  trail: PrimaryTrail,
+  history: PrimaryHistory,
 ): LadderError | undefined {
   const is = `node "${name}"`;
   if (observation === undefined) {
     return new LadderError('LADDER_NODE_UNREACHABLE', `${is} ${silence(lastError)}; see cause`, { cause: lastError });
   }
-  const { clusterId, history } = trail;
+  const { clusterId, timelines } = history;
   if (clusterId !== undefined && observation.identity.clusterId !== clusterId) {
     const ids = `expected system identifier ${clusterId}, got ${observation.identity.clusterId}`;
     return new LadderError('LADDER_FOREIGN_NODE', `${is} belongs to another cluster than the primary: ${ids}`);
@@ -38,7 +38,7 @@ export function problemOf(
     return new LadderError('LADDER_NOT_PRIMARY', `${is} is a replica, and no node of the cluster takes writes`);
   }
   if (!observation.inRecovery) {
-    const where = `on timeline ${observation.timeline}, where the primary is on ${history.timeline}`;
+    const where = `on timeline ${observation.timeline}, where the primary is on ${timelines.timeline}`;
     return new LadderError(
       'LADDER_WRONG_ROLE',
       `${is} takes writes beside the primary (${where}): rebuild it as a replica`,
@@ -49,10 +49,10 @@ export function problemOf(
     const says = 'says that it has replayed more log than the primary had written';
     return new LadderError('LADDER_NODE_UNREACHABLE', `${is} ${says}, and gets no reads: rebuild it`);
   }
-  const why = trail.isAmbiguous
-    ? `two servers have written timeline ${history.timeline}, and nothing tells whose it is`
+  const why = history.isAmbiguous
+    ? `two servers have written timeline ${timelines.timeline}, and nothing tells whose it is`
     : `wait, or grant pg_read_all_stats`;
-  const follows = `is not shown to follow the primary's timeline ${history.timeline}`;
+  const follows = `is not shown to follow the primary's timeline ${timelines.timeline}`;
   return new LadderError('LADDER_NODE_UNREACHABLE', `${is} ${follows}: ${why}`);
 }
 

@@ -1,15 +1,16 @@
 /** All that can answer a statement, and what keeps the last rung from being overrun. */
-import type { Admission } from '../isolation/admission.js';
-import type { FallbackBudget } from '../isolation/fallback-budget.js';
+
+import type { PriorityLimiter } from '../isolation/priority-limiter.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { StatementCache } from '../statements/cache.js';
+import type { LaneEligibility } from './lane-eligibility.js';
 
-export interface Rungs {
+export interface ExecutionContext {
   readonly fleet: Fleet;
   /** For reads that no replica can serve. */
-  readonly budget: FallbackBudget;
+  readonly limiter: PriorityLimiter;
   /** What may share a connection. */
-  readonly admission: Admission;
+  readonly eligibility: LaneEligibility;
   /** Digests of statements of which was told that no replica can run them. */
   readonly warned: StatementCache<true>;
 }

@@ -12,7 +12,7 @@ export interface Shareable {
   readonly profile: Profile;
 }
 
-export interface Seat {
+export interface LaneSlot {
   readonly node: Node;
   readonly connection: LaneConnection;
   readonly reason: Reason;
@@ -21,10 +21,10 @@ export interface Seat {
 }
 
 /** `undefined` when more must be found out, or no shared connection takes it. */
-export function seatFor(fleet: Fleet, need: Need, now: number): Seat | undefined {
+export function laneSlotFor(fleet: Fleet, need: Need, now: number): LaneSlot | undefined {
   const { replicas, leadership, freshenMillis } = fleet;
   if (replicas.length === 0 && leadership.isSettled && need.target !== 'replica') {
-    const connection = fleet.primary.board(now, freshenMillis);
+    const connection = fleet.primary.takeLane(now, freshenMillis);
     return connection === undefined
       ? undefined
       : {
@@ -37,7 +37,7 @@ export function seatFor(fleet: Fleet, need: Need, now: number): Seat | undefined
   if (fleet.isPrimary(need.target)) return undefined;
   const route = knownRoute(fleet, need, now, true);
   const node = route?.replica ?? justBehind(fleet, need, now);
-  const connection = node?.board(now, freshenMillis);
+  const connection = node?.takeLane(now, freshenMillis);
   if (node === undefined || connection === undefined) return undefined;
   if (route === undefined) return { node, connection, reason: 'gated', isGated: true };
   const reason = need.target === undefined ? route.reason : 'hint';

@@ -24,7 +24,7 @@ export interface DiscoveryStats {
 }
 
 /** Who carries out what was found. */
-export interface MemberListener {
+export interface MembershipListener {
   joined(settings: NodeSettings): void;
   /** Nothing else of it may have changed. */
   stays(name: string, labels: Pick<NodeSettings, 'weight' | 'zone'>): void;
@@ -51,10 +51,10 @@ interface Member {
   misses: number;
 }
 
-export class Members {
+export class Membership {
   readonly #settings: Settings;
   readonly #publisher: Publisher;
-  readonly #listener: MemberListener;
+  readonly #listener: MembershipListener;
   readonly #members = new Map<string, Member>();
   readonly #closing = new AbortController();
   #timer: NodeJS.Timeout | undefined;
@@ -65,7 +65,7 @@ export class Members {
   #isAsking = false;
   #wasAsked: boolean;
 
-  constructor(settings: Settings, publisher: Publisher, listener: MemberListener) {
+  constructor(settings: Settings, publisher: Publisher, listener: MembershipListener) {
     this.#settings = settings;
     this.#publisher = publisher;
     this.#listener = listener;

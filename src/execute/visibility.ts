@@ -22,7 +22,7 @@ const SESSION: Requirement = { consistency: 'session', maxStalenessMillis: undef
  * Before something reads on the primary: resolves when that shows everything that the session has seen, here or by its tokens, or after `waitMillis`, or at once
  * when nobody can be asked.
  */
-export async function unovertaken(fleet: Fleet, need: Need, signal: AbortSignal | undefined): Promise<void> {
+export async function waitUntilVisible(fleet: Fleet, need: Need, signal: AbortSignal | undefined): Promise<void> {
   const { trace, requirement } = need;
   if (trace === undefined || requirement.consistency === 'eventual') return;
   const { hasUnshown, endedAt } = trace;
@@ -37,7 +37,7 @@ export async function unovertaken(fleet: Fleet, need: Need, signal: AbortSignal 
  * Resolves when the primary shows everything that the session has read here; at once when nobody can be asked.
  * @throws LadderError `LADDER_POSITION_UNAVAILABLE` when it does not within `hangMillis`
  */
-export async function shownByPrimary(fleet: Fleet, trace: ReadTrace): Promise<void> {
+export async function confirmVisible(fleet: Fleet, trace: ReadTrace): Promise<void> {
   const found = await compare(fleet, replicasOf(fleet, trace), fleet.settings.hangMillis, undefined);
   if (found !== 'behind') return;
   throw new LadderError(
@@ -57,13 +57,13 @@ function replicasOf(fleet: Fleet, trace: ReadTrace): readonly Node[] {
 /** Those that together show whatever the session may have seen: where its position is known, one that has reached that, and those on which it has read. */
 async function witnesses(fleet: Fleet, need: Need, signal: AbortSignal | undefined): Promise<readonly Node[]> {
   const { floor, trace } = need;
-  const { replicas, settings, trail } = fleet;
+  const { replicas, settings, history } = fleet;
   if (replicas.length === 0) return [];
   if (fleet.absence() === 'cold-start') {
     await fleet.monitor.until(() => fleet.absence() !== 'cold-start', settings.hangMillis, 'anything', signal);
     signal?.throwIfAborted();
   }
-  if (floor.resolve(trail) === 'pending') {
+  if (floor.resolve(history) === 'pending') {
     await abortable(settledWithin(fleet.primary.refresh(), settings.hangMillis), signal);
   }
   const now = performance.now();
@@ -99,7 +99,7 @@ async function comparison(
   waitMillis: number,
   signal: AbortSignal | undefined,
 ): Promise<Comparison> {
-  const asked = Promise.all([primary.questions.snapshot(), ...replicas.map((replica) => shownBy(replica))]);
+  const asked = Promise.all([primary.adminQueries.snapshot(), ...replicas.map((replica) => shownBy(replica))]);
   const [first, ...answers] = await abortable(asked, signal);
   const shown = answers.filter((answer) => answer !== undefined);
   if (shown.length === 0) return 'unknown';
@@ -114,19 +114,19 @@ async function comparison(
   while (latest.next < next || latest.unfinished.some((xid) => ahead.has(xid))) {
     if (performance.now() > giveUpAt) return 'behind';
     await new Promise((resolve) => setTimeout(resolve, POLL_MILLIS));
-    latest = await abortable(primary.questions.snapshot(), signal);
+    latest = await abortable(primary.adminQueries.snapshot(), signal);
   }
   return 'shown';
 }
 
 /** One that does not answer must not keep the others' word from being heard. */
 async function shownBy(replica: Node): Promise<{ readonly replica: Node; readonly next: bigint } | undefined> {
-  return replica.questions.snapshot().then(
+  return replica.adminQueries.snapshot().then(
     ({ next }) => ({ replica, next }),
     () => undefined,
   );
 }
 
 function committedOn(replica: Node, xids: readonly string[]): Promise<readonly string[]> {
-  return replica.questions.committedAmong(xids).catch(() => []);
+  return replica.adminQueries.committedAmong(xids).catch(() => []);
 }

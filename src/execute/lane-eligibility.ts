@@ -18,7 +18,7 @@ export interface Offered {
 /** What pg takes beside a text and its values, and what makes no difference to a shared connection. */
 const PLAIN_KEYS = new Set(['text', 'values', 'name', 'rowMode', 'types']);
 
-export class Admission {
+export class LaneEligibility {
   readonly #classifier: Classifier;
   readonly #hasLanes: boolean;
   readonly #profiles: Profiles;
@@ -31,9 +31,9 @@ export class Admission {
   }
 
   /** What is known of the text, which has come once more; `undefined` for one that no server would take. */
-  sighted(text: unknown): Profile | undefined {
+  recordUse(text: unknown): Profile | undefined {
     if (typeof text !== 'string') return undefined;
-    const profile = this.#profiles.sighted(text);
+    const profile = this.#profiles.recordUse(text);
     if (profile.name !== undefined && profile.tableCount === undefined && this.#classifier.isInUse)
       this.#countTables(text, profile);
     return profile;
@@ -48,7 +48,7 @@ export class Admission {
   }
 
   /** @returns the statement as it travels; `undefined` when it must have a connection of its own. @throws what a value's own conversion throws */
-  admit({ query, values }: Offered, profile: Profile, now: number): LaneStatement | undefined {
+  laneStatement({ query, values }: Offered, profile: Profile, now: number): LaneStatement | undefined {
     if (!this.#hasLanes || !profile.isFast(now)) return undefined;
     const text = typeof query === 'string' ? query : query.text;
     const found = this.#classifier.known(text, now);

@@ -5,7 +5,7 @@ import type { NodeAnswer } from '../options/discovery.js';
 import type { NodeSettings } from '../options/servers.js';
 import type { Node } from './node.js';
 
-export class Roster {
+export class NodeList {
   readonly #open: (settings: NodeSettings) => Node;
   readonly #changed: () => void;
   /** Those that have left, and run what is under way on them to its end. */
@@ -66,7 +66,7 @@ export class Roster {
 }
 
 async function answerOf<Row>(node: Node, text: string): Promise<NodeAnswer<Row>[]> {
-  const { name, observation, untracked, questions } = node;
+  const { name, observation, untracked, adminQueries } = node;
   const role = observation === undefined ? untracked : observation.inRecovery ? 'replica' : 'primary';
-  return role === undefined ? [] : [{ node: name, role, rows: await questions.ask<Row>(text) }];
+  return role === undefined ? [] : [{ node: name, role, rows: await adminQueries.ask<Row>(text) }];
 }

@@ -48,7 +48,7 @@ interface GivenUp {
 /** A timer may be early by as much. */
 const TIMER_MILLIS = 5;
 
-export class OwnConnection {
+export class PrimaryConnection {
   readonly client: Client;
   readonly node: Node;
   readonly status: ReadStatus;
@@ -94,8 +94,8 @@ export class OwnConnection {
    * @param clientFor pg's client for that server, not connected yet
    * @throws pg's error, and LadderError `LADDER_NO_PRIMARY`, `LADDER_TWO_PRIMARIES`
    */
-  static async open(cluster: ClusterAccess, clientFor: (node: Node) => Client): Promise<OwnConnection> {
-    const { fleet } = cluster.rungs;
+  static async open(cluster: ClusterAccess, clientFor: (node: Node) => Client): Promise<PrimaryConnection> {
+    const { fleet } = cluster.context;
     const { connectionTimeoutMillis = 0 } = fleet.primary.pool.options;
     const isAlone = fleet.nodes.length === 1;
     const patience = isAlone ? 0 : connectionTimeoutMillis || fleet.settings.primaryWaitMillis;
@@ -119,7 +119,7 @@ export class OwnConnection {
         continue;
       }
       if (isAlone || (await isProvenPrimary(fleet, node, connection))) {
-        return new OwnConnection(fleet, cluster.classifier, node, connection, reported);
+        return new PrimaryConnection(fleet, cluster.classifier, node, connection, reported);
       }
       endQuietly(client);
       const { vacancy } = fleet.leadership;
@@ -160,8 +160,8 @@ export class OwnConnection {
 
   send({ query, values, scope, answer }: Job, finding: Finding): void {
     const { node } = this;
-    const { publisher, trail } = this.#fleet;
-    const { timeline } = trail.history;
+    const { publisher, history } = this.#fleet;
+    const { timeline } = history.timelines;
     const isHeard = publisher.wants('query');
     const timesIt = isHeard || isTimed(node);
     const startedAt = timesIt ? performance.now() : 0;
@@ -235,7 +235,7 @@ export class OwnConnection {
 
   #sent({ found }: Finding): void {
     this.pending++;
-    this.node.work.began();
+    this.node.load.add();
     this.node.statementCount++;
     const isRead = found?.class === 'read';
     const reason = this.isInTransaction
@@ -248,7 +248,7 @@ export class OwnConnection {
 
   #ended(): void {
     this.pending--;
-    this.node.work.ended();
+    this.node.load.remove();
     if (this.pending > 0 || this.#onIdle === undefined) return;
     // Its last answer is not read yet.
     setImmediate(this.#onIdle);

@@ -3,18 +3,18 @@
 /** Statements that the usual number goes by: it must not follow chance, nor come late. */
 const INERTIA = 64;
 
-export class Work {
+export class Load {
   /** Statements under way. */
   count = 0;
   /** How many mostly are, when another one begins. */
   usual = 0;
 
-  began(): void {
+  add(): void {
     this.usual += (this.count - this.usual) / INERTIA;
     this.count++;
   }
 
-  ended(): void {
+  remove(): void {
     this.count--;
   }
 }

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { FallbackBudget } from '../../../src/isolation/fallback-budget.js';
+import { PriorityLimiter } from '../../../src/isolation/priority-limiter.js';
 
 const never = new AbortController().signal;
 const settle = () => new Promise((resolve) => setImmediate(resolve));
 
 describe('the primary’s budget for reads', () => {
   it('gives as many turns as there are, and the next one when one comes back', async () => {
-    const budget = new FallbackBudget(() => 2);
+    const budget = new PriorityLimiter(() => 2);
     expect([budget.tryEnter(undefined), budget.tryEnter(undefined), budget.tryEnter(undefined)]).toEqual([
       true,
       true,
@@ -20,7 +20,7 @@ describe('the primary’s budget for reads', () => {
   });
 
   it('lets those of higher priority go first, and within one who came first', async () => {
-    const budget = new FallbackBudget(() => 1);
+    const budget = new PriorityLimiter(() => 1);
     budget.tryEnter(undefined);
     const order: string[] = [];
     for (const [name, priority] of [
@@ -40,7 +40,7 @@ describe('the primary’s budget for reads', () => {
 
   it('lets nobody who comes now overtake those who wait', () => {
     let limit = 1;
-    const budget = new FallbackBudget(() => limit);
+    const budget = new PriorityLimiter(() => limit);
     budget.tryEnter(undefined);
     void budget.enter('low', undefined, never);
     limit = 3;
@@ -48,7 +48,7 @@ describe('the primary’s budget for reads', () => {
   });
 
   it('forgets who gives up, without losing a turn', async () => {
-    const budget = new FallbackBudget(() => 1);
+    const budget = new PriorityLimiter(() => 1);
     budget.tryEnter(undefined);
     const impatient = new AbortController();
     const waiting = budget.enter('high', undefined, impatient.signal);
@@ -62,7 +62,7 @@ describe('the primary’s budget for reads', () => {
   });
 
   it('gives nobody more than half of the turns, and callers that wait one turn after the other', async () => {
-    const budget = new FallbackBudget(() => 4);
+    const budget = new PriorityLimiter(() => 4);
     const [greedy, other] = [{}, {}];
     expect([1, 2, 3].map(() => budget.tryEnter(greedy))).toEqual([true, true, false]);
     const order: string[] = [];
@@ -89,7 +89,7 @@ describe('the primary’s budget for reads', () => {
   });
 
   it('lets so many wait and no more, one caller half of them, and those of low priority in nobody’s way', () => {
-    const budget = new FallbackBudget(() => 1, 4);
+    const budget = new PriorityLimiter(() => 1, 4);
     budget.tryEnter(undefined);
     const greedy = 'token';
     const gone = new AbortController();
@@ -107,7 +107,7 @@ describe('the primary’s budget for reads', () => {
   });
 
   it('estimates the wait from how long turns are held and how many wait', () => {
-    const budget = new FallbackBudget(() => 2);
+    const budget = new PriorityLimiter(() => 2);
     for (let i = 0; i < 50; i++) {
       budget.tryEnter(undefined);
       budget.leave(40, undefined);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { seekTimeline } from '../../../src/execute/seek-timeline.js';
+import { seekTimeline } from '../../../src/execute/find-timeline.js';
 import { Floor } from '../../../src/freshness/floor.js';
-import { PrimaryTrail } from '../../../src/freshness/primary-trail.js';
+import { PrimaryHistory } from '../../../src/freshness/primary-history.js';
 import type { Fleet } from '../../../src/nodes/fleet.js';
 import { TimelineLook } from '../../../src/nodes/timeline-look.js';
 
@@ -10,30 +10,30 @@ const HANG_MILLIS = 500;
 const server = { node: 'p', clusterId: '7', startedAt: '1', heardSince: 0, forkLsn: undefined };
 
 /** Servers that count how often they are asked, and a monitor that tells how long somebody waits for it. */
-function played(answers: (trail: PrimaryTrail) => void = () => undefined) {
-  const trail = new PrimaryTrail();
-  trail.add({ ...server, timeline: 1, sentAt: performance.now(), lsn: 100n });
+function played(answers: (history: PrimaryHistory) => void = () => undefined) {
+  const history = new PrimaryHistory();
+  history.add({ ...server, timeline: 1, sentAt: performance.now(), lsn: 100n });
   const counts = { asked: 0, waited: [] as number[] };
   const fleet = {
-    trail,
+    history,
     timelineLook: new TimelineLook(LIFETIME_MILLIS),
     settings: { hangMillis: HANG_MILLIS },
     nodes: [1, 2, 3].map(() => ({
       refresh: async () => {
         counts.asked++;
-        answers(trail);
+        answers(history);
       },
     })),
     monitor: {
       until: async (reached: () => boolean, millis: number) => {
         counts.waited.push(millis);
         // The monitor's own questions are answered in the end.
-        if (millis > 0) trail.surveyedAt = performance.now() + 1;
+        if (millis > 0) history.surveyedAt = performance.now() + 1;
         return reached();
       },
     },
   };
-  return { trail, counts, fleet: fleet as unknown as Fleet };
+  return { history, counts, fleet: fleet as unknown as Fleet };
 }
 
 const claimed = (timeline: number, arrivedAt = performance.now()) => {
@@ -44,31 +44,31 @@ const claimed = (timeline: number, arrivedAt = performance.now()) => {
 
 describe('a token of a timeline that nobody has shown', () => {
   it('makes all servers be asked once, however many such tokens come while one can live', async () => {
-    const { fleet, counts, trail } = played();
+    const { fleet, counts, history } = played();
     for (let i = 0; i < 100; i++) {
       const floor = claimed(2 + (i % 7));
       await seekTimeline(fleet, floor);
-      expect(floor.resolve(trail)).toBe(0n);
+      expect(floor.resolve(history)).toBe(0n);
     }
     expect(counts.asked).toBe(3);
-    expect(trail.refused.ahead).toBe(100);
+    expect(history.refused.ahead).toBe(100);
   });
 
   it('is looked for again once another timeline was found', async () => {
-    const { fleet, counts, trail } = played();
+    const { fleet, counts, history } = played();
     await seekTimeline(fleet, claimed(2));
-    trail.add({ ...server, timeline: 2, startedAt: '2', sentAt: performance.now(), lsn: 100n });
+    history.add({ ...server, timeline: 2, startedAt: '2', sentAt: performance.now(), lsn: 100n });
     await seekTimeline(fleet, claimed(3));
     expect(counts.asked).toBe(6);
   });
 
   it('is found where it is true, and holds', async () => {
-    const { fleet, trail } = played((of) => {
+    const { fleet, history } = played((of) => {
       of.add({ ...server, node: 'q', startedAt: '2', timeline: 2, sentAt: performance.now(), lsn: 80n, forkLsn: 40n });
     });
     const floor = claimed(2);
     await seekTimeline(fleet, floor);
-    expect(floor.resolve(trail)).toBe(50n);
+    expect(floor.resolve(history)).toBe(50n);
   });
 
   it('delays its reads by hangMillis from when it came, and not again with each of them', async () => {

@@ -37,7 +37,7 @@ export interface FallbackStats {
 /** How much the latest turn counts in the mean. */
 const MEAN_WEIGHT = 0.1;
 
-export class FallbackBudget {
+export class PriorityLimiter {
   readonly #queues: Record<Priority, Queue> = { high: new Map(), normal: new Map(), low: new Map() };
   readonly #waiting: Record<Priority, number> = { high: 0, normal: 0, low: 0 };
   readonly #limit: () => number;

@@ -1,14 +1,14 @@
 /** A connection for a series of statements: its first one may be tried on several nodes, since nothing is lost with it yet. */
 import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
-import { left, type Placement } from './placement.js';
+import { leave, type Placement } from './placement.js';
 import { lostAgain } from './rerun.js';
 
 /**
  * @param find a connection on none of these nodes, which were lost under earlier tries
  * @param begin the first statement @throws what it throws for good
  */
-export async function opened(
+export async function openSeries(
   fleet: Fleet,
   find: (lostOn: ReadonlySet<Node> | undefined) => Promise<Placement>,
   begin: (placement: Placement) => Promise<unknown>,
@@ -22,7 +22,7 @@ export async function opened(
       return placement;
     } catch (error) {
       placement.connection.client.release(true);
-      left(placement);
+      leave(placement);
       lostOn = await lostAgain(fleet, placement, error, lostOn, signal);
       if (lostOn === undefined) throw error;
       fleet.abandoned(placement);
