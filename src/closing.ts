@@ -7,13 +7,13 @@ import type { Pool } from 'pg';
 import { clearTimeout, performance, setTimeout } from './clock.js';
 import type { Publisher } from './events.js';
 import { settledWithin } from './execute/abort.js';
-import type { OpenCalls } from './execute/open-calls.js';
+import type { Gate } from './execute/gate.js';
 import type { Fleet } from './nodes/fleet.js';
 
 /** What there is to be closed. */
 interface Estate {
   readonly fleet: Fleet;
-  readonly open: OpenCalls;
+  readonly gate: Gate;
   readonly publisher: Publisher;
   /** Those of `cluster.pool()`. */
   readonly pools: readonly Pool[];
@@ -66,12 +66,12 @@ export class Closing {
   }
 
   #tell(): void {
-    const { open, publisher, pools } = this.#estate;
+    const { gate, publisher, pools } = this.#estate;
     if (!publisher.wants('warning')) return;
     const clients = pools.reduce((sum, { totalCount, idleCount }) => sum + totalCount - idleCount, 0);
     const waited = Math.round(performance.now() - this.#startedAt);
     const message =
-      `close() has waited ${waited} ms, and cuts off what is not over: ${counted(open.count, 'call')} and ` +
+      `close() has waited ${waited} ms, and cuts off what is not over: ${counted(gate.count, 'call')} and ` +
       `${counted(clients, 'client')} of pools`;
     publisher.publish('warning', { code: 'closed-under-way', message });
   }

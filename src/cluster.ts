@@ -3,7 +3,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Pool, PoolClient, QueryResultRow } from 'pg';
 import { Calls, type Context } from './calls.js';
-import { performance } from './clock.js';
 import { Closing } from './closing.js';
 import { invalidOptions } from './errors.js';
 import type { LadderEvents } from './events.js';
@@ -25,6 +24,7 @@ import {
 import { type ClusterBehaviour, type ClusterOptions, settingsFrom } from './options/cluster.js';
 import type { ClusterAccess } from './pool/access.js';
 import { RoutingPool } from './pool/pool.js';
+import { poolAccess } from './pool-access.js';
 import { logsOnly } from './redaction.js';
 import { type Session, type SessionRunner, SessionScope } from './session/session.js';
 
@@ -188,7 +188,7 @@ export class Cluster implements AsyncDisposable {
    */
   pool(options: PoolOptions = {}): Pool {
     checkOptions('pool', options);
-    this.#calls.open.check();
+    this.#calls.gate.check();
     for (const pool of this.#pools) if (pool.ended) this.#pools.delete(pool);
     const pool = new RoutingPool(this.#access, options.intent ?? 'auto');
     this.#pools.add(pool);
@@ -207,7 +207,7 @@ export class Cluster implements AsyncDisposable {
    * `LADDER_NOT_PRIMARY`, `LADDER_FOREIGN_NODE`, `LADDER_TWO_PRIMARIES`; `LADDER_DISCOVERY_FAILED` when the discovery has given no first answer
    */
   ready(options: ReadyOptions = {}): Promise<void> {
-    return this.#calls.counted(() => {
+    return this.#calls.gate.run(() => {
       checkOptions('ready', options);
       return this.#calls.fleet.ready(options.timeoutMillis ?? 10_000);
     });
@@ -238,9 +238,9 @@ export class Cluster implements AsyncDisposable {
 
   #close(): Closing {
     const pools = [...this.#pools].filter(({ ended }) => !ended);
-    const { fleet, open, publisher } = this.#calls;
+    const { fleet, gate, publisher } = this.#calls;
     const ended = pools.map((pool) => (pool.ending ? undefined : pool.end()));
-    return new Closing(Promise.all([open.close(), ...ended]), { fleet, open, publisher, pools });
+    return new Closing(Promise.all([gate.close(), ...ended]), { fleet, gate, publisher, pools });
   }
 
   /** Not by `exit`, which switches Node's hooks off and on again each time. */
@@ -266,21 +266,21 @@ export class Cluster implements AsyncDisposable {
       write: (scope, query, values, options) => this.#calls.write(this.#contextOf(scope), query, values, options),
       query: (scope, text, values, options) => this.#calls.query(this.#contextOf(scope), text, values, options),
       transaction: (scope, fn, options) => this.#calls.transaction(this.#contextOf(scope), fn, options),
-      token: (scope) => this.#calls.token(scope),
-      claim: (floor, token, subject) => this.#calls.claim(floor, token, subject),
+      token: (scope) => this.#calls.tokens.token(scope),
+      claim: (floor, token, subject) => this.#calls.tokens.claim(floor, token, subject),
       reader: {
-        judge: (token, subject, isAsked, at) => this.#calls.judge(token, subject, isAsked, at),
+        judge: (token, subject, isAsked, at) => this.#calls.tokens.judge(token, subject, isAsked, at),
         refuse: (why) => this.#calls.fleet.history.refuse(why),
       },
       carrier: {
         isSigned: this.#calls.settings.secrets.length > 0,
         hasTokens: () => this.#calls.fleet.history.isTracking,
         tokenLifetimeMillis: this.#calls.settings.tokenLifetimeMillis,
-        isToken: (text): text is string => this.#calls.isToken(text),
+        isToken: (text): text is string => this.#calls.tokens.isToken(text),
         countMalformed: (count) => {
           for (let i = 0; i < count; i++) this.#calls.fleet.history.refuse('malformed');
         },
-        primaryOnlyToken: (subject) => this.#calls.primaryOnlyToken(subject),
+        primaryOnlyToken: (subject) => this.#calls.tokens.primaryOnlyToken(subject),
         within: (scope, fn) => {
           const context = this.#contexts.getStore();
           if (context?.scope === scope) return fn();
@@ -295,23 +295,14 @@ export class Cluster implements AsyncDisposable {
   }
 
   #makeAccess(): ClusterAccess {
-    return {
-      context: this.#calls.context,
-      classifier: this.#calls.classifier,
-      used: () => this.#calls.fleet.used(performance.now()),
+    return poolAccess(this.#calls, {
       scope: () => this.#context().scope,
       bind: (callback) => {
         const context = this.#contexts.getStore();
         return (...args) => this.#within(context, callback, ...args);
       },
       outsideSessions: (fn) => this.#within(undefined, fn),
-      need: (scope, hint, startedAt) =>
-        hint === undefined ? this.#calls.plainNeed(scope, startedAt) : this.#calls.need(scope, hint, startedAt),
-      statement: (query, values, introduce) =>
-        introduce === undefined
-          ? this.#calls.statement(query, values, undefined)
-          : { query, values, signal: undefined, profile: undefined, introduce },
-    };
+    });
   }
 }
 

@@ -42,8 +42,10 @@ export const reasons = [
  */
 export type Reason = (typeof reasons)[number];
 
-/** A statement has been placed. */
+/** A statement, or a transaction, has been placed. */
 export interface RouteEvent {
+  /** Names the call within this process: the `query` events of its statements carry the same. */
+  readonly id: number;
   /** The node's name. */
   readonly node: string;
   readonly role: 'primary' | 'replica';
@@ -53,8 +55,10 @@ export interface RouteEvent {
   readonly waitedMillis: number;
 }
 
-/** A statement has ended. */
+/** A statement has ended: also BEGIN and COMMIT, a cursor, a stream. */
 export interface QueryEvent {
+  /** Names the call, as in the `route` event that said where it goes. The statements of one `transaction()` share it. */
+  readonly id: number;
   /** The node's name. */
   readonly node: string;
   readonly role: 'primary' | 'replica';

@@ -1,8 +1,13 @@
 /** What a call hands over, looked at before anything is done with it. */
-import type { QueryConfig } from 'pg';
+import type { PoolClient, QueryConfig } from 'pg';
 import { invalidOptions } from '../errors.js';
 import { type PreparedQuery, preparedQuery } from '../postgres/prepared-query.js';
 import { definesSomething } from '../sql/statement-start.js';
+
+export type Values = readonly unknown[];
+
+/** What a pool does with a connection before its statement runs there. */
+export type Introduce = (client: PoolClient) => void;
 
 /** A statement as `read`, `write` and `query` take it. */
 export type Query = string | QueryConfig;

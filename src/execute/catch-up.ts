@@ -4,16 +4,17 @@
  */
 import { clearTimeout, performance, setTimeout } from '../clock.js';
 import type { Reason } from '../events.js';
-import type { Fleet, Need, Refusal } from '../nodes/fleet.js';
-import { Node } from '../nodes/node.js';
+import type { Node } from '../nodes/node.js';
+import { type ReplicaChoice, reasonFor } from '../nodes/selection.js';
 import { abortable, settledWithin } from './abort.js';
-import { seekTimeline } from './find-timeline.js';
+import { findTimeline } from './find-timeline.js';
+import type { Request } from './request.js';
 
 /** Where a read goes, and why. */
 export interface Route {
   /** `undefined`: no replica; the primary, or an error where the read insists on a replica. */
-  readonly replica: Node | undefined;
-  readonly reason: Reason;
+  readonly node: Node | undefined;
+  readonly why: Reason;
 }
 
 /** A gate that is still shut by then waits for log that nobody flushes, more likely than for replay. */
@@ -22,47 +23,45 @@ const NUDGE_AFTER_MILLIS = 5;
 const OWN_MILLIS = 3;
 
 /** @param except nodes that just failed the read; the others are asked anew then, since what befell one may have befallen all */
-export async function catchUp(
-  fleet: Fleet,
-  need: Need,
-  except: ReadonlySet<Node> | undefined,
-  signal: AbortSignal | undefined,
-): Promise<Route> {
+export async function catchUp(request: Request, except: ReadonlySet<Node> | undefined): Promise<Route> {
+  const { context, signal, floor } = request;
+  const { fleet } = context;
+  const { selection, history, monitor } = fleet;
   // A server that hangs takes its connection with it, and opening another one takes longer than any read should wait.
-  const { hangMillis } = fleet.settings;
-  const look = (): Node | Refusal => fleet.choose(need, performance.now(), except);
+  const { hangMillis, waitMillis } = fleet.settings;
+  const look = (): ReplicaChoice => selection.choose(request, performance.now(), except);
   const open = (): boolean => isSettled(look());
 
-  let answering = fleet.likeliest(need, except);
-  if (answering.length === 0 && fleet.absence() === 'cold-start') {
+  let answering = selection.likeliest(request, except);
+  if (answering.length === 0 && selection.absence() === 'cold-start') {
     // At first the replicas are as little known as the primary, which is waited for, too.
-    await fleet.monitor.until(() => fleet.absence() !== 'cold-start', hangMillis, 'anything', signal);
+    await monitor.until(() => selection.absence() !== 'cold-start', hangMillis, 'anything', signal);
     signal?.throwIfAborted();
-    answering = fleet.likeliest(need, except);
+    answering = selection.likeliest(request, except);
   }
-  if (answering.length === 0) return routeTo(fleet, fleet.absence(), 'gated');
+  if (answering.length === 0) return { node: undefined, why: selection.absence() };
   let found = look();
-  if (except === undefined && isSettled(found)) return routeTo(fleet, found, 'gated');
-  if (found === 'pending' || found === 'too-stale') {
-    if (need.floor.outruns(fleet.history)) await seekTimeline(fleet, need.floor, signal);
+  if (except === undefined && isSettled(found)) return routeTo(found, 'gated');
+  if (found.why === 'pending' || found.why === 'too-stale') {
+    if (floor.outruns(history)) await findTimeline(fleet, floor, signal);
     else if (fleet.leadership.canTry) await abortable(settledWithin(fleet.primary.refresh(), hangMillis), signal);
     found = look();
-    if (found === 'pending' || (except === undefined && isSettled(found))) return routeTo(fleet, found, 'gated');
+    if (found.why === 'pending' || (except === undefined && isSettled(found))) return routeTo(found, 'gated');
   }
 
-  const own = fleet.homeOf(need) ?? fleet.firstFor(need);
+  const own = selection.homeOf(request) ?? selection.firstFor(request);
   await abortable(settledWithin(refreshUntil(open, answering, own), hangMillis), signal);
   found = look();
-  if (isSettled(found) || fleet.settings.waitMillis === 0) return routeTo(fleet, found, 'gated');
+  if (isSettled(found) || waitMillis === 0) return routeTo(found, 'gated');
 
-  const nudging = setTimeout(() => void nudge(fleet, need), NUDGE_AFTER_MILLIS);
+  const nudging = setTimeout(() => void nudge(request), NUDGE_AFTER_MILLIS);
   try {
-    await fleet.monitor.until(open, fleet.settings.waitMillis, answering, signal);
+    await monitor.until(open, waitMillis, answering, signal);
     signal?.throwIfAborted();
   } finally {
     clearTimeout(nudging);
   }
-  return routeTo(fleet, look(), 'waited');
+  return routeTo(look(), 'waited');
 }
 
 /**
@@ -92,27 +91,22 @@ function refreshUntil(open: () => boolean, replicas: readonly Node[], own: Node 
   });
 }
 
-async function nudge(fleet: Fleet, need: Need): Promise<void> {
+async function nudge(request: Request): Promise<void> {
+  const { fleet } = request.context;
   // A bound on staleness is met by the newest sample of the primary, a floor by itself.
-  const stale = fleet.choose(need, performance.now()) === 'too-stale';
-  const lsn = stale ? fleet.history.highest : need.floor.resolve(fleet.history);
+  const isStale = fleet.selection.choose(request, performance.now()).why === 'too-stale';
+  const lsn = isStale ? fleet.history.highest : request.floor.resolve(fleet.history);
   const { observation, adminQueries } = fleet.primary;
   if (typeof lsn === 'string' || observation === undefined) return;
   await adminQueries.nudge(lsn, observation.identity.version).catch(() => undefined);
 }
 
 /** Whether looking or waiting longer changes nothing: found, or out of reach. */
-function isSettled(found: Node | Refusal): boolean {
-  return (
-    found instanceof Node ||
-    found === 'no-candidate' ||
-    found === 'cold-start' ||
-    found === 'unprovable' ||
-    found === 'sticky'
-  );
+function isSettled({ node, why }: ReplicaChoice): boolean {
+  if (node !== undefined) return true;
+  return why === 'no-candidate' || why === 'cold-start' || why === 'unprovable' || why === 'sticky';
 }
 
-function routeTo(fleet: Fleet, found: Node | Refusal, reason: Reason): Route {
-  if (found instanceof Node) return { replica: found, reason };
-  return { replica: undefined, reason: fleet.reasonFor(found) };
+function routeTo({ node, why }: ReplicaChoice, found: Reason): Route {
+  return node === undefined ? { node, why: reasonFor(why) } : { node, why: found };
 }

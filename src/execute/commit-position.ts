@@ -4,7 +4,7 @@ import { LadderError } from '../errors.js';
 import type { Floor } from '../freshness/floor.js';
 import type { Position } from '../freshness/position.js';
 import type { Fleet } from '../nodes/fleet.js';
-import { seekTimeline } from './find-timeline.js';
+import { findTimeline } from './find-timeline.js';
 
 const SETTLE_POLL_MILLIS = 20;
 
@@ -28,7 +28,7 @@ export async function commitPosition(fleet: Fleet, floor: Floor): Promise<Positi
       continue;
     }
     if (floor.outruns(history)) {
-      await seekTimeline(fleet, floor);
+      await findTimeline(fleet, floor);
       if (floor.outruns(history)) throw unavailable('no server has shown the timeline that a token speaks of');
       continue;
     }

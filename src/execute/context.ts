@@ -1,5 +1,4 @@
-/** All that can answer a statement, and what keeps the last rung from being overrun. */
-
+/** What all calls share: the servers, what shares connections, and what keeps the primary from being overrun. */
 import type { PriorityLimiter } from '../isolation/priority-limiter.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { StatementCache } from '../statements/cache.js';

@@ -7,7 +7,7 @@ import type { Floor } from '../freshness/floor.js';
 import type { Fleet } from '../nodes/fleet.js';
 import { abortable } from './abort.js';
 
-export async function seekTimeline(fleet: Fleet, floor: Floor, signal?: AbortSignal): Promise<void> {
+export async function findTimeline(fleet: Fleet, floor: Floor, signal?: AbortSignal): Promise<void> {
   const { history, monitor, nodes, settings } = fleet;
   const now = performance.now();
   const isDecided = (): boolean => {

@@ -1,21 +1,22 @@
 /**
- * Gives a connection back after a statement: idle, or not at all. A text of several statements may leave a transaction open, and whoever had the connection next
- * would write into it, and lose what he wrote.
+ * Gives a connection back after a statement: idle, or not at all. A text of several statements may leave a
+ * transaction open, and whoever had the connection next would write into it, and lose what he wrote.
  */
 import { LadderError } from '../errors.js';
-import type { Publisher } from '../events.js';
-import { throwAway } from '../nodes/data-connections.js';
+import { type DataConnection, throwAway } from '../nodes/data-connections.js';
 import { isServerError } from '../postgres/errors.js';
+import type { PreparedQuery } from '../postgres/prepared-query.js';
+import type { Attempt } from './attempt.js';
 import { textOf } from './call.js';
-import { ask, isIdle, isInTransaction, type Place, type Statement } from './statement.js';
-
-/** What ran. */
-type Ran = Pick<Statement, 'query' | 'signal'>;
+import { isIdle, isInTransaction } from './connection-state.js';
 
 /** After a statement that succeeded. @returns `undefined` when that was all; else what rejects when the transaction that it left open is rolled back */
-export function giveBack(place: Place, statement: Ran, publisher: Publisher): Promise<never> | undefined {
-  const { connection } = place;
-  if (isInTransaction(connection)) return refuse(place, statement, publisher);
+export function giveBack(
+  attempt: Attempt,
+  connection: DataConnection,
+  query: PreparedQuery,
+): Promise<never> | undefined {
+  if (isInTransaction(connection)) return refuse(attempt, connection, query);
   connection.client.release();
   return undefined;
 }
@@ -23,27 +24,26 @@ export function giveBack(place: Place, statement: Ran, publisher: Publisher): Pr
 /** After a statement that failed. @returns `undefined` when that was all; else what resolves when the transaction that it left open is rolled back */
 export function giveBackAfter(
   error: unknown,
-  place: Place,
-  statement: Ran,
-  publisher: Publisher,
+  attempt: Attempt,
+  connection: DataConnection,
+  query: PreparedQuery,
 ): Promise<void> | undefined {
-  const { node, connection } = place;
   const { client, isLost } = connection;
   const isAnswered = isServerError(error) && !isLost;
-  if (isAnswered) node.succeeded();
-  if (isAnswered && statement.signal?.aborted !== true) {
+  if (isAnswered) attempt.node.succeeded();
+  if (isAnswered && attempt.request.signal?.aborted !== true) {
     if (isIdle(connection)) {
       client.release();
       return undefined;
     }
-    if (isInTransaction(connection)) return rollBack(place, statement, publisher);
+    if (isInTransaction(connection)) return rollBack(attempt, connection, query);
   }
   throwAway(connection);
   return undefined;
 }
 
-async function refuse(place: Place, statement: Ran, publisher: Publisher): Promise<never> {
-  await rollBack(place, statement, publisher);
+async function refuse(attempt: Attempt, connection: DataConnection, query: PreparedQuery): Promise<never> {
+  await rollBack(attempt, connection, query);
   throw new LadderError(
     'LADDER_TRANSACTION_LEFT_OPEN',
     'the text began a transaction and did not end it: everything since its last BEGIN was rolled back, since a connection of a pool belongs to ' +
@@ -52,17 +52,15 @@ async function refuse(place: Place, statement: Ran, publisher: Publisher): Promi
 }
 
 /** Its connection has room for the next one afterwards. Where that cannot be had it is closed, which rolls back as well. */
-async function rollBack({ connection }: Place, { query, signal }: Ran, publisher: Publisher): Promise<void> {
-  const { client } = connection;
-  await ask(connection, 'rollback').catch(() => undefined);
+async function rollBack(attempt: Attempt, connection: DataConnection, query: PreparedQuery): Promise<void> {
+  const { context, signal } = attempt.request;
+  await attempt.ask(connection, 'rollback').catch(() => undefined);
   if (isIdle(connection) && signal?.aborted !== true && !connection.isLost && !connection.wasCancelled)
-    client.release();
+    connection.client.release();
   else throwAway(connection);
-  if (publisher.wants('warning')) await tell(textOf(query), publisher);
-}
-
-async function tell(text: string, publisher: Publisher): Promise<void> {
-  const digest = await publisher.digestOf(text);
+  const { publisher } = context.fleet;
+  if (!publisher.wants('warning')) return;
+  const digest = await publisher.digestOf(textOf(query));
   const message = `a statement (digest ${digest}) began a transaction and did not end it: it was rolled back; use transaction()`;
   publisher.publish('warning', { code: 'transaction-left-open', message, digest });
 }

@@ -1,45 +1,33 @@
-/** A place on a shared connection to a replica, for one statement that is sent at once. Finding it asks nobody and waits for nothing. */
+/** A place on a shared connection, for one statement that is sent at once. Finding it asks no server and waits for nothing. */
 import type { Reason } from '../events.js';
-import type { Fleet, Need } from '../nodes/fleet.js';
-import type { LaneConnection, LaneStatement } from '../nodes/lane-connection.js';
+import type { Fleet } from '../nodes/fleet.js';
+import type { LaneConnection } from '../nodes/lane-connection.js';
 import type { Node } from '../nodes/node.js';
-import type { Profile } from '../statements/profile.js';
+import type { ReadTerms } from '../nodes/selection.js';
 import { justBehind, knownRoute } from './known-route.js';
-
-/** A statement that may share a connection. */
-export interface Shareable {
-  readonly statement: LaneStatement;
-  readonly profile: Profile;
-}
 
 export interface LaneSlot {
   readonly node: Node;
-  readonly connection: LaneConnection;
+  readonly lane: LaneConnection;
   readonly reason: Reason;
-  /** Whether the replica was behind the floor when it was last asked, so that its position must be asked for along with the read. */
+  /** Whether the replica was behind the floor when it was last asked: its position is asked for along with the read. */
   readonly isGated: boolean;
 }
 
 /** `undefined` when more must be found out, or no shared connection takes it. */
-export function laneSlotFor(fleet: Fleet, need: Need, now: number): LaneSlot | undefined {
-  const { replicas, leadership, freshenMillis } = fleet;
-  if (replicas.length === 0 && leadership.isSettled && need.target !== 'replica') {
-    const connection = fleet.primary.takeLane(now, freshenMillis);
-    return connection === undefined
-      ? undefined
-      : {
-          node: fleet.primary,
-          connection,
-          reason: need.target === undefined ? 'no-candidate' : 'hint',
-          isGated: false,
-        };
+export function laneSlotFor(fleet: Fleet, terms: ReadTerms, now: number): LaneSlot | undefined {
+  const { replicas, leadership, freshenMillis, primary, selection } = fleet;
+  const { target } = terms;
+  if (replicas.length === 0 && leadership.isSettled && target !== 'replica') {
+    const lane = primary.takeLane(now, freshenMillis);
+    const reason = target === undefined ? 'no-candidate' : 'hint';
+    return lane === undefined ? undefined : { node: primary, lane, reason, isGated: false };
   }
-  if (fleet.isPrimary(need.target)) return undefined;
-  const route = knownRoute(fleet, need, now, true);
-  const node = route?.replica ?? justBehind(fleet, need, now);
-  const connection = node?.takeLane(now, freshenMillis);
-  if (node === undefined || connection === undefined) return undefined;
-  if (route === undefined) return { node, connection, reason: 'gated', isGated: true };
-  const reason = need.target === undefined ? route.reason : 'hint';
-  return { node, connection, reason, isGated: false };
+  if (selection.isPrimary(target)) return undefined;
+  const route = knownRoute(fleet, terms, now, true);
+  const node = route?.node ?? justBehind(fleet, terms, now);
+  const lane = node?.takeLane(now, freshenMillis);
+  if (node === undefined || lane === undefined) return undefined;
+  if (route === undefined) return { node, lane, reason: 'gated', isGated: true };
+  return { node, lane, reason: target === undefined ? route.why : 'hint', isGated: false };
 }

@@ -1,31 +1,39 @@
 /** A connection for a series of statements: its first one may be tried on several nodes, since nothing is lost with it yet. */
-import type { Fleet } from '../nodes/fleet.js';
-import type { Node } from '../nodes/node.js';
-import { leave, type Placement } from './placement.js';
+import type { DataConnection } from '../nodes/data-connections.js';
+import type { Attempt } from './attempt.js';
+import type { Request } from './request.js';
 import { lostAgain } from './rerun.js';
 
+/** An attempt, and the connection on which it runs. */
+export interface Placement {
+  readonly attempt: Attempt;
+  readonly connection: DataConnection;
+}
+
 /**
- * @param find a connection on none of these nodes, which were lost under earlier tries
- * @param begin the first statement @throws what it throws for good
+ * @param find a connection on none of the servers that were lost under earlier attempts
+ * @param begin the first statement
+ * @throws what it throws for good
  */
 export async function openSeries(
-  fleet: Fleet,
-  find: (lostOn: ReadonlySet<Node> | undefined) => Promise<Placement>,
+  request: Request,
+  find: () => Promise<Placement>,
   begin: (placement: Placement) => Promise<unknown>,
-  signal: AbortSignal | undefined,
 ): Promise<Placement> {
-  let lostOn: ReadonlySet<Node> | undefined;
+  const { lostOn } = request;
+  request.lostOn = undefined;
   for (;;) {
-    const placement = await find(lostOn);
+    const placement = await find();
+    const { attempt, connection } = placement;
     try {
       await begin(placement);
+      request.lostOn = lostOn;
       return placement;
     } catch (error) {
-      placement.connection.client.release(true);
-      leave(placement);
-      lostOn = await lostAgain(fleet, placement, error, lostOn, signal);
-      if (lostOn === undefined) throw error;
-      fleet.abandoned(placement);
+      connection.client.release(true);
+      attempt.leave();
+      if (!(await lostAgain(attempt, connection, error))) throw error;
+      attempt.abandoned();
     }
   }
 }

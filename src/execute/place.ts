@@ -6,143 +6,132 @@ import { performance } from '../clock.js';
 import { closedMeanwhile, LadderError } from '../errors.js';
 import type { Reason } from '../events.js';
 import { Floor } from '../freshness/floor.js';
+import type { Target } from '../freshness/requirement.js';
 import type { DataConnection } from '../nodes/data-connections.js';
-import type { Fleet, Need } from '../nodes/fleet.js';
+import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import { isPoolTimeout } from '../postgres/errors.js';
+import { Attempt } from './attempt.js';
 import { catchUp, type Route } from './catch-up.js';
-import type { ExecutionContext } from './context.js';
 import { fallBack, inTurn } from './fall-back.js';
 import { knownRoute } from './known-route.js';
-import type { Placement } from './placement.js';
+import type { Placement } from './open-series.js';
 import { checkout, onPrimary, throwIfGivenUp } from './primary.js';
+import type { Request } from './request.js';
 import { waitUntilVisible } from './visibility.js';
 
 /**
- * @param startedAt our monotonic clock when the caller asked
- * @param lostOn nodes that were lost under earlier runs of the same read
- * @param passedOver those, and others that gave no connection just now
+ * @param passedOver servers that were lost under earlier attempts, and others that gave no connection just now
  * @throws pg's error when the primary gives no connection; LadderError `LADDER_NO_CANDIDATE` where the read insists on a replica, `LADDER_OVERLOADED`,
  * `LADDER_NO_PRIMARY`, `LADDER_TWO_PRIMARIES`
  */
-export function place(
-  context: ExecutionContext,
-  asked: Need,
-  startedAt: number,
-  lostOn: ReadonlySet<Node> | undefined,
-  signal: AbortSignal | undefined,
-  passedOver: ReadonlySet<Node> | undefined = lostOn,
-): Promise<Placement> {
-  const finding = find(context, asked, startedAt, lostOn, signal, passedOver);
-  const isForPrimary = asked.target === undefined || context.fleet.isPrimary(asked.target);
-  if (signal === undefined || !isForPrimary) return finding;
-  return finding.catch((error: unknown) => {
-    if (error === signal.reason) throwIfGivenUp(context.fleet, signal);
+export async function place(request: Request, passedOver = request.lostOn): Promise<Placement> {
+  const { context, signal, target } = request;
+  try {
+    return await find(request, passedOver);
+  } catch (error) {
+    const isForPrimary = target === undefined || context.fleet.selection.isPrimary(target);
+    if (signal !== undefined && isForPrimary && error === signal.reason) throwIfGivenUp(context.fleet, signal);
     throw error;
-  });
+  }
 }
 
-async function find(
-  context: ExecutionContext,
-  asked: Need,
-  startedAt: number,
-  lostOn: ReadonlySet<Node> | undefined,
-  signal: AbortSignal | undefined,
-  passedOver: ReadonlySet<Node> | undefined,
-): Promise<Placement> {
-  const { fleet } = context;
-  const reasonOf = (reason: Reason): Reason =>
-    lostOn !== undefined ? 'retried' : asked.target !== undefined ? 'hint' : reason;
-  const toPrimary = async (giveUpAt: number): Promise<Placement> => {
-    await waitUntilVisible(fleet, asked, signal);
-    return onPrimary(fleet, { reason: reasonOf('hot-key'), mayWrite: false, startedAt, giveUpAt, signal });
+async function find(request: Request, passedOver: ReadonlySet<Node> | undefined): Promise<Placement> {
+  const { context, signal, target } = request;
+  const { fleet, limiter } = context;
+  const { selection } = fleet;
+  const reasonOf = (why: Reason): Reason =>
+    request.lostOn !== undefined ? 'retried' : target !== undefined ? 'hint' : why;
+  const toPrimary = async (giveUpAt?: number): Promise<Placement> => {
+    await waitUntilVisible(request);
+    const use = { reason: reasonOf('hot-key'), mayWrite: false };
+    return onPrimary(request, giveUpAt === undefined ? use : { ...use, giveUpAt });
   };
-  if (fleet.isPrimary(asked.target)) return toPrimary(asked.giveUpAt);
+  if (selection.isPrimary(target)) return toPrimary();
+  const now = performance.now();
   // A hot key's reads beyond the budget, and those for which the primary gives no connection, go where they would go if it were not hot.
-  if (fleet.isForPrimary(asked, startedAt)) {
-    const caller = asked.asker.caller();
+  if (selection.isForPrimary(request, now)) {
+    const caller = request.asker.caller();
     try {
-      if (context.limiter.tryEnter(caller)) return await inTurn(context, caller, () => toPrimary(fleet.awakeMillis));
+      if (limiter.tryEnter(caller)) return await inTurn(context, caller, () => toPrimary(fleet.awakeMillis));
     } catch {
       signal?.throwIfAborted();
     }
   }
-  let need = asked;
-  let tried = passedOver;
-  let route: Route | undefined = passedOver === undefined ? knownRoute(fleet, asked, startedAt) : undefined;
+  let moving: Request = request;
+  let except = passedOver;
+  let route: Route | undefined = passedOver === undefined ? knownRoute(fleet, request, now) : undefined;
   for (;;) {
     if (fleet.isClosed) throw closedMeanwhile();
     if (route === undefined) {
-      need = switching(asked);
-      route = await catchUp(fleet, need, tried, signal);
+      moving = onTheMove(request);
+      route = await catchUp(moving, except);
     }
-    const { replica, reason } = route;
-    if (replica === undefined) {
-      if (asked.target !== undefined) throw noCandidate(asked, reason);
-      await waitUntilVisible(fleet, asked, signal);
-      const placement = await fallBack(context, need, { reason, told: reasonOf(reason), startedAt, tried, signal });
+    const { node, why } = route;
+    if (node === undefined) {
+      if (target !== undefined) throw noCandidate(target, why);
+      await waitUntilVisible(request);
+      const placement = await fallBack(moving, { why, reason: reasonOf(why), except });
       if (placement !== undefined) return placement;
       // Time has passed: those that merely gave no connection may do so now.
-      tried = lostOn;
+      except = request.lostOn;
     } else {
-      const isStaying = reason === 'affinity';
-      const connection = await connect(fleet, replica, isStaying ? asked : need, signal);
-      if (connection !== undefined && (!isStaying || connection.identity.server === asked.trace?.server)) {
-        const told = reasonOf(reason);
-        fleet.placed(replica, told, startedAt);
-        if (hasMoved(fleet, asked, connection)) fleet.moveCount++;
-        return { node: replica, connection, reason: told, endTurn: undefined };
+      const isStaying = why === 'affinity';
+      const attempt = new Attempt(request, node, reasonOf(why));
+      const connection = await connect(attempt, isStaying ? request : moving);
+      if (connection !== undefined && (!isStaying || connection.identity.server === request.trace?.server)) {
+        attempt.placed(performance.now());
+        if (hasMoved(fleet, request, connection)) fleet.counts.moveCount++;
+        return { attempt, connection };
       }
       // Nothing was sent: the next node is no second run.
       connection?.client.release();
-      replica.load.remove();
-      tried = new Set(tried).add(replica);
+      attempt.leave();
+      except = new Set(except).add(node);
     }
     route = undefined;
   }
 }
 
 /**
- * The need of a read that changes its node: all that had been committed when the session's last read ended. A copy, since what
- * the session writes from here on came after this read, which must not wait for it.
+ * The request of a read that changes its node: its floor is all that had been committed when the session's
+ * last read ended. A copy, since what the session writes from here on came after this read.
  */
-function switching(need: Need): Need {
-  const floor = new Floor(undefined, need.floor);
-  const { trace, requirement } = need;
+function onTheMove(request: Request): Request {
+  const floor = new Floor(undefined, request.floor);
+  const { trace, requirement } = request;
   if (trace?.server !== undefined && requirement.consistency !== 'eventual') floor.wrote(trace.endedAt, 0);
-  return { ...need, floor };
+  return { ...request, floor };
 }
 
 /**
- * A connection to a server that is shown to be fresh enough at this moment; `undefined` when there is none to be had. Counts the read in; it is the caller's
- * to count it out, unless this throws.
+ * A connection to a server that is shown to be fresh enough at this moment; `undefined` when there is none to
+ * be had. The attempt has left when this throws, and not otherwise.
  */
-async function connect(
-  fleet: Fleet,
-  replica: Node,
-  need: Need,
-  signal: AbortSignal | undefined,
-): Promise<DataConnection | undefined> {
+async function connect(attempt: Attempt, terms: Request): Promise<DataConnection | undefined> {
+  const { node } = attempt;
+  const { signal, context } = terms;
+  const { selection } = context.fleet;
   let connection: DataConnection;
-  replica.load.add();
   try {
-    connection = await checkout(replica, false, signal);
+    connection = await checkout(node, false, signal);
   } catch (error) {
-    if (signal?.aborted === true) replica.load.remove();
+    if (signal?.aborted === true) attempt.leave();
     signal?.throwIfAborted();
     // A full pool says nothing about the server behind it.
-    if (!isPoolTimeout(error)) replica.lostBy(error);
+    if (!isPoolTimeout(error)) node.lostBy(error);
     return undefined;
   }
-  const isSameServer = replica.observation?.identity.server === connection.identity.server;
+  const isSameServer = node.observation?.identity.server === connection.identity.server;
   // It may be found sick while the read waits.
-  if (isSameServer && !fleet.isOut(replica) && fleet.qualifies(replica, need, performance.now())) return connection;
+  if (isSameServer && !selection.isOut(node) && selection.meets(node, terms, performance.now())) return connection;
 
   // Another server, or another life of it, answers here than the one that was observed; or the proof ran out in the pool's queue.
-  if (!isSameServer) replica.void('its connections reach different servers, or it was restarted');
+  if (!isSameServer) node.void('its connections reach different servers, or it was restarted');
   try {
-    const own = await replica.observeOn(connection);
-    if (own !== undefined && !fleet.isOut(replica) && fleet.isProvenBy(own, need, performance.now())) return connection;
+    const own = await node.observeOn(connection);
+    const isProven = own !== undefined && selection.isProvenBy(own, terms, performance.now());
+    if (isProven && !selection.isOut(node)) return connection;
     connection.client.release();
   } catch {
     connection.client.release(true);
@@ -151,16 +140,16 @@ async function connect(
 }
 
 /** Whether a session comes from another replica. */
-function hasMoved({ primary }: Fleet, { trace }: Need, { identity }: DataConnection): boolean {
+function hasMoved({ primary }: Fleet, { trace }: Request, { identity }: DataConnection): boolean {
   const before = trace?.server;
   return before !== undefined && before !== identity.server && before !== primary.observation?.identity.server;
 }
 
-function noCandidate({ target }: Need, reason: Reason): LadderError {
+function noCandidate(target: Target, why: Reason): LadderError {
   const wanted = typeof target === 'object' ? `node "${target.node}"` : 'a replica';
   return new LadderError(
     'LADDER_NO_CANDIDATE',
-    `the read insists on ${wanted}, and none was fresh enough in time (${reason}); ` +
+    `the read insists on ${wanted}, and none was fresh enough in time (${why}); ` +
       'leave out target to let the primary answer, or ask for less with consistency or maxStalenessMillis',
   );
 }

@@ -2,6 +2,8 @@
  * A connection to the primary, once there is one, for a statement that has not been sent yet. It waits for a promotion to be noticed, and never takes
  * a server for the primary that does not say so on the very connection it hands out.
  */
+import type { Client } from 'pg';
+import { performance } from '../clock.js';
 import { closedMeanwhile } from '../errors.js';
 import type { Reason } from '../events.js';
 import type { DataConnection } from '../nodes/data-connections.js';
@@ -9,17 +11,16 @@ import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import { codeOf, isGone } from '../postgres/errors.js';
 import { abortable } from './abort.js';
-import type { Placement } from './placement.js';
+import { Attempt } from './attempt.js';
+import type { Placement } from './open-series.js';
+import type { Request } from './request.js';
 
 /** What a statement that goes to the primary says of itself. */
-export interface PrimaryRequest {
+export interface PrimaryUse {
   readonly reason: Reason;
   readonly mayWrite: boolean;
-  /** Our monotonic clock when the caller asked. */
-  readonly startedAt: number;
-  /** When it stops waiting for a server that takes writes, by {@link Fleet.awakeMillis}. */
-  readonly giveUpAt: number;
-  readonly signal: AbortSignal | undefined;
+  /** When it stops waiting for a server that takes writes, by {@link Fleet.awakeMillis}; the request's own time where it is not given. */
+  readonly giveUpAt?: number;
 }
 
 /** After a try of a server that was never heard of: until then only its answer makes the next one worth while. */
@@ -29,30 +30,32 @@ const RETRY_MILLIS = 50;
  * @throws LadderError `LADDER_NO_PRIMARY` and `LADDER_TWO_PRIMARIES` when none is found in time; pg's error when the primary gives no connection for another
  * reason than being gone
  */
-export async function onPrimary(fleet: Fleet, request: PrimaryRequest): Promise<Placement> {
-  const { reason, mayWrite, startedAt, giveUpAt, signal } = request;
+export async function onPrimary(request: Request, use: PrimaryUse): Promise<Placement> {
+  const { reason, mayWrite, giveUpAt = request.giveUpAt } = use;
+  const { context, signal } = request;
+  const { fleet } = context;
   for (;;) {
     if (fleet.isClosed) throw closedMeanwhile();
     if (!fleet.leadership.isSettled) await primaryFound(fleet, giveUpAt, signal);
-    const node = fleet.primary;
-    node.load.add();
+    const attempt = new Attempt(request, fleet.primary, reason);
+    const { node } = attempt;
     try {
       const connection = await checkout(node, mayWrite, signal);
       const isProven = await isProvenPrimary(fleet, node, connection);
       if (isProven && signal?.aborted !== true) {
-        fleet.placed(node, reason, startedAt);
-        return { node, connection, reason, endTurn: undefined };
+        attempt.placed(performance.now());
+        return { attempt, connection };
       }
       connection.client.release(!isProven);
       throwIfGivenUp(fleet, signal);
     } catch (error) {
-      node.load.remove();
+      attempt.leave();
       throwIfGivenUp(fleet, signal);
       throwUnlessGone(fleet, node, error, giveUpAt);
       if (!node.hasAnswered) await heardOf(fleet, giveUpAt, signal);
       continue;
     }
-    node.load.remove();
+    attempt.leave();
     const { vacancy } = fleet.leadership;
     if (vacancy !== undefined && fleet.awakeMillis >= giveUpAt) throw vacancy;
   }
@@ -130,4 +133,61 @@ export function checkout(node: Node, mayWrite: boolean, signal: AbortSignal | un
     );
     throw error;
   });
+}
+
+/** A connection of somebody's own, and whose it is. */
+export interface Opened {
+  readonly node: Node;
+  readonly connection: DataConnection;
+}
+
+/** A timer may be early by as much. */
+const TIMER_MILLIS = 5;
+
+/**
+ * Opens a connection of somebody's own to the primary. It waits for a new primary where others could take the
+ * place of one that is gone, as a write does.
+ * @param clientFor pg's client for that server, not connected yet
+ * @param outside what comes on it without being asked for, such as a notification, belongs to nobody's session
+ * @throws pg's error, and LadderError `LADDER_NO_PRIMARY`, `LADDER_TWO_PRIMARIES`
+ */
+export async function openPrimary(
+  fleet: Fleet,
+  clientFor: (node: Node) => Client,
+  outside: <T>(fn: () => T) => T,
+): Promise<Opened> {
+  const { connectionTimeoutMillis = 0 } = fleet.primary.pool.options;
+  const isAlone = fleet.nodes.length === 1;
+  const patience = isAlone ? 0 : connectionTimeoutMillis || fleet.settings.primaryWaitMillis;
+  // pg-pool's own timer comes first, and says in its words what it was.
+  const giveUpAt = fleet.awakeMillis + patience + TIMER_MILLIS;
+  for (;;) {
+    if (!isAlone && !fleet.leadership.isSettled) await primaryFound(fleet, giveUpAt, undefined);
+    const node = fleet.primary;
+    const client = clientFor(node);
+    let connection: DataConnection;
+    try {
+      connection = await outside(() => node.adopt(client));
+    } catch (error) {
+      endQuietly(client);
+      // Without replicas it behaves as pg's pool: the first failed connection is an error at once.
+      if (isAlone && !node.hasAnswered) throw error;
+      throwUnlessGone(fleet, node, error, giveUpAt - 2 * TIMER_MILLIS);
+      if (!node.hasAnswered) await heardOf(fleet, giveUpAt, undefined);
+      continue;
+    }
+    if (isAlone || (await isProvenPrimary(fleet, node, connection))) return { node, connection };
+    endQuietly(client);
+    const { vacancy } = fleet.leadership;
+    if (vacancy !== undefined && fleet.awakeMillis >= giveUpAt) throw vacancy;
+  }
+}
+
+function endQuietly(client: Client): void {
+  // A connection that was never opened says so.
+  try {
+    void client.end().catch(() => undefined);
+  } catch {
+    // Not every class of clients has it.
+  }
 }

@@ -1,67 +1,55 @@
 /** A statement of which the caller says nothing: run where it was found to belong, and on the primary when a replica knows better. */
 import type { QueryResult, QueryResultRow } from 'pg';
 import type { Reason } from '../events.js';
-import type { Floor } from '../freshness/floor.js';
-import type { Need } from '../nodes/fleet.js';
-import { isMissingName, isOnlyForPrimary, isRefusal } from '../postgres/errors.js';
+import { isMissingName, isOnlyForPrimary, isRefusal, isUnreadable } from '../postgres/errors.js';
 import type { Classification, Classifier } from '../statements/classifier.js';
-import type { ExecutionContext } from './context.js';
-import { read } from './read.js';
-import type { Trial } from './read-on-lane.js';
-import type { Statement } from './statement.js';
+import { textOf } from './call.js';
+import { readFresh } from './read.js';
+import { readOnPrimary, readUnlessFinal } from './read-on-primary.js';
+import type { StatementRequest } from './request.js';
 import { write } from './write.js';
 
-export interface QueryRequest {
-  readonly text: string;
-  readonly statement: Statement;
+/** A statement, and what it was found to be. */
+export interface QueryRequest extends StatementRequest {
   readonly found: Classification;
-  readonly need: Need;
-  /** The session's, which a write moves. */
-  readonly floor: Floor;
-  readonly startedAt: number;
-}
-
-export interface Reading {
-  readonly text: string;
-  readonly statement: Statement;
-  readonly isSingle: boolean;
-  readonly need: Need;
-  readonly startedAt: number;
 }
 
 export function query<Row extends QueryResultRow>(
-  context: ExecutionContext,
+  request: QueryRequest,
   classifier: Classifier,
-  { text, statement, found, need, floor, startedAt }: QueryRequest,
 ): Promise<QueryResult<Row>> {
-  const onPrimary = (reason: Reason): Promise<QueryResult<Row>> =>
-    write<Row>(context.fleet, statement, floor, startedAt, need.giveUpAt, reason);
-  if (found.class === 'read') {
-    const reading = { text, statement, isSingle: found.isSingle, need, startedAt };
-    return readUnlessRefused(context, classifier, reading, () => onPrimary('misrouted'));
-  }
+  const { found, statement } = request;
+  const onPrimary = (reason: Reason): Promise<QueryResult<Row>> => write<Row>(request, reason);
+  if (found.class === 'read') return readUnlessRefused(request, classifier, false, () => onPrimary('misrouted'));
   const writing = onPrimary(found.class === 'session' ? 'session-state' : 'write');
-  return found.isDefinition ? writing.finally(() => classifier.changed(text)) : writing;
+  return found.isDefinition ? writing.finally(() => classifier.changed(textOf(statement.query))) : writing;
 }
 
-/** What was found to be a read; a single one that a replica refuses all the same runs on the primary, whose answer is final. */
+/**
+ * What was found to be a read, or is said to be one; a single one that a replica refuses all the same runs on the
+ * primary, whose answer is final.
+ * @param isVouched whether its user says that it reads: then it writes nothing on the primary, either
+ */
 export function readUnlessRefused<Row extends QueryResultRow>(
-  context: ExecutionContext,
+  request: QueryRequest,
   classifier: Classifier,
-  { text, statement, isSingle, need, startedAt }: Reading,
+  isVouched: boolean,
   onPrimary: () => Promise<QueryResult<Row>>,
 ): Promise<QueryResult<Row>> {
-  if (statement.profile?.isForPrimary(startedAt) === true && need.target === undefined) return onPrimary();
-  const trial: Trial = { failedOn: undefined };
-  return read<Row>(context, statement, need, startedAt, trial).catch(async (error: unknown) => {
+  const { statement, found, target, startedAt } = request;
+  const { profile, query: asked } = statement;
+  if (target === undefined && profile?.isForPrimary(startedAt) === true)
+    return isVouched ? readOnPrimary<Row>(request) : onPrimary();
+  return readFresh<Row>(request, async (attempt, error) => {
+    if (attempt.node.role !== 'replica' || !found.isSingle) throw error;
+    if (isVouched && isUnreadable(error)) return readUnlessFinal<Row>(request, attempt, error);
     const isWrite = isRefusal(error);
-    const { failedOn } = trial;
-    if (failedOn?.node.role !== 'replica' || !isSingle || !(isWrite || isMissingName(error))) throw error;
-    context.fleet.abandoned(failedOn);
+    if (!(isWrite || isMissingName(error))) throw error;
+    attempt.abandoned();
+    request.rerunCount++;
     const result = await onPrimary();
-    if (isWrite) classifier.misrouted(text);
-    // Where its user vouches for it, what it was found to be does not count.
-    if (isOnlyForPrimary(error)) statement.profile?.refused(startedAt);
+    if (isWrite) classifier.misrouted(textOf(asked));
+    if (isOnlyForPrimary(error)) profile?.refused(startedAt);
     return result;
   });
 }

@@ -4,50 +4,41 @@
  * the transaction that keeps it from writing. It decides nothing about freshness, and never writes.
  */
 import type { QueryConfig, QueryResult, QueryResultRow } from 'pg';
-import { performance } from '../clock.js';
 import { saying } from '../errors.js';
-import { throwAway } from '../nodes/data-connections.js';
-import type { Need } from '../nodes/fleet.js';
+import { type DataConnection, throwAway } from '../nodes/data-connections.js';
 import type { Node } from '../nodes/node.js';
 import { codeOf, isOnlyForPrimary, isServerError, isWriteRefusal } from '../postgres/errors.js';
 import { preparedWith } from '../postgres/prepared-query.js';
 import type { Profile } from '../statements/profile.js';
 import { abortable } from './abort.js';
+import type { Attempt } from './attempt.js';
 import { textOf } from './call.js';
+import { isIdle } from './connection-state.js';
 import type { ExecutionContext } from './context.js';
 import { fallBack } from './fall-back.js';
-import { openSeries } from './open-series.js';
-import { leave, type Placement } from './placement.js';
+import { openSeries, type Placement } from './open-series.js';
+import type { Request, Statement, StatementRequest } from './request.js';
 import { lostAgain } from './rerun.js';
-import { ask, isIdle, run, type Statement } from './statement.js';
 import { waitUntilVisible } from './visibility.js';
 
 /** What the server says of several statements where one is wanted. */
 const SYNTAX_ERROR = '42601';
 
-/** A read that a replica has answered with an error. */
-export interface RefusedRead {
-  readonly context: ExecutionContext;
-  readonly statement: Statement;
-  readonly need: Need;
-  /** Our monotonic clock when the caller asked. */
-  readonly startedAt: number;
-}
-
-/** Runs it on the primary where the error says that no replica can. @throws the error otherwise; one of a write says what to use */
+/** Runs a read on the primary where the replica's error says that no replica can. @throws the error otherwise; one of a write says what to use */
 export async function readUnlessFinal<Row extends QueryResultRow>(
-  refused: RefusedRead,
-  placed: Pick<Placement, 'node' | 'reason'>,
+  request: StatementRequest,
+  attempt: Attempt,
   error: unknown,
 ): Promise<QueryResult<Row>> {
-  const { context, statement, need, startedAt } = refused;
-  const { node } = placed;
-  if (node.role !== 'replica' || need.target !== undefined || !isOnlyForPrimary(error)) throw adviceOn(error, node);
-  if (statement.signal?.aborted === true) throw error;
-  context.fleet.abandoned(placed);
+  const { context, statement, target, signal } = request;
+  const { node } = attempt;
+  if (node.role !== 'replica' || target !== undefined || !isOnlyForPrimary(error)) throw adviceOn(error, node);
+  if (signal?.aborted === true) throw error;
+  attempt.abandoned();
+  request.rerunCount++;
   let result: QueryResult<Row>;
   try {
-    result = await readOnPrimary<Row>(context, statement, need, startedAt);
+    result = await readOnPrimary<Row>(request);
   } catch (final) {
     // The replica took it for one text, and found nothing wrong with that.
     throw codeOf(final) === SYNTAX_ERROR ? error : final;
@@ -57,55 +48,45 @@ export async function readUnlessFinal<Row extends QueryResultRow>(
 }
 
 /** On the primary, READ ONLY. It runs once more when the primary is lost under it. */
-export async function readOnPrimary<Row extends QueryResultRow>(
-  context: ExecutionContext,
-  statement: Statement,
-  need: Need,
-  startedAt: number,
-): Promise<QueryResult<Row>> {
-  const { fleet } = context;
-  const { signal } = statement;
+export async function readOnPrimary<Row extends QueryResultRow>(request: StatementRequest): Promise<QueryResult<Row>> {
+  const { statement, signal } = request;
   // The extended protocol takes one statement only. No name: what fails in a transaction cannot be tried again.
   const query = preparedWith(statement.query, { queryMode: 'extended' } as Partial<QueryConfig>);
   const alone: Statement = { ...statement, query, profile: undefined };
-  let lostOn: ReadonlySet<Node> | undefined;
+  request.lostOn = undefined;
   for (;;) {
-    const placement = await begunOnPrimary(context, need, startedAt, signal);
+    const { attempt, connection } = await begunOnPrimary(request);
+    let readOn: string | undefined;
     try {
-      const result = await run<Row>(placement, alone, fleet.publisher);
-      await ask(placement.connection, 'commit');
-      placement.connection.client.release();
-      need.trace?.ended(placement.connection.identity.server, performance.now(), need.key);
+      const result = await attempt.run<Row>(connection, alone, signal);
+      await attempt.ask(connection, 'commit');
+      connection.client.release();
+      readOn = connection.identity.server;
       return result;
     } catch (error) {
-      await rollBack(placement, error, signal);
-      lostOn = await lostAgain(fleet, placement, error, lostOn, signal);
-      if (lostOn === undefined) throw withAdvice(error);
-      fleet.abandoned(placement);
+      await rollBack(attempt, connection, error);
+      if (!(await lostAgain(attempt, connection, error))) throw withAdvice(error);
+      attempt.abandoned();
     } finally {
-      leave(placement);
+      attempt.leave(readOn);
     }
   }
 }
 
 /** A connection to the primary on which a READ ONLY transaction has begun. */
-export async function begunOnPrimary(
-  context: ExecutionContext,
-  need: Need,
-  startedAt: number,
-  signal: AbortSignal | undefined,
-): Promise<Placement> {
-  const { fleet } = context;
-  await waitUntilVisible(fleet, need, signal);
+export async function begunOnPrimary(request: Request): Promise<Placement> {
+  await waitUntilVisible(request);
   // The primary's budget counts it like any other read that no replica can serve.
-  const fall = { reason: 'misrouted', told: 'misrouted', startedAt, tried: new Set(fleet.replicas), signal } as const;
+  const except = new Set(request.context.fleet.replicas);
   const find = async (): Promise<Placement> => {
     for (;;) {
-      const placement = await fallBack(context, need, fall);
+      const placement = await fallBack(request, { why: 'misrouted', reason: 'misrouted', except });
       if (placement !== undefined) return placement;
     }
   };
-  return openSeries(fleet, find, ({ connection }) => abortable(ask(connection, 'begin read only'), signal), signal);
+  return openSeries(request, find, ({ attempt, connection }) =>
+    abortable(attempt.ask(connection, 'begin read only'), request.signal),
+  );
 }
 
 /** Keeps it from the replicas for a while, and warns once for all texts that differ in their constants only. */
@@ -125,9 +106,9 @@ export function remember({ fleet, warned }: ExecutionContext, text: string, prof
   tell().catch(() => undefined);
 }
 
-async function rollBack({ connection }: Placement, error: unknown, signal: AbortSignal | undefined): Promise<void> {
-  const isAnswered = isServerError(error) && !connection.isLost && signal?.aborted !== true;
-  if (isAnswered) await ask(connection, 'rollback').catch(() => undefined);
+async function rollBack(attempt: Attempt, connection: DataConnection, error: unknown): Promise<void> {
+  const isAnswered = isServerError(error) && !connection.isLost && attempt.request.signal?.aborted !== true;
+  if (isAnswered) await attempt.ask(connection, 'rollback').catch(() => undefined);
   if (isAnswered && isIdle(connection) && !connection.isLost && !connection.wasCancelled) connection.client.release();
   else throwAway(connection);
 }

@@ -1,187 +1,172 @@
 /**
- * A read: sent at once where that is known to be right, else placed, run, and run once more elsewhere when its node is lost under it; never answered with
- * something too old.
+ * A read: sent at once where that is known to be right, else placed, run, and run once more elsewhere when its
+ * server is lost under it; never answered with something too old.
  */
-
 import type { QueryResult, QueryResultRow } from 'pg';
 import { performance } from '../clock.js';
 import type { DataConnection } from '../nodes/data-connections.js';
-import type { Fleet, Need } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import { isPoolTimeout } from '../postgres/errors.js';
 import { abortable, settledWithin } from './abort.js';
-import type { ExecutionContext } from './context.js';
+import { Attempt } from './attempt.js';
 import { giveBack, giveBackAfter } from './give-back.js';
 import { type KnownRoute, knownRoute } from './known-route.js';
-import { type LaneSlot, laneSlotFor, type Shareable } from './lane-slot.js';
+import { type LaneSlot, laneSlotFor } from './lane-slot.js';
+import type { Placement } from './open-series.js';
 import { place } from './place.js';
-import { leave, type Placement } from './placement.js';
-import { readOnLane, type Trial } from './read-on-lane.js';
+import { readOnLane, type Shareable } from './read-on-lane.js';
 import { readOnPrimary, readUnlessFinal } from './read-on-primary.js';
+import type { StatementRequest } from './request.js';
 import { lostAgain } from './rerun.js';
-import { run, type Statement, send } from './statement.js';
 
-interface Reading {
-  readonly context: ExecutionContext;
-  readonly statement: Statement;
-  readonly need: Need;
-  /** Our monotonic clock when the caller asked. */
-  readonly startedAt: number;
-  readonly trial: Trial | undefined;
-}
+/** What becomes of a read that a server has answered with an error. @throws that error, where it is final */
+export type Refused<Row extends QueryResultRow> = (attempt: Attempt, error: unknown) => Promise<QueryResult<Row>>;
 
 /** @throws at once what a value's own conversion throws */
-export function read<Row extends QueryResultRow>(
-  context: ExecutionContext,
-  statement: Statement,
-  need: Need,
-  startedAt: number,
-  trial?: Trial,
+export function read<Row extends QueryResultRow>(request: StatementRequest): Promise<QueryResult<Row>> {
+  const { statement, target, startedAt } = request;
+  if (target === undefined && statement.profile?.isForPrimary(startedAt) === true) {
+    request.context.fleet.selection.recordUse(request, startedAt);
+    return readOnPrimary(request);
+  }
+  return readFresh(request, (attempt, error) => readUnlessFinal(request, attempt, error));
+}
+
+/** On whichever server is fresh enough. @param refused decides about errors */
+export function readFresh<Row extends QueryResultRow>(
+  request: StatementRequest,
+  refused: Refused<Row>,
 ): Promise<QueryResult<Row>> {
-  const reading = { context, statement, need, startedAt, trial };
+  const { context, statement, floor, startedAt, signal, target } = request;
   const { fleet, eligibility } = context;
   const { profile } = statement;
-  fleet.recordUse(need, startedAt);
-  if (trial === undefined && need.target === undefined && profile?.isForPrimary(startedAt) === true)
-    return readOnPrimary(context, statement, need, startedAt);
+  fleet.selection.recordUse(request, startedAt);
   const shared = profile === undefined ? undefined : eligibility.laneStatement(statement, profile, startedAt);
   if (profile !== undefined && shared !== undefined) {
     const shareable = { statement: shared, profile };
-    const slot = laneSlotFor(fleet, need, startedAt);
-    fleet.askThoseBehind(startedAt);
-    if (slot !== undefined) return readIn<Row>(slot, shareable, reading);
-    const { floor } = need;
+    const slot = laneSlotFor(fleet, request, startedAt);
+    if (slot !== undefined) return readIn(slot, shareable, request, refused);
     if (floor.resolve(fleet.history) === 'pending' && !floor.outruns(fleet.history))
-      return readBehindWrite(shareable, reading);
+      return readBehindWrite(shareable, request, refused);
   }
-  const isPlain = statement.signal === undefined && !fleet.isPrimary(need.target);
-  const route = isPlain ? knownRoute(fleet, need, startedAt) : undefined;
-  fleet.askThoseBehind(startedAt);
-  return route === undefined ? readOnPool(reading, undefined) : readAtOnce(route, reading);
+  const isPlain = signal === undefined && !fleet.selection.isPrimary(target);
+  const route = isPlain ? knownRoute(fleet, request, startedAt) : undefined;
+  return route === undefined ? readOnPool(request, refused) : readAtOnce(route, request, refused);
 }
 
 function readIn<Row extends QueryResultRow>(
   slot: LaneSlot,
   shareable: Shareable,
-  reading: Reading,
+  request: StatementRequest,
+  refused: Refused<Row>,
 ): Promise<QueryResult<Row>> {
-  const { context, statement, need, startedAt, trial } = reading;
-  const running = readOnLane<Row>(
-    context.fleet,
-    slot,
-    shareable,
-    need,
-    startedAt,
-    (lostOn) => readOnPool(reading, lostOn),
-    (error) => {
-      if (trial === undefined) return readUnlessFinal(reading, slot, error);
-      trial.failedOn = slot;
-      throw error;
-    },
-  );
+  const running = readOnLane<Row>(request, slot, shareable, {
+    elsewhere: () => readOnPool(request, refused),
+    failed: refused,
+  });
   // Its neighbours run on, and so does what nobody waits for any more.
-  return statement.signal === undefined ? running : abortable(running, statement.signal);
+  return request.signal === undefined ? running : abortable(running, request.signal);
 }
 
 /** The floor is not known yet: where the last write has ended is asked first, and then the read is sent with a look at the replica's position. */
 async function readBehindWrite<Row extends QueryResultRow>(
   shareable: Shareable,
-  reading: Reading,
+  request: StatementRequest,
+  refused: Refused<Row>,
 ): Promise<QueryResult<Row>> {
-  const { context, statement, need } = reading;
-  const { fleet } = context;
+  const { fleet } = request.context;
   if (fleet.leadership.canTry) {
-    await abortable(settledWithin(fleet.primary.refresh(), fleet.settings.hangMillis), statement.signal);
+    await abortable(settledWithin(fleet.primary.refresh(), fleet.settings.hangMillis), request.signal);
   }
-  const slot = laneSlotFor(fleet, need, performance.now());
-  return slot === undefined ? readOnPool(reading, undefined) : readIn<Row>(slot, shareable, reading);
+  const slot = laneSlotFor(fleet, request, performance.now());
+  return slot === undefined ? readOnPool(request, refused) : readIn(slot, shareable, request, refused);
 }
 
 /** On a connection of its own to the replica that is known to be right: no promise but the caller's, as long as nothing is out of the ordinary. */
-function readAtOnce<Row extends QueryResultRow>(route: KnownRoute, reading: Reading): Promise<QueryResult<Row>> {
-  const { context, statement, need, startedAt } = reading;
-  const { fleet } = context;
-  const { replica: node } = route;
-  const reason = need.target === undefined ? route.reason : 'hint';
-  node.load.add();
+function readAtOnce<Row extends QueryResultRow>(
+  route: KnownRoute,
+  request: StatementRequest,
+  refused: Refused<Row>,
+): Promise<QueryResult<Row>> {
+  const { node, why } = route;
+  const attempt = new Attempt(request, node, request.target === undefined ? why : 'hint');
   return new Promise((resolve) => {
     node.checkout(false, (error, connection) => {
-      if (connection === undefined || !isStillRight(fleet, route, connection, need)) {
-        node.load.remove();
+      const now = performance.now();
+      if (connection === undefined || !isStillRight(route, connection, request, now)) {
+        attempt.leave();
         connection?.client.release();
         // A full pool says nothing about the server behind it.
         if (connection === undefined && !isPoolTimeout(error)) node.lostBy(error);
-        resolve(readOnPool(reading, undefined, connection === undefined ? new Set([node]) : undefined));
+        resolve(readOnPool(request, refused, connection === undefined ? new Set([node]) : undefined));
         return;
       }
-      const placement = { node, connection, reason, endTurn: undefined };
-      fleet.placed(node, reason, startedAt);
-      send<Row>(placement, statement, fleet.publisher, (failure, result) => {
-        if (failure === null) resolve(over(placement, reading) ?? result);
-        else resolve(failed(reading, placement, failure, undefined));
+      attempt.placed(now);
+      attempt.send<Row>(connection, request.statement, (failure, result) => {
+        if (failure === null) resolve(over(attempt, connection, request) ?? result);
+        else resolve(failed(attempt, connection, request, failure, refused));
       });
     });
   });
 }
 
 /** Whether the server behind that connection is the one that was chosen, and still is fresh enough and well. */
-function isStillRight(fleet: Fleet, { replica, reason }: KnownRoute, connection: DataConnection, need: Need): boolean {
-  const { server } = connection.identity;
-  if (server !== replica.observation?.identity.server) return false;
-  if (reason === 'affinity' && server !== need.trace?.server) return false;
-  return !fleet.isOut(replica) && fleet.qualifies(replica, need, performance.now());
+function isStillRight(
+  { node, why }: KnownRoute,
+  { identity }: DataConnection,
+  request: StatementRequest,
+  now: number,
+): boolean {
+  const { server } = identity;
+  const { selection } = request.context.fleet;
+  if (server !== node.observation?.identity.server) return false;
+  if (why === 'affinity' && server !== request.trace?.server) return false;
+  return !selection.isOut(node) && selection.meets(node, request, now);
 }
 
-/**
- * @param lostOn nodes that were lost under earlier runs
- * @param passedOver those, and others that gave no connection just now
- */
+/** @param passedOver servers that were lost under earlier attempts, and others that gave no connection just now */
 async function readOnPool<Row extends QueryResultRow>(
-  reading: Reading,
-  lostOn: ReadonlySet<Node> | undefined,
-  passedOver = lostOn,
+  request: StatementRequest,
+  refused: Refused<Row>,
+  passedOver?: ReadonlySet<Node>,
 ): Promise<QueryResult<Row>> {
-  const { context, statement, need, startedAt } = reading;
-  const { signal } = statement;
+  const { signal, statement } = request;
   signal?.throwIfAborted();
-  const placement = await place(context, need, startedAt, lostOn, signal, passedOver);
+  const { attempt, connection }: Placement = await place(request, passedOver);
   let result: QueryResult<Row>;
   try {
-    result = await run<Row>(placement, statement, context.fleet.publisher);
+    result = await attempt.run<Row>(connection, statement, signal);
   } catch (error) {
-    return failed(reading, placement, error, lostOn);
+    return failed(attempt, connection, request, error, refused);
   }
-  return over(placement, reading) ?? result;
+  return over(attempt, connection, request) ?? result;
 }
 
 /** @returns what rejects where it left a transaction open */
-function over(placement: Placement, { context, statement, need }: Reading): Promise<never> | undefined {
-  const { node, connection } = placement;
-  const { trace, key } = need;
-  const refusal = giveBack(placement, statement, context.fleet.publisher);
-  node.succeeded();
-  trace?.ended(connection.identity.server, performance.now(), key);
-  leave(placement);
+function over(
+  attempt: Attempt,
+  connection: DataConnection,
+  { statement }: StatementRequest,
+): Promise<never> | undefined {
+  const refusal = giveBack(attempt, connection, statement.query);
+  attempt.node.succeeded();
+  attempt.leave(connection.identity.server);
   return refusal;
 }
 
 async function failed<Row extends QueryResultRow>(
-  reading: Reading,
-  placement: Placement,
+  attempt: Attempt,
+  connection: DataConnection,
+  request: StatementRequest,
   error: unknown,
-  lostOn: ReadonlySet<Node> | undefined,
+  refused: Refused<Row>,
 ): Promise<QueryResult<Row>> {
-  const { context, statement, trial } = reading;
-  const { signal } = statement;
-  if (trial !== undefined) trial.failedOn = placement;
-  const rollingBack = giveBackAfter(error, placement, statement, context.fleet.publisher);
-  leave(placement);
+  const rollingBack = giveBackAfter(error, attempt, connection, request.statement.query);
+  attempt.leave();
   if (rollingBack !== undefined) await rollingBack;
-  const lost = await lostAgain(context.fleet, placement, error, lostOn, signal);
-  if (lost !== undefined) {
-    context.fleet.abandoned(placement);
-    return readOnPool(reading, lost);
+  if (await lostAgain(attempt, connection, error)) {
+    attempt.abandoned();
+    return readOnPool(request, refused);
   }
-  if (trial !== undefined) throw error;
-  return readUnlessFinal(reading, placement, error);
+  return refused(attempt, error);
 }

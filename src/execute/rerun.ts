@@ -3,11 +3,12 @@
  * it must not be carried from one to the next.
  */
 import { performance, setTimeout } from '../clock.js';
+import type { DataConnection } from '../nodes/data-connections.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import { codeOf, isRecoveryConflict, isTooLong, wasTooIdle } from '../postgres/errors.js';
 import { settledWithin } from './abort.js';
-import type { Placement } from './placement.js';
+import type { Attempt } from './attempt.js';
 
 const POLL_MILLIS = 20;
 /** A server that is starting, stopping or recovering says so. */
@@ -16,32 +17,34 @@ const NOT_NOW = '57P03';
 const SILENT = 'silent';
 
 /**
- * After the first loss always; after another one only when the server itself is gone, and not merely the connection: no statement stops a
- * postmaster. On each node once.
- * @param lostOn nodes lost under earlier runs @returns those and this one, or `undefined` when the error is final
+ * Whether the request is run once more: after the first loss always; after another one only when the server
+ * itself is gone, and not merely the connection: no statement stops a postmaster. On each node once. The request
+ * remembers which nodes were lost under it.
  */
-export async function lostAgain(
-  fleet: Fleet,
-  { node, connection }: Placement,
-  error: unknown,
-  lostOn: ReadonlySet<Node> | undefined,
-  signal: AbortSignal | undefined,
-): Promise<ReadonlySet<Node> | undefined> {
+export async function lostAgain(attempt: Attempt, connection: DataConnection, error: unknown): Promise<boolean> {
+  const { request, node } = attempt;
+  const { lostOn, signal, context } = request;
   // What the caller gave as his reason says nothing of the server.
-  if (signal?.aborted === true) return undefined;
+  if (signal?.aborted === true) return false;
   const isLoss = connection.isLost;
   const { wasGivenUp, wasAbandoned } = connection;
-  // What was closed here, since nothing came on it any more, says nothing of the server, nor of the statement.
-  if (isLoss && wasGivenUp) return lostOn ?? new Set();
+  if (isLoss && wasGivenUp) {
+    // What was closed here, since nothing came on it any more, says nothing of the server, nor of the statement.
+    request.lostOn ??= new Set();
+    request.rerunCount++;
+    return true;
+  }
   if (isLoss) lostUnder(node, error, 'read');
   const isConflict = node.role === 'replica' && isRecoveryConflict(error);
-  if (!(isLoss || isConflict) || isTooLong(error) || lostOn?.has(node) === true) return undefined;
+  if (!(isLoss || isConflict) || isTooLong(error) || lostOn?.has(node) === true) return false;
   if (lostOn !== undefined && lostOn.size > 0 && isLoss) {
-    const state = await stateOf(fleet, node, connection.identity.server);
+    const state = await stateOf(context.fleet, node, connection.identity.server);
     // One that answers on a new connection had not been hung up by the statement: its old connections were silent.
-    if (state !== 'gone' && !(state === 'answers' && wasAbandoned)) return undefined;
+    if (state !== 'gone' && !(state === 'answers' && wasAbandoned)) return false;
   }
-  return new Set(lostOn).add(node);
+  request.lostOn = new Set(lostOn).add(node);
+  request.rerunCount++;
+  return true;
 }
 
 /** Tells a node that a statement's connection was lost. A bound that its user has set is no fault of the server's, unless that does not answer, either. */

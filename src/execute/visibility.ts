@@ -7,9 +7,10 @@ import { performance, setTimeout } from '../clock.js';
 import { LadderError } from '../errors.js';
 import type { ReadTrace } from '../freshness/read-trace.js';
 import type { Requirement } from '../freshness/requirement.js';
-import type { Fleet, Need } from '../nodes/fleet.js';
+import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import { abortable, settledWithin } from './abort.js';
+import type { Request } from './request.js';
 
 const POLL_MILLIS = 1;
 
@@ -22,12 +23,13 @@ const SESSION: Requirement = { consistency: 'session', maxStalenessMillis: undef
  * Before something reads on the primary: resolves when that shows everything that the session has seen, here or by its tokens, or after `waitMillis`, or at once
  * when nobody can be asked.
  */
-export async function waitUntilVisible(fleet: Fleet, need: Need, signal: AbortSignal | undefined): Promise<void> {
-  const { trace, requirement } = need;
+export async function waitUntilVisible(request: Request): Promise<void> {
+  const { trace, requirement, context, signal } = request;
   if (trace === undefined || requirement.consistency === 'eventual') return;
   const { hasUnshown, endedAt } = trace;
   if (trace.server === undefined && !hasUnshown) return;
-  const replicas = hasUnshown ? await witnesses(fleet, need, signal) : replicasOf(fleet, trace);
+  const { fleet } = context;
+  const replicas = hasUnshown ? await witnesses(request) : replicasOf(fleet, trace);
   const found = await compare(fleet, replicas, fleet.settings.waitMillis, signal);
   if (found !== 'behind') trace.compared(endedAt);
   if (found === 'shown') trace.shown();
@@ -55,21 +57,21 @@ function replicasOf(fleet: Fleet, trace: ReadTrace): readonly Node[] {
 }
 
 /** Those that together show whatever the session may have seen: where its position is known, one that has reached that, and those on which it has read. */
-async function witnesses(fleet: Fleet, need: Need, signal: AbortSignal | undefined): Promise<readonly Node[]> {
-  const { floor, trace } = need;
-  const { replicas, settings, history } = fleet;
+async function witnesses(request: Request): Promise<readonly Node[]> {
+  const { floor, trace, signal, context } = request;
+  const { fleet } = context;
+  const { replicas, settings, history, selection, monitor } = fleet;
   if (replicas.length === 0) return [];
-  if (fleet.absence() === 'cold-start') {
-    await fleet.monitor.until(() => fleet.absence() !== 'cold-start', settings.hangMillis, 'anything', signal);
+  if (selection.absence() === 'cold-start') {
+    await monitor.until(() => selection.absence() !== 'cold-start', settings.hangMillis, 'anything', signal);
     signal?.throwIfAborted();
   }
   if (floor.resolve(history) === 'pending') {
     await abortable(settledWithin(fleet.primary.refresh(), settings.hangMillis), signal);
   }
   const now = performance.now();
-  const reached = replicas.find(
-    (replica) => !replica.isEjected && fleet.qualifies(replica, { ...need, requirement: SESSION }, now),
-  );
+  const terms = { ...request, requirement: SESSION };
+  const reached = replicas.find((replica) => !replica.isEjected && selection.meets(replica, terms, now));
   if (reached === undefined)
     return replicas.filter(({ isEjected, observation }) => !isEjected && observation !== undefined);
   const own = trace === undefined ? [] : replicasOf(fleet, trace);

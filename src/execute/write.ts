@@ -12,11 +12,11 @@ import type { DataConnection } from '../nodes/data-connections.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import { codeOf } from '../postgres/errors.js';
+import { Attempt } from './attempt.js';
 import { giveBack, giveBackAfter } from './give-back.js';
-import { leave, type Placement } from './placement.js';
 import { onPrimary, throwUnlessGone } from './primary.js';
+import type { StatementRequest } from './request.js';
 import { lostUnder } from './rerun.js';
-import { run, type Statement, send } from './statement.js';
 
 const SETTLE_POLL_MILLIS = 50;
 const SETTLE_POLL_CAP_MILLIS = 2_000;
@@ -26,57 +26,43 @@ const READ_ONLY_STATE = '25006';
 /** What ran a write. */
 export type Backend = Pick<DataConnection, 'identity' | 'isDirect'>;
 
-interface Writing {
-  readonly fleet: Fleet;
-  readonly statement: Statement;
-  readonly floor: Floor;
-  /** Our monotonic clock when the caller asked. */
-  readonly startedAt: number;
-  /** When it stops waiting for a server that takes writes, by {@link Fleet.awakeMillis}. */
-  readonly giveUpAt: number;
-  readonly reason: Reason;
-}
-
 export function write<Row extends QueryResultRow>(
-  fleet: Fleet,
-  statement: Statement,
-  floor: Floor,
-  startedAt: number,
-  giveUpAt: number,
+  request: StatementRequest,
   reason: Reason = 'write',
 ): Promise<QueryResult<Row>> {
-  const writing = { fleet, statement, floor, startedAt, giveUpAt, reason };
-  const isPlain = statement.signal === undefined && fleet.leadership.isSettled;
-  return floor.counting<QueryResult<Row>>(isPlain ? writeAtOnce(writing) : writeWhenFound(writing));
+  const isPlain = request.signal === undefined && request.context.fleet.leadership.isSettled;
+  return request.asker.floor.counting<QueryResult<Row>>(
+    isPlain ? writeAtOnce(request, reason) : writeWhenFound(request, reason),
+  );
 }
 
 /** On the primary that is known: no promise but the caller's, as long as nothing is out of the ordinary. */
-function writeAtOnce<Row extends QueryResultRow>(writing: Writing): Promise<QueryResult<Row>> {
-  const { fleet, statement, reason, startedAt, giveUpAt } = writing;
-  const node = fleet.primary;
-  node.load.add();
+function writeAtOnce<Row extends QueryResultRow>(request: StatementRequest, reason: Reason): Promise<QueryResult<Row>> {
+  const { context, statement } = request;
+  const { fleet } = context;
+  const attempt = new Attempt(request, fleet.primary, reason);
+  const { node } = attempt;
   return new Promise((resolve, reject) => {
     node.checkout(true, (error, connection) => {
       if (connection === undefined || !isKnown(fleet, node, connection)) {
-        node.load.remove();
+        attempt.leave();
         connection?.client.release();
         try {
-          if (connection === undefined) throwUnlessGone(fleet, node, error, giveUpAt);
-          resolve(writeWhenFound(writing));
+          if (connection === undefined) throwUnlessGone(fleet, node, error, request.giveUpAt);
+          resolve(writeWhenFound(request, reason));
         } catch (final) {
           reject(final);
         }
         return;
       }
-      const placement: Placement = { node, connection, reason, endTurn: undefined };
       const { timeline } = fleet.history.timelines;
-      fleet.placed(node, reason, startedAt);
-      send<Row>(placement, statement, fleet.publisher, (failure, result) => {
+      attempt.placed(performance.now());
+      attempt.send<Row>(connection, statement, (failure, result) => {
         if (failure === null) {
-          const refusal = giveBack(placement, statement, fleet.publisher);
-          over(writing, placement, timeline);
+          const refusal = giveBack(attempt, connection, statement.query);
+          over(attempt, timeline);
           resolve(refusal ?? result);
-        } else resolve(failed<Row>(writing, placement, timeline, failure));
+        } else resolve(failed<Row>(request, attempt, connection, timeline, failure));
       });
     });
   });
@@ -87,76 +73,72 @@ function isKnown({ primary, leadership }: Fleet, node: Node, { identity }: DataC
   return primary === node && !leadership.isContested && identity.server === node.observation?.identity.server;
 }
 
-async function writeWhenFound<Row extends QueryResultRow>(writing: Writing): Promise<QueryResult<Row>> {
-  const { fleet, statement, reason, startedAt, giveUpAt } = writing;
-  const { signal } = statement;
-  const placement = await onPrimary(fleet, { reason, mayWrite: true, startedAt, giveUpAt, signal });
-  const { timeline } = fleet.history.timelines;
+async function writeWhenFound<Row extends QueryResultRow>(
+  request: StatementRequest,
+  reason: Reason,
+): Promise<QueryResult<Row>> {
+  const { context, statement, signal } = request;
+  const { attempt, connection } = await onPrimary(request, { reason, mayWrite: true });
+  const { timeline } = context.fleet.history.timelines;
   let result: QueryResult<Row>;
   try {
-    result = await run<Row>(placement, statement, fleet.publisher);
+    result = await attempt.run<Row>(connection, statement, signal);
   } catch (error) {
-    return failed(writing, placement, timeline, error);
+    return failed(request, attempt, connection, timeline, error);
   }
-  const refusal = giveBack(placement, statement, fleet.publisher);
-  over(writing, placement, timeline);
+  const refusal = giveBack(attempt, connection, statement.query);
+  over(attempt, timeline);
   return refusal ?? result;
 }
 
 /** Sends it once more only where nothing can have happened. */
 async function failed<Row extends QueryResultRow>(
-  writing: Writing,
-  placement: Placement,
+  request: StatementRequest,
+  attempt: Attempt,
+  connection: DataConnection,
   timeline: number,
   error: unknown,
 ): Promise<QueryResult<Row>> {
-  const { fleet, statement, floor } = writing;
-  const { signal } = statement;
   try {
-    await giveBackAfter(error, placement, statement, fleet.publisher);
-    if (!(await wasRefused(placement, error, signal))) throw writeError(fleet, placement, floor, error, signal);
+    await giveBackAfter(error, attempt, connection, request.statement.query);
+    if (!(await wasRefused(attempt, error))) throw writeError(attempt, connection, error);
   } finally {
-    over(writing, placement, timeline);
+    over(attempt, timeline);
   }
-  return writeWhenFound(writing);
+  request.rerunCount++;
+  return writeWhenFound(request, attempt.reason);
 }
 
-function over({ fleet, floor }: Writing, placement: Placement, timeline: number): void {
-  leave(placement);
-  wrote(fleet, placement, floor, timeline);
+function over(attempt: Attempt, timeline: number): void {
+  attempt.leave();
+  wrote(attempt, timeline);
 }
 
 /** Something that may have committed has ended: also when it failed, since procedures and DO blocks commit on their way. */
-export function wrote(fleet: Fleet, { node }: Pick<Placement, 'node'>, floor: Floor, timeline: number): void {
+export function wrote({ node, request }: Attempt, timeline: number, floor = request.asker.floor): void {
   const now = performance.now();
   floor.wrote(now, timeline);
-  fleet.monitor.wrote(node, now);
+  request.context.fleet.monitor.wrote(node, now);
 }
 
 /** Whether a server that has become a replica refused it: nothing can have happened there, and the primary is another one. */
-async function wasRefused({ node }: Placement, error: unknown, signal: AbortSignal | undefined): Promise<boolean> {
-  if (codeOf(error) !== READ_ONLY_STATE || signal?.aborted === true) return false;
+async function wasRefused({ node, request }: Attempt, error: unknown): Promise<boolean> {
+  if (codeOf(error) !== READ_ONLY_STATE || request.signal?.aborted === true) return false;
   await node.refresh().catch(() => undefined);
   return node.observation?.inRecovery === true;
 }
 
 /** What to throw for a write that failed with `error`; keeps the session on the primary while it may still commit. */
-export function writeError(
-  fleet: Fleet,
-  { node, connection }: Placement,
-  floor: Floor,
-  error: unknown,
-  signal: AbortSignal | undefined,
-): unknown {
+export function writeError({ node, request }: Attempt, connection: DataConnection, error: unknown): unknown {
   if (codeOf(error) === READ_ONLY_STATE && node.observation?.inRecovery === true) {
     return new LadderError('LADDER_NOT_PRIMARY', `node "${node.name}" is a replica: nothing was written`, {
       cause: error,
     });
   }
-  const wasAborted = signal?.aborted === true;
+  const wasAborted = request.signal?.aborted === true;
   if (!wasAborted && !connection.isLost) return error;
   if (!wasAborted && !connection.wasGivenUp) lostUnder(node, error, 'write');
-  holdUntilSettled(fleet, node, connection, floor);
+  holdUntilSettled(request.context.fleet, node, connection, request.asker.floor);
   return new LadderError(
     'LADDER_WRITE_OUTCOME_UNKNOWN',
     `${wasAborted ? 'it was given up' : 'the connection was lost'} before the primary answered: the write may have committed or not, ` +

@@ -1,8 +1,9 @@
 /** Where a read would go, and how each replica stands to it. Runs nothing and waits for nobody but the primary's position. */
 import type { NodeState, Reason } from '../events.js';
 import { formatLsn } from '../freshness/lsn.js';
-import type { Fleet, Need, Refusal } from '../nodes/fleet.js';
-import { Node, type Role } from '../nodes/node.js';
+import type { Fleet } from '../nodes/fleet.js';
+import type { Node, Role } from '../nodes/node.js';
+import { type ReadTerms, reasonFor } from '../nodes/selection.js';
 import { printable } from '../printable.js';
 import type { StatementClass } from '../sql/facts.js';
 import type { Classification } from '../statements/classifier.js';
@@ -34,40 +35,42 @@ export interface ReplicaVerdict {
   readonly stalenessMillis: number | undefined;
 }
 
-export async function explain(fleet: Fleet, found: Classification, need: Need, now: number): Promise<Explanation> {
-  if (need.floor.resolve(fleet.history) === 'pending') await fleet.primary.refresh().catch(() => undefined);
-  const lsn = need.floor.resolve(fleet.history);
+/** The next read's choice is not touched by it. */
+export async function explain(
+  fleet: Fleet,
+  found: Classification,
+  terms: ReadTerms,
+  now: number,
+): Promise<Explanation> {
+  const { history, primary, replicas, selection } = fleet;
+  if (terms.floor.resolve(history) === 'pending') await primary.refresh().catch(() => undefined);
+  const lsn = terms.floor.resolve(history);
   const isRead = found.class === 'read';
-  const isPrimary = !isRead || fleet.isPrimary(need.target) || fleet.isForPrimary(need, now);
-  const rung = isPrimary ? fleet.primary : fleet.choose(need, now);
-  const { way } = fleet;
-  const isNode = rung instanceof Node;
+  const isForPrimary = selection.isPrimary(terms.target) || selection.isForPrimary(terms, now);
+  const choice = selection.preview(terms, now);
+  const node = !isRead || isForPrimary ? primary : (choice.node ?? primary);
+  const why = isForPrimary ? 'hot-key' : reasonFor(choice.why);
+  const isHinted = terms.target !== undefined && (isForPrimary || choice.node !== undefined);
   return {
     class: found.class,
     // Names of objects in it are anybody's who may create one.
     because: printable(found.because),
     mayShare: found.isDetached,
-    node: isNode ? rung.name : fleet.primary.name,
-    role: isNode ? rung.role : 'primary',
-    reason: isRead ? reasonOf(fleet, need, rung, way) : found.class === 'session' ? 'session-state' : 'write',
+    node: node.name,
+    role: node.role,
+    reason: isRead ? (isHinted ? 'hint' : why) : found.class === 'session' ? 'session-state' : 'write',
     floor: typeof lsn === 'bigint' ? formatLsn(lsn) : undefined,
-    replicas: fleet.replicas.map((replica) => verdictOn(fleet, replica, need, now)),
+    replicas: replicas.map((replica) => verdictOn(fleet, replica, terms, now)),
   };
 }
 
-function reasonOf(fleet: Fleet, need: Need, rung: Node | Refusal, way: Reason): Reason {
-  if (!(rung instanceof Node)) return fleet.reasonFor(rung);
-  if (need.target !== undefined) return 'hint';
-  return rung === fleet.primary ? 'hot-key' : way;
-}
-
-function verdictOn(fleet: Fleet, replica: Node, need: Need, now: number): ReplicaVerdict {
-  const others = new Set(fleet.replicas.filter((other) => other !== replica));
-  const found = fleet.choose({ ...need, target: undefined }, now, others);
+function verdictOn({ replicas, selection }: Fleet, replica: Node, terms: ReadTerms, now: number): ReplicaVerdict {
+  const others = new Set(replicas.filter((other) => other !== replica));
+  const { node, why } = selection.preview({ ...terms, target: undefined }, now, others);
   return {
     name: replica.name,
     state: replica.health.state,
-    verdict: found instanceof Node ? 'fresh' : fleet.reasonFor(found),
+    verdict: node === undefined ? reasonFor(why) : 'fresh',
     lsn: replica.lsn === undefined ? undefined : formatLsn(replica.lsn),
     stalenessMillis: Number.isFinite(replica.freshAsOf) ? now - replica.freshAsOf : undefined,
   };

@@ -71,8 +71,8 @@ export interface ClusterStats {
   readonly nudgeCount: number;
 }
 
-export function statsOf(fleet: Fleet, budget: PriorityLimiter): ClusterStats {
-  const { history, nodes, routeCounts, leadership } = fleet;
+export function statsOf(fleet: Fleet, limiter: PriorityLimiter): ClusterStats {
+  const { history, nodes, counts, leadership, selection } = fleet;
   const now = performance.now();
   const readCount = nodes.reduce((sum, node) => sum + node.readCount, 0);
   return Object.freeze({
@@ -80,12 +80,12 @@ export function statsOf(fleet: Fleet, budget: PriorityLimiter): ClusterStats {
     timeline: history.timelines.timeline,
     tracking: history.isTracking ? 'lsn' : 'window',
     nodes: Object.freeze(nodes.map((node) => nodeStats(node, fleet.problemOf(node), readCount, now))),
-    routes: Object.freeze({ ...routeCounts }),
-    hotKeys: Object.freeze(fleet.hotKeys.list(fleet.hotShare, now).map(hexadecimal)),
-    moveCount: fleet.moveCount,
+    routes: Object.freeze({ ...counts.byReason }),
+    hotKeys: Object.freeze(selection.hotKeys.list(selection.hotShare, now).map(hexadecimal)),
+    moveCount: counts.moveCount,
     discovery: Object.freeze(fleet.membership.stats),
     tokens: Object.freeze({ ...history.refused }),
-    fallback: Object.freeze(budget.stats),
+    fallback: Object.freeze(limiter.stats),
     topology: Object.freeze([...leadership.changes]),
     nudgeCount: nodes.reduce((sum, node) => sum + node.adminQueries.nudgeCount, 0),
   });

@@ -1,33 +1,51 @@
 /** What a pool asks of the cluster that it belongs to, and what its clients ask of the pool. */
-import type { Client, PoolClient } from 'pg';
-import type { ExecutionContext } from '../execute/context.js';
-import type { Statement } from '../execute/statement.js';
-import type { Need } from '../nodes/fleet.js';
+import type { Client, QueryResult } from 'pg';
+import type { WarningEvent } from '../events.js';
+import type { Introduce } from '../execute/call.js';
+import type { Entry } from '../execute/gate.js';
+import type { Opened } from '../execute/primary.js';
+import type { QueryRequest } from '../execute/query.js';
+import type { Request, Statement } from '../execute/request.js';
 import type { Node } from '../nodes/node.js';
+import type { ReadOptions } from '../options/calls.js';
 import type { PreparedQuery } from '../postgres/prepared-query.js';
 import type { SessionScope } from '../session/session.js';
-import type { Hint } from '../sql/hint.js';
-import type { Classifier } from '../statements/classifier.js';
+import type { Classification } from '../statements/classifier.js';
 
 /** How a pool finds out where a statement goes: by what it is, as a read that its user vouches for, or always to the primary. */
 export type Intent = 'auto' | 'read' | 'write';
 
+/** The gate of the cluster, for a pool's statements. */
 export interface ClusterAccess {
-  readonly context: ExecutionContext;
-  readonly classifier: Classifier;
-  /** Something is asked of it: idle clusters are looked at less often. */
-  used(): void;
+  /** The server that takes writes, or the last one that did. */
+  readonly primary: Node;
+  /** How many servers there are. */
+  readonly nodeCount: number;
   /** The calling code's session; a pool never joins its transaction. */
   scope(): SessionScope;
   /** Pg calls back in the context of whoever opened the connection: what it is given by this belongs to the session of whoever asks. */
   bind<A extends unknown[]>(callback: (...args: A) => void): (...args: A) => void;
   outsideSessions<T>(fn: () => T): T;
-  need(scope: SessionScope, hint: Hint | undefined, startedAt: number): Need;
+  /** A statement comes in. */
+  pass(): Entry;
+  readRequest(scope: SessionScope, hint: ReadOptions | undefined, entry: Entry): Request;
+  writeRequest(scope: SessionScope, entry: Entry): Request;
+  /** @param introduce `undefined` for a statement that may be named, and share a connection */
   statement(query: PreparedQuery, values: unknown[] | undefined, introduce: Introduce | undefined): Statement;
+  /** On whichever server is fresh. @param onPrimary runs it where a replica refuses it; default: on a connection of the cluster's */
+  read(request: QueryRequest, isVouched: boolean, onPrimary?: () => Promise<QueryResult>): Promise<QueryResult>;
+  /** Opens a connection to the primary, as soon as there is one. @param clientFor pg's client for that server, not connected yet */
+  openPrimary(clientFor: (node: Node) => Client): Promise<Opened>;
+  /** What is known of a text by now. */
+  known(text: string): Classification | undefined;
+  classify(text: string): Promise<Classification>;
+  /** A definition has been answered. @param text `undefined` where nobody knows it */
+  changed(text: string | undefined): void;
+  /** @param warning asked for only when somebody listens */
+  warn(warning: () => WarningEvent): void;
+  /** Once for all texts that differ in their constants only. */
+  warnOnce(text: string, warning: (digest: string) => WarningEvent): void;
 }
-
-/** What is done with a replica's connection before a pool's statement runs there. */
-export type Introduce = (client: PoolClient) => void;
 
 export interface ClientHost {
   readonly cluster: ClusterAccess;

@@ -1,20 +1,20 @@
 /** A replica's connection that a client holds for longer than a statement: for a read-only transaction, a cursor, or until it is released. */
 
 import type { PoolClient } from 'pg';
-import { clearInterval, performance, setInterval } from '../clock.js';
-import type { ExecutionContext } from '../execute/context.js';
-import { openSeries } from '../execute/open-series.js';
+import { clearInterval, setInterval } from '../clock.js';
+import type { Introduce } from '../execute/call.js';
+import { failedOn } from '../execute/connection-state.js';
+import { openSeries, type Placement } from '../execute/open-series.js';
 import { place } from '../execute/place.js';
-import { leave, type Placement } from '../execute/placement.js';
-import { failedOn } from '../execute/statement.js';
-import type { Need } from '../nodes/fleet.js';
-import type { Node } from '../nodes/node.js';
+import type { Request } from '../execute/request.js';
+import type { Answer, Submittable } from '../postgres/arguments.js';
 import { bytesReadOn, isQueryable } from '../postgres/internals.js';
 import { submit, submitQuery } from '../postgres/submit.js';
 import type { TransactionStatus } from '../postgres/transaction-status.js';
-import type { SessionScope } from '../session/session.js';
-import type { Introduce } from './access.js';
-import type { Answer, Job, Submittable } from './job.js';
+import type { Job } from './job.js';
+
+/** What is run, and who is told. */
+type Answering = Pick<Job, 'query' | 'values' | 'answer'>;
 
 /** What streams on after its client was released, and brings nothing for so long, is nobody's. */
 const SILENCE_MILLIS = 5_000;
@@ -35,30 +35,25 @@ export class HeldConnection {
 
   /** A connection on which `first` has run. Where that is lost under it, another one. */
   static async begin(
-    context: ExecutionContext,
-    need: Need,
+    request: Request,
     introduce: Introduce | undefined,
     first: (hold: HeldConnection) => Promise<unknown>,
   ): Promise<HeldConnection> {
-    const startedAt = performance.now();
-    const find = (lostOn: ReadonlySet<Node> | undefined): Promise<Placement> =>
-      place(context, need, startedAt, lostOn, undefined);
     let hold: HeldConnection | undefined;
     await openSeries(
-      context.fleet,
-      find,
+      request,
+      () => place(request),
       (placement) => {
         introduce?.(placement.connection.client);
         hold = new HeldConnection(placement);
         return first(hold);
       },
-      undefined,
     );
     return hold as unknown as HeldConnection;
   }
 
   get isOnPrimary(): boolean {
-    return this.#placement.node.role === 'primary';
+    return this.#placement.attempt.node.role === 'primary';
   }
 
   get status(): TransactionStatus {
@@ -66,20 +61,25 @@ export class HeldConnection {
   }
 
   /** Runs a statement. @param leavesState whether the connection must serve nobody else afterwards */
-  run({ query, values, answer }: Job, leavesState: boolean): Promise<void> {
+  run({ query, values, answer }: Answering, leavesState: boolean): Promise<void> {
     this.#mustClose ||= leavesState;
-    this.#placement.node.statementCount++;
-    const { connection } = this.#placement;
+    const { attempt, connection } = this.#placement;
+    const sending = attempt.begin(false);
     return new Promise((resolve) => {
       const answered: Answer = (error, result) => {
+        attempt.end(sending, error ?? null, result?.rowCount ?? null);
         const over = (): void => {
           this.#mustClose ||= connection.isLost || !isQueryable(this.#client);
           // What comes next is decided before the user hears of it.
           resolve();
           answer(error, result);
         };
-        if (error) failedOn(connection, error, over);
-        else over();
+        if (error) {
+          failedOn(connection, error, over);
+          return;
+        }
+        if (result !== undefined) attempt.mark(result);
+        over();
       };
       submitQuery(this.#client, query, values, answered);
     });
@@ -93,10 +93,13 @@ export class HeldConnection {
       submit(client, submittable, callback);
       return Promise.resolve();
     }
-    this.#placement.node.statementCount++;
+    const { attempt } = this.#placement;
+    const sending = attempt.begin(false);
     this.isStreaming = true;
     return new Promise((resolve, reject) => {
       const over = (): void => {
+        if (!this.isStreaming) return;
+        attempt.end(sending, null, null);
         this.isStreaming = false;
         client.removeListener('drain', over);
         client.removeListener('end', lost);
@@ -120,7 +123,7 @@ export class HeldConnection {
   }
 
   /** The client was released while something streams: that goes on, and is given up when nothing has come for a while. */
-  outlive(scope: SessionScope): void {
+  outlive(): void {
     const client = this.#client;
     let seen = bytesReadOn(client);
     const timer = setInterval(() => {
@@ -130,19 +133,18 @@ export class HeldConnection {
     }, SILENCE_MILLIS).unref();
     this.#onEnd = () => {
       clearInterval(timer);
-      this.leave(scope, this.isStreaming || this.status !== 'I');
+      this.leave(this.isStreaming || this.status !== 'I');
     };
     this.#goOn?.();
   }
 
   /** Gives the connection back, or closes one that must serve nobody else. */
-  leave({ trace }: SessionScope, isBroken = false): void {
+  leave(isBroken = false): void {
     if (this.#isLeft) return;
     this.#isLeft = true;
-    const { connection } = this.#placement;
+    const { attempt, connection } = this.#placement;
     connection.client.release(this.#mustClose || isBroken);
-    leave(this.#placement);
-    trace?.ended(connection.identity.server, performance.now());
+    attempt.leave(connection.identity.server);
   }
 
   get #client(): PoolClient {

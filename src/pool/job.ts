@@ -1,55 +1,27 @@
 /** A statement on its way through a client, in whatever form it was given: as pg reads the arguments of `query`. */
 
+import process from 'node:process';
 import type { QueryConfig, QueryResult } from 'pg';
 import { isError } from '../errors.js';
+import type { Entry } from '../execute/gate.js';
+import { type Answer, isSubmittable, type Submittable } from '../postgres/arguments.js';
 import { type PreparedQuery, preparedQuery, preparedValues } from '../postgres/prepared-query.js';
 import type { SessionScope } from '../session/session.js';
-
-export type Answer = (error: Error | null | undefined, result?: QueryResult) => void;
-
-/** What pg takes in place of a text or a config: a cursor, a stream, a query with events. */
-export interface Submittable {
-  submit(connection: unknown): unknown;
-  handleError(error: Error, connection: unknown): void;
-  readonly text?: unknown;
-  readonly cursor?: { readonly text?: unknown };
-}
 
 export interface Job {
   readonly query: PreparedQuery;
   readonly values: unknown[] | undefined;
   /** The session of the code that asked. */
   readonly scope: SessionScope;
+  readonly entry: Entry;
   readonly answer: Answer;
   /** Whether the answer is a callback of the user's, and not a promise's. */
   readonly isCallback: boolean;
 }
 
-export function isSubmittable(query: unknown): query is Submittable {
-  if (typeof query !== 'object' || query === null) return false;
-  return typeof (query as { submit?: unknown }).submit === 'function';
-}
-
 /** What was given, as it travels from here on; a submittable stays as it is. @throws what its own getters throw */
 export function given(query: unknown): Submittable | PreparedQuery {
   return isSubmittable(query) ? query : preparedQuery(query as string | QueryConfig);
-}
-
-/** `undefined` where it has none, as when a prepared statement is run by its name alone. */
-export function textOf(query: unknown): string | undefined {
-  if (typeof query === 'string') return query;
-  const { text, cursor } = query as Submittable;
-  const found = text ?? cursor?.text;
-  return typeof found === 'string' ? found : undefined;
-}
-
-/** The callback among the arguments. @throws TypeError as pg does */
-export function callbackOf(query: unknown, values: unknown, callback: unknown): Answer | undefined {
-  const own = typeof query === 'object' ? (query as { callback?: unknown }).callback : undefined;
-  const found = typeof values === 'function' ? values : (callback ?? own);
-  if (found === undefined || found === null) return undefined;
-  if (typeof found !== 'function') throw new TypeError('callback is not a function');
-  return found as Answer;
 }
 
 export function valuesOf(values: unknown): unknown[] | undefined {
@@ -67,4 +39,15 @@ export function promised<T>(
     if (isError(error)) Error.captureStackTrace(error);
     throw error;
   });
+}
+
+/** A callback is not called within a promise, which would swallow what it throws. */
+export function succeed({ answer, isCallback }: Job, result: QueryResult): void {
+  if (isCallback) process.nextTick(answer, null, result);
+  else answer(null, result);
+}
+
+export function fail({ answer, isCallback }: Job, error: unknown): void {
+  if (isCallback) process.nextTick(answer, error);
+  else answer(error as Error);
 }

@@ -6,15 +6,17 @@
 import pg, { type Client, type PoolClient, type PoolConfig, type PoolOptions, type QueryResult } from 'pg';
 import { performance, setImmediate } from '../clock.js';
 import { invalidOptions, isError } from '../errors.js';
+import type { Introduce } from '../execute/call.js';
 import { callAs, hideSecrets, poolFacts } from '../options/discreet-pool.js';
+import { type Answer, callbackOf, isSubmittable, type Submittable, textOf } from '../postgres/arguments.js';
 import { makesClients, newClient } from '../postgres/internals.js';
 import type { PreparedQuery } from '../postgres/prepared-query.js';
 import { logsOnly } from '../redaction.js';
-import type { ClientHost, ClusterAccess, Intent, Introduce } from './access.js';
-import { type LeftOpen, RoutedClient } from './client.js';
-import { type Answer, callbackOf, given, isSubmittable, promised, type Submittable, textOf, valuesOf } from './job.js';
+import type { ClientHost, ClusterAccess, Intent } from './access.js';
+import { RoutedClient } from './client.js';
+import type { LeftOpen } from './client-router.js';
+import { given, promised, valuesOf } from './job.js';
 import { resemble } from './resemblance.js';
-import { type RoutedRead, routedRead } from './routed-read.js';
 
 /** What pg-pool has and its types leave out. */
 interface PoolInternals {
@@ -56,14 +58,14 @@ export class RoutingPool extends pg.Pool {
   }
 
   constructor(cluster: ClusterAccess, intent: Intent) {
-    const { primary, nodes } = cluster.context.fleet;
+    const { primary, nodeCount } = cluster;
     if (!makesClients(primary.pool)) {
       throw invalidOptions(`pool: expected node "${primary.name}" to have a pg.Pool, got one without its Client`);
     }
     super(primary.pool.options);
     const internals = this as unknown as PoolInternals;
     hideSecrets(internals.options, (primary.pool.options as PoolConfig).connectionString);
-    const isLate = intent !== 'write' && nodes.length > 1;
+    const isLate = intent !== 'write' && nodeCount > 1;
     const { onConnect, verify } = internals.options as { onConnect?: OnConnect; verify?: Verify };
     this.#setUp = { onConnect, verify };
     if (isLate) for (const hook of ['onConnect', 'verify'] as const) delete internals.options[hook];
@@ -149,7 +151,6 @@ export class RoutingPool extends pg.Pool {
     const reading = isPlain ? undefined : this.#readingOf(asked, givenValues);
     const answer = this.#callbackOf(values, callback);
     if (reading === undefined) return this.#queryOnClient(asked, givenValues, answer);
-    this.#cluster.used();
     return this.#answering(this.#counted(this.#read(reading)), answer);
   }
 
@@ -164,15 +165,23 @@ export class RoutingPool extends pg.Pool {
   }
 
   /** What is known to only read, or vouched for, needs no client; `undefined` for everything else. */
-  #readingOf(query: Submittable | PreparedQuery, values: unknown[] | undefined): RoutedRead | undefined {
+  #readingOf(
+    query: Submittable | PreparedQuery,
+    values: unknown[] | undefined,
+  ): (() => Promise<QueryResult>) | undefined {
     if (isSubmittable(query)) return undefined;
     const text = textOf(query);
     if (text === undefined) return undefined;
-    const found = this.#cluster.classifier.known(text, performance.now());
-    const isRead = found?.class === 'read' || (this.#intent === 'read' && found?.class === 'write');
-    if (!isRead) return undefined;
-    const scope = this.#cluster.scope();
-    return { text, query, values, scope, found };
+    const cluster = this.#cluster;
+    const found = cluster.known(text);
+    const isVouched = this.#intent === 'read';
+    if (found === undefined || !(found.class === 'read' || (isVouched && found.class === 'write'))) return undefined;
+    const scope = cluster.scope();
+    return () => {
+      const statement = cluster.statement(query, values, this.#host.introduce);
+      const request = cluster.readRequest(scope, found.hint, cluster.pass());
+      return cluster.read({ ...request, statement, found }, isVouched);
+    };
   }
 
   #callbackOf(values: unknown, callback: unknown): Answer | undefined {
@@ -195,9 +204,9 @@ export class RoutingPool extends pg.Pool {
       : new PromiseClass((resolve, reject) => void running.then(resolve, reject));
   }
 
-  #read(reading: RoutedRead): Promise<QueryResult> {
+  #read(reading: () => Promise<QueryResult>): Promise<QueryResult> {
     try {
-      return routedRead(this.#host, reading);
+      return reading();
     } catch (error) {
       return Promise.reject(error as Error);
     }
@@ -257,7 +266,7 @@ export class RoutingPool extends pg.Pool {
 
   /** A pool that was handed in sets up what it connects by its listeners: so they do here. */
   #tellHandedIn(client: PoolClient): void {
-    const { pool, ownsPool } = this.#cluster.context.fleet.primary;
+    const { pool, ownsPool } = this.#cluster.primary;
     if (!ownsPool) pool.emit('connect', client);
   }
 
@@ -276,8 +285,6 @@ export class RoutingPool extends pg.Pool {
     if (client.isTied) this.#stateful.add(client);
     else this.#stateful.delete(client);
     if (leftOpen === undefined) return;
-    const { publisher } = this.#cluster.context.fleet;
-    if (!publisher.wants('warning')) return;
-    publisher.publish('warning', { code: 'released-in-transaction', message: MESSAGES[leftOpen] });
+    this.#cluster.warn(() => ({ code: 'released-in-transaction', message: MESSAGES[leftOpen] }));
   }
 }

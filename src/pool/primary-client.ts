@@ -1,6 +1,7 @@
 /** pg's client behind a pool's, aimed at whichever server is the primary: made before anything is known, and made anew where that is another one by then. */
-import type { Client } from 'pg';
+import type { Client, QueryConfig } from 'pg';
 import type { Node } from '../nodes/node.js';
+import { type PreparedQuery, preparedWith } from '../postgres/prepared-query.js';
 import type { ClientHost } from './access.js';
 
 /** What pg's client emits, and its users listen for. */
@@ -20,7 +21,7 @@ export class PrimaryClient {
   constructor(host: ClientHost, heard: (event: string, args: unknown[]) => void) {
     this.#host = host;
     this.#heard = heard;
-    this.#node = host.cluster.context.fleet.primary;
+    this.#node = host.cluster.primary;
     this.#client = this.#made();
   }
 
@@ -41,6 +42,13 @@ export class PrimaryClient {
   setTypeParser(parser: TypeParser): void {
     this.#typeParsers.push(parser);
     this.#client.setTypeParser(...parser);
+  }
+
+  /** The statement with the client's own type parsers: they hold wherever its statements run. */
+  typed(query: PreparedQuery): PreparedQuery {
+    if (this.#typeParsers.length === 0 || (typeof query === 'object' && query.types !== undefined)) return query;
+    const types = this.#client as unknown as NonNullable<QueryConfig['types']>;
+    return preparedWith(query, { types });
   }
 
   #made(): Client {

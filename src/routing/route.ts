@@ -3,21 +3,17 @@
  * chance, asks nobody, and allocates nothing: it runs for every read.
  */
 import type { Reason } from '../events.js';
-import type { Lsn } from '../freshness/lsn.js';
+import { type Demand, type Gap, gapOf, meets, type Rung } from '../freshness/demand.js';
 import { type Burden, betterOfTwo, costOf, isModest, isOutdone, isOutpaced, isPrompt } from './balance.js';
 import type { Load } from './load.js';
 import { keyFraction, rankOf } from './partition.js';
 
 /** What the router must know of a replica. */
-export interface Candidate extends Burden {
+export interface Candidate extends Burden, Rung {
   /** Out of rotation: it answers only when no other replica is to be had. */
   readonly isEjected: boolean;
   /** Its pool stands still: it answers only when no other replica qualifies. */
   readonly isStalled: boolean;
-  /** How far it has replayed the primary's history; `undefined` while that is not proven. */
-  readonly lsn: Lsn | undefined;
-  /** The moment of our clock up to which it is shown to hold every commit; −∞ when nothing is. */
-  readonly freshAsOf: number;
   /** Its age with hysteresis, which decides whether its keys may come back to it. */
   readonly steadyAgeMillis: number;
   /** Of its name; see `partition.ts`. */
@@ -29,12 +25,8 @@ export interface Candidate extends Burden {
   readonly load: Load;
 }
 
-/** What a read asks of its replica. */
-export interface Wish<C> {
-  /** The LSN that it must have reached. */
-  readonly floor: Lsn;
-  /** The moment up to which it must hold every commit. */
-  readonly freshSince: number;
+/** What a read asks of its replica, and what it would rather have. */
+export interface Criteria<C> extends Demand {
   /** How old it may be. */
   readonly maxAgeMillis: number;
   /** The hash of the read's partition key. */
@@ -52,10 +44,15 @@ export interface Wish<C> {
 }
 
 /** Why no replica qualifies. */
-export type Shortfall = Extract<Reason, 'behind-floor' | 'too-stale' | 'no-candidate'>;
+export type Shortfall = Gap | 'no-candidate';
 
 /** Why it is that one. */
 export type Way = Extract<Reason, 'affinity' | 'partition' | 'next-in-order' | 'hot-key' | 'balanced'>;
+
+/** A replica, or that there is none, and why. */
+export type Choice<C, None = Shortfall> =
+  | { readonly node: C; readonly why: Way; readonly passedOver: boolean }
+  | { readonly node: undefined; readonly why: None; readonly passedOver: boolean };
 
 /** The same two are looked at for so many reads, less one, as a mask, as long as these are over in a moment: a few in a row to the same one go out in one piece. */
 const TURN_MASK = 7;
@@ -76,44 +73,40 @@ export class Router<C extends Candidate> {
   #isAtEase = false;
   #first = 0;
   #second = 0;
-  /** Whether a choice has passed over replicas for what they have not replayed, as far as is known; to be taken back by whoever does something about it. */
-  hasPassedOver = false;
-  /** Why the last choice was made. */
-  way: Way = 'balanced';
 
   constructor(loadFactor: number) {
     this.#loadFactor = loadFactor;
   }
 
-  choose(candidates: readonly C[], wish: Wish<C>): C | Shortfall {
-    return this.#atOnce(candidates, wish) ?? this.#amongAll(candidates, wish);
+  /** `passedOver` in the choice says whether a replica was skipped as behind or too stale, by what is known of it. */
+  choose(candidates: readonly C[], criteria: Criteria<C>): Choice<C> {
+    return this.#atOnce(candidates, criteria) ?? this.#amongAll(candidates, criteria);
   }
 
   /** Where the first to be looked at will do, as they mostly do, nobody else needs to be: there may be many. */
-  #atOnce(candidates: readonly C[], wish: Wish<C>): C | undefined {
-    const { key, spread, home } = wish;
+  #atOnce(candidates: readonly C[], criteria: Criteria<C>): Choice<C> | undefined {
+    const { key, spread, home } = criteria;
     if (candidates.length < 2 || spread > 1) return undefined;
     if (key !== undefined) {
       const first = foremost(candidates, key);
-      if (!isAble(first, wish) || !isOpen(first, key, wish) || !isModest(first) || !isPrompt(first)) return undefined;
-      this.way = first === home ? 'affinity' : 'partition';
-      return first;
+      if (!isAble(first, criteria) || !isOpen(first, key, criteria) || !isModest(first) || !isPrompt(first))
+        return undefined;
+      return chosenAs(first, first === home ? 'affinity' : 'partition');
     }
     if (home !== undefined) return undefined;
     this.#draw();
     const chosen = this.#betterOfTwo(candidates);
     const isFull = chosen.isNear && chosen.inFlight >= chosen.capacity;
-    if (isAble(chosen, wish) && !isFull && (chosen.isNear || !candidates.some(({ isNear }) => isNear))) {
-      this.way = 'balanced';
-      return chosen;
+    if (isAble(chosen, criteria) && !isFull && (chosen.isNear || !candidates.some(({ isNear }) => isNear))) {
+      return chosenAs(chosen, 'balanced');
     }
     // What was drawn fell on one that will not do: among the others it is no chance any more.
     this.#turn = 0;
     return undefined;
   }
 
-  #amongAll(candidates: readonly C[], wish: Wish<C>): C | Shortfall {
-    const { floor, freshSince, except } = wish;
+  #amongAll(candidates: readonly C[], criteria: Criteria<C>): Choice<C> {
+    const { except } = criteria;
     this.#able.length = 0;
     this.#near.length = 0;
     this.#far.length = 0;
@@ -121,14 +114,13 @@ export class Router<C extends Candidate> {
     let stalled: C | undefined;
     let shortfall: Shortfall | undefined;
     for (const candidate of candidates) {
-      const { lsn } = candidate;
-      if (lsn === undefined || except?.has(candidate)) continue;
-      const isFresh = lsn >= floor && candidate.freshAsOf >= freshSince;
+      if (candidate.lsn === undefined || except?.has(candidate)) continue;
+      const gap = gapOf(candidate, criteria);
       if (candidate.isEjected) {
-        if (isFresh) ejected = candidate;
-      } else if (!isFresh) {
-        if (lsn >= floor) shortfall = 'too-stale';
-        else shortfall ??= 'behind-floor';
+        if (gap === undefined) ejected = candidate;
+      } else if (gap !== undefined) {
+        // Of several the one that is nearest to an answer counts.
+        if (shortfall !== 'too-stale') shortfall = gap;
       } else if (candidate.isStalled) {
         stalled = candidate;
       } else {
@@ -136,25 +128,23 @@ export class Router<C extends Candidate> {
         (candidate.isNear ? this.#near : this.#far).push(candidate);
       }
     }
-    if (shortfall !== undefined) this.hasPassedOver = true;
-    this.way = 'balanced';
+    const passedOver = shortfall !== undefined;
     if (this.#able.length > 0) {
-      return wish.key === undefined ? this.#balanced(wish.home) : this.#byKey(wish.key, wish, candidates);
+      return criteria.key === undefined
+        ? this.#balanced(criteria.home, passedOver)
+        : this.#byKey(criteria.key, criteria, candidates, passedOver);
     }
     // One that is ejected is better than none, and no better than one that has only to catch up.
-    return stalled ?? shortfall ?? ejected ?? 'no-candidate';
+    const last = stalled ?? (passedOver ? undefined : ejected);
+    if (last !== undefined) return chosenAs(last, 'balanced', passedOver);
+    return { node: undefined, why: shortfall ?? 'no-candidate', passedOver };
   }
 
   /** Whether a session goes on reading where it last did, which is fresh enough, without looking at all the others. */
   keeps(home: C, candidates: readonly C[], freshSince: number): boolean {
     this.#draw();
     const other = candidates[Math.floor(this.#first * candidates.length)] as C;
-    const isAble =
-      other !== home &&
-      other.lsn !== undefined &&
-      !other.isEjected &&
-      !other.isStalled &&
-      other.freshAsOf >= freshSince;
+    const isAble = other !== home && meets(other, { floor: 0n, freshSince }) && !other.isEjected && !other.isStalled;
     if (!isAble || !isOutdone(home, other)) return true;
     return home.isNear ? !other.isNear && !isOutpaced(home, other) : other.isNear !== home.isNear;
   }
@@ -165,7 +155,7 @@ export class Router<C extends Candidate> {
     return known.length === 0 ? undefined : foremost(known, key);
   }
 
-  #balanced(home: C | undefined): C {
+  #balanced(home: C | undefined, passedOver: boolean): Choice<C> {
     this.#draw();
     const isNear = this.#near.length > 0;
     let chosen = this.#betterOfTwo(isNear ? this.#near : this.#far);
@@ -175,12 +165,11 @@ export class Router<C extends Candidate> {
       if (isSpilling && costOf(other) < costOf(chosen)) chosen = other;
     }
     if (home !== undefined && this.#able.includes(home) && !isOutdone(home, chosen)) chosen = home;
-    if (chosen === home) this.way = 'affinity';
-    return chosen;
+    return chosenAs(chosen, chosen === home ? 'affinity' : 'balanced', passedOver);
   }
 
-  #byKey(key: number, wish: Wish<C>, candidates: readonly C[]): C {
-    const { home, isHomeOfKey, isBrief, spread } = wish;
+  #byKey(key: number, criteria: Criteria<C>, candidates: readonly C[], passedOver: boolean): Choice<C> {
+    const { home, isHomeOfKey, isBrief, spread } = criteria;
     let under = 0;
     let usual = 0;
     let weight = 0;
@@ -193,11 +182,11 @@ export class Router<C extends Candidate> {
     }
     this.#open.length = 0;
     for (const candidate of this.#able)
-      if (isOpen(candidate, key, wish) && (isPrompt(candidate) || !isOutpaced(candidate, fastest)))
+      if (isOpen(candidate, key, criteria) && (isPrompt(candidate) || !isOutpaced(candidate, fastest)))
         this.#open.push(candidate);
     // Those that qualify are better than the primary, open to the key or not.
     const open = this.#open.length > 0 ? this.#open : this.#able;
-    if (spread > 1 && open.length > 1) return this.#spread(key, open, wish);
+    if (spread > 1 && open.length > 1) return this.#spread(key, open, criteria, passedOver);
 
     const fair = { now: (this.#loadFactor * (under + 1)) / weight, usual: (this.#loadFactor * (usual + 1)) / weight };
     let chosen: C | undefined;
@@ -211,12 +200,11 @@ export class Router<C extends Candidate> {
     const mayStay = home !== undefined && isHomeOfKey && open.includes(home) && !isLoaded(home, fair, isBrief);
     if (mayStay && isLoaded(chosen, { now: fair.now / 2, usual: fair.usual / 2 }, isBrief)) chosen = home;
     const isFirst = chosen === foremost(candidates, key);
-    this.way = chosen === home ? 'affinity' : isFirst ? 'partition' : 'next-in-order';
-    return chosen;
+    return chosenAs(chosen, chosen === home ? 'affinity' : isFirst ? 'partition' : 'next-in-order', passedOver);
   }
 
   /** Of the first several in the order the one that has less to do. */
-  #spread(key: number, open: C[], { spread: count, home }: Wish<C>): C {
+  #spread(key: number, open: C[], { spread: count, home }: Criteria<C>, passedOver: boolean): Choice<C> {
     if (count < open.length) {
       const ranks = this.#ranks;
       for (let i = 0; i < open.length; i++) ranks[i] = rankOf(key, open[i] as C);
@@ -232,8 +220,7 @@ export class Router<C extends Candidate> {
     this.#draw();
     const chosen = this.#betterOfTwo(open);
     const isStaying = home !== undefined && (home === chosen || (open.includes(home) && !isOutdone(home, chosen)));
-    this.way = isStaying ? 'affinity' : 'hot-key';
-    return isStaying ? home : chosen;
+    return isStaying ? chosenAs(home, 'affinity', passedOver) : chosenAs(chosen, 'hot-key', passedOver);
   }
 
   #betterOfTwo(all: readonly C[]): C {
@@ -249,21 +236,23 @@ export class Router<C extends Candidate> {
   }
 }
 
+function chosenAs<C>(node: C, why: Way, passedOver = false): Choice<C> {
+  return { node, why, passedOver };
+}
+
 /** Whether it may answer, without a second thought. */
-function isAble<C extends Candidate>(candidate: C, { floor, freshSince, except }: Wish<C>): boolean {
-  const { lsn } = candidate;
+function isAble<C extends Candidate>(candidate: C, criteria: Criteria<C>): boolean {
   return (
-    lsn !== undefined &&
-    lsn >= floor &&
+    candidate.lsn !== undefined &&
+    meets(candidate, criteria) &&
     !candidate.isEjected &&
     !candidate.isStalled &&
-    candidate.freshAsOf >= freshSince &&
-    except?.has(candidate) !== true
+    criteria.except?.has(candidate) !== true
   );
 }
 
 /** Whether it takes that key: one that is back from a fault takes a share of its keys at first, and none that is not steadily young enough. */
-function isOpen<C extends Candidate>(candidate: C, key: number, { maxAgeMillis }: Wish<C>): boolean {
+function isOpen<C extends Candidate>(candidate: C, key: number, { maxAgeMillis }: Criteria<C>): boolean {
   return candidate.share > keyFraction(key) && candidate.steadyAgeMillis <= maxAgeMillis;
 }
 

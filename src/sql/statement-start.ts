@@ -4,8 +4,19 @@ import { MAX_TEXT_LENGTH } from './readable.js';
 
 /** In characters: far more than any first word and the brackets before it. */
 const OPENING_LENGTH = 64;
-const DEFINITION = /^(?:create|alter|drop|grant|revoke|import|reassign|do)\b/i;
-const LATER_DEFINITION = /;\s*(?:create|alter|drop|grant|revoke|import|reassign|do)\b/i;
+const DEFINITION = firstWord('create|alter|drop|grant|revoke|import|reassign|do');
+/** ROLLBACK TO goes back to a savepoint, and PREPARE without TRANSACTION names a statement. */
+const END = firstWord('commit|end|abort|rollback(?!\\s+(?:work\\s+|transaction\\s+)?to\\b)|prepare\\s+transaction');
+
+/** A kind of statements, by how one of them begins: at the start of what is looked at, or behind a semicolon in it. */
+interface FirstWord {
+  readonly here: RegExp;
+  readonly later: RegExp;
+}
+
+function firstWord(words: string): FirstWord {
+  return { here: new RegExp(`^(?:${words})\\b`, 'i'), later: new RegExp(`;\\s*(?:${words})\\b`, 'i') };
+}
 
 /** The first characters of a text behind its white space and comments. */
 export function openingOf(text: string): string {
@@ -14,13 +25,22 @@ export function openingOf(text: string): string {
 
 /** Whether one of the statements seems to change what the catalogue says, or may do so within. */
 export function definesSomething(whole: string): boolean {
+  return hasStatement(whole, DEFINITION);
+}
+
+/** Whether one of the statements seems to end the transaction that it runs in. */
+export function endsTransaction(whole: string): boolean {
+  return hasStatement(whole, END);
+}
+
+function hasStatement(whole: string, { here, later }: FirstWord): boolean {
   const text = whole.slice(0, MAX_TEXT_LENGTH);
   let from = 0;
   for (;;) {
     const at = skipBlank(text, from);
-    if (isWordStart(text.charCodeAt(at)) && DEFINITION.test(openingAt(text, at))) return true;
+    if (isWordStart(text.charCodeAt(at)) && here.test(openingAt(text, at))) return true;
     // A comment without an end was none, but part of a string.
-    if (at >= text.length) return LATER_DEFINITION.test(text.slice(from));
+    if (at >= text.length) return later.test(text.slice(from));
     const end = text.indexOf(';', at);
     if (end < 0) return false;
     from = end + 1;

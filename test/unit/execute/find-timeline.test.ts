@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { seekTimeline } from '../../../src/execute/find-timeline.js';
+import { findTimeline } from '../../../src/execute/find-timeline.js';
 import { Floor } from '../../../src/freshness/floor.js';
 import { PrimaryHistory } from '../../../src/freshness/primary-history.js';
 import type { Fleet } from '../../../src/nodes/fleet.js';
@@ -47,7 +47,7 @@ describe('a token of a timeline that nobody has shown', () => {
     const { fleet, counts, history } = played();
     for (let i = 0; i < 100; i++) {
       const floor = claimed(2 + (i % 7));
-      await seekTimeline(fleet, floor);
+      await findTimeline(fleet, floor);
       expect(floor.resolve(history)).toBe(0n);
     }
     expect(counts.asked).toBe(3);
@@ -56,9 +56,9 @@ describe('a token of a timeline that nobody has shown', () => {
 
   it('is looked for again once another timeline was found', async () => {
     const { fleet, counts, history } = played();
-    await seekTimeline(fleet, claimed(2));
+    await findTimeline(fleet, claimed(2));
     history.add({ ...server, timeline: 2, startedAt: '2', sentAt: performance.now(), lsn: 100n });
-    await seekTimeline(fleet, claimed(3));
+    await findTimeline(fleet, claimed(3));
     expect(counts.asked).toBe(6);
   });
 
@@ -67,15 +67,15 @@ describe('a token of a timeline that nobody has shown', () => {
       of.add({ ...server, node: 'q', startedAt: '2', timeline: 2, sentAt: performance.now(), lsn: 80n, forkLsn: 40n });
     });
     const floor = claimed(2);
-    await seekTimeline(fleet, floor);
+    await findTimeline(fleet, floor);
     expect(floor.resolve(history)).toBe(50n);
   });
 
   it('delays its reads by hangMillis from when it came, and not again with each of them', async () => {
     const { fleet, counts } = played();
-    await seekTimeline(fleet, claimed(2));
+    await findTimeline(fleet, claimed(2));
     counts.waited.length = 0;
-    await seekTimeline(fleet, claimed(2, performance.now() - HANG_MILLIS));
+    await findTimeline(fleet, claimed(2, performance.now() - HANG_MILLIS));
     expect(counts.waited[0]).toBeLessThanOrEqual(0);
   });
 });

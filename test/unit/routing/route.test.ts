@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Load } from '../../../src/routing/load.js';
 import { hashOf, keyFraction, rankOf } from '../../../src/routing/partition.js';
-import { type Candidate, Router, type Wish } from '../../../src/routing/route.js';
+import { type Candidate, type Choice, type Criteria, Router } from '../../../src/routing/route.js';
 
 type Replica = { -readonly [K in keyof Candidate]: Candidate[K] } & { readonly name: string };
 
@@ -13,7 +13,7 @@ const replica = (lsn: bigint | undefined, over: Partial<Candidate> = {}): Replic
   const state = { freshAsOf: 100, steadyAgeMillis: 0, isEjected: false, isStalled: false, isNear: false };
   return { name, hash: hashOf(name), lsn, load: new Load(), ...load, ...state, ...over };
 };
-const wish = (over: Partial<Wish<Replica>> = {}): Wish<Replica> => ({
+const criteria = (over: Partial<Criteria<Replica>> = {}): Criteria<Replica> => ({
   floor: 0n,
   freshSince: 0,
   maxAgeMillis: 1_000,
@@ -26,7 +26,10 @@ const wish = (over: Partial<Wish<Replica>> = {}): Wish<Replica> => ({
   ...over,
 });
 const router = () => new Router<Replica>(1.25);
-const choose = (nodes: readonly Replica[], over: Partial<Wish<Replica>> = {}) => router().choose(nodes, wish(over));
+/** The replica, or why there is none. */
+const answerOf = ({ node, why }: Choice<Replica>) => node ?? why;
+const choose = (nodes: readonly Replica[], over: Partial<Criteria<Replica>> = {}) =>
+  answerOf(router().choose(nodes, criteria(over)));
 
 const candidate = fc
   .record({
@@ -55,7 +58,7 @@ describe('choosing a replica', () => {
   it('lets equally busy ones take turns, a few reads each', () => {
     const nodes = [replica(1n), replica(1n), replica(1n)];
     const one = router();
-    const chosen = Array.from({ length: 3_000 }, () => (one.choose(nodes, wish()) as Replica).name);
+    const chosen = Array.from({ length: 3_000 }, () => (answerOf(one.choose(nodes, criteria())) as Replica).name);
     for (const { name } of nodes) expect(chosen.filter((other) => other === name).length).toBeGreaterThan(700);
     const changes = chosen.filter((name, i) => i > 0 && name !== chosen[i - 1]).length;
     expect(changes).toBeLessThan(3_000 / 8);
@@ -114,22 +117,22 @@ describe('choosing a replica', () => {
     const near = [replica(1n, { isNear: true }), replica(1n, { isNear: true, inFlight: 9 })];
     const far = [replica(1n), replica(1n)];
     const one = router();
-    for (let i = 0; i < 1_000; i++) expect(near).toContain(one.choose([...far, ...near], wish()));
+    for (let i = 0; i < 1_000; i++) expect(near).toContain(answerOf(one.choose([...far, ...near], criteria())));
     for (const node of near) node.inFlight = 10;
-    for (let i = 0; i < 1_000; i++) expect(far).toContain(one.choose([...far, ...near], wish()));
+    for (let i = 0; i < 1_000; i++) expect(far).toContain(answerOf(one.choose([...far, ...near], criteria())));
     for (const node of far) node.inFlight = 40;
-    for (let i = 0; i < 1_000; i++) expect(near).toContain(one.choose([...far, ...near], wish()));
+    for (let i = 0; i < 1_000; i++) expect(near).toContain(answerOf(one.choose([...far, ...near], criteria())));
   });
 
   it('takes others when those of the own zone answer far more slowly', () => {
     const [near, ...far] = [replica(1n, { isNear: true }), replica(1n), replica(1n)] as [Replica, Replica, Replica];
     const one = router();
     near.responseMillis = 8;
-    for (let i = 0; i < 1_000; i++) expect(one.choose([near, ...far], wish())).toBe(near);
+    for (let i = 0; i < 1_000; i++) expect(answerOf(one.choose([near, ...far], criteria()))).toBe(near);
     near.responseMillis = 30;
-    for (let i = 0; i < 1_000; i++) expect(far).toContain(one.choose([near, ...far], wish()));
+    for (let i = 0; i < 1_000; i++) expect(far).toContain(answerOf(one.choose([near, ...far], criteria())));
     for (const node of far) node.responseMillis = 10;
-    for (let i = 0; i < 1_000; i++) expect(one.choose([near, ...far], wish())).toBe(near);
+    for (let i = 0; i < 1_000; i++) expect(answerOf(one.choose([near, ...far], criteria()))).toBe(near);
   });
 
   it.each([
@@ -140,7 +143,7 @@ describe('choosing a replica', () => {
     const both = [replica(1n, { isNear: true }), replica(1n, { isNear: true })];
     const one = router();
     const nodes = [both[0] as Replica, replica(1n, over), both[1] as Replica];
-    const chosen = Array.from({ length: 20_000 }, () => one.choose(nodes, wish()));
+    const chosen = Array.from({ length: 20_000 }, () => answerOf(one.choose(nodes, criteria())));
     expect(chosen.filter((node) => node === both[0]).length / 20_000).toBeCloseTo(0.5, 1);
     expect(chosen.filter((node) => node === both[1]).length / 20_000).toBeCloseTo(0.5, 1);
   });
@@ -148,10 +151,10 @@ describe('choosing a replica', () => {
   it('leaves a session where it is, unless that is far slower or busier than another', () => {
     const [home, other] = [replica(1n), replica(1n)];
     const one = router();
-    for (let i = 0; i < 100; i++) expect(one.choose([home, other], wish({ home }))).toBe(home);
+    for (let i = 0; i < 100; i++) expect(answerOf(one.choose([home, other], criteria({ home })))).toBe(home);
     for (let i = 0; i < 100; i++) expect(one.keeps(home, [home, other], 0)).toBe(true);
     home.responseMillis = 20;
-    expect(one.choose([home, other], wish({ home }))).toBe(other);
+    expect(answerOf(one.choose([home, other], criteria({ home })))).toBe(other);
     expect(Array.from({ length: 1_000 }, () => one.keeps(home, [home, other], 0))).toContain(false);
     const zones = [
       [true, false, 20, false],
@@ -179,11 +182,11 @@ describe('choosing by a partition key', () => {
     const one = router();
     for (const key of keys) {
       const [first, second, third] = inOrder(nodes, key) as [Replica, Replica, Replica];
-      expect([one.choose(nodes, wish({ key })), one.way]).toEqual([first, 'partition']);
+      expect(one.choose(nodes, criteria({ key }))).toMatchObject({ node: first, why: 'partition' });
       first.lsn = 0n;
-      expect([one.choose(nodes, wish({ key, floor: 1n })), one.way]).toEqual([second, 'next-in-order']);
+      expect(one.choose(nodes, criteria({ key, floor: 1n }))).toMatchObject({ node: second, why: 'next-in-order' });
       second.isEjected = true;
-      expect(one.choose(nodes, wish({ key, floor: 1n }))).toBe(third);
+      expect(answerOf(one.choose(nodes, criteria({ key, floor: 1n })))).toBe(third);
       [first.lsn, second.isEjected] = [1n, false];
     }
   });
@@ -194,11 +197,11 @@ describe('choosing by a partition key', () => {
     for (const key of keys.slice(0, 300)) {
       const [first, second] = inOrder(nodes, key) as [Replica, Replica];
       first.responseMillis = 45;
-      expect(one.choose(nodes, wish({ key }))).toBe(first);
+      expect(answerOf(one.choose(nodes, criteria({ key })))).toBe(first);
       first.responseMillis = 60;
-      expect([one.choose(nodes, wish({ key })), one.way]).toEqual([second, 'next-in-order']);
+      expect(one.choose(nodes, criteria({ key }))).toMatchObject({ node: second, why: 'next-in-order' });
       for (const node of nodes) node.responseMillis = 60;
-      expect(one.choose(nodes, wish({ key }))).toBe(first);
+      expect(answerOf(one.choose(nodes, criteria({ key })))).toBe(first);
       for (const node of nodes) node.responseMillis = 0.3;
     }
   });
@@ -209,20 +212,20 @@ describe('choosing by a partition key', () => {
     const key = hashOf('user:42');
     const [first, second] = inOrder(nodes, key) as [Replica, Replica];
     for (let under = 0; under < 300; under++) {
-      const chosen = one.choose(nodes, wish({ key })) as Replica;
+      const chosen = answerOf(one.choose(nodes, criteria({ key }))) as Replica;
       expect(chosen.inFlight + 1).toBeLessThanOrEqual(Math.ceil((1.25 * (under + 1)) / 3));
       chosen.inFlight++;
     }
     expect(first.inFlight).toBe(125);
     expect(second.inFlight).toBe(125);
     for (const node of nodes) node.inFlight = 0;
-    expect(one.choose(nodes, wish({ key }))).toBe(first);
+    expect(answerOf(one.choose(nodes, criteria({ key })))).toBe(first);
   });
 
   it('bounds the work by weight', () => {
     const nodes = [replica(1n, { weight: 3 }), replica(1n), replica(1n)];
     const one = router();
-    for (let i = 0; i < 5_000; i++) (one.choose(nodes, wish({ key: keys[i % 7] as number })) as Replica).inFlight++;
+    for (let i = 0; i < 5_000; i++) (answerOf(one.choose(nodes, criteria({ key: keys[i % 7] as number }))) as Replica).inFlight++;
     expect(nodes[0]?.inFlight).toBeLessThanOrEqual(Math.ceil((1.25 * 5_000 * 3) / 5));
     expect(nodes[1]?.inFlight).toBeLessThanOrEqual(Math.ceil((1.25 * 5_000) / 5));
   });
@@ -297,18 +300,18 @@ describe('choosing by a partition key', () => {
     const one = router();
     for (const key of keys.slice(0, 200)) {
       const several = inOrder(nodes, key).slice(0, 3);
-      const chosen = new Set(Array.from({ length: 600 }, () => one.choose(nodes, wish({ key, spread: 3 }))));
-      expect(chosen).toEqual(new Set(several));
-      expect(one.way).toBe('hot-key');
-      expect([one.choose(nodes, wish({ key, spread: 3, home: several[2] })), one.way]).toEqual([
-        several[2],
-        'affinity',
-      ]);
-      expect(several).toContain(one.choose(nodes, wish({ key, spread: 3, home: inOrder(nodes, key)[5] })));
+      const choices = Array.from({ length: 600 }, () => one.choose(nodes, criteria({ key, spread: 3 })));
+      expect(new Set(choices.map(answerOf))).toEqual(new Set(several));
+      expect(new Set(choices.map(({ why }) => why))).toEqual(new Set(['hot-key']));
+      expect(one.choose(nodes, criteria({ key, spread: 3, home: several[2] }))).toMatchObject({
+        node: several[2],
+        why: 'affinity',
+      });
+      expect(several).toContain(answerOf(one.choose(nodes, criteria({ key, spread: 3, home: inOrder(nodes, key)[5] }))));
     }
     const counts = new Map(nodes.map((node) => [node, 0]));
     const key = keys[0] as number;
-    for (let i = 0; i < 600; i++) (one.choose(nodes, wish({ key, spread: 6 })) as Replica).inFlight++;
+    for (let i = 0; i < 600; i++) (answerOf(one.choose(nodes, criteria({ key, spread: 6 }))) as Replica).inFlight++;
     for (const node of counts.keys()) expect(Math.abs(node.inFlight - 100)).toBeLessThan(40);
   });
 });

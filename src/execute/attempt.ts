@@ -1,0 +1,248 @@
+/**
+ * One run of a request in one place. Only here a statement enters a node, is sent, timed, told of,
+ * and leaves again; only here a read leaves its trace. Which place that is, and what follows from
+ * the answer, is decided elsewhere.
+ */
+import type { QueryResult, QueryResultRow } from 'pg';
+import { performance } from '../clock.js';
+import type { Reason } from '../events.js';
+import type { Lsn } from '../freshness/lsn.js';
+import type { DataConnection } from '../nodes/data-connections.js';
+import type { LaneConnection, LaneStatement } from '../nodes/lane-connection.js';
+import type { Node } from '../nodes/node.js';
+import { codeOf, isServerFault } from '../postgres/errors.js';
+import { fateOf } from '../postgres/fate.js';
+import { preparing } from '../postgres/preparing-query.js';
+import type { StatementName } from '../postgres/statement-names.js';
+import { type Answered, submitQuery } from '../postgres/submit.js';
+import { writable } from '../postgres/values.js';
+import type { Profile } from '../statements/profile.js';
+import { failedOn } from './connection-state.js';
+import type { Request, Statement } from './request.js';
+import { markRoute } from './route.js';
+
+/** The first statements are all timed, and later every eighth: enough for percentiles, and nothing beside the statement itself. */
+const TIMED_ALL = 64;
+const TIMED_MASK = 7;
+
+/** @param isLost whether the connection was lost under the statement */
+type LaneAnswered<Row extends QueryResultRow> = (
+  error: Error | null,
+  result: QueryResult<Row> | undefined,
+  now: number,
+  isLost: boolean,
+) => void;
+
+/** What is sent on a connection, when it was, and whether its duration counts. */
+interface Sending {
+  readonly sentAt: number;
+  readonly isTimed: boolean;
+  readonly isHeard: boolean;
+}
+
+export class Attempt {
+  readonly request: Request;
+  readonly node: Node;
+  readonly reason: Reason;
+  /** Gives back the turn under the primary's budget, where one was needed. */
+  endTurn: (() => void) | undefined;
+  #waitedMillis = 0;
+  /** How far the replica was known to be before anything was sent. */
+  #lsn: Lsn | undefined;
+
+  /** Enters the node: from here on it counts as its load, also while it waits for a connection. */
+  constructor(request: Request, node: Node, reason: Reason) {
+    this.request = request;
+    this.node = node;
+    this.reason = reason;
+    this.endTurn = undefined;
+    node.load.add();
+  }
+
+  /** It has a connection that will do: counts and tells where the statement goes. @param now our monotonic clock */
+  placed(now: number): void {
+    const { id, startedAt, context } = this.request;
+    this.#waitedMillis = now - startedAt;
+    if (this.node.role === 'replica') this.#lsn = this.node.lsn;
+    context.fleet.counts.placed(this, id, this.#waitedMillis);
+  }
+
+  /** It runs elsewhere, and counts there. */
+  abandoned(): void {
+    this.request.context.fleet.counts.abandoned(this);
+  }
+
+  /** Leaves the node. @param readOn the server whose answer the session has seen, where it read */
+  leave(readOn?: string, now = performance.now()): void {
+    const { trace, key } = this.request;
+    if (readOn !== undefined) trace?.ended(readOn, now, key);
+    this.node.load.remove();
+    this.endTurn?.();
+  }
+
+  /** Runs a statement on that connection. @throws pg's error, or the reason of `signal` */
+  run<Row extends QueryResultRow>(
+    connection: DataConnection,
+    statement: Statement,
+    signal: AbortSignal | undefined,
+  ): Promise<QueryResult<Row>> {
+    const running = new Promise<QueryResult<Row>>((resolve, reject) => {
+      this.send<Row>(connection, statement, (error, result) => (error === null ? resolve(result) : reject(error)));
+    });
+    if (signal === undefined) return running;
+    return cancellable(running, signal, () => this.node.cancel(connection));
+  }
+
+  /** Runs what belongs to a transaction, such as BEGIN. One promise, where pg makes two. @throws pg's error */
+  ask(connection: DataConnection, text: string): Promise<QueryResult> {
+    const statement = { query: text, values: undefined, profile: undefined, introduce: undefined };
+    return new Promise((resolve, reject) => {
+      this.send(connection, statement, (error, result) => (error === null ? resolve(result) : reject(error)));
+    });
+  }
+
+  /** As `run`, without a promise and without giving up. */
+  send<Row extends QueryResultRow>(
+    connection: DataConnection,
+    statement: Statement,
+    answer: Answered<QueryResult<Row>>,
+  ): void {
+    const { client, names } = connection;
+    const { query, values, profile } = statement;
+    const sending = this.begin(profile !== undefined);
+    const answered: Answered<QueryResult<Row>> = (error, result) => {
+      const now = this.end(sending, error, error === null ? result.rowCount : null);
+      if (error !== null) {
+        if (now > 0 && isServerFault(error)) this.node.response.failed(now);
+        failedOn(connection, error, () => answer(error, result));
+        return;
+      }
+      if (profile !== undefined) measure(this.node, profile, now - sending.sentAt, now);
+      this.mark(result);
+      answer(null, result);
+    };
+    try {
+      statement.introduce?.(client);
+    } catch (error) {
+      // The user's own code, far from where he waits for its outcome.
+      answered(error as Error, undefined as never);
+      return;
+    }
+    const prepared = named(connection, statement, sending.sentAt);
+    if (prepared === undefined || profile === undefined || names === undefined) {
+      submitQuery(client, query, values, answered);
+      return;
+    }
+    const { name } = prepared;
+    const opened = preparing(client, query, prepared.values, names, name);
+    submitQuery<QueryResult<Row>>(client, opened, undefined, (error, result) => {
+      const isInUse = error === null && name.isReady;
+      // Where the name may be to blame nothing has happened: without it, it is no second run.
+      if (isInUse || !names.settle(profile, name, error)) answered(error, result);
+      else submitQuery(client, query, values, answered);
+    });
+  }
+
+  /** Sends a statement on a connection that it shares with others. */
+  sendShared<Row extends QueryResultRow>(
+    lane: LaneConnection,
+    statement: LaneStatement,
+    profile: Profile,
+    answer: LaneAnswered<Row>,
+  ): void {
+    const sending = this.begin(false);
+    lane.send(statement, profile, (error, result, now) => {
+      this.end(sending, error, result?.rowCount ?? null, now);
+      if (error !== null) {
+        fateOf({ client: lane.client }, error, (isLost) => answer(error, undefined, now, isLost));
+        return;
+      }
+      this.mark(result as QueryResult<Row>);
+      answer(null, result as QueryResult<Row>, now, false);
+    });
+  }
+
+  /** Something is sent for the request: `end` says when it is over. @param isMeasured whether its duration is wanted anyway */
+  begin(isMeasured: boolean): Sending {
+    const { node } = this;
+    const isHeard = this.request.context.fleet.publisher.wants('query');
+    const isTimed = isHeard || node.statementCount < TIMED_ALL || (node.statementCount & TIMED_MASK) === 0;
+    node.statementCount++;
+    return { sentAt: isTimed || isMeasured ? performance.now() : 0, isTimed, isHeard };
+  }
+
+  /** It is over. @returns our monotonic clock; 0 where nobody wanted to know */
+  end({ sentAt, isTimed, isHeard }: Sending, error: Error | null, rowCount: number | null, at?: number): number {
+    if (sentAt === 0) return 0;
+    const now = at ?? performance.now();
+    if (isTimed) this.node.statementLatency.add(now - sentAt);
+    if (isHeard) this.#tell(now - sentAt, rowCount, error);
+    return now;
+  }
+
+  #tell(durationMillis: number, rowCount: number | null, error: Error | null): void {
+    const { id, context } = this.request;
+    const { name, role } = this.node;
+    // A server, or a driver, may say anything in its place.
+    const code = error === null ? undefined : (codeOf(error) ?? 'unknown');
+    const errorCode = code === undefined || /^\w{1,64}$/.test(code) ? code : 'unknown';
+    context.fleet.publisher.publish('query', { id, node: name, role, durationMillis, rowCount, errorCode });
+  }
+
+  /** Says on a result who gave it; see `routeOf`. */
+  mark(result: object): void {
+    const { node, reason, request } = this;
+    const { clusterId, timelines } = request.context.fleet.history;
+    const lsn = this.#lsn;
+    markRoute(result, {
+      node: node.name,
+      role: node.role,
+      reason,
+      waitedMillis: this.#waitedMillis,
+      rerunCount: request.rerunCount,
+      position:
+        lsn === undefined || clusterId === undefined ? undefined : { clusterId, timeline: timelines.timeline, lsn },
+    });
+  }
+}
+
+/** How long the statement took, and what the server took beside it. */
+function measure(node: Node, profile: Profile, millis: number, now: number): void {
+  if (profile.isShort) node.response.took(Math.max(0, millis - profile.expectedMillis), now);
+  profile.took(millis - node.roundTripMillis);
+}
+
+/** Under a name its values must not fail while they are written. Without values it may be several statements, of which no name can stand. */
+function named(
+  { names }: DataConnection,
+  { query, values, profile }: Statement,
+  now: number,
+): { readonly name: StatementName; readonly values: unknown[] } | undefined {
+  if (profile?.isUndivided !== true || names === undefined) return undefined;
+  const given = values ?? (typeof query === 'string' ? undefined : query.values);
+  if (!Array.isArray(given) || given.length === 0) return undefined;
+  if (typeof query !== 'string' && query.name !== undefined) return undefined;
+  let plain: unknown[] | undefined;
+  try {
+    plain = writable(given);
+  } catch {
+    // pg reports it, as of any other statement.
+  }
+  // Nothing else is under way there.
+  names.over();
+  if (plain === undefined) return undefined;
+  const name = names.use(profile, now);
+  return name === undefined ? undefined : { name, values: plain };
+}
+
+function cancellable<T>(running: Promise<T>, signal: AbortSignal, cancel: () => void): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => {
+      cancel();
+      reject(signal.reason);
+    };
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
+    running.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}

@@ -1,0 +1,143 @@
+/**
+ * A transaction that is open: what joins it, one statement at a time, and what its statements say of its
+ * end. Transactions within are savepoints; nothing joins after the end. When to commit is decided elsewhere.
+ */
+import type { PoolClient, QueryResult, QueryResultRow } from 'pg';
+import { LadderError } from '../errors.js';
+import type { DataConnection } from '../nodes/data-connections.js';
+import { codeOf } from '../postgres/errors.js';
+import { logsOnly } from '../redaction.js';
+import { endsTransaction } from '../sql/statement-start.js';
+import { abortable } from './abort.js';
+import type { Attempt } from './attempt.js';
+import { textOf } from './call.js';
+import type { Statement } from './request.js';
+
+/** What every statement gets in a transaction in which one has failed. */
+const ABORTED_STATE = '25P02';
+
+/** What an open transaction's async context carries. */
+export class Transaction {
+  readonly isReadOnly: boolean;
+  /** Out of reach: on Node 20 and 22 every promise made within has its async context in plain sight. */
+  readonly #attempt: Attempt;
+  readonly #connection: DataConnection;
+  /** The one that this one is a savepoint of. */
+  readonly #outer: Transaction | undefined;
+  #client: PoolClient | undefined;
+  #tail: Promise<unknown> | undefined;
+  #hasEnded = false;
+  #mayHaveEnded = false;
+  /** The last error of a joined statement: the likely reason of a transaction that cannot commit. */
+  #failure: unknown;
+
+  static {
+    logsOnly(Transaction.prototype, 'Transaction', ({ isReadOnly }) => ({ isReadOnly }));
+  }
+
+  constructor(attempt: Attempt, connection: DataConnection, isReadOnly: boolean, outer?: Transaction) {
+    this.#attempt = attempt;
+    this.#connection = connection;
+    this.isReadOnly = isReadOnly;
+    this.#outer = outer;
+    this.#client = outer === undefined ? undefined : outer.#client;
+  }
+
+  /** Its user works with that client, and so do those of its savepoints. */
+  handOut(client: PoolClient): void {
+    this.#client = client;
+  }
+
+  /** Whether nothing joins any more. */
+  get hasEnded(): boolean {
+    return this.#hasEnded;
+  }
+
+  /** Whether one of its own statements may have ended it on the server, by COMMIT for one: what it has written may be committed then. */
+  get mayHaveEnded(): boolean {
+    return this.#mayHaveEnded;
+  }
+
+  get failure(): unknown {
+    return this.#failure;
+  }
+
+  /** A statement is about to be sent. @param text `undefined` where nobody knows it */
+  sends(text: unknown): void {
+    this.#mayHaveEnded ||= typeof text !== 'string' || endsTransaction(text);
+    this.#outer?.sends(text);
+  }
+
+  /** A statement has failed. */
+  failed(error: unknown): void {
+    this.#failure = error;
+  }
+
+  /** Runs a statement in its turn; one that is given up before is not sent. @throws LadderError `LADDER_TRANSACTION_ENDED`, and pg's errors */
+  run<Row extends QueryResultRow>(statement: Statement, signal: AbortSignal | undefined): Promise<QueryResult<Row>> {
+    const running = this.#inTurn(async () => {
+      signal?.throwIfAborted();
+      this.sends(textOf(statement.query));
+      try {
+        return await this.#attempt.run<Row>(this.#connection, statement, signal);
+      } catch (error) {
+        this.failed(error);
+        throw error;
+      }
+    });
+    return abortable(running, signal);
+  }
+
+  /** Runs `fn` within a savepoint, in its turn: statements of this transaction wait until it has ended. */
+  nest<T>(fn: (inner: Transaction, client: PoolClient) => Promise<T>): Promise<T> {
+    const ask = (text: string): Promise<QueryResult> => this.#attempt.ask(this.#connection, text);
+    return this.#inTurn(async () => {
+      // Savepoints of one name lie on top of each other, the newest in reach: no need to number them.
+      await ask('savepoint ladder');
+      const inner = new Transaction(this.#attempt, this.#connection, this.isReadOnly, this);
+      try {
+        const result = await fn(inner, this.#client as PoolClient);
+        await inner.end();
+        await ask('release savepoint ladder').catch((error: unknown) => {
+          throw codeOf(error) === ABORTED_STATE ? aborted(inner.failure ?? error) : error;
+        });
+        return result;
+      } catch (error) {
+        await inner.end();
+        await ask('rollback to savepoint ladder; release savepoint ladder').catch(() => undefined);
+        throw error;
+      }
+    });
+  }
+
+  /** Lets nothing join any more. @returns what resolves when all that has joined is over; `undefined` when nothing has */
+  end(): Promise<unknown> | undefined {
+    this.#hasEnded = true;
+    return this.#tail;
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#hasEnded) return Promise.reject(ended());
+    const result = this.#tail === undefined ? work() : this.#tail.then(work);
+    this.#tail = result.catch(() => undefined);
+    return result;
+  }
+}
+
+/** For what was started in a transaction and comes after its end. */
+export function ended(): LadderError {
+  return new LadderError(
+    'LADDER_TRANSACTION_ENDED',
+    'the transaction that this code was started in has ended; await everything within it, or start detached work in outsideTransaction()',
+  );
+}
+
+/** For a transaction that cannot commit. */
+export function aborted(cause: unknown): LadderError {
+  return new LadderError(
+    'LADDER_TRANSACTION_ABORTED',
+    'a statement of the transaction failed, and its error was caught within: everything was rolled back. Let the error out, or ' +
+      'put the statement into a nested transaction',
+    { cause },
+  );
+}

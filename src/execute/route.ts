@@ -1,0 +1,55 @@
+/** Who gave an answer: kept on pg's result, where neither JSON nor a copy nor a deep comparison sees it. */
+import type { QueryResult } from 'pg';
+import type { Reason } from '../events.js';
+import { formatLsn } from '../freshness/lsn.js';
+import type { Position } from '../freshness/position.js';
+import type { Role } from '../nodes/node.js';
+
+/** Who gave an answer, and why it was that one: see {@link routeOf}. */
+export interface Route {
+  /** Where it stood on the ladder. */
+  readonly rung: 'replica' | 'primary';
+  /** The node's name. */
+  readonly node: string;
+  /** The node's role when it answered. */
+  readonly role: Role;
+  /** Why the statement went there. */
+  readonly reason: Reason;
+  /** Time spent on finding that node, in milliseconds. */
+  readonly waitedMillis: number;
+  /** How often the statement was run again, since a server was lost under it or refused it. */
+  readonly rerunCount: number;
+  /**
+   * How far the replica was known to have replayed before the statement ran there; it may have
+   * shown more. `undefined` for answers of the primary, and where no positions are told.
+   */
+  readonly position: { readonly timeline: number; readonly lsn: string } | undefined;
+}
+
+/** What is remembered of a route: the rest is worked out when somebody asks. */
+export interface RouteRecord extends Omit<Route, 'rung' | 'position'> {
+  readonly position: Position | undefined;
+}
+
+const ROUTE = Symbol.for('pg-ladder.route');
+const descriptor: PropertyDescriptor = { value: undefined, enumerable: false, configurable: true, writable: true };
+
+/** Says on a result who gave it. */
+export function markRoute(result: object, record: RouteRecord): void {
+  descriptor.value = record;
+  Object.defineProperty(result, ROUTE, descriptor);
+  descriptor.value = undefined;
+}
+
+/**
+ * Says which server gave a result, and why the statement went there.
+ * @param result of `read`, `write`, `query`, or of a statement of `cluster.pool()`; the very object, not a copy
+ * @returns `undefined` for a result that pg-ladder did not give
+ */
+export function routeOf(result: QueryResult | readonly QueryResult[]): Route | undefined {
+  const record = (result as { [ROUTE]?: RouteRecord })[ROUTE];
+  if (record === undefined) return undefined;
+  const { node, role, reason, waitedMillis, rerunCount, position } = record;
+  const shown = position === undefined ? undefined : { timeline: position.timeline, lsn: formatLsn(position.lsn) };
+  return { rung: role, node, role, reason, waitedMillis, rerunCount, position: shown };
+}

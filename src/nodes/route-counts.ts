@@ -1,0 +1,41 @@
+/** Counts where statements go and why, and tells of it. It decides nothing. */
+import { type Publisher, type Reason, reasons } from '../events.js';
+import type { Node } from './node.js';
+
+/** A statement that was placed. */
+export interface Placed {
+  readonly node: Node;
+  readonly reason: Reason;
+}
+
+export class RouteCounts {
+  readonly byReason = Object.fromEntries(reasons.map((reason) => [reason, 0])) as Record<Reason, number>;
+  /** See {@link ClusterStats.moveCount}. */
+  moveCount = 0;
+  readonly #publisher: Publisher;
+
+  constructor(publisher: Publisher) {
+    this.#publisher = publisher;
+  }
+
+  /**
+   * A statement goes there.
+   * @param id the call's
+   * @param waitedMillis spent on finding that place
+   */
+  placed({ node, reason }: Placed, id: number, waitedMillis: number): void {
+    this.byReason[reason]++;
+    if (isOfRead(reason)) node.readCount++;
+    if (!this.#publisher.wants('route')) return;
+    this.#publisher.publish('route', { id, node: node.name, role: node.role, reason, waitedMillis });
+  }
+
+  /** What was placed there runs elsewhere: a read counts once, and where it ends. */
+  abandoned({ node, reason }: Placed): void {
+    if (isOfRead(reason)) node.readCount--;
+  }
+}
+
+function isOfRead(reason: Reason): boolean {
+  return reason !== 'write' && reason !== 'transaction' && reason !== 'session-state';
+}

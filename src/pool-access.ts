@@ -1,0 +1,40 @@
+/** The door to the cluster for `cluster.pool()`: its statements pass the same gate as all others. */
+import type { Calls } from './calls.js';
+import { performance } from './clock.js';
+import { openPrimary } from './execute/primary.js';
+import { readUnlessRefused } from './execute/query.js';
+import { write } from './execute/write.js';
+import type { ClusterAccess } from './pool/access.js';
+
+/** What is known of the calling code. */
+type Caller = Pick<ClusterAccess, 'scope' | 'bind' | 'outsideSessions'>;
+
+export function poolAccess({ fleet, classifier, gate, publisher, requests }: Calls, caller: Caller): ClusterAccess {
+  return {
+    ...caller,
+    get primary() {
+      return fleet.primary;
+    },
+    get nodeCount() {
+      return fleet.nodes.length;
+    },
+    pass: () => gate.pass(),
+    readRequest: (scope, hint, entry) => requests.read(scope, hint, entry, undefined),
+    writeRequest: (scope, entry) => requests.write(scope, undefined, entry, undefined),
+    statement: (query, values, introduce) =>
+      introduce === undefined ? requests.statement(query, values) : requests.apart(query, values, introduce),
+    read: (request, isVouched, onPrimary = () => write(request, 'misrouted')) =>
+      readUnlessRefused(request, classifier, isVouched, onPrimary),
+    openPrimary: (clientFor) => openPrimary(fleet, clientFor, caller.outsideSessions),
+    known: (text) => classifier.known(text, performance.now()),
+    classify: (text) => classifier.classify(text),
+    changed: (text) => classifier.changed(text),
+    warn: (warning) => {
+      if (publisher.wants('warning')) publisher.publish('warning', warning());
+    },
+    warnOnce: (text, warning) => {
+      if (!publisher.wants('warning') || !classifier.isFirst(text)) return;
+      publisher.publish('warning', warning(classifier.digest(text)));
+    },
+  };
+}
