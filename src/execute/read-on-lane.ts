@@ -10,7 +10,7 @@ import type { Fleet, Need } from '../nodes/fleet.js';
 import { LaneEvicted } from '../nodes/lane-connection.js';
 import type { Node } from '../nodes/node.js';
 import type { Observation } from '../nodes/observation.js';
-import { isRecoveryConflict, isServerError, isServerFault } from '../postgres/errors.js';
+import { isRecoveryConflict, isServerError, isServerFault, refusesSerializable } from '../postgres/errors.js';
 import { fateOf } from '../postgres/fate.js';
 import type { LaneSlot, Shareable } from './lane-slot.js';
 import { isTimed, tell } from './statement.js';
@@ -97,8 +97,8 @@ async function recover<Row extends QueryResultRow>(
     return elsewhere(hasPeers ? new Set([node]) : undefined);
   }
   if (isServerFault(error)) node.response.failed(performance.now());
-  const isConflict = node.role === 'replica' && isRecoveryConflict(error);
-  if (isConflict || isLost) {
+  const isOfReplica = node.role === 'replica' && (isRecoveryConflict(error) || refusesSerializable(error));
+  if (isOfReplica || isLost) {
     fleet.abandoned(slot);
     return elsewhere(new Set([node]));
   }

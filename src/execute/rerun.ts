@@ -5,7 +5,7 @@
 import { performance, setTimeout } from '../clock.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
-import { codeOf, isRecoveryConflict, isTooLong, wasTooIdle } from '../postgres/errors.js';
+import { codeOf, isRecoveryConflict, isTooLong, refusesSerializable, wasTooIdle } from '../postgres/errors.js';
 import { settledWithin } from './abort.js';
 import type { Placement } from './placement.js';
 
@@ -34,8 +34,10 @@ export async function lostAgain(
   // What was closed here, since nothing came on it any more, says nothing of the server, nor of the statement.
   if (isLoss && wasGivenUp) return lostOn ?? new Set();
   if (isLoss) lostUnder(node, error, 'read');
-  const isConflict = node.role === 'replica' && isRecoveryConflict(error);
-  if (!(isLoss || isConflict) || isTooLong(error) || lostOn?.has(node) === true) return undefined;
+  const isOfReplica = node.role === 'replica' && (isRecoveryConflict(error) || refusesSerializable(error));
+  // Whether its other connections are as old is found out on the library's own.
+  if (isOfReplica && refusesSerializable(error)) node.observe().catch(() => undefined);
+  if (!(isLoss || isOfReplica) || isTooLong(error) || lostOn?.has(node) === true) return undefined;
   if (lostOn !== undefined && lostOn.size > 0 && isLoss) {
     const state = await stateOf(fleet, node, connection.identity.server);
     // One that answers on a new connection had not been hung up by the statement: its old connections were silent.

@@ -5,7 +5,7 @@ import { performance } from '../clock.js';
 import type { Publisher } from '../events.js';
 import type { DataConnection } from '../nodes/data-connections.js';
 import type { Node } from '../nodes/node.js';
-import { codeOf, isServerError, isServerFault } from '../postgres/errors.js';
+import { codeOf, isServerError, isServerFault, refusesSerializable } from '../postgres/errors.js';
 import { fateOf, whenReady } from '../postgres/fate.js';
 import type { PreparedQuery } from '../postgres/prepared-query.js';
 import { preparing } from '../postgres/preparing-query.js';
@@ -57,6 +57,7 @@ export function run<Row extends QueryResultRow>(
  */
 export function failedOn(connection: DataConnection, error: unknown, then: () => void): void {
   const { client } = connection;
+  connection.isRefusing ||= refusesSerializable(error);
   fateOf(connection, error, (isLost) => {
     connection.isLost ||= isLost;
     // Of what pg itself refuses, the server may never hear.

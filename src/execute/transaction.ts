@@ -10,7 +10,14 @@ import { throwAway } from '../nodes/data-connections.js';
 import type { Fleet, Need } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import type { TransactionOptions } from '../options/calls.js';
-import { codeOf, endedIdleTransaction, isConnectionLoss, isOnlyForPrimary, isServerError } from '../postgres/errors.js';
+import {
+  codeOf,
+  endedIdleTransaction,
+  isConnectionLoss,
+  isOnlyForPrimary,
+  isServerError,
+  refusesSerializable,
+} from '../postgres/errors.js';
 import { isBusy } from '../postgres/internals.js';
 import { withholdRelease } from '../postgres/withhold.js';
 import { logsOnly } from '../redaction.js';
@@ -158,7 +165,8 @@ async function repeatedly<T>(context: ExecutionContext, request: TransactionRequ
     try {
       return await once(context, request, attempt);
     } catch (error) {
-      const isTransient = TRANSIENT_STATES.has(codeOf(error) ?? '');
+      const wasSerializable = attempt.wasOnReplica && refusesSerializable(error);
+      const isTransient = TRANSIENT_STATES.has(codeOf(error) ?? '') || wasSerializable;
       const isRefused = attempt.wasOnReplica && request.need.target === undefined && isOnlyForPrimary(error);
       const mayPass = isTransient || attempt.isRolledBack || isRefused;
       if (!mayPass || count >= retries || signal?.aborted === true) throw error;
@@ -248,11 +256,16 @@ async function begin<T>(
   { isForPrimary }: Attempt,
 ): Promise<Placement> {
   const { isolation, readOnly } = options;
-  const text = `begin${isolation === undefined ? '' : ` isolation level ${isolation}`}${readOnly === true ? ' read only' : ''}`;
+  const textOn = ({ connection }: Placement): string => {
+    // Its user may have undone what it was set to.
+    const level = isolation ?? (connection.isRelaxed ? 'repeatable read' : undefined);
+    return `begin${level === undefined ? '' : ` isolation level ${level}`}${readOnly === true ? ' read only' : ''}`;
+  };
   if (readOnly === true) context.fleet.recordUse(need, performance.now());
   const find = (lostOn: ReadonlySet<Node> | undefined): Promise<Placement> =>
     placeTransaction(context, options, need, lostOn, isForPrimary, signal);
-  return openSeries(context.fleet, find, ({ connection }) => abortable(ask(connection, text), signal), signal);
+  const begun = (placement: Placement) => abortable(ask(placement.connection, textOn(placement)), signal);
+  return openSeries(context.fleet, find, begun, signal);
 }
 
 async function placeTransaction(
@@ -282,6 +295,7 @@ async function commit({ connection }: Placement, current: Transaction, signal: A
 /** @returns whether the connection is outside any transaction now */
 async function rolledBack({ settings }: Fleet, placement: Placement, cause: unknown): Promise<boolean> {
   let isOver: boolean | undefined;
+  placement.connection.isRefusing ||= refusesSerializable(cause);
   const running = ask(placement.connection, 'rollback').then(
     () => {
       isOver = true;

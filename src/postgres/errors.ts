@@ -126,12 +126,21 @@ export function isRecoveryConflict(error: unknown): boolean {
   return codeOf(error) === '40001' && !isRaised(error);
 }
 
+/** PostgreSQL's routine behind the refusal of SERIALIZABLE. */
+const SERIALIZING = 'GetSerializableTransactionSnapshot';
+
+/** Whether a standby refuses a statement since its transaction is SERIALIZABLE. */
+export function refusesSerializable(error: unknown): boolean {
+  const { code, routine } = Object(error) as { code?: unknown; routine?: unknown };
+  return code === '0A000' && routine === SERIALIZING;
+}
+
 /** SQLSTATEs with which a replica refuses what it cannot do. Its messages may be in any language, so they do not count. */
 const REFUSAL_STATES = new Set(['25006', '55000', '0A000', 'XX000']);
 
 /** Whether a replica's error may mean that the primary could have done it: nothing has happened then, and the primary's answer is final. */
 export function isRefusal(error: unknown): boolean {
-  return REFUSAL_STATES.has(codeOf(error) ?? '');
+  return REFUSAL_STATES.has(codeOf(error) ?? '') && !refusesSerializable(error);
 }
 
 /** Whether the server has ended a session since it was idle in a transaction: it looks for that before it commits, and so has committed nothing. */
@@ -154,6 +163,7 @@ const OF_SESSIONS = new Set(['currval_oid', 'lastval', 'RevalidateCachedQuery'])
 /** Whether a replica's error may mean that only the primary can read it. */
 export function isOnlyForPrimary(error: unknown): boolean {
   if (!isServerError(error) || isRaised(error) || !UNREADABLE_STATES.has(codeOf(error) ?? '')) return false;
+  if (refusesSerializable(error)) return false;
   return !OF_SESSIONS.has(String((error as { routine?: unknown }).routine));
 }
 
