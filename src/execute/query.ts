@@ -3,11 +3,12 @@ import type { QueryResult, QueryResultRow } from 'pg';
 import type { Reason } from '../events.js';
 import type { Floor } from '../freshness/floor.js';
 import type { Need } from '../nodes/fleet.js';
-import { isMissingName, isOnlyForPrimary, isRefusal } from '../postgres/errors.js';
+import { isMissingName, isOnlyForPrimary, isRefusal, isUnreadable } from '../postgres/errors.js';
 import type { Classification, Classifier } from '../statements/classifier.js';
 import type { ExecutionContext } from './context.js';
 import { read } from './read.js';
 import type { Trial } from './read-on-lane.js';
+import { readOnPrimary, readUnlessFinal } from './read-on-primary.js';
 import type { Statement } from './statement.js';
 import { write } from './write.js';
 
@@ -25,6 +26,8 @@ export interface Reading {
   readonly text: string;
   readonly statement: Statement;
   readonly isSingle: boolean;
+  /** Whether its user says that it reads: then it writes nothing on the primary, either. */
+  readonly isVouched?: boolean;
   readonly need: Need;
   readonly startedAt: number;
 }
@@ -44,23 +47,26 @@ export function query<Row extends QueryResultRow>(
   return found.isDefinition ? writing.finally(() => classifier.changed(text)) : writing;
 }
 
-/** What was found to be a read; a single one that a replica refuses all the same runs on the primary, whose answer is final. */
+/** What was found to be a read, or is said to be one; a single one that a replica refuses all the same runs on the primary, whose answer is final. */
 export function readUnlessRefused<Row extends QueryResultRow>(
   context: ExecutionContext,
   classifier: Classifier,
-  { text, statement, isSingle, need, startedAt }: Reading,
+  { text, statement, isSingle, isVouched = false, need, startedAt }: Reading,
   onPrimary: () => Promise<QueryResult<Row>>,
 ): Promise<QueryResult<Row>> {
-  if (statement.profile?.isForPrimary(startedAt) === true && need.target === undefined) return onPrimary();
+  if (statement.profile?.isForPrimary(startedAt) === true && need.target === undefined)
+    return isVouched ? readOnPrimary<Row>(context, statement, need, startedAt) : onPrimary();
   const trial: Trial = { failedOn: undefined };
   return read<Row>(context, statement, need, startedAt, trial).catch(async (error: unknown) => {
-    const isWrite = isRefusal(error);
     const { failedOn } = trial;
-    if (failedOn?.node.role !== 'replica' || !isSingle || !(isWrite || isMissingName(error))) throw error;
+    if (failedOn?.node.role !== 'replica' || !isSingle) throw error;
+    if (isVouched && isUnreadable(error))
+      return readUnlessFinal<Row>({ context, statement, need, startedAt }, failedOn, error);
+    const isWrite = isRefusal(error);
+    if (!(isWrite || isMissingName(error))) throw error;
     context.fleet.abandoned(failedOn);
     const result = await onPrimary();
     if (isWrite) classifier.misrouted(text);
-    // Where its user vouches for it, what it was found to be does not count.
     if (isOnlyForPrimary(error)) statement.profile?.refused(startedAt);
     return result;
   });

@@ -19,7 +19,7 @@ export interface RoutedRead {
 
 /** @param onOwn runs what was found to be a read, and what a replica refuses all the same, where it shall belong; default: on a connection of the cluster's */
 export function routedRead(
-  { cluster, introduce }: ClientHost,
+  { cluster, introduce, intent }: ClientHost,
   { text, query, values, scope, found }: RoutedRead,
   onOwn?: () => Promise<QueryResult>,
 ): Promise<QueryResult> {
@@ -32,7 +32,7 @@ export function routedRead(
   return readUnlessRefused(
     cluster.context,
     cluster.classifier,
-    { text, statement, isSingle, need, startedAt },
+    { text, statement, isSingle, isVouched: intent === 'read', need, startedAt },
     onPrimary,
   );
 }

@@ -74,7 +74,12 @@ export function isOfPg(error: unknown): boolean {
 
 /** Whether a function's own code has raised it, which may say whatever it likes. */
 function isRaised(error: unknown): boolean {
-  return (error as { routine?: unknown } | null)?.routine === RAISING;
+  return routineOf(error) === RAISING;
+}
+
+/** PostgreSQL's own function that raised it. */
+function routineOf(error: unknown): string {
+  return String((error as { routine?: unknown } | null)?.routine);
 }
 
 /** Whether an error is the server's fault and not the statement's: it is short of something, cancels what takes too long, its disk fails, its data are damaged. */
@@ -160,11 +165,15 @@ const UNREADABLE_STATES = new Set(['0A000', '55000']);
 /** PostgreSQL's routines that say the same of what a session did before, which another connection would say of somebody else's; and of a plan that is outdated. */
 const OF_SESSIONS = new Set(['currval_oid', 'lastval', 'RevalidateCachedQuery']);
 
+/** Whether a replica's error is of the kind that it refuses reads with, whoever raised it: none that another connection would answer for. */
+export function isUnreadable(error: unknown): boolean {
+  if (!isServerError(error) || !UNREADABLE_STATES.has(codeOf(error) ?? '')) return false;
+  return !OF_SESSIONS.has(routineOf(error));
+}
+
 /** Whether a replica's error may mean that only the primary can read it. */
 export function isOnlyForPrimary(error: unknown): boolean {
-  if (!isServerError(error) || isRaised(error) || !UNREADABLE_STATES.has(codeOf(error) ?? '')) return false;
-  if (refusesSerializable(error)) return false;
-  return !OF_SESSIONS.has(String((error as { routine?: unknown }).routine));
+  return isUnreadable(error) && !isRaised(error) && !refusesSerializable(error);
 }
 
 /** SQLSTATEs of a name that does not exist: table, function, column, type, schema. */

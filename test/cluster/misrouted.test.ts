@@ -95,6 +95,25 @@ describe('a read that no replica can run', () => {
     expect(routes.filter(([role]) => role === 'replica').length).toBeLessThan(2);
   });
 
+  it('writes nothing on the primary either, and counts as misrouted, where a pool’s user vouches for it', async () => {
+    const pool = cluster.pool({ intent: 'read' });
+    const client = await pool.connect();
+    const ways = [pool, client];
+    for (const way of ways) {
+      for (let i = 0; i < 2; i++) expect((await way.query(PLAIN, [1])).rows).toEqual(ROWS);
+      const level = "select current_setting('transaction_read_only') as is_read_only from jobs";
+      for (let i = 0; i < 2; i++) expect((await way.query(level)).rows).toEqual([{ is_read_only: 'on' }]);
+      await expect(way.query('select note(v) from jobs')).rejects.toMatchObject({ code: '25006' });
+      await expect(way.query("select unsupported('0A000')")).rejects.toMatchObject({ code: '0A000' });
+    }
+    client.release();
+    expect(await written()).toEqual([]);
+    const { write: asWrite, misrouted } = cluster.stats().routes;
+    expect([asWrite, misrouted]).toEqual([1, 10]);
+    await until('it has warned', () => warnings.length > 0);
+    expect(new Set(warnings.map(({ code }) => code))).toEqual(new Set(['misrouted']));
+  });
+
   it('takes its turn under the primary’s budget', async () => {
     await using narrow = await open(servers, { primaryReadBudget: 2 });
     const slow = 'select v, pg_sleep(0.1) from jobs';
