@@ -165,6 +165,9 @@ const UNREADABLE_STATES = new Set(['0A000', '55000']);
 /** PostgreSQL's routines that say the same of what a session did before, which another connection would say of somebody else's; and of a plan that is outdated. */
 const OF_SESSIONS = new Set(['currval_oid', 'lastval', 'RevalidateCachedQuery']);
 
+/** PostgreSQL's routine that finds a materialized view empty: the primary finds the same, as far as the read must see its writes. */
+const UNPOPULATED = 'ExecOpenScanRelation';
+
 /** Whether a replica's error is of the kind that it refuses reads with, whoever raised it: none that another connection would answer for. */
 export function isUnreadable(error: unknown): boolean {
   if (!isServerError(error) || !UNREADABLE_STATES.has(codeOf(error) ?? '')) return false;
@@ -173,7 +176,8 @@ export function isUnreadable(error: unknown): boolean {
 
 /** Whether a replica's error may mean that only the primary can read it. */
 export function isOnlyForPrimary(error: unknown): boolean {
-  return isUnreadable(error) && !isRaised(error) && !refusesSerializable(error);
+  const isSameThere = routineOf(error) === UNPOPULATED || refusesSerializable(error);
+  return isUnreadable(error) && !isRaised(error) && !isSameThere;
 }
 
 /** SQLSTATEs of a name that does not exist: table, function, column, type, schema. */
