@@ -2,7 +2,8 @@
 import { Publisher } from '../src/events.js';
 import { Floor } from '../src/freshness/floor.js';
 import { ReadTrace } from '../src/freshness/read-trace.js';
-import { Fleet, type Need } from '../src/nodes/fleet.js';
+import { Fleet } from '../src/nodes/fleet.js';
+import type { ReadTerms, Selection } from '../src/nodes/selection.js';
 import { settingsFrom } from '../src/options/cluster.js';
 import { hashOf } from '../src/routing/partition.js';
 import type { Servers } from './contenders/access.js';
@@ -37,17 +38,14 @@ export async function routeDecision(
     const trace = new ReadTrace(floor);
     if (placing === 'in a session') trace.ended(fleet.replicas[0]?.observation?.identity.server ?? '', 0);
     const keys = Array.from({ length: 10_000 }, (_, i) => hashOf(`user:${i}`));
-    const need = {
+    const terms = {
       floor,
       requirement: settings,
       target: undefined,
       key: undefined as number | undefined,
       trace: placing === 'in a session' ? trace : undefined,
-      priority: 'normal' as const,
-      asker: { caller: () => undefined },
-      giveUpAt: Number.POSITIVE_INFINITY,
     };
-    const decide = decider(fleet, need, placing, keys);
+    const decide = decider(fleet.selection, terms, placing, keys);
     const found: Decision = { micros: [], bytes: [] };
     for (let round = -1; round < rounds; round++) {
       for (const node of fleet.nodes) await node.refresh();
@@ -65,25 +63,24 @@ export async function routeDecision(
 }
 
 function decider(
-  fleet: Fleet,
-  need: { -readonly [K in keyof Need]: Need[K] },
+  selection: Selection,
+  terms: { -readonly [K in keyof ReadTerms]: ReadTerms[K] },
   placing: Placing,
   keys: readonly number[],
 ): (i: number) => boolean {
-  const isNode = (chosen: unknown): boolean => typeof chosen === 'object';
-  if (placing === 'without a key') return () => isNode(fleet.choose(need, performance.now()));
+  if (placing === 'without a key') return () => selection.choose(terms, performance.now()).node !== undefined;
   if (placing === 'in a session') {
     return () => {
-      const home = fleet.homeOf(need);
-      return home !== undefined && fleet.keeps(home, need, performance.now());
+      const home = selection.homeOf(terms);
+      return home !== undefined && selection.keeps(home, terms, performance.now());
     };
   }
   return (i) => {
     const now = performance.now();
     const isHot = placing === 'by a hot key' && i % 2 === 0;
-    need.key = isHot ? 42 : (keys[i % keys.length] as number);
-    fleet.recordUse(need, now);
-    return isNode(fleet.choose(need, now));
+    terms.key = isHot ? 42 : (keys[i % keys.length] as number);
+    selection.recordUse(terms, now);
+    return selection.choose(terms, now).node !== undefined;
   };
 }
 

@@ -61,9 +61,12 @@ export function discoveryFailed(message: string, cause?: unknown): LadderError {
   return new LadderError('LADDER_DISCOVERY_FAILED', message, cause === undefined ? undefined : { cause });
 }
 
-/** `LADDER_CLOSED`, of a statement that waited when the cluster was closed for good. */
+/** `LADDER_CLOSED`, of a statement that waited when the cluster was closed for good; of a read also when it was lost on a server, and waited for another one. */
 export function closedMeanwhile(): LadderError {
-  return new LadderError('LADDER_CLOSED', 'the cluster was closed while a statement waited: nothing was sent');
+  return new LadderError(
+    'LADDER_CLOSED',
+    'the cluster was closed while a statement waited for a server: a write was not sent, a read has no answer',
+  );
 }
 
 /** Of whatever realm: those of Node's own modules are of another one in Jest, and in other sandboxes. */

@@ -14,6 +14,7 @@ export type {
   TopologyEvent,
   WarningEvent,
 } from './events.js';
+export { type Route, routeOf } from './execute/route.js';
 export type { RefusedPositions } from './freshness/primary-history.js';
 export type { Consistency, FreshnessOptions, Target } from './freshness/requirement.js';
 export type { FallbackStats } from './isolation/priority-limiter.js';

@@ -1,6 +1,6 @@
 /** The state of a connection around a statement: in a transaction or not, lost or not. It sends nothing. */
 import type { DataConnection } from '../nodes/data-connections.js';
-import { isServerError } from '../postgres/errors.js';
+import { isServerError, refusesSerializable } from '../postgres/errors.js';
 import { fateOf, whenReady } from '../postgres/fate.js';
 
 /**
@@ -9,6 +9,7 @@ import { fateOf, whenReady } from '../postgres/fate.js';
  */
 export function failedOn(connection: DataConnection, error: unknown, then: () => void): void {
   const { client } = connection;
+  connection.isRefusing ||= refusesSerializable(error);
   fateOf(connection, error, (isLost) => {
     connection.isLost ||= isLost;
     // Of what pg itself refuses, the server may never hear.

@@ -6,7 +6,7 @@ import type { QueryResult, QueryResultRow } from 'pg';
 import type { LaneStatement } from '../nodes/lane-connection.js';
 import { LaneEvicted } from '../nodes/lane-connection.js';
 import type { Observation } from '../nodes/observation.js';
-import { isRecoveryConflict, isServerError, isServerFault } from '../postgres/errors.js';
+import { isRecoveryConflict, isServerError, isServerFault, refusesSerializable } from '../postgres/errors.js';
 import type { Profile } from '../statements/profile.js';
 import { Attempt } from './attempt.js';
 import type { LaneSlot } from './lane-slot.js';
@@ -81,8 +81,8 @@ async function recover<Row extends QueryResultRow>(
     return elsewhere();
   }
   if (isServerFault(error)) node.response.failed(now);
-  const isConflict = node.role === 'replica' && isRecoveryConflict(error);
-  if (isConflict || isLost) {
+  const isOfReplica = node.role === 'replica' && (isRecoveryConflict(error) || refusesSerializable(error));
+  if (isOfReplica || isLost) {
     attempt.abandoned();
     request.lostOn = new Set([node]);
     request.rerunCount++;

@@ -3,7 +3,9 @@
  * not been classified, so it runs READ ONLY, and as a single statement: one of several could end
  * the transaction that keeps it from writing. It decides nothing about freshness, and never writes.
  */
+
 import type { QueryConfig, QueryResult, QueryResultRow } from 'pg';
+import { performance } from '../clock.js';
 import { saying } from '../errors.js';
 import { type DataConnection, throwAway } from '../nodes/data-connections.js';
 import type { Node } from '../nodes/node.js';

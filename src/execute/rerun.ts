@@ -6,7 +6,7 @@ import { performance, setTimeout } from '../clock.js';
 import type { DataConnection } from '../nodes/data-connections.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
-import { codeOf, isRecoveryConflict, isTooLong, wasTooIdle } from '../postgres/errors.js';
+import { codeOf, isRecoveryConflict, isTooLong, refusesSerializable, wasTooIdle } from '../postgres/errors.js';
 import { settledWithin } from './abort.js';
 import type { Attempt } from './attempt.js';
 
@@ -35,8 +35,10 @@ export async function lostAgain(attempt: Attempt, connection: DataConnection, er
     return true;
   }
   if (isLoss) lostUnder(node, error, 'read');
-  const isConflict = node.role === 'replica' && isRecoveryConflict(error);
-  if (!(isLoss || isConflict) || isTooLong(error) || lostOn?.has(node) === true) return false;
+  const isOfReplica = node.role === 'replica' && (isRecoveryConflict(error) || refusesSerializable(error));
+  // Whether its other connections are as old is found out on the library's own.
+  if (isOfReplica && refusesSerializable(error)) node.observe().catch(() => undefined);
+  if (!(isLoss || isOfReplica) || isTooLong(error) || lostOn?.has(node) === true) return false;
   if (lostOn !== undefined && lostOn.size > 0 && isLoss) {
     const state = await stateOf(context.fleet, node, connection.identity.server);
     // One that answers on a new connection had not been hung up by the statement: its old connections were silent.

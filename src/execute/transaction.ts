@@ -7,7 +7,14 @@ import { performance, setTimeout } from '../clock.js';
 import { saying } from '../errors.js';
 import { type DataConnection, throwAway } from '../nodes/data-connections.js';
 import type { TransactionOptions } from '../options/calls.js';
-import { codeOf, endedIdleTransaction, isConnectionLoss, isOnlyForPrimary, isServerError } from '../postgres/errors.js';
+import {
+  codeOf,
+  endedIdleTransaction,
+  isConnectionLoss,
+  isOnlyForPrimary,
+  isServerError,
+  refusesSerializable,
+} from '../postgres/errors.js';
 import { isBusy, isQueryable } from '../postgres/internals.js';
 import { abortable, settledWithin } from './abort.js';
 import { failedOn, isInTransaction } from './connection-state.js';
@@ -62,7 +69,8 @@ async function repeatedly<T>(request: Request, work: Work<T>, retries: number): 
     try {
       return await once(request, work, run);
     } catch (error) {
-      const isTransient = TRANSIENT_STATES.has(codeOf(error) ?? '');
+      const wasSerializable = run.wasOnReplica && refusesSerializable(error);
+      const isTransient = TRANSIENT_STATES.has(codeOf(error) ?? '') || wasSerializable;
       const isRefused = run.wasOnReplica && target === undefined && isOnlyForPrimary(error);
       const mayPass = isTransient || run.isRolledBack || isRefused;
       if (!mayPass || count >= retries || signal?.aborted === true) throw error;
@@ -149,12 +157,16 @@ async function isLostUnder(connection: DataConnection, error: unknown): Promise<
 /** A connection on which the transaction has begun. */
 async function begin(request: Request, options: TransactionOptions, { isForPrimary }: Run): Promise<Placement> {
   const { isolation, readOnly } = options;
-  const text = `begin${isolation === undefined ? '' : ` isolation level ${isolation}`}${readOnly === true ? ' read only' : ''}`;
+  const textOn = ({ isRelaxed }: DataConnection): string => {
+    // Its user may have undone what it was set to.
+    const level = isolation ?? (isRelaxed ? 'repeatable read' : undefined);
+    return `begin${level === undefined ? '' : ` isolation level ${level}`}${readOnly === true ? ' read only' : ''}`;
+  };
   if (readOnly === true) request.context.fleet.selection.recordUse(request, performance.now());
   return openSeries(
     request,
     () => placeTransaction(request, options, isForPrimary),
-    ({ attempt, connection }) => abortable(attempt.ask(connection, text), request.signal),
+    ({ attempt, connection }) => abortable(attempt.ask(connection, textOn(connection)), request.signal),
   );
 }
 
@@ -180,6 +192,7 @@ async function commit({ attempt, connection }: Placement, current: Transaction):
 async function rolledBack({ attempt, connection }: Placement, cause: unknown): Promise<boolean> {
   const { settings } = attempt.request.context.fleet;
   let isOver: boolean | undefined;
+  connection.isRefusing ||= refusesSerializable(cause);
   const running = attempt.ask(connection, 'rollback').then(
     () => {
       isOver = true;

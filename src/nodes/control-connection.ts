@@ -6,7 +6,7 @@
 
 import type { Client, Pool, QueryResultRow } from 'pg';
 import { clearTimeout, performance, setImmediate, setTimeout } from '../clock.js';
-import { NoAnswer } from '../postgres/errors.js';
+import { NoAnswer, refusesSerializable } from '../postgres/errors.js';
 import { connected, dropSocket, newClient } from '../postgres/internals.js';
 import { question } from '../postgres/plain-types.js';
 import { AnswerGuard } from './answer-guard.js';
@@ -65,14 +65,24 @@ export class ControlConnection {
    * @param name for a question that is asked time and again
    */
   query<Row extends QueryResultRow>(text: string, values?: unknown[], name?: string): Promise<Answer<Row>> {
-    const ask = async (): Promise<Answer<Row>> => {
-      const { client, guard, identity } = await this.#connected();
+    const once = async ({ client, guard, identity }: Open): Promise<Answer<Row>> => {
       const sentAt = performance.now();
       const query = question(text, values, isDirect(client, identity) ? name : undefined);
       guard.asked();
       // pg gives one result for each statement of a text; the last one is the question.
       const results = [await this.#answered(client, client.query<Row>(query))].flat();
       return { rows: results.at(-1)?.rows ?? [], identity, tookMillis: performance.now() - sentAt };
+    };
+    const ask = async (): Promise<Answer<Row>> => {
+      const open = await this.#connected();
+      try {
+        return await once(open);
+      } catch (error) {
+        if (this.#onRelaxed === undefined || !refusesSerializable(error)) throw error;
+        // Its default has changed under it: a new connection is relaxed when it is opened.
+        this.#replace(open.client);
+        return await once(await this.#connected());
+      }
     };
     // One at a time, so that the hang bound runs for the question that the server is busy with.
     const answer = this.#tail.then(ask, ask);
@@ -95,6 +105,14 @@ export class ControlConnection {
     const client = this.#client;
     if (client === undefined) return;
     this.#lost(client, cause);
+    dropSocket(client);
+  }
+
+  /** Closes a connection in favour of a new one. Nothing was lost with it, so nobody is told. */
+  #replace(client: ControlClient): void {
+    if (this.#client !== client) return;
+    this.#client = undefined;
+    this.#open = undefined;
     dropSocket(client);
   }
 

@@ -31,6 +31,8 @@ export interface DataConnection {
   readonly isDirect: boolean;
   /** See {@link Identified.isRelaxed}. Its server was a standby then, and writes that come after a promotion are to be what their user has set. */
   readonly isRelaxed: boolean;
+  /** Whether its server, a standby, refuses what runs there since it would be SERIALIZABLE: it is replaced before it serves again. */
+  isRefusing: boolean;
   /** Whether it is in a transaction. */
   readonly status: ReadStatus;
   /** Until the server was asked to stop what runs on it. */
@@ -169,7 +171,7 @@ export class DataConnections {
         return;
       }
       const connection = this.#known.get(client);
-      if (connection?.isRelaxed === true && mayWrite) {
+      if (connection !== undefined && (connection.isRefusing || (connection.isRelaxed && mayWrite))) {
         client.release(true);
         if (waiter.done !== undefined) this.#pool.connect(served);
         return;
@@ -226,6 +228,12 @@ export class DataConnections {
   /** To be called after a pause: each open connection is checked before it is used again. */
   suspect(): void {
     this.#suspects.add(this.#all);
+  }
+
+  /** The server's sessions are SERIALIZABLE by default now: those that were opened before are replaced when they are next asked for. */
+  replaceUnrelaxed(): void {
+    for (const connection of this.#known.values())
+      if (connection !== undefined) connection.isRefusing ||= !connection.isRelaxed;
   }
 
   /** Whether a connection may be dead without anybody having been told. */
@@ -323,6 +331,7 @@ export class DataConnections {
       identity,
       isDirect: isDirect(client, identity),
       isRelaxed,
+      isRefusing: false,
       status,
       cancelling: undefined,
       wasCancelled: false,

@@ -1,8 +1,7 @@
 /** What keeps statements of a node's role away from it, in words. */
 import { LadderError, wordFor } from '../errors.js';
 import type { PrimaryHistory } from '../freshness/primary-history.js';
-import { InvalidAnswer } from '../postgres/errors.js';
-import { refusesSerializable } from './identify.js';
+import { InvalidAnswer, refusesSerializable } from '../postgres/errors.js';
 import type { Observation } from './observation.js';
 
 /** What must be known of a node to say what is wrong with it. */

@@ -3,14 +3,13 @@
  * user allows that. It never changes what a server is asked to do by anybody else, and so leaves connections behind a pooler alone: they are not one client's.
  */
 import type { Client, PoolClient } from 'pg';
+import { refusesSerializable } from '../postgres/errors.js';
 import { IDENTITY } from '../postgres/own-statements.js';
 import { question } from '../postgres/plain-types.js';
 import { type Identity, type IdentityRow, identityFrom, isDirect } from './observation.js';
 
 const ONE_TRANSACTION = 'set transaction isolation level repeatable read';
 const ALL_TRANSACTIONS = "set default_transaction_isolation = 'repeatable read'";
-/** PostgreSQL's routine behind the refusal. */
-const REFUSING = 'GetSerializableTransactionSnapshot';
 
 export interface Identified {
   readonly identity: Identity;
@@ -29,12 +28,6 @@ export async function identify(client: Client | PoolClient, mayRelax: boolean): 
     await client.query(question(ALL_TRANSACTIONS));
     return { identity, isRelaxed: true };
   }
-}
-
-/** Whether a standby refuses a statement since its transaction is SERIALIZABLE. */
-export function refusesSerializable(error: unknown): boolean {
-  const { code, routine } = Object(error) as { code?: unknown; routine?: unknown };
-  return code === '0A000' && routine === REFUSING;
 }
 
 async function ask(client: Client | PoolClient, text: string): Promise<Identity> {

@@ -6,6 +6,7 @@
 import type { Writable } from 'node:stream';
 import type { Client, QueryArrayConfig, QueryResult, Submittable } from 'pg';
 import { performance, setImmediate, setTimeout } from '../clock.js';
+import { refusesSerializable } from '../postgres/errors.js';
 import { bytesReadOn, dropSocket } from '../postgres/internals.js';
 import { LaneQuery, type LaneQueryConfig } from '../postgres/lane-query.js';
 import type { PreparedConfig } from '../postgres/prepared-query.js';
@@ -63,6 +64,8 @@ export interface LaneManner {
   readonly roundTripMillis: () => number;
   /** A trivial statement would have been answered after so long; at least, where it had to wait for others and the way itself is not seen. */
   readonly took: (millis: number, now: number, isWhole: boolean) => void;
+  /** Its server, a standby, refuses what is sent there since it would be SERIALIZABLE. */
+  readonly refused: () => void;
 }
 
 export class LaneConnection {
@@ -121,6 +124,7 @@ export class LaneConnection {
     else this.#cork();
     this.#backlogMillis += expectedMillis;
     const answer = (error: Error | null, result: QueryResult): void => {
+      if (error !== null && refusesSerializable(error)) this.#manner.refused();
       // A name that is in use and did not fail needs no second look.
       const isInUse = name === undefined || (error === null && name.isReady);
       const isToBlame = !isInUse && names?.settle(profile, name, error) === true;

@@ -136,7 +136,7 @@ export class Lane {
 
   /** The next one may do better. */
   #dismiss(connection: LaneConnection): void {
-    this.#remove(connection);
+    if (!this.#remove(connection)) return;
     this.#postpone();
     connection.end().catch(() => undefined);
   }
@@ -170,14 +170,16 @@ export class Lane {
       // Behind a pooler each statement may meet another connection: what was set up and capped here holds for none of them.
       if (!isDirect(client, identity) && isWanted !== true) this.#isClosed = true;
       if (this.#isClosed) throw new Error('no shared connection is wanted');
-      connection = new LaneConnection(client, identity, {
+      const opened = new LaneConnection(client, identity, {
         maxInFlight,
         isNaming: namedStatements ?? isDirect(client, identity),
         isCapped: rows[0]?.is_capped === true,
         roundTripMillis: this.#hooks.roundTripMillis,
         took: this.#hooks.took,
+        refused: () => this.#dismiss(opened),
       });
-      this.#connections.push(connection);
+      connection = opened;
+      this.#connections.push(opened);
     } catch (error) {
       dropSocket(client);
       throw error;

@@ -148,7 +148,12 @@ export class Node implements Candidate {
         this.#isSilent = true;
         listener.hung(this);
       },
-      mayRelax ? () => this.#tellRelaxed() : undefined,
+      mayRelax
+        ? () => {
+            this.#connections.replaceUnrelaxed();
+            this.#tellRelaxed();
+          }
+        : undefined,
     );
     this.adminQueries = new AdminQueries(this.#control);
     this.#confirmation = new Confirmation(pool, settings, {

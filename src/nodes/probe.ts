@@ -6,7 +6,7 @@
 import { performance } from '../clock.js';
 import type { PrimaryHistory } from '../freshness/primary-history.js';
 import type { Settings } from '../options/cluster.js';
-import { InvalidAnswer } from '../postgres/errors.js';
+import { InvalidAnswer, refusesSerializable } from '../postgres/errors.js';
 import { PROBE, PROBE_ROLE, REPLICA_TIMELINE } from '../postgres/own-statements.js';
 import { plainTypes, question } from '../postgres/plain-types.js';
 import { Profile } from '../statements/profile.js';
@@ -185,5 +185,5 @@ export class Probe {
 
 /** A server that is like PostgreSQL, such as Aurora, says so of functions that it does not have: 0A000 or 42883. */
 function isUnsupported(error: unknown): boolean {
-  return ['0A000', '42883'].includes((error as { code?: string }).code ?? '');
+  return ['0A000', '42883'].includes((error as { code?: string }).code ?? '') && !refusesSerializable(error);
 }

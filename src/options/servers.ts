@@ -88,10 +88,10 @@ const USUAL = [
   'database',
 ];
 
-/** The usual option that was meant by one that is a single letter away from it. */
-function usual(option: string): string | undefined {
+/** The usual option that was meant by one that is a single letter away from it; one that is given as well was not. */
+function usual(option: string, given: object): string | undefined {
   if (option.length > 64 || USUAL.includes(option)) return undefined;
-  return USUAL.find((name) => editsBetween(option.toLowerCase(), name.toLowerCase()) <= 1);
+  return USUAL.find((name) => !(name in given) && editsBetween(option.toLowerCase(), name.toLowerCase()) <= 1);
 }
 
 export const node = z.union(
@@ -111,7 +111,7 @@ export const node = z.union(
         // A class of clients of one's own may have options of its own.
         if (typeof value['Client'] === 'function') return;
         for (const option of Object.keys(value)) {
-          const meant = usual(option);
+          const meant = usual(option, value);
           if (meant === undefined) continue;
           issues.push({
             code: 'custom',

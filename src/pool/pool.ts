@@ -4,7 +4,7 @@
  */
 
 import pg, { type Client, type PoolClient, type PoolConfig, type PoolOptions, type QueryResult } from 'pg';
-import { performance, setImmediate } from '../clock.js';
+import { setImmediate } from '../clock.js';
 import { invalidOptions, isError } from '../errors.js';
 import type { Introduce } from '../execute/call.js';
 import { callAs, hideSecrets, poolFacts } from '../options/discreet-pool.js';

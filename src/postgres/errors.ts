@@ -74,7 +74,12 @@ export function isOfPg(error: unknown): boolean {
 
 /** Whether a function's own code has raised it, which may say whatever it likes. */
 function isRaised(error: unknown): boolean {
-  return (error as { routine?: unknown } | null)?.routine === RAISING;
+  return routineOf(error) === RAISING;
+}
+
+/** PostgreSQL's own function that raised it. */
+function routineOf(error: unknown): string {
+  return String((error as { routine?: unknown } | null)?.routine);
 }
 
 /** Whether an error is the server's fault and not the statement's: it is short of something, cancels what takes too long, its disk fails, its data are damaged. */
@@ -126,12 +131,21 @@ export function isRecoveryConflict(error: unknown): boolean {
   return codeOf(error) === '40001' && !isRaised(error);
 }
 
+/** PostgreSQL's routine behind the refusal of SERIALIZABLE. */
+const SERIALIZING = 'GetSerializableTransactionSnapshot';
+
+/** Whether a standby refuses a statement since its transaction is SERIALIZABLE. */
+export function refusesSerializable(error: unknown): boolean {
+  const { code, routine } = Object(error) as { code?: unknown; routine?: unknown };
+  return code === '0A000' && routine === SERIALIZING;
+}
+
 /** SQLSTATEs with which a replica refuses what it cannot do. Its messages may be in any language, so they do not count. */
 const REFUSAL_STATES = new Set(['25006', '55000', '0A000', 'XX000']);
 
 /** Whether a replica's error may mean that the primary could have done it: nothing has happened then, and the primary's answer is final. */
 export function isRefusal(error: unknown): boolean {
-  return REFUSAL_STATES.has(codeOf(error) ?? '');
+  return REFUSAL_STATES.has(codeOf(error) ?? '') && !refusesSerializable(error);
 }
 
 /** Whether the server has ended a session since it was idle in a transaction: it looks for that before it commits, and so has committed nothing. */
@@ -151,10 +165,19 @@ const UNREADABLE_STATES = new Set(['0A000', '55000']);
 /** PostgreSQL's routines that say the same of what a session did before, which another connection would say of somebody else's; and of a plan that is outdated. */
 const OF_SESSIONS = new Set(['currval_oid', 'lastval', 'RevalidateCachedQuery']);
 
+/** PostgreSQL's routine that finds a materialized view empty: the primary finds the same, as far as the read must see its writes. */
+const UNPOPULATED = 'ExecOpenScanRelation';
+
+/** Whether a replica's error is of the kind that it refuses reads with, whoever raised it: none that another connection would answer for. */
+export function isUnreadable(error: unknown): boolean {
+  if (!isServerError(error) || !UNREADABLE_STATES.has(codeOf(error) ?? '')) return false;
+  return !OF_SESSIONS.has(routineOf(error));
+}
+
 /** Whether a replica's error may mean that only the primary can read it. */
 export function isOnlyForPrimary(error: unknown): boolean {
-  if (!isServerError(error) || isRaised(error) || !UNREADABLE_STATES.has(codeOf(error) ?? '')) return false;
-  return !OF_SESSIONS.has(String((error as { routine?: unknown }).routine));
+  const isSameThere = routineOf(error) === UNPOPULATED || refusesSerializable(error);
+  return isUnreadable(error) && !isRaised(error) && !isSameThere;
 }
 
 /** SQLSTATEs of a name that does not exist: table, function, column, type, schema. */

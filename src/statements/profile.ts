@@ -34,6 +34,11 @@ export interface Definitions {
   readonly changedAt: number;
 }
 
+/** When replicas have refused a text, by our monotonic clock. Texts that differ in a trailing comment only share one. */
+interface Refusal {
+  at: number;
+}
+
 const NONE: Definitions = { changedAt: Number.NEGATIVE_INFINITY };
 
 export class Profile {
@@ -53,9 +58,11 @@ export class Profile {
   #hold = 0;
   #learnAt = Number.NEGATIVE_INFINITY;
   #coolUntil = Number.NEGATIVE_INFINITY;
-  #refusedAt = Number.NEGATIVE_INFINITY;
+  readonly #refusal: Refusal;
 
-  constructor(text: string, definitions: Definitions = NONE) {
+  /** @param alike of a text that differs in a trailing comment only */
+  constructor(text: string, definitions: Definitions = NONE, alike?: Profile) {
+    this.#refusal = alike === undefined ? { at: Number.NEGATIVE_INFINITY } : alike.#refusal;
     this.#definitions = definitions;
     this.length = text.length;
     this.isUndivided = UNDIVIDED.test(openingOf(text));
@@ -78,12 +85,13 @@ export class Profile {
 
   /** A replica has refused it, and the primary has not. */
   refused(now: number): void {
-    this.#refusedAt = now;
+    this.#refusal.at = now;
   }
 
   /** Whether replicas need not be asked: they have refused it lately, and no definition has passed through since. */
   isForPrimary(now: number): boolean {
-    return now - this.#refusedAt < REFUSED_MILLIS && !this.hasChangedSince(this.#refusedAt);
+    const { at } = this.#refusal;
+    return now - at < REFUSED_MILLIS && !this.hasChangedSince(at);
   }
 
   /** Of a server's time, in milliseconds; 0 as long as nobody knows. */
@@ -156,14 +164,15 @@ export class Profiles {
       known.recordUse(text);
       return known;
     }
-    const plain = withoutTrailingComment(text);
-    if (plain === undefined) return this.#add(text);
+    // Tools put a space before it.
+    const plain = withoutTrailingComment(text)?.trimEnd();
+    if (plain === undefined) return this.#add(text, this.#commented.get(text.trimEnd())?.profile);
     const isShort = text.length - plain.length <= MAX_COMMENT_LENGTH;
     // A copy: what is cut out of a text holds all of it.
     const comment = isShort ? Buffer.from(text.slice(plain.length)).toString() : undefined;
     const commented = this.#commented.get(plain);
     if (commented === undefined) {
-      const profile = new Profile(plain, this.#definitions);
+      const profile = new Profile(plain, this.#definitions, this.#cache.get(plain));
       this.#commented.set(plain, { profile, comments: comment === undefined ? [] : [comment] });
       return profile;
     }
@@ -171,13 +180,13 @@ export class Profiles {
       if (comment !== undefined && commented.comments.push(comment) > COMMENTED_COUNT) commented.comments.shift();
       return commented.profile;
     }
-    const profile = this.#add(text);
+    const profile = this.#add(text, commented.profile);
     profile.recordUse(text);
     return profile;
   }
 
-  #add(text: string): Profile {
-    const profile = new Profile(text, this.#definitions);
+  #add(text: string, alike: Profile | undefined): Profile {
+    const profile = new Profile(text, this.#definitions, alike);
     this.#cache.set(text, profile);
     profile.recordUse(text);
     return profile;

@@ -1,4 +1,5 @@
 /** A role whose sessions begin SERIALIZABLE, which no replica can do. */
+import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Cluster, type ClusterBehaviour, createCluster, type WarningEvent } from '../../src/index.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
@@ -73,6 +74,74 @@ describe('where default_transaction_isolation is serializable', () => {
     const { nodes, routes } = cluster.stats();
     expect(nodes.map(({ state, problem }) => [state, problem])).toEqual(nodes.map(() => ['live', undefined]));
     expect([routes['no-candidate'], routes['cold-start'], routes.misrouted]).toEqual([0, 0, 0]);
+  });
+
+  it('it may become the default while connections are open: reads go on, and come back to the replicas', async () => {
+    await using cluster = await open(servers, { onSerializableDefault: 'repeatableRead' });
+    const pool = cluster.pool();
+    const direct = await Promise.all(
+      servers.nodes.map(async ({ connectionString }) => {
+        const client = new pg.Client(connectionString);
+        await client.connect();
+        await client.query("set default_transaction_isolation = 'read committed'");
+        return client;
+      }),
+    );
+    const reconfigure = async (text: string) => {
+      for (const client of direct) await client.query(text);
+      for (const client of direct) await client.query('select pg_reload_conf()');
+    };
+    type Row = { level: string };
+    const ITEM = 'select id from items where id = $1';
+    const ways: (() => Promise<Row | undefined>)[] = [
+      async () => (await cluster.read<Row>(LEVEL)).rows[0],
+      async () => {
+        for await (const row of cluster.stream<Row>(LEVEL)) return row;
+        return undefined;
+      },
+      async () => {
+        const options = { readOnly: true, retries: 9 };
+        return (await cluster.transaction((client) => client.query<Row>(LEVEL), options)).rows[0];
+      },
+    ];
+    const routes: string[] = [];
+    cluster.events.on('route', ({ role }) => routes.push(role));
+    /** Whether all that is asked ran on replicas, at that level. */
+    const areAll = async (level: string) => {
+      routes.length = 0;
+      const levels = Promise.all(ways.flatMap((run) => Array.from({ length: 6 }, run)));
+      const others = Array.from({ length: 10 }, () => [
+        cluster.read(ITEM, [1]),
+        cluster.query(ITEM, [1]),
+        pool.query(ITEM, [1]),
+      ]).flat();
+      await Promise.all(others);
+      const told = (await levels).map((row) => row?.level);
+      return told.every((one) => one === level) && routes.every((role) => role === 'replica');
+    };
+    const laneCount = () => cluster.stats().nodes.reduce((sum, { lane }) => sum + lane.statementCount, 0);
+    try {
+      await until('they share connections, and all runs on replicas', async () => {
+        return (await areAll('read committed')) && (process.env['LANE'] === 'off' || laneCount() > 100);
+      });
+      await reconfigure("alter system set default_transaction_isolation = 'serializable'");
+      await until('all runs on replicas, REPEATABLE READ', () => areAll('repeatable read'));
+      const { nodes } = cluster.stats();
+      expect(nodes.map(({ problem }) => problem)).toEqual(nodes.map(() => undefined));
+      expect(cluster.stats().routes.misrouted).toBe(0);
+      expect((await cluster.write(LEVEL)).rows).toEqual([{ level: 'serializable', is_replica: false }]);
+
+      // It undoes what the library has set.
+      for (const text of ['discard all', 'reset all']) {
+        for (const { name } of servers.replicas) await cluster.read(text, [], { target: { node: name } });
+        for (let i = 0; i < 3; i++) await areAll('repeatable read');
+      }
+      expect(cluster.stats().routes.misrouted).toBe(0);
+      await until('all runs on replicas', () => areAll('repeatable read'));
+    } finally {
+      await reconfigure('alter system reset default_transaction_isolation');
+      await Promise.all(direct.map((client) => client.end()));
+    }
   });
 
   it('after a promotion writes are SERIALIZABLE on the server that was a replica', async () => {

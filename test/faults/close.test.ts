@@ -189,6 +189,23 @@ describe('close({ timeoutMillis })', () => {
     await frozen.primary.thaw();
   });
 
+  it('says of a read that hung servers did not answer that it has no answer, and of a write that waited that it was not sent', async () => {
+    await using frozen = await startTestCluster({ replicas: 1 });
+    const hung = await open(frozen);
+    const told = (call: Promise<unknown>) => call.then(String, ({ code, message }) => `${code}: ${message}`);
+    const read = told(hung.read(SLOW, [], { target: 'replica' }));
+    await until('it runs', () => nodeOf(hung, 'r1').inFlight === 1);
+    const writes = Array.from({ length: 11 }, () => told(hung.write(SLOW)));
+    await until('the pool is full', () => nodeOf(hung, 'primary').pool.waitingCount > 0);
+    await Promise.all(frozen.nodes.map((node) => node.freeze()));
+    await hung.close({ timeoutMillis: 50 });
+    expect(await read).toMatch(/^LADDER_CLOSED: .* has no answer/);
+    for (const outcome of await Promise.all(writes)) {
+      expect(outcome).toMatch(/^LADDER_(CLOSED: .* was not sent|WRITE_OUTCOME_UNKNOWN)/);
+    }
+    await Promise.all(frozen.nodes.map((node) => node.thaw()));
+  });
+
   it('leaves a pool of yours, and what you run on it, alone', async () => {
     const pool = new pg.Pool({ connectionString: servers.primary.connectionString });
     const guest = createCluster({ primary: { pool } });

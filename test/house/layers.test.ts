@@ -18,6 +18,7 @@ const layers = [
   ['execute', 'observe'],
   ['pool'],
   ['calls', 'closing'],
+  ['pool-access'],
   ['cluster'],
   ['discovery', 'http'],
   ['index', 'cli', 'testing'],

@@ -13,29 +13,43 @@ const startingNode = () => ({
   refresh: () => Promise.reject(Object.assign(new Error('starting up'), { code: '57P03' })),
 });
 
-function lostAt(node: object, how: { wasGivenUp?: boolean } = {}) {
+/** A request under which nothing was lost yet. */
+const aRequest = (signal?: AbortSignal) => ({
+  context: { fleet },
+  signal,
+  lostOn: undefined as unknown,
+  rerunCount: 0,
+});
+
+/** Whether it is run once more after its connection to that node was lost. */
+function isRunAgain(request: object, node: object, how: { wasGivenUp?: boolean } = {}): Promise<boolean> {
   const connection = { isLost: true, wasGivenUp: false, wasAbandoned: false, identity: { server: '1@1' }, ...how };
-  return { node, connection } as never;
+  return lostAgain({ request, node } as never, connection as never, loss);
 }
 
 describe('a read that was lost under way', () => {
   it('is run once more, and no third time while the second server is starting', async () => {
     const [first, second] = [startingNode(), startingNode()];
-    const once = await lostAgain(fleet, lostAt(first), loss, undefined, undefined);
-    expect(once).toEqual(new Set([first]));
-    expect(await lostAgain(fleet, lostAt(second), loss, once, undefined)).toBeUndefined();
+    const request = aRequest();
+    expect(await isRunAgain(request, first)).toBe(true);
+    expect(request).toMatchObject({ lostOn: new Set([first]), rerunCount: 1 });
+    expect(await isRunAgain(request, second)).toBe(false);
   });
 
   it('has not been lost yet when the library itself gave a silent connection up', async () => {
     const [first, second] = [startingNode(), startingNode()];
-    const none = await lostAgain(fleet, lostAt(first, { wasGivenUp: true }), loss, undefined, undefined);
-    expect(none).toEqual(new Set());
-    expect(await lostAgain(fleet, lostAt(second), loss, none, undefined)).toEqual(new Set([second]));
+    const request = aRequest();
+    expect(await isRunAgain(request, first, { wasGivenUp: true })).toBe(true);
+    expect(request.lostOn).toEqual(new Set());
+    expect(await isRunAgain(request, second)).toBe(true);
+    expect(request).toMatchObject({ lostOn: new Set([second]), rerunCount: 2 });
   });
 
   it('is not run again on a server that it has been lost on, nor for a caller who has given up', async () => {
     const node = startingNode();
-    expect(await lostAgain(fleet, lostAt(node), loss, new Set([node]) as never, undefined)).toBeUndefined();
-    expect(await lostAgain(fleet, lostAt(node), loss, undefined, AbortSignal.abort())).toBeUndefined();
+    const request = aRequest();
+    request.lostOn = new Set([node]);
+    expect(await isRunAgain(request, node)).toBe(false);
+    expect(await isRunAgain(aRequest(AbortSignal.abort()), node)).toBe(false);
   });
 });

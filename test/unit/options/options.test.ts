@@ -15,6 +15,11 @@ function refusal(options: unknown): LadderError {
   throw new Error('the options were accepted');
 }
 
+/** What pg and pg-pool also read of their options. */
+const OF_PG = `Client Promise allowExitOnIdle connectionTimeoutMillis enableChannelBinding idleTimeoutMillis keepAlive
+  keepAliveInitialDelayMillis log max maxLifetimeSeconds maxUses min onConnect pipeline poolSize query_timeout
+  scramMaxIterations ssl sslNegotiation statement_timeout stream types verify replication isDomainSocket`.split(/\s+/);
+
 describe('the options of createCluster', () => {
   it.each([
     ['nothing', undefined, /createCluster: options/],
@@ -117,6 +122,17 @@ describe('the options of createCluster', () => {
       /"port"/,
     );
     expect(() => settingsFrom({ primary, replicas: [{ host: 'r', dbname: 'x', engine: 'y' } as never] })).not.toThrow();
+  });
+
+  it('take whatever pg takes, and what is near one of ours that is given as well', () => {
+    const known = [...Object.keys(pg.defaults), ...OF_PG].filter((option) => option !== 'connectionString');
+    for (const option of known) {
+      const value = { host: '127.0.0.1', port: 5432, user: 'u', database: 'd' }[option];
+      expect(() => settingsFrom({ primary: { connectionString: url, [option]: value } }), option).not.toThrow();
+    }
+    const near = { host: 'h', port: 1, name: 'n', cost: 1, sort: 'asc', hosts: [], same: 1 };
+    expect(() => settingsFrom({ primary: near })).not.toThrow();
+    expect(() => settingsFrom({ primary: { host: 'h', post: 1 } as never })).toThrow('did you mean "port"?');
   });
 
   it('refuse one pool for two nodes, and an ended one', async () => {

@@ -225,7 +225,8 @@ describe('choosing by a partition key', () => {
   it('bounds the work by weight', () => {
     const nodes = [replica(1n, { weight: 3 }), replica(1n), replica(1n)];
     const one = router();
-    for (let i = 0; i < 5_000; i++) (answerOf(one.choose(nodes, criteria({ key: keys[i % 7] as number }))) as Replica).inFlight++;
+    for (let i = 0; i < 5_000; i++)
+      (answerOf(one.choose(nodes, criteria({ key: keys[i % 7] as number }))) as Replica).inFlight++;
     expect(nodes[0]?.inFlight).toBeLessThanOrEqual(Math.ceil((1.25 * 5_000 * 3) / 5));
     expect(nodes[1]?.inFlight).toBeLessThanOrEqual(Math.ceil((1.25 * 5_000) / 5));
   });
@@ -307,7 +308,9 @@ describe('choosing by a partition key', () => {
         node: several[2],
         why: 'affinity',
       });
-      expect(several).toContain(answerOf(one.choose(nodes, criteria({ key, spread: 3, home: inOrder(nodes, key)[5] }))));
+      expect(several).toContain(
+        answerOf(one.choose(nodes, criteria({ key, spread: 3, home: inOrder(nodes, key)[5] }))),
+      );
     }
     const counts = new Map(nodes.map((node) => [node, 0]));
     const key = keys[0] as number;
