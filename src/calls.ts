@@ -110,14 +110,14 @@ export class Calls {
       const query = checkedQuery(asked);
       const values = preparedValues(given);
       if (joined === undefined && options === undefined) {
-        const request = this.requests.read(scope, undefined, entry, undefined);
-        return read<Row>({ ...request, statement: this.requests.statement(query, values) });
+        const statement = this.requests.statement(query, values);
+        return read<Row>(this.requests.readStatement(scope, undefined, entry, undefined, statement));
       }
       if (options !== undefined) checkOptions('read', options);
       return withAbort(options ?? {}, (signal) => {
         if (joined === undefined) {
-          const request = this.requests.read(scope, options ?? {}, entry, signal);
-          return read<Row>({ ...request, statement: this.requests.statement(query, values) });
+          const statement = this.requests.statement(query, values);
+          return read<Row>(this.requests.readStatement(scope, options, entry, signal, statement));
         }
         rejectWithin('read', options, settledIn(joined));
         return joined.run<Row>(this.requests.apart(query, values), signal);
@@ -139,8 +139,9 @@ export class Calls {
       }
       const run = (signal: AbortSignal | undefined): Promise<QueryResult<Row>> => {
         if (joined !== undefined) return joined.run<Row>(this.requests.apart(query, values), signal);
-        const request = this.requests.write(scope, options?.timeoutMillis, entry, signal);
-        const running = write<Row>({ ...request, statement: this.requests.statement(query, values) });
+        const statement = this.requests.statement(query, values);
+        const request = this.requests.writeStatement(scope, options?.timeoutMillis, entry, signal, statement);
+        const running = write<Row>(request);
         // What changes the catalogue changes what `query` goes by.
         return isDefinition(query) ? running.finally(() => this.classifier.changed(textOf(query))) : running;
       };
@@ -192,8 +193,7 @@ export class Calls {
     }
     const isPlain = options === undefined && found.hint === undefined;
     const asked = isPlain ? undefined : { ...found.hint, ...withoutUndefined(options ?? {}) };
-    const request = this.requests.read(scope, asked, entry, signal);
-    return query<Row>({ ...request, statement, found }, this.classifier);
+    return query<Row>(this.requests.readStatement(scope, asked, entry, signal, statement), found, this.classifier);
   }
 
   transaction<T>(

@@ -19,12 +19,15 @@ export function poolAccess({ fleet, classifier, gate, publisher, requests }: Cal
       return fleet.nodes.length;
     },
     pass: () => gate.pass(),
-    readRequest: (scope, hint, entry) => requests.read(scope, hint, entry, undefined),
-    writeRequest: (scope, entry) => requests.write(scope, undefined, entry, undefined),
-    statement: (query, values, introduce) =>
-      introduce === undefined ? requests.statement(query, values) : requests.apart(query, values, introduce),
-    read: (request, isVouched, onPrimary = () => write(request, 'misrouted')) =>
-      readUnlessRefused(request, classifier, isVouched, onPrimary),
+    readRequest: (scope, hint, entry) => requests.read(scope, hint ?? {}, entry, undefined),
+    writeRequest: (scope, entry) => requests.write(scope, entry),
+    read: (reading, onPrimary) => {
+      const { found, query, values, scope, entry, introduce } = reading;
+      const statement =
+        introduce === undefined ? requests.statement(query, values) : requests.apart(query, values, introduce);
+      const request = requests.readStatement(scope, found.hint, entry, undefined, statement);
+      return readUnlessRefused(request, reading, classifier, onPrimary ?? (() => write(request, 'misrouted')));
+    },
     openPrimary: (clientFor) => openPrimary(fleet, clientFor, caller.outsideSessions),
     known: (text) => classifier.known(text, performance.now()),
     classify: (text) => classifier.classify(text),

@@ -33,22 +33,15 @@ type LaneAnswered<Row extends QueryResultRow> = (
   isLost: boolean,
 ) => void;
 
-/** What is sent on a connection, when it was, and whether its duration counts. */
-interface Sending {
-  readonly sentAt: number;
-  readonly isTimed: boolean;
-  readonly isHeard: boolean;
-}
-
 export class Attempt {
   readonly request: Request;
   readonly node: Node;
   readonly reason: Reason;
   /** Gives back the turn under the primary's budget, where one was needed. */
   endTurn: (() => void) | undefined;
-  #waitedMillis = 0;
+  private waitedMillis: number;
   /** How far the replica was known to be before anything was sent. */
-  #lsn: Lsn | undefined;
+  private lsn: Lsn | undefined;
 
   /** Enters the node: from here on it counts as its load, also while it waits for a connection. */
   constructor(request: Request, node: Node, reason: Reason) {
@@ -56,15 +49,17 @@ export class Attempt {
     this.node = node;
     this.reason = reason;
     this.endTurn = undefined;
+    this.waitedMillis = 0;
+    this.lsn = undefined;
     node.load.add();
   }
 
   /** It has a connection that will do: counts and tells where the statement goes. @param now our monotonic clock */
   placed(now: number): void {
     const { id, startedAt, context } = this.request;
-    this.#waitedMillis = now - startedAt;
-    if (this.node.role === 'replica') this.#lsn = this.node.lsn;
-    context.fleet.counts.placed(this, id, this.#waitedMillis);
+    this.waitedMillis = now - startedAt;
+    if (this.node.role === 'replica') this.lsn = this.node.lsn;
+    context.fleet.counts.placed(this, id, this.waitedMillis);
   }
 
   /** It runs elsewhere, and counts there. */
@@ -109,15 +104,15 @@ export class Attempt {
   ): void {
     const { client, names } = connection;
     const { query, values, profile } = statement;
-    const sending = this.begin(profile !== undefined);
+    const sentAt = this.begin(profile !== undefined);
     const answered: Answered<QueryResult<Row>> = (error, result) => {
-      const now = this.end(sending, error, error === null ? result.rowCount : null);
+      const now = this.end(sentAt, error, error === null ? result.rowCount : null);
       if (error !== null) {
         if (now > 0 && isServerFault(error)) this.node.response.failed(now);
         failedOn(connection, error, () => answer(error, result));
         return;
       }
-      if (profile !== undefined) measure(this.node, profile, now - sending.sentAt, now);
+      if (profile !== undefined) measure(this.node, profile, now - Math.abs(sentAt), now);
       this.mark(result);
       answer(null, result);
     };
@@ -128,7 +123,7 @@ export class Attempt {
       answered(error as Error, undefined as never);
       return;
     }
-    const prepared = named(connection, statement, sending.sentAt);
+    const prepared = named(connection, statement, Math.abs(sentAt));
     if (prepared === undefined || profile === undefined || names === undefined) {
       submitQuery(client, query, values, answered);
       return;
@@ -150,9 +145,9 @@ export class Attempt {
     profile: Profile,
     answer: LaneAnswered<Row>,
   ): void {
-    const sending = this.begin(false);
+    const sentAt = this.begin(false);
     lane.send(statement, profile, (error, result, now) => {
-      this.end(sending, error, result?.rowCount ?? null, now);
+      this.end(sentAt, error, result?.rowCount ?? null, now);
       if (error !== null) {
         fateOf({ client: lane.client }, error, (isLost) => answer(error, undefined, now, isLost));
         return;
@@ -162,21 +157,26 @@ export class Attempt {
     });
   }
 
-  /** Something is sent for the request: `end` says when it is over. @param isMeasured whether its duration is wanted anyway */
-  begin(isMeasured: boolean): Sending {
+  /**
+   * Something is sent for the request: `end` says when it is over.
+   * @param isMeasured whether its duration is wanted anyway
+   * @returns our monotonic clock, to be handed to `end`: 0 where nobody wants to know, negative where only the caller does
+   */
+  begin(isMeasured: boolean): number {
     const { node } = this;
-    const isHeard = this.request.context.fleet.publisher.wants('query');
-    const isTimed = isHeard || node.statementCount < TIMED_ALL || (node.statementCount & TIMED_MASK) === 0;
-    node.statementCount++;
-    return { sentAt: isTimed || isMeasured ? performance.now() : 0, isTimed, isHeard };
+    const count = node.statementCount++;
+    const isTimed = count < TIMED_ALL || (count & TIMED_MASK) === 0;
+    if (isTimed || this.request.context.fleet.publisher.wants('query')) return performance.now();
+    return isMeasured ? -performance.now() : 0;
   }
 
-  /** It is over. @returns our monotonic clock; 0 where nobody wanted to know */
-  end({ sentAt, isTimed, isHeard }: Sending, error: Error | null, rowCount: number | null, at?: number): number {
+  /** It is over. @param sentAt as `begin` gave it @returns our monotonic clock; 0 where nobody wants to know */
+  end(sentAt: number, error: Error | null, rowCount: number | null, at?: number): number {
     if (sentAt === 0) return 0;
     const now = at ?? performance.now();
-    if (isTimed) this.node.statementLatency.add(now - sentAt);
-    if (isHeard) this.#tell(now - sentAt, rowCount, error);
+    if (sentAt < 0) return now;
+    this.node.statementLatency.add(now - sentAt);
+    if (this.request.context.fleet.publisher.wants('query')) this.#tell(now - sentAt, rowCount, error);
     return now;
   }
 
@@ -193,12 +193,12 @@ export class Attempt {
   mark(result: object): void {
     const { node, reason, request } = this;
     const { clusterId, timelines } = request.context.fleet.history;
-    const lsn = this.#lsn;
+    const lsn = this.lsn;
     markRoute(result, {
       node: node.name,
       role: node.role,
       reason,
-      waitedMillis: this.#waitedMillis,
+      waitedMillis: this.waitedMillis,
       rerunCount: request.rerunCount,
       position:
         lsn === undefined || clusterId === undefined ? undefined : { clusterId, timeline: timelines.timeline, lsn },

@@ -10,7 +10,7 @@ import { isRecoveryConflict, isServerError, isServerFault, refusesSerializable }
 import type { Profile } from '../statements/profile.js';
 import { Attempt } from './attempt.js';
 import type { LaneSlot } from './lane-slot.js';
-import type { Request } from './request.js';
+import type { StatementRequest } from './request.js';
 
 /** A statement that may share a connection. */
 export interface Shareable {
@@ -18,19 +18,26 @@ export interface Shareable {
   readonly profile: Profile;
 }
 
-/** What follows when it was not answered there. */
-export interface LaneOutcomes<Row extends QueryResultRow> {
-  /** It is run elsewhere: on none of the servers that the request has lost. */
-  readonly elsewhere: () => Promise<QueryResult<Row>>;
-  /** The server has answered with an error. @throws that error, where it is final */
-  readonly failed: (attempt: Attempt, error: Error) => Promise<QueryResult<Row>>;
-}
+/** What becomes of a read that a server has answered with an error. @throws that error, where it is final */
+export type Refused<Row extends QueryResultRow> = (
+  request: StatementRequest,
+  attempt: Attempt,
+  error: unknown,
+) => Promise<QueryResult<Row>>;
 
+/** Runs it elsewhere: on none of the servers that the request has lost. */
+type Elsewhere<Row extends QueryResultRow> = (
+  request: StatementRequest,
+  refused: Refused<Row>,
+) => Promise<QueryResult<Row>>;
+
+/** @param refused what follows when the server has answered with an error */
 export function readOnLane<Row extends QueryResultRow>(
-  request: Request,
+  request: StatementRequest,
   { node, lane, reason, isGated }: LaneSlot,
   { statement, profile }: Shareable,
-  outcomes: LaneOutcomes<Row>,
+  elsewhere: Elsewhere<Row>,
+  refused: Refused<Row>,
 ): Promise<QueryResult<Row>> {
   const { selection } = request.context.fleet;
   const attempt = new Attempt(request, node, reason);
@@ -47,7 +54,7 @@ export function readOnLane<Row extends QueryResultRow>(
       // Also an error may be that of a time before the floor.
       if (!isProven && !isLost) {
         attempt.leave();
-        resolve(outcomes.elsewhere());
+        resolve(elsewhere(request, refused));
         return;
       }
       if (isGated) attempt.placed(now);
@@ -57,20 +64,22 @@ export function readOnLane<Row extends QueryResultRow>(
         resolve(result as QueryResult<Row>);
       } else {
         attempt.leave();
-        resolve(recover(attempt, error, isLost, now, outcomes));
+        resolve(recover(request, attempt, error, isLost, now, elsewhere, refused));
       }
     });
   });
 }
 
 async function recover<Row extends QueryResultRow>(
+  request: StatementRequest,
   attempt: Attempt,
   error: Error,
   isLost: boolean,
   now: number,
-  { elsewhere, failed }: LaneOutcomes<Row>,
+  elsewhere: Elsewhere<Row>,
+  refused: Refused<Row>,
 ): Promise<QueryResult<Row>> {
-  const { node, request } = attempt;
+  const { node } = attempt;
   if (error instanceof LaneEvicted) {
     attempt.abandoned();
     // Also while the floor is not known: whoever held it up would do so again.
@@ -78,7 +87,7 @@ async function recover<Row extends QueryResultRow>(
       .candidates(request.target)
       .some((peer) => peer !== node && peer.observation !== undefined && !peer.isEjected);
     if (hasPeers) request.lostOn = new Set([node]);
-    return elsewhere();
+    return elsewhere(request, refused);
   }
   if (isServerFault(error)) node.response.failed(now);
   const isOfReplica = node.role === 'replica' && (isRecoveryConflict(error) || refusesSerializable(error));
@@ -86,8 +95,8 @@ async function recover<Row extends QueryResultRow>(
     attempt.abandoned();
     request.lostOn = new Set([node]);
     request.rerunCount++;
-    return elsewhere();
+    return elsewhere(request, refused);
   }
   if (isServerError(error)) node.succeeded();
-  return failed(attempt, error);
+  return refused(request, attempt, error);
 }

@@ -14,22 +14,19 @@ import { type KnownRoute, knownRoute } from './known-route.js';
 import { type LaneSlot, laneSlotFor } from './lane-slot.js';
 import type { Placement } from './open-series.js';
 import { place } from './place.js';
-import { readOnLane, type Shareable } from './read-on-lane.js';
+import { type Refused, readOnLane, type Shareable } from './read-on-lane.js';
 import { readOnPrimary, readUnlessFinal } from './read-on-primary.js';
 import type { StatementRequest } from './request.js';
 import { lostAgain } from './rerun.js';
-
-/** What becomes of a read that a server has answered with an error. @throws that error, where it is final */
-export type Refused<Row extends QueryResultRow> = (attempt: Attempt, error: unknown) => Promise<QueryResult<Row>>;
 
 /** @throws at once what a value's own conversion throws */
 export function read<Row extends QueryResultRow>(request: StatementRequest): Promise<QueryResult<Row>> {
   const { statement, target, startedAt } = request;
   if (target === undefined && statement.profile?.isForPrimary(startedAt) === true) {
     request.context.fleet.selection.recordUse(request, startedAt);
-    return readOnPrimary(request);
+    return readOnPrimary<Row>(request);
   }
-  return readFresh(request, (attempt, error) => readUnlessFinal(request, attempt, error));
+  return readFresh<Row>(request, readUnlessFinal);
 }
 
 /** On whichever server is fresh enough. @param refused decides about errors */
@@ -60,10 +57,7 @@ function readIn<Row extends QueryResultRow>(
   request: StatementRequest,
   refused: Refused<Row>,
 ): Promise<QueryResult<Row>> {
-  const running = readOnLane<Row>(request, slot, shareable, {
-    elsewhere: () => readOnPool(request, refused),
-    failed: refused,
-  });
+  const running = readOnLane<Row>(request, slot, shareable, readOnPool, refused);
   // Its neighbours run on, and so does what nobody waits for any more.
   return request.signal === undefined ? running : abortable(running, request.signal);
 }
@@ -168,5 +162,5 @@ async function failed<Row extends QueryResultRow>(
     attempt.abandoned();
     return readOnPool(request, refused);
   }
-  return refused(attempt, error);
+  return refused(request, attempt, error);
 }

@@ -3,14 +3,18 @@
  * what it asks, since when, for how long, and which servers were lost under it. It runs nothing.
  */
 import type { Floor } from '../freshness/floor.js';
+import type { ReadTrace } from '../freshness/read-trace.js';
+import type { Requirement, Target } from '../freshness/requirement.js';
 import type { Caller } from '../isolation/priority-limiter.js';
 import type { Node } from '../nodes/node.js';
 import type { ReadTerms } from '../nodes/selection.js';
 import type { Priority } from '../options/calls.js';
 import type { PreparedQuery } from '../postgres/prepared-query.js';
+import { keyOf } from '../routing/partition.js';
 import type { Profile } from '../statements/profile.js';
 import type { Introduce } from './call.js';
 import type { ExecutionContext } from './context.js';
+import type { Entry } from './gate.js';
 
 /** Whose call it is. */
 export interface Asker {
@@ -20,10 +24,38 @@ export interface Asker {
   caller(): Caller;
 }
 
-export interface Request extends ReadTerms {
+/** What a request is made of, beside what its caller asks. */
+export interface Origin {
+  readonly context: ExecutionContext;
+  readonly entry: Entry;
+  readonly scope: Scope;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** The session of a call. */
+export interface Scope extends Asker {
+  readonly key: number | undefined;
+  readonly trace: ReadTrace | undefined;
+  readonly priority: Priority;
+}
+
+/** What a caller may ask of a single call. */
+export interface Asked {
+  readonly target?: Target | undefined;
+  readonly partitionKey?: string | undefined;
+  readonly priority?: Priority | undefined;
+  readonly timeoutMillis?: number | undefined;
+}
+
+export class Request implements ReadTerms {
   readonly context: ExecutionContext;
   /** Names the call in events. */
   readonly id: number;
+  readonly floor: Floor;
+  readonly requirement: Requirement;
+  readonly target: Target | undefined;
+  readonly key: number | undefined;
+  readonly trace: ReadTrace | undefined;
   readonly asker: Asker;
   /** Its place in the queue for the primary. */
   readonly priority: Priority;
@@ -37,6 +69,29 @@ export interface Request extends ReadTerms {
   lostOn: ReadonlySet<Node> | undefined;
   /** How often it was run again. */
   rerunCount: number;
+
+  constructor(
+    { context, entry, scope, signal }: Origin,
+    { target, partitionKey, priority, timeoutMillis }: Asked,
+    floor: Floor,
+    requirement: Requirement,
+  ) {
+    const { settings, heartbeat } = context.fleet;
+    this.context = context;
+    this.id = entry.id;
+    this.floor = floor;
+    this.requirement = requirement;
+    this.target = target;
+    this.key = keyOf(partitionKey) ?? scope.key;
+    this.trace = scope.trace;
+    this.asker = scope;
+    this.priority = priority ?? scope.priority;
+    this.startedAt = entry.startedAt;
+    this.giveUpAt = heartbeat.awake(entry.startedAt) + (timeoutMillis ?? settings.primaryWaitMillis);
+    this.signal = signal;
+    this.lostOn = undefined;
+    this.rerunCount = 0;
+  }
 }
 
 /** A statement as pg takes it. */
@@ -50,6 +105,11 @@ export interface Statement {
 }
 
 /** A call that is one statement. */
-export interface StatementRequest extends Request {
+export class StatementRequest extends Request {
   readonly statement: Statement;
+
+  constructor(origin: Origin, asked: Asked, floor: Floor, requirement: Requirement, statement: Statement) {
+    super(origin, asked, floor, requirement);
+    this.statement = statement;
+  }
 }

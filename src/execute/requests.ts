@@ -1,17 +1,14 @@
 /** Makes a request of what a caller asks: its options, over its session's, over the cluster's. It runs nothing. */
-
 import { invalidOptions } from '../errors.js';
 import { Floor } from '../freshness/floor.js';
-import { requirementOf } from '../freshness/requirement.js';
+import { type Requirement, requirementOf } from '../freshness/requirement.js';
 import type { ReadOptions } from '../options/calls.js';
 import type { PreparedQuery } from '../postgres/prepared-query.js';
-import { keyOf } from '../routing/partition.js';
 import type { SessionScope } from '../session/session.js';
-import type { Values } from './call.js';
-import { type Introduce, textOf } from './call.js';
+import { type Introduce, textOf, type Values } from './call.js';
 import type { ExecutionContext } from './context.js';
 import type { Entry } from './gate.js';
-import type { Request, Statement } from './request.js';
+import { type Origin, Request, type Statement, StatementRequest } from './request.js';
 import type { SessionTokens } from './session-tokens.js';
 
 const NO_OPTIONS: ReadOptions = {};
@@ -26,33 +23,46 @@ export class Requests {
     this.#tokens = tokens;
   }
 
-  /** Of what may read. */
-  read(scope: SessionScope, options: ReadOptions | undefined, entry: Entry, signal: AbortSignal | undefined): Request {
-    const { requirement, trace } = scope;
-    if (options === undefined && requirement.consistency === 'session') {
-      return this.#of(scope, NO_OPTIONS, entry, signal, scope.readFloor(), requirement);
-    }
-    const { atLeast, target } = options ?? NO_OPTIONS;
-    this.#checkTarget(target);
-    const own = requirementOf(options, requirement);
-    let floor = own.consistency === 'eventual' ? this.#noFloor : scope.readFloor();
-    if (atLeast !== undefined || own.consistency === 'strong') floor = new Floor(undefined, floor);
-    if (atLeast !== undefined && this.#tokens.claim(floor, atLeast, scope.tokenSubject()) !== 'refused')
-      trace?.tookToken();
-    // All that had been committed when the read began: only an answer of the primary to a later question covers it.
-    if (own.consistency === 'strong') floor.wrote(entry.startedAt, 0);
-    return this.#of(scope, options ?? NO_OPTIONS, entry, signal, floor, own);
+  /** Of what may read, and is more than a statement. */
+  read(scope: SessionScope, options: ReadOptions, entry: Entry, signal: AbortSignal | undefined): Request {
+    const requirement = requirementOf(options, scope.requirement);
+    const floor = this.#floorOf(scope, options, requirement, entry);
+    return new Request(this.#origin(scope, entry, signal), options, floor, requirement);
+  }
+
+  /** Of a statement that may read. */
+  readStatement(
+    scope: SessionScope,
+    options: ReadOptions | undefined,
+    entry: Entry,
+    signal: AbortSignal | undefined,
+    statement: Statement,
+  ): StatementRequest {
+    const { requirement } = scope;
+    const origin = this.#origin(scope, entry, signal);
+    if (options === undefined && requirement.consistency === 'session')
+      return new StatementRequest(origin, NO_OPTIONS, scope.readFloor(), requirement, statement);
+    const asked = options ?? NO_OPTIONS;
+    const own = requirementOf(asked, requirement);
+    return new StatementRequest(origin, asked, this.#floorOf(scope, asked, own, entry), own, statement);
   }
 
   /** Of what only writes. */
-  write(
+  write(scope: SessionScope, entry: Entry): Request {
+    return new Request(this.#origin(scope, entry, undefined), NO_OPTIONS, scope.floor, scope.requirement);
+  }
+
+  /** Of a statement that only writes. */
+  writeStatement(
     scope: SessionScope,
     timeoutMillis: number | undefined,
     entry: Entry,
     signal: AbortSignal | undefined,
-  ): Request {
-    const options = timeoutMillis === undefined ? NO_OPTIONS : { timeoutMillis };
-    return this.#of(scope, options, entry, signal, scope.floor, scope.requirement);
+    statement: Statement,
+  ): StatementRequest {
+    const asked = timeoutMillis === undefined ? NO_OPTIONS : { timeoutMillis };
+    const origin = this.#origin(scope, entry, signal);
+    return new StatementRequest(origin, asked, scope.floor, scope.requirement, statement);
   }
 
   statement(query: PreparedQuery, values: Values | undefined): Statement {
@@ -65,31 +75,25 @@ export class Requests {
     return { query, values: values as unknown[] | undefined, profile: undefined, introduce };
   }
 
-  #of(
+  #origin(scope: SessionScope, entry: Entry, signal: AbortSignal | undefined): Origin {
+    return { context: this.#context, entry, scope, signal };
+  }
+
+  /** What the answer must show. */
+  #floorOf(
     scope: SessionScope,
-    { target, partitionKey, priority, timeoutMillis }: ReadOptions,
-    { id, startedAt }: Entry,
-    signal: AbortSignal | undefined,
-    floor: Floor,
-    requirement: Request['requirement'],
-  ): Request {
-    const { fleet } = this.#context;
-    return {
-      context: this.#context,
-      id,
-      floor,
-      requirement,
-      target,
-      key: keyOf(partitionKey) ?? scope.key,
-      trace: scope.trace,
-      asker: scope,
-      priority: priority ?? scope.priority,
-      startedAt,
-      giveUpAt: fleet.heartbeat.awake(startedAt) + (timeoutMillis ?? fleet.settings.primaryWaitMillis),
-      signal,
-      lostOn: undefined,
-      rerunCount: 0,
-    };
+    { atLeast, target }: ReadOptions,
+    { consistency }: Requirement,
+    { startedAt }: Entry,
+  ): Floor {
+    this.#checkTarget(target);
+    let floor = consistency === 'eventual' ? this.#noFloor : scope.readFloor();
+    if (atLeast !== undefined || consistency === 'strong') floor = new Floor(undefined, floor);
+    if (atLeast !== undefined && this.#tokens.claim(floor, atLeast, scope.tokenSubject()) !== 'refused')
+      scope.trace?.tookToken();
+    // All that had been committed when the read began: only an answer of the primary to a later question covers it.
+    if (consistency === 'strong') floor.wrote(startedAt, 0);
+    return floor;
   }
 
   #checkTarget(target: ReadOptions['target']): void {

@@ -4,8 +4,8 @@ import type { WarningEvent } from '../events.js';
 import type { Introduce } from '../execute/call.js';
 import type { Entry } from '../execute/gate.js';
 import type { Opened } from '../execute/primary.js';
-import type { QueryRequest } from '../execute/query.js';
-import type { Request, Statement } from '../execute/request.js';
+import type { Vouching } from '../execute/query.js';
+import type { Request } from '../execute/request.js';
 import type { Node } from '../nodes/node.js';
 import type { ReadOptions } from '../options/calls.js';
 import type { PreparedQuery } from '../postgres/prepared-query.js';
@@ -14,6 +14,16 @@ import type { Classification } from '../statements/classifier.js';
 
 /** How a pool finds out where a statement goes: by what it is, as a read that its user vouches for, or always to the primary. */
 export type Intent = 'auto' | 'read' | 'write';
+
+/** A statement that is taken for a read. */
+export interface Reading extends Vouching {
+  readonly query: PreparedQuery;
+  readonly values: unknown[] | undefined;
+  readonly scope: SessionScope;
+  readonly entry: Entry;
+  /** `undefined` for a statement that may be named, and share a connection. */
+  readonly introduce: Introduce | undefined;
+}
 
 /** The gate of the cluster, for a pool's statements. */
 export interface ClusterAccess {
@@ -28,12 +38,11 @@ export interface ClusterAccess {
   outsideSessions<T>(fn: () => T): T;
   /** A statement comes in. */
   pass(): Entry;
+  /** Of a transaction or a cursor. */
   readRequest(scope: SessionScope, hint: ReadOptions | undefined, entry: Entry): Request;
   writeRequest(scope: SessionScope, entry: Entry): Request;
-  /** @param introduce `undefined` for a statement that may be named, and share a connection */
-  statement(query: PreparedQuery, values: unknown[] | undefined, introduce: Introduce | undefined): Statement;
-  /** On whichever server is fresh. @param onPrimary runs it where a replica refuses it; default: on a connection of the cluster's */
-  read(request: QueryRequest, isVouched: boolean, onPrimary?: () => Promise<QueryResult>): Promise<QueryResult>;
+  /** Runs a read on whichever server is fresh. @param onPrimary runs it where a replica refuses it; default: on a connection of the cluster's */
+  read(reading: Reading, onPrimary?: () => Promise<QueryResult>): Promise<QueryResult>;
   /** Opens a connection to the primary, as soon as there is one. @param clientFor pg's client for that server, not connected yet */
   openPrimary(clientFor: (node: Node) => Client): Promise<Opened>;
   /** What is known of a text by now. */

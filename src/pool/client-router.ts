@@ -244,12 +244,11 @@ export class ClientRouter {
   /** On whichever server is fresh. */
   #read(job: Job, found: Classification): Promise<void> {
     const { cluster, introduce, intent } = this.#host;
-    const { scope, entry, values } = job;
-    const statement = cluster.statement(this.#primary.typed(job.query), values, introduce);
-    const request = { ...cluster.readRequest(scope, found.hint, entry), statement, found };
+    const query = this.#primary.typed(job.query);
+    const reading = { ...job, query, found, isVouched: intent === 'read', introduce };
     const onPrimary = (): Promise<QueryResult> =>
       promised(Promise, (answer) => void this.#runOnOwn({ ...job, answer }, undefined)?.catch(answer));
-    return cluster.read(request, intent === 'read', onPrimary).then((result) => succeed(job, result));
+    return cluster.read(reading, onPrimary).then((result) => succeed(job, result));
   }
 
   /** A transaction, or whatever else keeps to one connection, on a replica that is fresh enough before it begins. */

@@ -177,11 +177,8 @@ export class RoutingPool extends pg.Pool {
     const isVouched = this.#intent === 'read';
     if (found === undefined || !(found.class === 'read' || (isVouched && found.class === 'write'))) return undefined;
     const scope = cluster.scope();
-    return () => {
-      const statement = cluster.statement(query, values, this.#host.introduce);
-      const request = cluster.readRequest(scope, found.hint, cluster.pass());
-      return cluster.read({ ...request, statement, found }, isVouched);
-    };
+    const { introduce } = this.#host;
+    return () => cluster.read({ query, values, scope, entry: cluster.pass(), found, isVouched, introduce });
   }
 
   #callbackOf(values: unknown, callback: unknown): Answer | undefined {

@@ -1,7 +1,7 @@
 /**
  * The library beside bare pg, by programs that are drawn: the same rows, errors, states of
  * connections and data, whatever is done in whatever order, but for what documented.ts lists.
- * `DIFFERENTIAL_SEED=17` plays that program again and makes it small; `DIFFERENTIAL_FAULTS=all` or
+ * `DIFFERENTIAL_SEED=17` plays that program again and makes it small, `DIFFERENTIAL_FROM=17` goes on from there; `DIFFERENTIAL_FAULTS=all` or
  * `=3,5` also draws what is known to be wrong.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -36,7 +36,7 @@ describe('the library beside bare pg', () => {
     'answers as pg does, whatever is asked in whatever order',
     async () => {
       const options = {
-        seed: Number(asked ?? 1),
+        seed: Number(asked ?? process.env['DIFFERENTIAL_FROM'] ?? 1),
         statements: asked === undefined ? statements : 1,
         millis: size(10_000, Number.POSITIVE_INFINITY),
         length: STEPS,

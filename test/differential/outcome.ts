@@ -12,6 +12,9 @@ export type Outcome = unknown;
 const FIRST_USER_OID = 16_384;
 /** Of errors, what goes by where they were made: `length` by the name of a cursor's portal. */
 const LEFT_OUT = new Set(['stack', 'client', 'length']);
+/** What every statement gets in a failed transaction; where it is raised goes by whether the connection knew the statement's name. */
+const IN_FAILED_TRANSACTION = '25P02';
+const PLACE = new Set(['line', 'routine']);
 
 export class Oids {
   readonly #seen = new Map<number, number>();
@@ -61,6 +64,7 @@ export function failureOf(error: unknown): { readonly failed: Failure } {
     return { failed: { class: 'none', name: typeof error, code: undefined, message: String(error) } };
   const more = Object.entries(error)
     .filter(([key, value]) => !LEFT_OUT.has(key) && value !== undefined)
+    .filter(([key]) => !PLACE.has(key) || (error as { code?: unknown }).code !== IN_FAILED_TRANSACTION)
     // Cursors count their portals in each process.
     .map(([key, value]) => [key, key === 'where' ? String(value).replace(/"C_\d+"/, '"C_…"') : value]);
   const { name, message } = error;
