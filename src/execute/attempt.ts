@@ -192,16 +192,14 @@ export class Attempt {
   /** Says on a result who gave it; see `routeOf`. */
   mark(result: object): void {
     const { node, reason, request } = this;
-    const { clusterId, timelines } = request.context.fleet.history;
-    const lsn = this.lsn;
     markRoute(result, {
       node: node.name,
       role: node.role,
       reason,
       waitedMillis: this.waitedMillis,
       rerunCount: request.rerunCount,
-      position:
-        lsn === undefined || clusterId === undefined ? undefined : { clusterId, timeline: timelines.timeline, lsn },
+      timeline: request.context.fleet.history.timelines.timeline,
+      lsn: this.lsn,
     });
   }
 }

@@ -1,8 +1,7 @@
 /** Who gave an answer: kept on pg's result, where neither JSON nor a copy nor a deep comparison sees it. */
 import type { QueryResult } from 'pg';
 import type { Reason } from '../events.js';
-import { formatLsn } from '../freshness/lsn.js';
-import type { Position } from '../freshness/position.js';
+import { formatLsn, type Lsn } from '../freshness/lsn.js';
 import type { Role } from '../nodes/node.js';
 
 /** Who gave an answer, and why it was that one: see {@link routeOf}. */
@@ -27,8 +26,15 @@ export interface Route {
 }
 
 /** What is remembered of a route: the rest is worked out when somebody asks. */
-export interface RouteRecord extends Omit<Route, 'rung' | 'position'> {
-  readonly position: Position | undefined;
+export interface RouteRecord {
+  readonly node: string;
+  readonly role: Role;
+  readonly reason: Reason;
+  readonly waitedMillis: number;
+  readonly rerunCount: number;
+  readonly timeline: number;
+  /** A replica's position; `undefined` where none is known. */
+  readonly lsn: Lsn | undefined;
 }
 
 const ROUTE = Symbol.for('pg-ladder.route');
@@ -49,7 +55,7 @@ export function markRoute(result: object, record: RouteRecord): void {
 export function routeOf(result: QueryResult | readonly QueryResult[]): Route | undefined {
   const record = (result as { [ROUTE]?: RouteRecord })[ROUTE];
   if (record === undefined) return undefined;
-  const { node, role, reason, waitedMillis, rerunCount, position } = record;
-  const shown = position === undefined ? undefined : { timeline: position.timeline, lsn: formatLsn(position.lsn) };
-  return { rung: role, node, role, reason, waitedMillis, rerunCount, position: shown };
+  const { node, role, reason, waitedMillis, rerunCount, timeline, lsn } = record;
+  const position = lsn === undefined ? undefined : { timeline, lsn: formatLsn(lsn) };
+  return { rung: role, node, role, reason, waitedMillis, rerunCount, position };
 }
