@@ -30,6 +30,8 @@ export class Transaction {
   #mayHaveEnded = false;
   /** The last error of a joined statement: the likely reason of a transaction that cannot commit. */
   #failure: unknown;
+  /** The last error of any statement. */
+  #lastError: unknown;
 
   static {
     logsOnly(Transaction.prototype, 'Transaction', ({ isReadOnly }) => ({ isReadOnly }));
@@ -62,6 +64,10 @@ export class Transaction {
     return this.#failure;
   }
 
+  get lastError(): unknown {
+    return this.#lastError;
+  }
+
   /** A statement is about to be sent. @param text `undefined` where nobody knows it */
   sends(text: unknown): void {
     this.#mayHaveEnded ||= typeof text !== 'string' || endsTransaction(text);
@@ -70,7 +76,8 @@ export class Transaction {
 
   /** A statement has failed. */
   failed(error: unknown): void {
-    this.#failure = error;
+    this.#lastError = error;
+    this.#outer?.failed(error);
   }
 
   /** Runs a statement in its turn; one that is given up before is not sent. @throws LadderError `LADDER_TRANSACTION_ENDED`, and pg's errors */
@@ -81,6 +88,7 @@ export class Transaction {
       try {
         return await this.#attempt.run<Row>(this.#connection, statement, signal);
       } catch (error) {
+        this.#failure = error;
         this.failed(error);
         throw error;
       }

@@ -120,7 +120,7 @@ async function once<T>(request: Request, work: Work<T>, run: Run): Promise<T> {
       throw error;
     }
     // pg would say no more than that it cannot be sent.
-    if (!isQueryable(connection.client) && !current.mayHaveEnded) throw certainly(current.failure);
+    if (!isQueryable(connection.client) && !current.mayHaveEnded) throw certainly(current.lastError);
     try {
       await commit({ attempt, connection }, current);
       isOver = true;
