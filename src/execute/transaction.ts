@@ -14,6 +14,7 @@ import {
   isOnlyForPrimary,
   isServerError,
   refusesSerializable,
+  verdictOf,
 } from '../postgres/errors.js';
 import { isBusy, isQueryable } from '../postgres/internals.js';
 import { abortable, settledWithin } from './abort.js';
@@ -120,7 +121,7 @@ async function once<T>(request: Request, work: Work<T>, run: Run): Promise<T> {
       throw error;
     }
     // pg would say no more than that it cannot be sent.
-    if (!isQueryable(connection.client) && !current.mayHaveEnded) throw certainly(current.lastError);
+    if ((await isLostBy(connection, current)) && !current.mayHaveEnded) throw certainly(current.lastError);
     try {
       await commit({ attempt, connection }, current);
       isOver = true;
@@ -145,6 +146,12 @@ async function once<T>(request: Request, work: Work<T>, run: Run): Promise<T> {
     attempt.leave(isReadOnly ? connection.identity.server : undefined);
     if (!isReadOnly) wrote(attempt, timeline);
   }
+}
+
+/** Whether the connection was lost, although `fn` has caught what it was told of that. */
+async function isLostBy(connection: DataConnection, { lastError }: Transaction): Promise<boolean> {
+  if (!isQueryable(connection.client)) return true;
+  return lastError !== undefined && verdictOf(lastError) === 'open' && isLostUnder(connection, lastError);
 }
 
 /** Whether an error that came out of `fn` is the loss of the transaction's connection. */
