@@ -2,7 +2,7 @@
 import type { Cluster } from '../cluster.js';
 import { invalidOptions } from '../errors.js';
 import { type CarriedSession, TOKEN_HEADER } from '../session/session.js';
-import { SEPARATOR } from '../token/store.js';
+import { SEPARATOR } from '../token/order.js';
 import { Candidates } from './candidates.js';
 import { failed, isUsedUp, KeptBody, nextStep, type Step } from './redirects.js';
 

@@ -11,7 +11,8 @@ import { becauseOf, type WarningEvent } from '../events.js';
 import type { SessionOptions } from '../options/calls.js';
 import { type CarriedSession, type CarrierTools, type Session, TOKEN_HEADER } from '../session/session.js';
 import { type Put, TokenKeeper } from '../token/keeper.js';
-import { SEPARATOR, type TokenStore } from '../token/store.js';
+import { SEPARATOR } from '../token/order.js';
+import type { TokenStore } from '../token/store.js';
 import { AnswerHead } from './answer-head.js';
 import { forbidSharing, mayBeShared } from './caching.js';
 import { Candidates } from './candidates.js';
@@ -20,7 +21,10 @@ import { keepEventsWithin } from './events-within.js';
 import { holdResponse } from './held-response.js';
 import { type CookieOptions, checkedOptions, type HttpSessionOptions, of, type PerRequest } from './options.js';
 
-export { memoryTokenStore, mergedTokens, orderOf, type TokenOrder, type TokenStore } from '../token/store.js';
+export { memoryTokenStore } from '../token/memory-store.js';
+export { mergedTokens } from '../token/merge.js';
+export { orderOf, type TokenOrder } from '../token/order.js';
+export type { TokenStore } from '../token/store.js';
 export type { CookieOptions, HttpSessionOptions, PerRequest } from './options.js';
 export { type ServiceOptions, sessionFetch, sessionInterceptor } from './outgoing.js';
 

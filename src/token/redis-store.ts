@@ -8,7 +8,9 @@ import { z } from 'zod';
 import { clearTimeout, setImmediate, setTimeout } from '../clock.js';
 import { invalidOptions, LadderError, toldAsItIs } from '../errors.js';
 import { check, optionsOf } from '../options/check.js';
-import { mergedTokens, orderOf, SEPARATOR, type TokenStore } from './store.js';
+import { mergedTokens } from './merge.js';
+import { orderOf, SEPARATOR } from './order.js';
+import type { TokenStore } from './store.js';
 
 export type { TokenStore } from './store.js';
 
