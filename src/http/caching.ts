@@ -2,7 +2,7 @@
  * Whether caches that others share may keep an answer, by what its head tells them (RFC 9111, RFC 9213, and what CDNs have beside those), and how they are told not
  * to. What it does not understand counts as leave to keep: a token must not reach another user.
  */
-import type { AnswerHead } from './answer-head.js';
+import type { ResponseHead } from './response-head.js';
 
 /** Answers that may be kept without being told so. */
 const READABLE = new Set(['GET', 'HEAD', 'QUERY']);
@@ -17,7 +17,7 @@ const GIVES_LEAVE = new Set(['public', 'max-age', 's-maxage', 'must-understand']
 const DROPPED = new Set(['private', 'public', 's-maxage', 'proxy-revalidate', 'must-understand']);
 
 /** @param method of the request */
-export function mayBeShared(head: AnswerHead, method: string | undefined): boolean {
+export function mayBeShared(head: ResponseHead, method: string | undefined): boolean {
   if (openIn(head).length > 0) return true;
   const cacheControl = head.get('cache-control');
   if (cacheControl !== undefined && isClosed(cacheControl)) return false;
@@ -28,7 +28,7 @@ export function mayBeShared(head: AnswerHead, method: string | undefined): boole
 }
 
 /** Leaves the answer to its receiver alone. */
-export function forbidSharing(head: AnswerHead): void {
+export function forbidSharing(head: ResponseHead): void {
   const cacheControl = head.get('cache-control') ?? '';
   if (!isClosed(cacheControl)) {
     const kept = directivesIn(cacheControl).directives.filter((one) => !DROPPED.has(nameOf(one)));
@@ -41,7 +41,7 @@ export function forbidSharing(head: AnswerHead): void {
 }
 
 /** Its targeted fields that give leave. */
-function openIn(head: AnswerHead): string[] {
+function openIn(head: ResponseHead): string[] {
   const targeted = head.names.filter((name) => TARGETED.has(name) || name.endsWith(TARGETED_SUFFIX));
   return targeted.filter((name) => {
     const value = head.get(name) ?? '';

@@ -4,7 +4,7 @@
  * Every request passes here: as long as nothing is held, it costs five properties.
  */
 import type { ServerResponse } from 'node:http';
-import { AnswerHead } from './answer-head.js';
+import { ResponseHead } from './response-head.js';
 
 type Method = 'writeHead' | 'write' | 'end' | 'flushHeaders';
 type Call = (...args: unknown[]) => unknown;
@@ -186,7 +186,7 @@ class Hold {
 function bodyBytes(response: ServerResponse, headArgs: unknown[] | undefined): number {
   const statusCode = typeof headArgs?.[0] === 'number' ? headArgs[0] : response.statusCode;
   if (response.req?.method === 'HEAD' || statusCode === 204 || statusCode === 304) return 0;
-  const length = new AnswerHead(response, headArgs).get('content-length');
+  const length = new ResponseHead(response, headArgs).get('content-length');
   return length !== undefined && /^[0-9]+$/.test(length) ? Number(length) : Number.POSITIVE_INFINITY;
 }
 

@@ -2,7 +2,7 @@
 import type { ServerResponse } from 'node:http';
 
 /** The head of an answer, as far as it is set, and as far as `writeHead` is about to set it: what that is given wins. */
-export class AnswerHead {
+export class ResponseHead {
   readonly #response: ServerResponse;
   readonly #args: unknown[] | undefined;
   /** Where the headers stand among the arguments. */
