@@ -3,11 +3,13 @@
  * only the primary can do. It is handed rows, and parses definitions when they are first asked for. Unknown names are told as such.
  */
 import { builtIns, needPrimary, safeVolatile, serverDirected, sessionState, volatileBuiltIns } from './built-ins.js';
-import { type Call, type Facts, type Field, factsOf, type Name, type StatementClass } from './facts.js';
+import type { Call, Facts, Field, StatementClass } from './facts.js';
 import type { Grammar, Token } from './grammar.js';
 import type { Operation } from './operands.js';
 import { type Given, Overloads } from './overloads.js';
+import type { Name } from './tree.js';
 import { isBuiltIn, type ValueTypes } from './type-kin.js';
+import { factsOf } from './walk.js';
 
 export interface FunctionRow {
   readonly oid: string;

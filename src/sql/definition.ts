@@ -5,8 +5,7 @@
 import { builtIns } from './built-ins.js';
 import type { CatalogRows } from './catalog.js';
 import type { Tree } from './grammar.js';
-
-type Fields = Record<string, unknown>;
+import type { Fields } from './tree.js';
 
 /** What definitions touch; `undefined` for whatever there is. */
 export interface Touched {

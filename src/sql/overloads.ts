@@ -3,8 +3,9 @@
  * have, and all of them where a built-in one takes exactly the operands. It never says which one is chosen, nor what any of them does.
  */
 import type { CatalogRows, FunctionRow, OperatorRow, RelationRow, TypeRow } from './catalog.js';
-import type { Call, Facts, Field, Name, Table } from './facts.js';
+import type { Call, Facts, Field, Table } from './facts.js';
 import type { Operation } from './operands.js';
+import type { Name } from './tree.js';
 import { builtInOid, isBuiltIn, type Meanings, RECORD, type Sources, TypeKin, ValueTypes } from './type-kin.js';
 
 /** What the words of a definition may mean beside what the catalogue says. */

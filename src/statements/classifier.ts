@@ -15,12 +15,13 @@ import {
   type KnownFunctions,
 } from '../sql/catalog.js';
 import { EVERYTHING, mentions, type Touched, touchedBy } from '../sql/definition.js';
-import { type Beginning, type Facts, factsOf } from '../sql/facts.js';
+import type { Beginning, Facts } from '../sql/facts.js';
 import { Grammar, TooLongError } from '../sql/grammar.js';
 import { type Hint, hintOf } from '../sql/hint.js';
 import { type Effect, NO_EFFECTS, UNKNOWN_EFFECTS } from '../sql/session-state.js';
 import { definesSomething, openingOf } from '../sql/statement-start.js';
 import { withoutTrailingComment } from '../sql/trailing-comment.js';
+import { factsOf } from '../sql/walk.js';
 import { StatementCache } from './cache.js';
 
 /** What a text is, and what its leading comment asks for. */

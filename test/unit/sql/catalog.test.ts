@@ -6,8 +6,8 @@ import {
   type RelationRow,
   type ResolutionRow,
 } from '../../../src/sql/catalog.js';
-import { factsOf } from '../../../src/sql/facts.js';
 import { Grammar } from '../../../src/sql/grammar.js';
+import { factsOf } from '../../../src/sql/walk.js';
 
 let oid = 16_384;
 const sql = (name: string, body: string, over: Partial<FunctionRow> = {}): FunctionRow => ({
