@@ -4,7 +4,8 @@
  */
 
 import { createCluster } from '../src/index.js';
-import { Catalog, type CatalogRows, type FunctionRow } from '../src/sql/catalog.js';
+import { Catalog } from '../src/sql/catalog.js';
+import type { CatalogRows, FunctionRow } from '../src/sql/catalog-rows.js';
 import { Grammar } from '../src/sql/grammar.js';
 import { Classifier } from '../src/statements/classifier.js';
 import { startTestCluster } from '../src/testing/index.js';

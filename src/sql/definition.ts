@@ -3,7 +3,7 @@
  * definitions mention these. It says so of plain definitions only; of any other, everything may have changed.
  */
 import { builtIns } from './built-ins.js';
-import type { CatalogRows } from './catalog.js';
+import type { CatalogRows } from './catalog-rows.js';
 import type { Tree } from './grammar.js';
 import type { Fields } from './tree.js';
 

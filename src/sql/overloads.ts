@@ -2,7 +2,7 @@
  * Which namesakes of an operator or a function PostgreSQL may choose for a statement. It leaves out those that take a user's type which nothing there can
  * have, and all of them where a built-in one takes exactly the operands. It never says which one is chosen, nor what any of them does.
  */
-import type { CatalogRows, FunctionRow, OperatorRow, RelationRow, TypeRow } from './catalog.js';
+import type { CatalogRows, FunctionRow, OperatorRow, RelationRow, TypeRow } from './catalog-rows.js';
 import type { Call, Facts, Field, Table } from './facts.js';
 import type { Operation } from './operands.js';
 import type { Name } from './tree.js';

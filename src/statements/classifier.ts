@@ -6,21 +6,17 @@
 
 import { createHash } from 'node:crypto';
 import { performance, setImmediate } from '../clock.js';
-import {
-  Catalog,
-  type CatalogRows,
-  CatalogTooLargeError,
-  Interruption,
-  type Judgement,
-  type KnownFunctions,
-} from '../sql/catalog.js';
+import { Catalog } from '../sql/catalog.js';
+import { type CatalogRows, CatalogTooLargeError, type KnownFunctions } from '../sql/catalog-rows.js';
 import { EVERYTHING, mentions, type Touched, touchedBy } from '../sql/definition.js';
 import type { Beginning, Facts } from '../sql/facts.js';
 import { Grammar, TooLongError } from '../sql/grammar.js';
 import { type Hint, hintOf } from '../sql/hint.js';
+import type { Judgement } from '../sql/judgement.js';
 import { type Effect, NO_EFFECTS, UNKNOWN_EFFECTS } from '../sql/session-state.js';
 import { definesSomething, openingOf } from '../sql/statement-start.js';
 import { withoutTrailingComment } from '../sql/trailing-comment.js';
+import { Interruption } from '../sql/turn.js';
 import { factsOf } from '../sql/walk.js';
 import { StatementCache } from './cache.js';
 

@@ -2,9 +2,11 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { plainTypes } from '../../src/postgres/plain-types.js';
-import { Catalog, type CatalogRows, type Judgement } from '../../src/sql/catalog.js';
+import { Catalog } from '../../src/sql/catalog.js';
 import { CATALOG } from '../../src/sql/catalog-queries.js';
+import type { CatalogRows } from '../../src/sql/catalog-rows.js';
 import { Grammar } from '../../src/sql/grammar.js';
+import type { Judgement } from '../../src/sql/judgement.js';
 import { factsOf } from '../../src/sql/walk.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
 import { Random } from '../simulation/random.js';
