@@ -46,8 +46,8 @@ import { keyOf } from './routing/partition.js';
 import { type Moment, momentOf } from './session/arrivals.js';
 import type { SessionScope } from './session/session.js';
 import { type Subject, subjectOf } from './session/subject.js';
-import { StatementCache } from './statements/cache.js';
 import { type Classification, Classifier } from './statements/classifier.js';
+import { TextCache } from './statements/text-cache.js';
 import { TokenCodec, type TokenFault } from './token/codec.js';
 
 type Values = readonly unknown[];
@@ -114,7 +114,7 @@ export class Calls {
         settings.nodes.some(({ lane }) => lane !== false) ||
           (settings.discovery !== undefined && settings.foundLane !== false),
       ),
-      warned: new StatementCache(),
+      warned: new TextCache(),
     };
     this.#tokens = new TokenCodec(settings.secrets, settings.tokenLifetimeMillis);
   }

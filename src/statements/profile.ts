@@ -1,11 +1,9 @@
 /**
- * What running a text has taught: that it comes again, and how long it keeps a server busy. By its exact text, for as long as it is in use; texts that differ in a trailing
- * comment only, which never come again, share one without a name.
+ * What running a text has taught: that it comes again, how long it keeps a server busy, and that
+ * replicas refuse it. It decides nothing about routing by itself.
  */
 import { createHash } from 'node:crypto';
 import { openingOf } from '../sql/statement-start.js';
-import { withoutTrailingComment } from '../sql/trailing-comment.js';
-import { StatementCache } from './cache.js';
 
 /** Above it a statement holds up whoever shares its connection, and gains nothing by sharing. */
 const SLOW_MILLIS = 5;
@@ -124,62 +122,5 @@ export class Profile {
     // Long without any trouble, it is no repeat offender.
     if (now - this.#coolUntil > COOLING_CAP_MILLIS) this.#hold = 0;
     this.#coolUntil = now + Math.min(COOLING_MILLIS * 2 ** this.#hold++, COOLING_CAP_MILLIS);
-  }
-}
-
-/** Texts that differ in a trailing comment only. */
-interface Commented {
-  /** It never has a name: under one stands one text, and the server shall see each comment. */
-  readonly profile: Profile;
-  /** The latest ones: a comment that comes again says nothing new, and its text has a profile of its own from then on. */
-  readonly comments: string[];
-}
-
-/** Places in a program that run the same statement, each with a comment of its own. */
-const COMMENTED_COUNT = 8;
-/** A longer comment is taken for one that does not come again. */
-const MAX_COMMENT_LENGTH = 200;
-
-export class Profiles {
-  readonly #cache = new StatementCache<Profile>();
-  readonly #commented = new StatementCache<Commented>();
-  readonly #definitions: Definitions;
-
-  constructor(definitions: Definitions) {
-    this.#definitions = definitions;
-  }
-
-  /** A text has come. */
-  recordUse(text: string): Profile {
-    const known = this.#cache.get(text);
-    if (known !== undefined) {
-      known.recordUse(text);
-      return known;
-    }
-    const plain = withoutTrailingComment(text);
-    if (plain === undefined) return this.#add(text);
-    const isShort = text.length - plain.length <= MAX_COMMENT_LENGTH;
-    // A copy: what is cut out of a text holds all of it.
-    const comment = isShort ? Buffer.from(text.slice(plain.length)).toString() : undefined;
-    const commented = this.#commented.get(plain);
-    if (commented === undefined) {
-      const profile = new Profile(plain, this.#definitions);
-      this.#commented.set(plain, { profile, comments: comment === undefined ? [] : [comment] });
-      return profile;
-    }
-    if (comment === undefined || !commented.comments.includes(comment)) {
-      if (comment !== undefined && commented.comments.push(comment) > COMMENTED_COUNT) commented.comments.shift();
-      return commented.profile;
-    }
-    const profile = this.#add(text);
-    profile.recordUse(text);
-    return profile;
-  }
-
-  #add(text: string): Profile {
-    const profile = new Profile(text, this.#definitions);
-    this.#cache.set(text, profile);
-    profile.recordUse(text);
-    return profile;
   }
 }

@@ -1,0 +1,33 @@
+/**
+ * What is known of one text, in one entry: what it means, found out from its words and the catalogue,
+ * and what running it has taught. It holds no text: a long one would fill the memory.
+ */
+import type { Classification } from './classification.js';
+import { type Definitions, Profile } from './profile.js';
+
+/** What a text means, as the catalogue of one generation has it; see `CurrentCatalog.generation`. */
+export class Meaning {
+  #classification: Classification | undefined;
+  #classifiedIn = -1;
+
+  /** `undefined` where nothing is known, or only what an older catalogue said. */
+  classification(generation: number): Classification | undefined {
+    return this.#classifiedIn === generation ? this.#classification : undefined;
+  }
+
+  classify(classification: Classification, generation: number): void {
+    this.#classification = classification;
+    this.#classifiedIn = generation;
+  }
+}
+
+export class Statement {
+  /** Texts that differ in a trailing comment only share one. */
+  readonly meaning: Meaning;
+  readonly profile: Profile;
+
+  constructor(text: string, definitions: Definitions, meaning = new Meaning()) {
+    this.meaning = meaning;
+    this.profile = new Profile(text, definitions);
+  }
+}
