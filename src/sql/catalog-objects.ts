@@ -5,6 +5,7 @@
 import type { CatalogRows, FunctionRow, OperatorRow, RelationRow, TypeRow } from './catalog-rows.js';
 import { Overloads } from './overloads.js';
 import type { Name } from './tree.js';
+import { isBuiltIn, type ValueTypes } from './type-kin.js';
 
 /** Schemas whose objects are built in. */
 export const SYSTEM_SCHEMAS: ReadonlySet<string> = new Set(['pg_catalog', 'information_schema', 'pg_toast']);
@@ -76,6 +77,16 @@ export class CatalogObjects {
 
   types(name: Name): readonly TypeRow[] {
     return this.#visible(this.#types, name);
+  }
+
+  /** Functions of casts that nobody has written: from what a statement has, and to it. */
+  *unaskedCasts(values: ValueTypes): Generator<string> {
+    for (const [source, target, part] of this.casts) {
+      // A cast between built-in types is a superuser's, and may be met anywhere.
+      const isFromUsers = isBuiltIn(source) || values.brings(source, false);
+      const isMet = isBuiltIn(target) ? isFromUsers : values.has(source) && values.brings(target, true);
+      if (isMet) yield part;
+    }
   }
 
   /** The conditions of a domain, by its oid. */

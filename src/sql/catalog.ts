@@ -7,8 +7,9 @@ import { builtIns } from './built-ins.js';
 import { CatalogObjects, isCalledType, SYSTEM_SCHEMAS } from './catalog-objects.js';
 import type { CatalogRows, FunctionRow } from './catalog-rows.js';
 import { DefinitionReader } from './definition-reader.js';
+import { type Dependencies, dependenciesOf } from './dependencies.js';
 import type { Call, Facts, Field } from './facts.js';
-import type { Grammar } from './grammar.js';
+import type { Grammar, Tree } from './grammar.js';
 import { builtIn, each, type Judgement, SAFE, unknown, within, worstOf } from './judgement.js';
 import { ObjectJudge } from './object-judge.js';
 import type { Operation } from './operands.js';
@@ -16,7 +17,7 @@ import type { Given } from './overloads.js';
 import { TableCounts } from './table-counts.js';
 import type { Name } from './tree.js';
 import { Turn } from './turn.js';
-import { isBuiltIn, type ValueTypes } from './type-kin.js';
+import type { ValueTypes } from './type-kin.js';
 import { Verdicts } from './verdicts.js';
 
 /** Relations whose rows tell of the server that is asked, and of no other. */
@@ -27,6 +28,8 @@ export class Catalog {
   readonly #objects: CatalogObjects;
   readonly #turn = new Turn();
   readonly #reader: DefinitionReader;
+  readonly #reachTurn = new Turn();
+  readonly #reachReader: DefinitionReader;
   readonly #judges: ObjectJudge;
   readonly #tables: TableCounts;
 
@@ -34,6 +37,7 @@ export class Catalog {
   constructor(rows: CatalogRows, grammar: Grammar, declared: readonly string[]) {
     this.#objects = new CatalogObjects(rows);
     this.#reader = new DefinitionReader(grammar, this.#turn);
+    this.#reachReader = new DefinitionReader(grammar, this.#reachTurn);
     const judge = (facts: Facts, given: Given | undefined): Judgement => this.#judge(facts, given);
     this.#judges = new ObjectJudge(this.#objects, this.#reader, new Verdicts(this.#turn), declared, judge);
     this.#tables = new TableCounts(this.#objects, grammar);
@@ -42,6 +46,15 @@ export class Catalog {
   /** Tables that a plan of a statement may lead through, partitions and those behind views included. */
   tableCountOf(facts: Facts): number {
     return this.#tables.of(facts);
+  }
+
+  /** What the answer of a text depends on. @throws Interruption: ask again */
+  dependenciesOf(statements: readonly Tree[]): Dependencies {
+    const turn = this.#reachTurn;
+    turn.begin();
+    const found = dependenciesOf(statements, this.#objects, this.#reachReader, turn);
+    if (!turn.wasInterrupted) this.#reachReader.forget();
+    return found;
   }
 
   /** What a statement is, with all that its names stand for. @throws Interruption */
@@ -78,7 +91,8 @@ export class Catalog {
     }
     for (const operator of operators) yield this.#operator(operator, values);
     for (const type of types) yield this.#judges.type(type);
-    if (this.#objects.casts.length > 0) yield* this.#unasked(values());
+    if (this.#objects.casts.length === 0) return;
+    for (const part of this.#objects.unaskedCasts(values())) yield within('an implicit cast', this.#judges.part(part));
   }
 
   /** Where several overloads could be meant, the worst is. */
@@ -124,16 +138,6 @@ export class Catalog {
         : [];
     const built = canBeBuiltIn ? builtIn(field.name) : SAFE;
     return worstOf([built, worstOf(each(own, (row) => this.#judges.function(row)))]);
-  }
-
-  /** Casts that nobody has written: from what the statement has, and to it. */
-  *#unasked(values: ValueTypes): Generator<Judgement> {
-    for (const [source, target, part] of this.#objects.casts) {
-      // A cast between built-in types is a superuser's, and may be met anywhere.
-      const isFromUsers = isBuiltIn(source) || values.brings(source, false);
-      const isMet = isBuiltIn(target) ? isFromUsers : values.has(source) && values.brings(target, true);
-      if (isMet) yield within('an implicit cast', this.#judges.part(part));
-    }
   }
 
   #relation({ schema, name }: Name): Judgement {

@@ -70,6 +70,8 @@ export interface Facts {
   readonly derived: ReadonlyMap<string, ReadonlySet<string> | undefined>;
   /** Names that may stand for whole rows. */
   readonly rows: ReadonlySet<string>;
+  /** What makes its answer depend on more than its tables, as far as no function does: see `unsteady.ts`. */
+  readonly unsteady: ReadonlySet<string>;
   /** Whether anything in it may be a row of no declared type. */
   readonly hasRecords: boolean;
 }

@@ -29,6 +29,9 @@ export class TooLongError extends Error {
   }
 }
 
+/** PostgreSQL's major version that the grammar is of: another one's fingerprints differ. */
+export const GRAMMAR_VERSION = 18;
+
 /** What an instance has from the beginning. What it has once taken it never gives back. */
 const MAX_MEMORY_BYTES = 128 * 2 ** 20;
 const FINGERPRINT = /^[0-9a-f]{16}$/;

@@ -20,6 +20,7 @@ import { argumentsOf, type Operand, type Operation, operandOf, operationsOf } fr
 import { NO_NAMES, Scope } from './scope.js';
 import type { Effect } from './session-state.js';
 import { columnsOf, type Fields, isTemporary, modeOf, type Name, nameOf, switchOf, type WithClause } from './tree.js';
+import { unsteadyColumn, unsteadyType, unsteadyValue } from './unsteady.js';
 
 const RANK: Record<StatementClass, number> = { read: 0, session: 1, write: 2 };
 export function factsOf(statements: readonly Tree[]): Facts {
@@ -41,7 +42,6 @@ class Walk implements Facts {
   readonly effects: Effect[] = [];
   begins: Beginning | undefined;
   #isQuery = false;
-  #isShow = false;
   #isControl = false;
   #hasStar = false;
   #comparesRows = false;
@@ -52,6 +52,7 @@ class Walk implements Facts {
   isFlat = true;
   renames = false;
   readonly rows = new Set<string>();
+  readonly unsteady = new Set<string>();
   #hasRecordExpression = false;
   readonly derived = new Map<string, ReadonlySet<string> | undefined>();
   /** What a target list gives out as it is. */
@@ -66,7 +67,7 @@ class Walk implements Facts {
   }
 
   get isAttached(): boolean {
-    return this.#isShow || this.calls.some(({ name }) => ATTACHED.has(name));
+    return this.unsteady.has('SHOW') || this.calls.some(({ name }) => ATTACHED.has(name));
   }
 
   get isTransactionControl(): boolean {
@@ -96,7 +97,7 @@ class Walk implements Facts {
     if (type === 'SelectStmt') this.#visit(tree, NO_NAMES);
     else if (type === 'ExplainStmt') this.#explain(node);
     else if (type === 'CopyStmt') this.#copy(node);
-    else if (type === 'VariableShowStmt') this.#isShow = true;
+    else if (type === 'VariableShowStmt') this.#note('SHOW');
     else if (SESSION.has(type)) {
       this.leavesState ||=
         SETTING.has(type) && node['is_local'] !== true && !String(node['name']).startsWith('TRANSACTION');
@@ -125,6 +126,7 @@ class Walk implements Facts {
 
   /** Without ANALYZE nothing runs; of options given twice the last one counts. */
   #explain({ query, options = [] }: Fields): void {
+    this.#note('EXPLAIN');
     const analyze = (options as Fields[])
       .map(({ DefElem }) => DefElem as Fields)
       .findLast(({ defname }) => defname === 'analyze');
@@ -192,8 +194,14 @@ class Walk implements Facts {
       this.#names(node['fields']);
       this.#path(node['fields'], undefined);
       this.#row(node['fields'], node === this.#projected);
+      this.#note(unsteadyColumn(node['fields']));
     } else if (type === 'A_Indirection') this.#path(node['indirection'], operandOf(node['arg']));
     else if (type === 'RangeTableSample') this.#sampling(node);
+    else if (type === 'SQLValueFunction' || type === 'A_Const') this.#note(unsteadyValue(type, node));
+  }
+
+  #note(unsteady: string | undefined): void {
+    if (unsteady !== undefined) this.unsteady.add(unsteady);
   }
 
   #call(node: Fields): void {
@@ -277,10 +285,12 @@ class Walk implements Facts {
 
   #type({ names }: Fields): void {
     const name = nameOf(names);
+    this.#note(unsteadyType(name?.name));
     if (name !== undefined && name.schema !== 'pg_catalog') this.types.push(name);
   }
 
   #sampling({ method }: Fields): void {
+    this.#note('TABLESAMPLE');
     const name = nameOf(method);
     if (name === undefined || !SAMPLING.has(name.name)) this.decide('write', 'a sampling method that is not built in');
   }

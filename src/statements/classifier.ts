@@ -4,9 +4,10 @@
  * what depends on it is a write; while the grammar cannot be loaded, everything is. It never rejects
  * for what it could not load.
  */
-import { createHash } from 'node:crypto';
 import { performance, setImmediate } from '../clock.js';
 import type { Catalog } from '../sql/catalog.js';
+import { type Dependencies, unknownDependencies } from '../sql/dependencies.js';
+import { digestOf } from '../sql/digest.js';
 import type { Facts } from '../sql/facts.js';
 import { Grammar, TooLongError } from '../sql/grammar.js';
 import { type Hint, hintOf } from '../sql/hint.js';
@@ -38,6 +39,7 @@ export interface ClassifierOptions extends CatalogOptions {
   readonly rejectsInvalidHints: boolean;
 }
 
+const UNREAD = 'the grammar does not know it';
 /** How often one statement lets others run, and goes on reading definitions, before it is sent to the primary. */
 const MAX_TURNS = 8;
 
@@ -117,6 +119,49 @@ export class Classifier {
     return finding;
   }
 
+  /** What the text's answer depends on, as far as that was asked for before; `undefined` otherwise. */
+  knownDependencies(text: string): Dependencies | undefined {
+    const { generation } = this.#current;
+    const found = this.statements.find(text)?.meaning.dependencies(generation);
+    return found === undefined || this.#current.mayHaveChanged(text) ? undefined : found;
+  }
+
+  /**
+   * What the text's answer depends on: its relations, the key that it fixes, and whether it repeats.
+   * Found out when it is first asked for, by reading the text once more. Never rejects: what cannot be
+   * known counts as depending on anything, and as never repeating.
+   */
+  async dependencies(text: string): Promise<Dependencies> {
+    const known = this.knownDependencies(text);
+    if (known !== undefined) return known;
+    await this.ready();
+    const plain = withoutTrailingComment(text);
+    const found =
+      plain === undefined ? undefined : await this.#dependenciesOf(plain, () => this.statements.shared(plain));
+    return (
+      found ?? (await this.#dependenciesOf(text, () => this.statements.exact(text))) ?? unknownDependencies(UNREAD)
+    );
+  }
+
+  /** @returns `undefined` for a text that the grammar does not take */
+  async #dependenciesOf(text: string, entry: () => Statement): Promise<Dependencies | undefined> {
+    for (let turn = 1; turn <= MAX_TURNS; turn++) {
+      if (!this.#grammar.isWhole && turn > 1) await this.#loadGrammar();
+      const { generation } = this.#current;
+      const catalog = this.#current.for(text);
+      if (!this.#grammar.isWhole || catalog === undefined) return unknownDependencies(NOT_LOADED.because);
+      try {
+        const found = catalog.dependenciesOf(this.#grammar.parse(text));
+        entry().meaning.depend(found, generation);
+        return found;
+      } catch (error) {
+        if (!(error instanceof Interruption)) return undefined;
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    }
+    return unknownDependencies(NOT_READ.because);
+  }
+
   /** Never rejects: a text that cannot be read is a write. */
   async #loadGrammar(): Promise<void> {
     this.#isInUse = true;
@@ -191,9 +236,14 @@ export class Classifier {
     return true;
   }
 
-  /** What it is called where its text must not be told: equal for texts that differ in their constants only, as far as the grammar can read it. */
+  /** What the text is called where it must not be told, such as `18:5f2c…`; see `digestOf` in sql/. */
   digest(text: string): string {
-    return this.#grammar.fingerprint(text) ?? createHash('sha256').update(text).digest('hex').slice(0, 16);
+    const meaning = this.statements.find(text)?.meaning;
+    if (meaning?.digest !== undefined) return meaning.digest;
+    const digest = digestOf(text, this.#grammar);
+    // Without the grammar, it is another one for a while.
+    if (meaning !== undefined && this.#grammar.isWhole) meaning.digest = digest;
+    return digest;
   }
 
   /** As `digest`, also when nothing has been classified before. */
@@ -221,7 +271,7 @@ export class Classifier {
     try {
       facts = factsOf(grammar.parse(text));
     } catch (error) {
-      const because = error instanceof TooLongError ? error.message : 'the grammar does not know it';
+      const because = error instanceof TooLongError ? error.message : UNREAD;
       return { facts: undefined, judgement: { class: 'write', because } };
     }
     const { calls, fields, relations, operators, types } = facts;

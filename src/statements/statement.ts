@@ -2,6 +2,7 @@
  * What is known of one text, in one entry: what it means, found out from its words and the catalogue,
  * and what running it has taught. It holds no text: a long one would fill the memory.
  */
+import type { Dependencies } from '../sql/dependencies.js';
 import type { Classification } from './classification.js';
 import { type Definitions, Profile } from './profile.js';
 
@@ -9,6 +10,10 @@ import { type Definitions, Profile } from './profile.js';
 export class Meaning {
   #classification: Classification | undefined;
   #classifiedIn = -1;
+  #dependencies: Dependencies | undefined;
+  #dependenciesIn = -1;
+  /** See `Classifier.digest`; no catalogue changes it. */
+  digest: string | undefined;
 
   /** `undefined` where nothing is known, or only what an older catalogue said. */
   classification(generation: number): Classification | undefined {
@@ -18,6 +23,16 @@ export class Meaning {
   classify(classification: Classification, generation: number): void {
     this.#classification = classification;
     this.#classifiedIn = generation;
+  }
+
+  /** `undefined` until somebody has asked for them, and when the catalogue is another one since. */
+  dependencies(generation: number): Dependencies | undefined {
+    return this.#dependenciesIn === generation ? this.#dependencies : undefined;
+  }
+
+  depend(dependencies: Dependencies, generation: number): void {
+    this.#dependencies = dependencies;
+    this.#dependenciesIn = generation;
   }
 }
 
