@@ -295,7 +295,9 @@ export class Calls {
       await this.classifier.ready();
       const found = await this.classifier.classify(text);
       const need = this.need(scope, { ...found.hint, ...withoutUndefined(options) }, startedAt);
-      return explain(this.fleet, found, need, startedAt);
+      const dependencies = await this.classifier.dependencies(text);
+      const known = { found, dependencies, digest: this.classifier.digest(text) };
+      return explain(this.fleet, known, need, startedAt);
     });
   }
 

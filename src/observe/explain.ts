@@ -4,8 +4,23 @@ import { formatLsn } from '../freshness/lsn.js';
 import type { Fleet, Need, Refusal } from '../nodes/fleet.js';
 import { Node, type Role } from '../nodes/node.js';
 import { printable } from '../printable.js';
+import type { Dependencies, KeyColumn } from '../sql/dependencies.js';
 import type { StatementClass } from '../sql/facts.js';
+import type { Relation } from '../sql/relations.js';
+import type { Repeatability } from '../sql/unsteady.js';
 import type { Classification } from '../statements/classifier.js';
+
+/** What the answer of a read depends on, found out from its text and the catalogue. */
+export interface ExplainedDependencies {
+  /** All relations that it may touch, behind views, functions and row security too. */
+  readonly relations: readonly Relation[];
+  /** Why it may touch others beside these; `undefined` when these are all. Any text but a read may. */
+  readonly mayBeMore: string | undefined;
+  /** Columns of its only table that its WHERE fixes to one value each; `undefined` when there are none. */
+  readonly key: readonly KeyColumn[] | undefined;
+  /** Whether the same text with the same values gives the same answer while these relations stay as they are. */
+  readonly repeatability: Repeatability;
+}
 
 export interface Explanation {
   /** `session`: it belongs to a connection, and runs on the primary. */
@@ -21,6 +36,9 @@ export interface Explanation {
   /** What a replica must have replayed, as PostgreSQL writes it; `undefined` while that is not known. */
   readonly floor: string | undefined;
   readonly replicas: readonly ReplicaVerdict[];
+  readonly dependencies: ExplainedDependencies;
+  /** What the statement is called in events and warnings: the grammar's version and 16 digits, such as `18:5f2c…`. */
+  readonly digest: string;
 }
 
 export interface ReplicaVerdict {
@@ -34,7 +52,19 @@ export interface ReplicaVerdict {
   readonly stalenessMillis: number | undefined;
 }
 
-export async function explain(fleet: Fleet, found: Classification, need: Need, now: number): Promise<Explanation> {
+/** What is known of the text, whatever node it goes to. */
+export interface KnownText {
+  readonly found: Classification;
+  readonly dependencies: Dependencies;
+  readonly digest: string;
+}
+
+export async function explain(
+  fleet: Fleet,
+  { found, dependencies, digest }: KnownText,
+  need: Need,
+  now: number,
+): Promise<Explanation> {
   if (need.floor.resolve(fleet.history) === 'pending') await fleet.primary.refresh().catch(() => undefined);
   const lsn = need.floor.resolve(fleet.history);
   const isRead = found.class === 'read';
@@ -52,6 +82,18 @@ export async function explain(fleet: Fleet, found: Classification, need: Need, n
     reason: isRead ? reasonOf(fleet, need, rung, way) : found.class === 'session' ? 'session-state' : 'write',
     floor: typeof lsn === 'bigint' ? formatLsn(lsn) : undefined,
     replicas: fleet.replicas.map((replica) => verdictOn(fleet, replica, need, now)),
+    dependencies: explained(dependencies),
+    digest,
+  };
+}
+
+function explained({ relations, mayBeMore, key, repeatability }: Dependencies): ExplainedDependencies {
+  const { repeats, because } = repeatability;
+  return {
+    relations: relations.map(({ schema, name, kind }) => ({ schema: printable(schema), name: printable(name), kind })),
+    mayBeMore: mayBeMore === undefined ? undefined : printable(mayBeMore),
+    key,
+    repeatability: { repeats, because: printable(because) },
   };
 }
 

@@ -42,6 +42,7 @@ export function dependenciesOf(
   turn: Turn,
 ): Dependencies {
   const facts = factsOf(statements);
+  if (facts.class !== 'read') return unknownDependencies('it is no read');
   const reach = new ReachFinder(objects, reader, turn).find(facts);
   return { ...reach, key: keyOf(statements, facts, reach, objects) };
 }

@@ -29,6 +29,9 @@ describe('pg-ladder explain', () => {
     const { code, stdout } = await run(['select count(*) from pg_class', '--url', url]);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^class +read$/m);
+    expect(stdout).toMatch(/^digest +18:[0-9a-f]{16}$/m);
+    expect(stdout).toMatch(/^touches +pg_catalog\.pg_class \(catalog\)$/m);
+    expect(stdout).toMatch(/^repeats +scoped: pg_catalog\.pg_class is a catalogue$/m);
     expect(stdout).toMatch(/^goes to +127\.0\.0\.1:\d+ \(replica\), balanced$/m);
     expect(stdout).toMatch(/^127\.0\.0\.1:\d+ +fresh, live, at /m);
   });
