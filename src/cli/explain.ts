@@ -1,4 +1,7 @@
-/** `pg-ladder explain`: what `cluster.query` would make of a text on real servers, and where it would go now. It runs nothing. */
+/**
+ * `pg-ladder explain`: what `cluster.query` would make of a text on real servers, and where it
+ * would go now. It runs nothing.
+ */
 import { parseArgs } from 'node:util';
 import { printable, printableJson } from '../printable.js';
 import { createCluster, type Explanation } from './library.js';

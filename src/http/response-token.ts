@@ -63,7 +63,7 @@ export class ResponseToken<Request extends IncomingMessage> implements AnswerKee
       this.#kept = kept;
       this.body = { leaving: (isLast) => this.#leaving(kept, isLast), ended: () => this.#ended(kept) };
     }
-    // Writes are counted from the first time that somebody asks.
+    // Writes are counted from the first look at this.
     void session.underWayCount;
   }
 

@@ -1,7 +1,7 @@
 /**
  * Sessions that travel with requests, for any framework. A request's session starts from the token
- * that came with it. Its response carries the token of what it wrote: as a cookie for browsers, as a
- * header for services. The other entries of this room build on this one.
+ * that came with it. Its response carries the token of what it wrote: as a cookie for browsers, as
+ * a header for services. The other entries of this room build on this one.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Cluster } from '../cluster.js';
@@ -18,7 +18,8 @@ export { type ServiceOptions, sessionFetch, sessionInterceptor } from './outgoin
 
 export interface HttpSessions<Request extends IncomingMessage = IncomingMessage> {
   /**
-   * Runs `fn` within the request's session. The response carries the session's token when it leaves.
+   * Runs `fn` within the request's session. The response carries the session's token when it
+   * leaves.
    * @returns what `fn` returns; a promise of it when a `store` has to be asked first
    */
   run<T>(request: Request, response: ServerResponse, fn: (session: Session) => T): T | Promise<Awaited<T>>;

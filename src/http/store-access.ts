@@ -1,7 +1,7 @@
 /**
  * The application's TokenStore, as requests use it: what it holds for a request's key, and what is
- * put there. The store is foreign code: any answer and any failure of it is expected. A failure is a
- * warning, and never fails a request.
+ * put there. The store is foreign code: any answer and any failure of it is expected. A failure is
+ * a warning, and never fails a request.
  */
 import type { IncomingMessage } from 'node:http';
 import { invalidOptions, isError, toldAsItIs, wordFor } from '../errors.js';
@@ -48,7 +48,8 @@ export class StoreAccess<Request extends IncomingMessage> {
   }
 
   /**
-   * What the store holds for a request that has just come; `undefined` when nothing needs to be asked.
+   * What the store holds for a request that has just come; `undefined` when nothing needs to be
+   * asked.
    * @throws LadderError `LADDER_INVALID_OPTIONS` for a `storeKey` that gives no text
    */
   find(request: Request): Promise<StoredTokens> | undefined {
@@ -76,7 +77,10 @@ export class StoreAccess<Request extends IncomingMessage> {
     return { tokens: candidates.tokens, failure };
   }
 
-  /** Stores the session's token. Never rejects. @param hasToken called when only the store is left to answer */
+  /**
+   * Stores the session's token. Never rejects.
+   * @param hasToken called when only the store is left to answer
+   */
   async keep(session: CarriedSession, request: Request, hasToken?: () => void): Promise<void> {
     if (!this.exists) return;
     try {
@@ -119,7 +123,7 @@ export class StoreAccess<Request extends IncomingMessage> {
     try {
       return this.#keyOf(request) !== undefined;
     } catch {
-      // The error is told when a token is put.
+      // `put` reports the error.
       return true;
     }
   }

@@ -1,6 +1,6 @@
 /**
- * What `createCluster` accepts, documented by hand, checked once. Behind it are only frozen settings with defaults; nothing else in the library reads an
- * option.
+ * What `createCluster` accepts, documented by hand, checked once. Behind it are only frozen
+ * settings with defaults; nothing else in the library reads an option.
  */
 import { availableParallelism } from 'node:os';
 import { z } from 'zod';
@@ -38,7 +38,10 @@ export interface Settings {
   readonly loadFactor: number;
   readonly hotKeys: HotKeyOptions | false;
   readonly discovery: Discovery | undefined;
-  /** Whether servers that it finds have shared connections; `undefined`: unless something speaks against it. */
+  /**
+   * Whether servers that it finds have shared connections; `undefined`: unless something speaks
+   * against it.
+   */
   readonly foundLane: boolean | undefined;
   readonly inheritCredentials: InheritCredentials;
   readonly discoveryMillis: number;

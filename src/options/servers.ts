@@ -1,4 +1,7 @@
-/** What a server is given by: a connection string, pg's options or a pool; and what is known of it before anybody has asked it. */
+/**
+ * How a server is given: by a connection string, pg's options or a pool. And what is known of it
+ * before it is asked.
+ */
 import { isIP } from 'node:net';
 import tls from 'node:tls';
 import pg from 'pg';
@@ -16,20 +19,29 @@ export type NodeOptions = string | (pg.PoolConfig & NodeLabels) | ({ pool: pg.Po
 /** What the library adds to pg's options for a server. */
 export interface NodeLabels {
   /**
-   * How the node is called in events, stats and `target`, at most 255 characters; partition keys go by it. Default: `primary`, and `r1`, `r2`, … for the replicas by their places in
-   * the list; `n1`, `n2`, … for `nodes`; its host in a URL with several; `host:port` for one that discovery found.
+   * How the node is called in events, stats and `target`, at most 255 characters; partition keys go
+   * by it. Default: `primary`, and `r1`, `r2`, … for the replicas by their places in the list;
+   * `n1`, `n2`, … for `nodes`; its host in a URL with several; `host:port` for one that discovery
+   * found.
    */
   name?: string | undefined;
   /** A replica's share of the reads beside the others', above 0, at most 1,000,000. Default 1. */
   weight?: number | undefined;
-  /** Where it stands, such as an availability zone, at most 255 characters; see {@link ClusterBehaviour.zone}. Default: nowhere in particular. */
+  /**
+   * Where it stands, such as an availability zone, at most 255 characters; see
+   * {@link ClusterBehaviour.zone}. Default: nowhere in particular.
+   */
   zone?: string | undefined;
   /**
-   * What the server's certificate is checked against, instead of its host: for servers that are reached by their addresses, or by a balancer's or tunnel's. At most
-   * 255 characters. Default: the host; for one that discovery found at an address, the first server's `servername`.
+   * What the server's certificate is checked against, instead of its host: for servers that are
+   * reached by their addresses, or by a balancer's or tunnel's. At most 255 characters. Default:
+   * the host; for one that discovery found at an address, the first server's `servername`.
    */
   servername?: string | undefined;
-  /** Whether short reads share connections of this node's own; see {@link ClusterBehaviour.lane}. Default: the cluster's. */
+  /**
+   * Whether short reads share connections of this node's own; see {@link ClusterBehaviour.lane}.
+   * Default: the cluster's.
+   */
   lane?: boolean | undefined;
 }
 
@@ -65,7 +77,8 @@ export interface NodeSettings {
 
 export const weight = z.number().positive().max(1_000_000);
 
-// pg's own options are its own: they pass through untouched, and pg judges them; but it takes an address in place of a host or a port for one, and quotes it in its errors.
+// pg's own options are its own: they pass through untouched, and pg judges them; but it takes an
+// address in place of a host or a port for one, and quotes it in its errors.
 const host = z
   .string()
   .regex(/^(\/.*|[^\s/@]*)$/, 'expected the name or the address of a host, or the directory of a socket')
@@ -73,7 +86,10 @@ const host = z
 const aPort = 'expected a port, 0 to 65535';
 const port = z.union([z.int(aPort).min(0, aPort).max(65_535, aPort), z.string().regex(/^\d{0,5}$/, aPort)], aPort);
 
-/** What all servers are given by. pg takes any other option, and passes over what it does not know: with one of these mistyped, it would connect to another server. */
+/**
+ * What all servers are given by. pg takes any other option, and passes over what it does not know:
+ * with one of these mistyped, it would connect to another server.
+ */
 const USUAL = [
   'name',
   'weight',
@@ -165,12 +181,17 @@ export function nodeSettings(
   return { name, role, weight, zone, pool: new DiscreetPool(named(config, servername)), ownsPool: true, lane };
 }
 
-/** A name as events, stats and `target` have it; `undefined` for one of which nothing can be shown. */
+/**
+ * A name as events, stats and `target` have it; `undefined` for one of which nothing can be shown.
+ */
 export function shownName(name: string | undefined): string | undefined {
   return (name !== undefined && printable(name, MAX_NAME_LENGTH).trim()) || undefined;
 }
 
-/** @throws LadderError `LADDER_INVALID_OPTIONS` for an instance of what has none of pg's options: it would silently stand for the server that the environment names */
+/**
+ * @throws LadderError `LADDER_INVALID_OPTIONS` for an instance of what has none of pg's options: it
+ * would silently stand for the server that the environment names
+ */
 export function checkConfig(options: object, where: string): void {
   if (!('connect' in options || options instanceof URL)) return;
   throw invalidOptions(
@@ -202,7 +223,10 @@ function named(config: pg.PoolConfig, servername: string | undefined): pg.PoolCo
   return Object.defineProperties({} as pg.PoolConfig, { ...own, ...parts, ssl: named });
 }
 
-/** What `ssl` was before a certificate was to be checked against another name, which another server's own name takes the place of. */
+/**
+ * What `ssl` was before a certificate was to be checked against another name, which another
+ * server's own name takes the place of.
+ */
 export function givenTls(ssl: tls.ConnectionOptions): tls.ConnectionOptions {
   return NamedTls.given(ssl);
 }
@@ -221,7 +245,7 @@ class NamedTls implements tls.ConnectionOptions {
       given.checkServerIdentity
         ? given.checkServerIdentity(servername, certificate)
         : tls.checkServerIdentity(servername, certificate);
-    // Who the server is told is wanted, which TLS allows for names alone; where the host is one, pg says that instead.
+    // The server name of TLS (SNI) must be a name; where the host is one, pg sends it instead.
     if (isIP(servername) === 0) this.servername = servername;
   }
 
@@ -230,7 +254,10 @@ class NamedTls implements tls.ConnectionOptions {
   }
 }
 
-/** A URL with several hosts, as libpq takes them: everything else in it holds for each. A node is named by its host, with the port where hosts repeat. */
+/**
+ * A URL with several hosts, as libpq takes them: everything else in it holds for each. A node is
+ * named by its host, with the port where hosts repeat.
+ */
 export function nodesFromUrl(url: string): NodeOptions[] {
   const [, scheme, login = '', hosts, rest = ''] =
     /^(postgres(?:ql)?:\/\/)([^/?#]*@)?([^/?#@]*)([/?#].*)?$/.exec(url.trim()) ?? [];
@@ -270,7 +297,10 @@ export function checkedUrl(url: string | undefined, where: string): string {
   return url;
 }
 
-/** What pg makes of it; `undefined` for what is no connection string: pg takes any text for one, and its own message quotes it, password included. */
+/**
+ * What pg makes of it; `undefined` for what is no connection string: pg takes any text for one, and
+ * its own message quotes it, password included.
+ */
 function hostsOf(url: string): string | undefined {
   if (!/^(postgres(ql)?:\/\/|socket:|\/)/.test(url)) return undefined;
   try {

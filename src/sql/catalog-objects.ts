@@ -79,7 +79,7 @@ export class CatalogObjects {
     return this.#visible(this.#types, name);
   }
 
-  /** Functions of casts that nobody has written: from what a statement has, and to it. */
+  /** Functions of implicit casts that a statement's values may go through. */
   *unaskedCasts(values: ValueTypes): Generator<string> {
     for (const [source, target, part] of this.casts) {
       // A cast between built-in types is a superuser's, and may be met anywhere.

@@ -35,7 +35,10 @@ export interface RelationRow {
   readonly definition: string | null;
   /** Row security's conditions. */
   readonly policies: readonly string[] | null;
-  /** What may be applied to its columns without being asked for, by casts and comparisons: `column`, a blank, and the function. */
+  /**
+   * What may be applied to its columns without being asked for, by casts and comparisons: `column`,
+   * a blank, and the function.
+   */
   readonly hidden: readonly string[] | null;
   /** The type of its rows by oid. */
   readonly rowType: string;
@@ -77,7 +80,9 @@ export interface CatalogRows {
   readonly resolution: ResolutionRow;
 }
 
-/** What PostgreSQL goes by when it chooses among namesakes: types by oid, with blanks between them. */
+/**
+ * What PostgreSQL goes by when it chooses among namesakes: types by oid, with blanks between them.
+ */
 export interface ResolutionRow {
   /** Built-in operators that have namesakes: name and operands. */
   readonly operators: readonly string[];

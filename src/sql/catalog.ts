@@ -1,7 +1,8 @@
 /**
- * Judges a statement by the server's catalogue: which functions, views, operators, casts, domains and
- * policies its names stand for, and whether one of them can do what only the primary can. It is
- * handed rows and asks no server. A name that is not in them is a write, and is told as unknown.
+ * Judges a statement by the server's catalogue: which functions, views, operators, casts, domains
+ * and policies its names stand for, and whether one of them can do what only the primary can. It is
+ * handed rows and asks no server. A name that is not in them is a write, and is reported as
+ * unknown.
  */
 import { builtIns } from './built-ins.js';
 import { CatalogObjects, isCalledType, SYSTEM_SCHEMAS } from './catalog-objects.js';
@@ -43,7 +44,9 @@ export class Catalog {
     this.#tables = new TableCounts(this.#objects, grammar);
   }
 
-  /** Tables that a plan of a statement may lead through, partitions and those behind views included. */
+  /**
+   * Tables that a plan of a statement may lead through, partitions and those behind views included.
+   */
   tableCountOf(facts: Facts): number {
     return this.#tables.of(facts);
   }
@@ -129,7 +132,10 @@ export class Catalog {
     return this.#objects.types(call).length > 0 ? this.#judges.type(call) : unknown('function', call);
   }
 
-  /** `row.name` may be the call of a function that takes the row, and `(value).name` that of one that takes the value. */
+  /**
+   * `row.name` may be the call of a function that takes the row, and `(value).name` that of one
+   * that takes the value.
+   */
   #field(field: Field, facts: Facts, values: () => ValueTypes): Judgement {
     const canBeBuiltIn = field.of === undefined && builtIns.has(field.name);
     const own =

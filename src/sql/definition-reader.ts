@@ -1,6 +1,6 @@
 /**
- * Reads definitions of views, functions and conditions: the SQL of them as facts, the rest as words.
- * Each is read once for a judgement, however often that is interrupted. It judges nothing.
+ * Reads definitions of views, functions and conditions: the SQL of them as facts, the rest as
+ * words. Each is read once for a judgement, however often that is interrupted. It judges nothing.
  */
 import type { Facts } from './facts.js';
 import type { Grammar, Token } from './grammar.js';
@@ -21,12 +21,17 @@ export class DefinitionReader {
     this.#turn = turn;
   }
 
-  /** `undefined` for a text that is too long, or that the grammar does not know. @throws Interruption */
+  /**
+   * `undefined` for a text that is too long, or that the grammar does not know.
+   * @throws Interruption
+   */
   facts(text: string): Facts | undefined {
     return this.#read(this.#facts, text, () => factsOf(this.#grammar.parse(text)));
   }
 
-  /** The words of a body that is no SQL; `undefined` where it cannot be read. @throws Interruption */
+  /**
+   * The words of a body that is no SQL; `undefined` where it cannot be read. @throws Interruption
+   */
   tokens(text: string): readonly Token[] | undefined {
     return this.#read(this.#tokens, text, () => this.#grammar.tokens(text));
   }
@@ -58,7 +63,10 @@ export function expressionText(expression: string): string {
   return `select ${expression}`;
 }
 
-/** The body of a function in SQL as statements: it may also be one that PostgreSQL has parsed already. */
+/**
+ * The body of a function in SQL as statements: it may also be one that PostgreSQL has parsed
+ * already.
+ */
 export function bodyText(body: string): string {
   const atomic = /^\s*begin\s+atomic\s([\s\S]*?)\s*end\s*$/i.exec(body)?.[1];
   const returned = /^\s*return\s([\s\S]*)$/i.exec(body)?.[1];

@@ -1,6 +1,6 @@
 /**
- * What the answer of a text depends on: its reach, and the key that its WHERE fixes. A cache goes by
- * it; it decides nothing about where a statement runs.
+ * What the answer of a text depends on: its reach, and the key that its WHERE fixes. A cache goes
+ * by it; it decides nothing about where a statement runs.
  */
 import type { CatalogObjects } from './catalog-objects.js';
 import type { DefinitionReader } from './definition-reader.js';

@@ -5,7 +5,10 @@
 import { createHash } from 'node:crypto';
 import { GRAMMAR_VERSION, type Grammar } from './grammar.js';
 
-/** @returns the grammar's version and 16 hexadecimal digits; by the exact text for what the grammar cannot read */
+/**
+ * @returns the grammar's version and 16 hexadecimal digits; by the exact text for what the grammar
+ * cannot read
+ */
 export function digestOf(text: string, grammar: Grammar): string {
   const digits = grammar.fingerprint(text) ?? createHash('sha256').update(text).digest('hex').slice(0, 16);
   return `${GRAMMAR_VERSION}:${digits}`;

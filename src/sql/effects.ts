@@ -1,4 +1,7 @@
-/** What a statement leaves on its connection, or takes back, as the grammar tells. Which of it matters to a read is not decided here. */
+/**
+ * What a statement leaves on its connection, or takes back, as the grammar tells. Which of it
+ * matters to a read is not decided here.
+ */
 import { ANY_SETTING, type Effect } from './session-state.js';
 import type { Fields } from './tree.js';
 

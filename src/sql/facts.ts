@@ -1,12 +1,12 @@
 /**
- * What the text of a statement says by itself: its kind, and all functions, relations, operators and
- * types that it names. What these do only the catalogue knows. Types only, see `walk.ts`.
+ * What the text of a statement says by itself: its kind, and all functions, relations, operators
+ * and types that it names. What these do only the catalogue knows. Types only, see `walk.ts`.
  */
 import type { Operand, Operation } from './operands.js';
 import type { Effect } from './session-state.js';
 import type { Name } from './tree.js';
 
-/** `session`: meaningless on a pool, whose connections belong to nobody; kept on the primary. */
+/** `session`: it belongs to one connection, so it means nothing on a pool; kept on the primary. */
 export type StatementClass = 'read' | 'write' | 'session';
 
 /** A transaction that says READ ONLY, one that says neither, or one that a standby would refuse. */
@@ -40,7 +40,10 @@ export interface Facts {
   readonly statementCount: number;
   /** Whether it changes what the catalogue says. */
   readonly isDefinition: boolean;
-  /** Whether its connection does not matter to it: one query that asks for nothing that belongs to a session. */
+  /**
+   * Whether its connection does not matter to it: one query that asks for nothing that belongs to a
+   * session.
+   */
   readonly isDetached: boolean;
   /** Whether it reads something of the connection that it runs on. */
   readonly isAttached: boolean;
@@ -48,7 +51,10 @@ export interface Facts {
   readonly leavesState: boolean;
   /** What it leaves there, or takes back. */
   readonly effects: readonly Effect[];
-  /** Whether it is one statement that begins, ends or marks a transaction, and does nothing by itself. */
+  /**
+   * Whether it is one statement that begins, ends or marks a transaction, and does nothing by
+   * itself.
+   */
   readonly isTransactionControl: boolean;
   /** What kind of transaction it begins; `undefined` for any other statement. */
   readonly begins: Beginning | undefined;
@@ -62,7 +68,9 @@ export interface Facts {
   /** Operators with what they are applied to. */
   readonly operators: readonly Operation[];
   readonly types: readonly Name[];
-  /** Whether every column that it names belongs to a relation, and none to a subquery or a function. */
+  /**
+   * Whether every column that it names belongs to a relation, and none to a subquery or a function.
+   */
   readonly isFlat: boolean;
   /** Whether columns are given other names. */
   readonly renames: boolean;
@@ -70,7 +78,10 @@ export interface Facts {
   readonly derived: ReadonlyMap<string, ReadonlySet<string> | undefined>;
   /** Names that may stand for whole rows. */
   readonly rows: ReadonlySet<string>;
-  /** What makes its answer depend on more than its tables, as far as no function does: see `unsteady.ts`. */
+  /**
+   * What makes its answer depend on more than its tables, as far as no function does: see
+   * `unsteady.ts`.
+   */
   readonly unsteady: ReadonlySet<string>;
   /** Whether anything in it may be a row of no declared type. */
   readonly hasRecords: boolean;

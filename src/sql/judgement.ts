@@ -8,9 +8,9 @@ export interface Judgement {
   readonly class: StatementClass;
   /** What decided, in words. */
   readonly because: string;
-  /** A name that nobody knows, so that the catalogue may be out of date. */
+  /** A name that is not in the catalogue, which may be out of date. */
   readonly unknown?: string;
-  /** Whether that it only reads is somebody's word, and no proof. */
+  /** Set when "it only reads" is a declaration of the user, not proven. */
   readonly isDeclared?: true;
 }
 
@@ -37,7 +37,7 @@ export function worstOf(judgements: Iterable<Judgement>): Judgement {
   return worst;
 }
 
-/** One after the other, as they are asked for. */
+/** Judges one row after the other, as the caller asks for them. */
 export function* each<Row>(rows: Iterable<Row>, judge: (row: Row) => Judgement): Generator<Judgement> {
   for (const row of rows) yield judge(row);
 }

@@ -1,7 +1,7 @@
 /**
- * The key that the WHERE of a SELECT fixes: columns of its only table, each equal to one parameter or
- * constant. Rows with other values in these columns do not change the answer. By the text alone: it
- * does not know the types of columns.
+ * The key that the WHERE of a SELECT fixes: columns of its only table, each equal to one parameter
+ * or constant. Rows with other values in these columns do not change the answer. By the text alone:
+ * it does not know the types of columns.
  */
 import type { Tree } from './grammar.js';
 import { type Fields, nameOf } from './tree.js';

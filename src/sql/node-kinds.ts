@@ -1,4 +1,6 @@
-/** Kinds of nodes in the grammar's tree, by what they mean to a read. A kind on no list is a write. */
+/**
+ * Kinds of nodes in the grammar's tree, by what they mean to a read. A kind on no list is a write.
+ */
 
 const kinds = (text: string): ReadonlySet<string> => new Set(text.trim().split(/\s+/));
 

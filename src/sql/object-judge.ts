@@ -50,7 +50,8 @@ export class ObjectJudge {
       const name = `${row.schema}.${row.name}`;
       if (this.#declared.has(name) || this.#declared.has(`${name}(${row.signature.replaceAll(', ', ',')})`))
         return DECLARED;
-      // Who installs an extension trusts it; its overloads of common names must not keep everybody on the primary.
+      // Who installs an extension trusts it; its overloads of common names must not keep everybody
+      // on the primary.
       if (row.isOfExtension && row.volatility !== 'v') return SAFE;
       if (row.body !== null && row.body.length > MAX_DEFINITION_LENGTH) return within(`function ${name}`, TOO_LONG);
       if (row.parts !== null) return within(`aggregate ${name}`, worstOf(each(row.parts, (part) => this.part(part))));
@@ -62,7 +63,8 @@ export class ObjectJudge {
       if (row.language === 'plpgsql' && row.body !== null && row.volatility !== 'v') {
         return within(`function ${name}`, this.#words(row.body));
       }
-      // Its source names C code, which a superuser alone can bind; some of it goes by another name than its function.
+      // Its source names C code, which a superuser alone can bind; some of it goes by another name
+      // than its function.
       if (row.language === 'internal' && row.body !== null && row.volatility !== 'v') {
         return within(`function ${name}`, builtIn(row.body.replace(/_oid$/, '')));
       }
@@ -80,7 +82,10 @@ export class ObjectJudge {
       : { class: 'write', because: `a function of which nothing is known (${part})` };
   }
 
-  /** An operator is told from its namesakes by types, which are not worked out: one in C must not keep every `=` on the primary. */
+  /**
+   * Types choose among operators of one name, and are not all worked out: one in C must not keep
+   * every `=` on the primary.
+   */
   behindOperator(part: string): Judgement {
     const row = this.#objects.functionOf(part);
     return row?.language === 'c' && row.volatility !== 'v' ? SAFE : this.part(part);
@@ -163,7 +168,9 @@ export class ObjectJudge {
     return this.#judgeStatements(facts, given);
   }
 
-  /** A body in plpgsql is not SQL: it is believed unless it names something that is not harmless. */
+  /**
+   * A body in plpgsql is not SQL: it is believed unless it names something that is not harmless.
+   */
   #words(body: string): Judgement {
     const tokens = this.#reader.tokens(body);
     if (tokens === undefined) return { class: 'write', because: 'its body could not be read' };

@@ -1,6 +1,7 @@
 /**
- * What a statement's text says of the operands of its operators and functions, each by itself. PostgreSQL chooses among namesakes by the types of their
- * operands, and applies some operators that the text does not show. It looks nothing up, and says "any" whenever it is not sure.
+ * What a text says about the operands of its operators and functions, each by itself. PostgreSQL
+ * chooses among namesakes by the types of their operands, and applies some operators that the text
+ * does not show. This module looks nothing up, and says "any" whenever it is not sure.
  */
 
 import { type Fields, type Name, nameOf } from './tree.js';
@@ -89,7 +90,8 @@ function expression({ kind, name, lexpr, rexpr }: Fields): Operation[] {
   if (lexpr === undefined) return [{ ...operator, operands: [operandOf(rexpr)] }];
   const left = operandOf(lexpr);
   if (kind === 'AEXPR_IN') {
-    // The list may be brought to one type first, which is that of one of its items, or of the left side.
+    // The list may be brought to one type first, which is that of one of its items, or of the left
+    // side.
     const items = distinct([...listOf(rexpr), left]);
     return items.map((item) => ({ ...operator, operands: [left, item] }));
   }

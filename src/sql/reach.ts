@@ -1,7 +1,7 @@
 /**
- * What the answer of a statement depends on: all relations that it may touch, behind views, functions
- * and row security too, and whether it is the same again while these stay as they are. Where it is
- * not sure it names too many relations, and says that the answer may differ.
+ * What the answer of a statement depends on: all relations that it may touch, behind views,
+ * functions and row security too, and whether it is the same again while these stay as they are.
+ * Where it is not sure it names too many relations, and says that the answer may differ.
  */
 import { builtIns } from './built-ins.js';
 import { type CatalogObjects, SYSTEM_SCHEMAS } from './catalog-objects.js';
@@ -223,7 +223,10 @@ export class ReachFinder {
     else this.#isUnread(what);
   }
 
-  /** A body that is no SQL: whatever bears one of its names counts. @param isMet whether the functions count, too */
+  /**
+   * A body that is no SQL: whatever bears one of its names counts.
+   * @param isMet whether the functions count, too
+   */
   #words(body: string, what: string, isMet: boolean): void {
     if (this.#seenTexts.has(body)) return;
     this.#seenTexts.add(body);

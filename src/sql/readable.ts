@@ -1,6 +1,8 @@
 /**
- * What the grammar is given of a text: all of it, an abridged form that says the same, or nothing, where it is too long or too deeply nested to be read without
- * holding up the event loop or overflowing a stack. One pass over the text by PostgreSQL's lexical rules, without recursion. It never decides what a text does.
+ * What the grammar is given of a text: all of it, an abridged form that says the same, or nothing,
+ * where it is too long or too deeply nested to be read without holding up the event loop or
+ * overflowing a stack. One pass over the text by PostgreSQL's lexical rules, without recursion. It
+ * never decides what a text does.
  */
 
 import {
@@ -30,20 +32,29 @@ import {
   ZERO,
 } from './lexical.js';
 
-/** In characters. Nobody looks into what is longer. */
+/** In characters. A longer text is not read at all. */
 export const MAX_TEXT_LENGTH = 2 ** 20;
 /** In characters, of what the grammar is given. */
 const MAX_READ_LENGTH = 2 ** 17;
 /** The grammar and the walk through its tree take some 2 µs for one. */
 const MAX_TOKEN_COUNT = 10_000;
-/** In tokens that one expression may lead through; the grammar's own stack is good for three times that. */
+/**
+ * In tokens that one expression may lead through; the grammar's own stack is good for three times
+ * that.
+ */
 const MAX_DEPTH = 500;
-/** A shorter text is read as it is. The grammar takes a time for comments that grows with their square: so short, it is nothing. */
+/**
+ * A shorter text is read as it is. The grammar takes a time for comments that grows with their
+ * square: so short, it is nothing.
+ */
 const SHORT_LENGTH = 4_000;
 /** Constants that are kept of a list: more than a function has arguments. */
 const KEPT_COUNT = 128;
 
-/** What PostgreSQL's grammar is to read instead of `text`; `undefined` for what it must not be given. */
+/**
+ * What PostgreSQL's grammar is to read instead of `text`; `undefined` for what it must not be
+ * given.
+ */
 export function readable(text: string): string | undefined {
   // Nothing is nested more deeply than it is long.
   if (text.length <= MAX_DEPTH) return text;
@@ -283,7 +294,10 @@ class Scan {
     this.#lastFrom = this.#commaAt;
   }
 
-  /** What is between the first ones and the last is left out: a list of that many constants does what they do. */
+  /**
+   * What is between the first ones and the last is left out: a list of that many constants does
+   * what they do.
+   */
   #endList(): void {
     if (this.#listed > KEPT_COUNT + 1) this.#cuts.push(this.#keptUpTo, this.#lastFrom);
     this.#kind = undefined;

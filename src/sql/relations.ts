@@ -2,8 +2,8 @@
 import type { RelationRow } from './catalog-rows.js';
 
 /**
- * `catalog`: one of PostgreSQL's own, such as `pg_class`. The change stream decodes only `table` and
- * `partitioned`.
+ * `catalog`: one of PostgreSQL's own, such as `pg_class`. The change stream decodes only `table`
+ * and `partitioned`.
  */
 export type RelationKind =
   | 'table'

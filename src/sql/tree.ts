@@ -43,7 +43,10 @@ export function modeOf({ defname, arg }: Fields): [string, string] {
   return [String(defname), String(sval?.sval ?? ival?.ival ?? 0)];
 }
 
-/** An option's value as DefElem carries it: nothing at all means on. `undefined` for one that PostgreSQL would not take. */
+/**
+ * An option's value as DefElem carries it: nothing at all means on. `undefined` for one that
+ * PostgreSQL would not take.
+ */
 export function switchOf(arg: unknown): boolean | undefined {
   if (arg === undefined) return true;
   const [node] = Object.values(arg as Record<string, { sval?: string; boolval?: boolean; ival?: number }>);

@@ -1,6 +1,7 @@
 /**
- * How much may be looked at before others run. A statement can lead to thousands of definitions: the
- * work is cut into turns of some 20 ms, and what was found out in one turn is kept for the next.
+ * How much may be looked at before others run. A statement can lead to thousands of definitions:
+ * the work is cut into turns of some 20 ms, and what was found out in one turn is kept for the
+ * next.
  */
 
 /** Definitions read in one turn, in characters: some 20 ms of the dearest. */
@@ -31,7 +32,10 @@ export class Turn {
     if (++this.#steps > TURN_STEPS) this.interrupt();
   }
 
-  /** A definition of that many characters is read. @throws Interruption, never for the first one of a turn */
+  /**
+   * A definition of that many characters is read.
+   * @throws Interruption, never for the first one of a turn
+   */
   reads(length: number): void {
     if (this.#length > 0 && this.#length + length > TURN_LENGTH) this.interrupt();
     this.#length += length;

@@ -1,6 +1,6 @@
 /**
- * What makes the answer of a text differ while its tables stay as they are: the clock, the session, a
- * sample, and functions that depend on them. By names alone: where one of several namesakes is
+ * What makes the answer of a text differ while its tables stay as they are: the clock, the session,
+ * a sample, and functions that depend on them. By names alone: where one of several namesakes is
  * unsteady, all count as it. It knows nothing of users' functions.
  */
 import { sessionState, stableBuiltIns, volatileBuiltIns } from './built-ins.js';
@@ -38,8 +38,8 @@ const TIMED = names(`
   pg_timezone_abbrevs pg_timezone_abbrevs_abbrevs
 `);
 /**
- * STABLE only for the sake of settings such as TimeZone, DateStyle and lc_time, or of what types they
- * are given. A cache has these settings in its keys.
+ * STABLE only for the sake of settings such as TimeZone, DateStyle and lc_time, or of what types
+ * they are given. A cache has these settings in its keys.
  */
 const BY_FORMAT = names(`
   anytextcat array_to_json array_to_string concat concat_ws date date_add date_cmp_timestamptz date_eq_timestamptz
@@ -58,7 +58,10 @@ const BY_FORMAT = names(`
   timestamptz_lt_date timestamptz_lt_timestamp timestamptz_mi_interval timestamptz_ne_date timestamptz_ne_timestamp
   timestamptz_pl_interval to_char to_date to_json to_jsonb to_number to_timestamp
 `);
-/** STABLE since they depend on the session, or on what stays as long as the database; all others read the catalogue. */
+/**
+ * STABLE since they depend on the session, or on what stays as long as the database; all others
+ * read the catalogue.
+ */
 const BY_SESSION = names(`
   current_database current_schema current_schemas current_setting current_user get_current_ts_config getdatabaseencoding
   getpgusername json_to_tsvector jsonb_to_tsvector pg_client_encoding phraseto_tsquery plainto_tsquery session_user
@@ -82,7 +85,10 @@ const STORAGE_COLUMNS = names('ctid xmin xmax cmin cmax');
 /** What dates and times are read from beside numbers: `'today'::date` is another one tomorrow. */
 const MOVING_WORDS = /\b(?:now|today|tomorrow|yesterday)\b/i;
 
-/** Whether PostgreSQL may read a time that moves out of a text: of a constant, or of a parameter's value. */
+/**
+ * Whether PostgreSQL may read a time that moves out of a text: of a constant, or of a parameter's
+ * value.
+ */
 export function mayMove(text: string): boolean {
   return MOVING_WORDS.test(text);
 }
@@ -99,7 +105,10 @@ export function steadinessOfBuiltIn(name: string, argCount: number | undefined):
   return scoped(`${name}() is STABLE`);
 }
 
-/** Whether a built-in function may read what no relation in the text stands for: PostgreSQL's catalogue. */
+/**
+ * Whether a built-in function may read what no relation in the text stands for: PostgreSQL's
+ * catalogue.
+ */
 export function readsCatalog(name: string): boolean {
   return (
     stableBuiltIns.has(name) && !TIMED.has(name) && !BY_FORMAT.has(name) && !BY_SESSION.has(name) && name !== 'age'

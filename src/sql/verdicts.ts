@@ -34,8 +34,9 @@ export class Verdicts {
   }
 
   /**
-   * Judges an object once. Objects may lead back to each other: one that is being judged counts as harmless meanwhile, and what was found harmless by that alone
-   * is so for good as soon as the outermost of those that it leads back to is found harmless.
+   * Judges an object once. Objects may lead back to each other: one that is being judged counts as
+   * harmless meanwhile, and what was found harmless by that alone is so for good as soon as the
+   * outermost of those that it leads back to is found harmless.
    */
   once(object: object, judge: () => Judgement): Judgement {
     const known = this.#judged.get(object);

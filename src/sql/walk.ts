@@ -1,6 +1,6 @@
 /**
- * Walks the grammar's tree of a text and collects its {@link Facts}. It looks nothing up. A node that
- * is not known to be harmless makes the text a write.
+ * Walks the grammar's tree of a text and collects its {@link Facts}. It looks nothing up. A node
+ * that is not known to be harmless makes the text a write.
  */
 import { effectOfSetConfig, effectsOf } from './effects.js';
 import type { Beginning, Call, Facts, Field, StatementClass, Table } from './facts.js';
@@ -168,7 +168,10 @@ class Walk implements Facts {
     }
   }
 
-  /** @returns the names that are CTEs in the rest of the statement; without RECURSIVE each body sees only those before it */
+  /**
+   * @returns the names that are CTEs in the rest of the statement; without RECURSIVE each body sees
+   * only those before it
+   */
   #with({ ctes = [], recursive }: WithClause, outer: Scope): Scope {
     const names = new Scope(outer);
     if (recursive === true) for (const { CommonTableExpr } of ctes) names.add(CommonTableExpr.ctename);

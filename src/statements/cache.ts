@@ -1,6 +1,6 @@
 /**
- * One entry per text, for as long as the text is in use. Tracing tools append a comment to each text
- * that never comes again: such texts share one entry, which has no name to be prepared under.
+ * One entry per text, for as long as the text is in use. Tracing tools append a comment to each
+ * text that never comes again: such texts share one entry, which has no name to be prepared under.
  */
 import { MAX_TEXT_LENGTH } from '../sql/readable.js';
 import { withoutTrailingComment } from '../sql/trailing-comment.js';
@@ -12,7 +12,10 @@ import { TextCache } from './text-cache.js';
 interface Commented {
   /** It never has a name: a name stands for one text, and the server shall see each comment. */
   readonly statement: Statement;
-  /** The latest ones. A comment that comes again says nothing new: its text gets an entry of its own. */
+  /**
+   * The latest ones. A comment that comes again says nothing new: its text gets an entry of its
+   * own.
+   */
   readonly comments: string[];
 }
 

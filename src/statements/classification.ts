@@ -23,7 +23,10 @@ export interface Classification extends Judgement {
   readonly effects: readonly Effect[];
   readonly isTransactionControl: boolean;
   readonly begins: Beginning | undefined;
-  /** Tables that a plan of it may lead through, partitions included; `undefined` while the catalogue is not known. */
+  /**
+   * Tables that a plan of it may lead through, partitions included; `undefined` while the catalogue
+   * is not known.
+   */
   readonly tableCount: number | undefined;
 }
 
@@ -34,7 +37,10 @@ export interface Finding {
   readonly judgement: Judgement;
 }
 
-/** In characters. The grammar takes a millisecond for 4 kB; what is inserted in bulk says at once what it is. */
+/**
+ * In characters. The grammar takes a millisecond for 4 kB; what is inserted in bulk says at once
+ * what it is.
+ */
 const LONG_TEXT = 10_000;
 const LONG_WRITE = {
   class: 'write',

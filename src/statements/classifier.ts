@@ -1,8 +1,8 @@
 /**
- * What a text is: remembered in its entry, found out by the grammar and the catalogue, and corrected
- * by what replicas refuse. It loads both when it is first asked. While the catalogue is not known,
- * what depends on it is a write; while the grammar cannot be loaded, everything is. It never rejects
- * for what it could not load.
+ * What a text is: remembered in its entry, found out by the grammar and the catalogue, and
+ * corrected by what replicas refuse. It loads both when it is first asked. While the catalogue is
+ * not known, what depends on it is a write; while the grammar cannot be loaded, everything is. It
+ * never rejects for what it could not load.
  */
 import { performance, setImmediate } from '../clock.js';
 import type { Catalog } from '../sql/catalog.js';
@@ -40,7 +40,10 @@ export interface ClassifierOptions extends CatalogOptions {
 }
 
 const UNREAD = 'the grammar does not know it';
-/** How often one statement lets others run, and goes on reading definitions, before it is sent to the primary. */
+/**
+ * How often one statement lets others run, and goes on reading definitions, before it is sent to
+ * the primary.
+ */
 const MAX_TURNS = 8;
 
 /** What was found, and by which generation of the catalogue. */
@@ -77,7 +80,10 @@ export class Classifier {
     return this.#isInUse;
   }
 
-  /** What was found out before; `undefined` for a text that is new, or that may mean something else by now. */
+  /**
+   * What was found out before; `undefined` for a text that is new, or that may mean something else
+   * by now.
+   */
   known(text: string, now: number): Classification | undefined {
     const current = this.#current;
     if (current.isOld(now)) current.reloadWhole(now);
@@ -119,7 +125,9 @@ export class Classifier {
     return finding;
   }
 
-  /** What the text's answer depends on, as far as that was asked for before; `undefined` otherwise. */
+  /**
+   * What the text's answer depends on, as far as that was asked for before; `undefined` otherwise.
+   */
   knownDependencies(text: string): Dependencies | undefined {
     const { generation } = this.#current;
     const found = this.statements.find(text)?.meaning.dependencies(generation);
@@ -127,9 +135,9 @@ export class Classifier {
   }
 
   /**
-   * What the text's answer depends on: its relations, the key that it fixes, and whether it repeats.
-   * Found out when it is first asked for, by reading the text once more. Never rejects: what cannot be
-   * known counts as depending on anything, and as never repeating.
+   * What the text's answer depends on: its relations, the key that it fixes, and whether it
+   * repeats. Found out when it is first asked for, by reading the text once more. Never rejects:
+   * what cannot be known counts as depending on anything, and as never repeating.
    */
   async dependencies(text: string): Promise<Dependencies> {
     const known = this.knownDependencies(text);
@@ -191,7 +199,7 @@ export class Classifier {
     return { facts: undefined, judgement: NOT_READ, generation: this.#current.generation };
   }
 
-  /** Finds out about a text for the next time. A hint that makes no sense is no matter here. */
+  /** Classifies a text for the next time, in the background. Ignores a hint that makes no sense. */
   learn(text: string): void {
     const finding = this.#current.catalog === undefined ? this.ready() : this.classify(text);
     finding.catch(() => undefined);
@@ -204,7 +212,10 @@ export class Classifier {
     await this.#current.settled();
   }
 
-  /** A replica refused the text, and the primary did not: it is a write, until the catalogue says something new. */
+  /**
+   * A replica refused the text, and the primary did not: it is a write, until the catalogue says
+   * something new.
+   */
   misrouted(text: string): void {
     const fingerprint = this.#grammar.fingerprint(text);
     if (fingerprint !== undefined) this.#refused.set(fingerprint, true);
@@ -236,7 +247,9 @@ export class Classifier {
     return true;
   }
 
-  /** What the text is called where it must not be told, such as `18:5f2c…`; see `digestOf` in sql/. */
+  /**
+   * What the text is called where it must not be told, such as `18:5f2c…`; see `digestOf` in sql/.
+   */
   digest(text: string): string {
     const meaning = this.statements.find(text)?.meaning;
     if (meaning?.digest !== undefined) return meaning.digest;

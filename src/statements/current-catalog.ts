@@ -1,7 +1,7 @@
 /**
- * The catalogue that texts are judged by: read when it is first needed, and again when it is old, or
- * when a definition may have changed it. It reads in the background and never rejects. It says which
- * texts mean something else since, and judges none of them.
+ * The catalogue that texts are judged by: read when it is first needed, and again when it is old,
+ * or when a definition may have changed it. It reads in the background and never rejects. It says
+ * which texts mean something else since, and judges none of them.
  */
 import { performance } from '../clock.js';
 import { Catalog } from '../sql/catalog.js';
@@ -9,7 +9,10 @@ import { type CatalogRows, CatalogTooLargeError, type KnownFunctions } from '../
 import { EVERYTHING, mentions, type Touched, touchedBy } from '../sql/definition.js';
 import type { Grammar } from '../sql/grammar.js';
 
-/** Reads the catalogue of the primary, without the functions where they are known. Rejects when it cannot be had now. */
+/**
+ * Reads the catalogue of the primary, without the functions where they are known. Rejects when it
+ * cannot be had now.
+ */
 export type LoadCatalog = (known: KnownFunctions | undefined) => Promise<CatalogRows>;
 
 export interface CatalogOptions {
@@ -31,7 +34,10 @@ export class CurrentCatalog {
   #generation = 0;
   /** What it was made of. */
   #rows: CatalogRows | undefined;
-  /** Names that may mean something else than it says: texts that do not mention them are what they were. */
+  /**
+   * Names that may mean something else than it says: texts that do not mention them are what they
+   * were.
+   */
   readonly #touched = new Set<string>();
   /** Functions to read with the next load; `undefined` for all. */
   #changed: Set<string> | undefined;
@@ -116,7 +122,10 @@ export class CurrentCatalog {
     this.reload(now);
   }
 
-  /** Reads it anew, unless that is under way or was tried a moment ago. The grammar must have been loaded. */
+  /**
+   * Reads it anew, unless that is under way or was tried a moment ago. The grammar must have been
+   * loaded.
+   */
   reload(now: number): void {
     if (!this.#isReadable || this.#loading !== undefined || now - this.#triedAt < RELOAD_SPACING_MILLIS) return;
     this.#triedAt = now;

@@ -1,12 +1,14 @@
 /**
- * What is known of one text, in one entry: what it means, found out from its words and the catalogue,
- * and what running it has taught. It holds no text: a long one would fill the memory.
+ * What is known of one text, in one entry: what it means, found out from its words and the
+ * catalogue, and what running it has taught. It holds no text: a long one would fill the memory.
  */
 import type { Dependencies } from '../sql/dependencies.js';
 import type { Classification } from './classification.js';
 import { type Definitions, Profile } from './profile.js';
 
-/** What a text means, as the catalogue of one generation has it; see `CurrentCatalog.generation`. */
+/**
+ * What a text means, as the catalogue of one generation has it; see `CurrentCatalog.generation`.
+ */
 export class Meaning {
   #classification: Classification | undefined;
   #classifiedIn = -1;
@@ -25,7 +27,7 @@ export class Meaning {
     this.#classifiedIn = generation;
   }
 
-  /** `undefined` until somebody has asked for them, and when the catalogue is another one since. */
+  /** `undefined` until they are asked for, and again when the catalogue has changed. */
   dependencies(generation: number): Dependencies | undefined {
     return this.#dependenciesIn === generation ? this.#dependencies : undefined;
   }

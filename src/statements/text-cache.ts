@@ -1,6 +1,6 @@
 /**
- * Remembers something for each text that is in use, within bounds. Two generations: the older one is
- * dropped when the younger one is full. A hit costs one look into a Map; to keep an order of use
+ * Remembers something for each text that is in use, within bounds. Two generations: the older one
+ * is dropped when the younger one is full. A hit costs one look into a Map; to keep an order of use
  * would cost ten times that.
  */
 import { createHash } from 'node:crypto';
@@ -8,7 +8,10 @@ import { MAX_TEXT_LENGTH } from '../sql/readable.js';
 
 const MAX_COUNT = 10_000;
 const MAX_BYTES = 8 * 1024 * 1024;
-/** In characters. A longer text is kept by its hash, so that thousands of generated texts do not fill the memory. */
+/**
+ * In characters. A longer text is kept by its hash, so that thousands of generated texts do not
+ * fill the memory.
+ */
 const LONG_TEXT = 10_000;
 /** Beside the text itself. */
 const ENTRY_BYTES = 200;
@@ -20,7 +23,9 @@ export class TextCache<V> {
   #old = new Map<string, V>();
   #bytes = 0;
 
-  /** @param maxCount of one generation; both together hold twice as much. @param maxBytes likewise */
+  /**
+   * @param maxCount of one generation; both together hold twice as much. @param maxBytes likewise
+   */
   constructor(maxCount = MAX_COUNT, maxBytes = MAX_BYTES) {
     this.#maxCount = maxCount;
     this.#maxBytes = maxBytes;

@@ -1,6 +1,6 @@
 /**
  * The order of tokens, read from their text alone: cluster, timeline, LSN and age. It checks no
- * signature: anybody may have written the text.
+ * signature: any client may have written the text.
  */
 
 /** A token's position: the timeline and the two halves of the LSN, each below 2^32. */
