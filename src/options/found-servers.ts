@@ -9,10 +9,10 @@ import { z } from 'zod';
 import { invalidOptions } from '../errors.js';
 import { check, withoutUndefined } from './check.js';
 import { type InheritCredentials, refusalToInherit, withoutLogin } from './credentials.js';
+import { givenTls } from './servername.js';
 import {
   checkConfig,
   checkedUrl,
-  givenTls,
   type NodeLabels,
   type NodeOptions,
   type NodeSettings,

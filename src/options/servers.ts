@@ -2,16 +2,14 @@
  * How a server is given: by a connection string, pg's options or a pool. And what is known of it
  * before it is asked.
  */
-import { isIP } from 'node:net';
-import tls from 'node:tls';
 import pg from 'pg';
-import { parse } from 'pg-connection-string';
 import { z } from 'zod';
 import { invalidOptions } from '../errors.js';
 import { editsBetween } from '../nearest.js';
 import { MAX_NAME_LENGTH, PRINTABLE, printable } from '../printable.js';
 import { label } from './check.js';
 import { DiscreetPool } from './discreet-pool.js';
+import { named } from './servername.js';
 
 /** A server: a connection string, pg's own pool options, or a pool that stays yours. */
 export type NodeOptions = string | (pg.PoolConfig & NodeLabels) | ({ pool: pg.Pool } & NodeLabels);
@@ -206,52 +204,6 @@ export function openPool(pool: pg.Pool | undefined, where: string): pg.Pool {
   }
   if (pool.ending) throw invalidOptions(`${where}.pool: expected an open pg.Pool, this one was ended`);
   return pool;
-}
-
-/** pg checks certificates against the host, which is not always what they are made out to. */
-function named(config: pg.PoolConfig, servername: string | undefined): pg.PoolConfig {
-  if (servername === undefined) return config;
-  // By what pg makes of the options, the environment and the connection string together.
-  const { ssl } = new pg.Client(config);
-  if (!ssl) return config;
-  const checked = new NamedTls(givenTls(ssl === true ? {} : ssl), servername);
-  // pg lays the parts of a connection string over the options: its `ssl` would win over this one.
-  const { connectionString } = config;
-  const { connectionString: _, ...own } = Object.getOwnPropertyDescriptors(config);
-  const parts = connectionString === undefined ? {} : Object.getOwnPropertyDescriptors(parse(connectionString));
-  const named = { value: checked, enumerable: true, writable: true, configurable: true };
-  return Object.defineProperties({} as pg.PoolConfig, { ...own, ...parts, ssl: named });
-}
-
-/**
- * What `ssl` was before a certificate was to be checked against another name, which another
- * server's own name takes the place of.
- */
-export function givenTls(ssl: tls.ConnectionOptions): tls.ConnectionOptions {
-  return NamedTls.given(ssl);
-}
-
-/** pg's `ssl` with another name for the certificate. */
-class NamedTls implements tls.ConnectionOptions {
-  declare servername?: string;
-  declare checkServerIdentity: NonNullable<tls.ConnectionOptions['checkServerIdentity']>;
-  readonly #given: tls.ConnectionOptions;
-
-  constructor(given: tls.ConnectionOptions, servername: string) {
-    this.#given = given;
-    // Also what a pool hides from enumeration, such as the key.
-    Object.defineProperties(this, Object.getOwnPropertyDescriptors(given));
-    this.checkServerIdentity = (_host, certificate) =>
-      given.checkServerIdentity
-        ? given.checkServerIdentity(servername, certificate)
-        : tls.checkServerIdentity(servername, certificate);
-    // The server name of TLS (SNI) must be a name; where the host is one, pg sends it instead.
-    if (isIP(servername) === 0) this.servername = servername;
-  }
-
-  static given(ssl: tls.ConnectionOptions): tls.ConnectionOptions {
-    return #given in ssl ? ssl.#given : ssl;
-  }
 }
 
 /**

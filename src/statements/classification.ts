@@ -56,6 +56,8 @@ const LONG_WRITE = {
   tableCount: undefined,
 } as const;
 
+/** Of a text that is no SQL, as far as the grammar can tell. */
+export const UNREAD = 'the grammar does not know it';
 export const NO_GRAMMAR: Judgement = { class: 'write', because: 'the grammar cannot be loaded here' };
 export const NOT_LOADED: Judgement = { class: 'write', because: 'the catalogue has not been read yet' };
 export const NOT_READ: Judgement = {

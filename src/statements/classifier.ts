@@ -5,15 +5,12 @@
  * never rejects for what it could not load.
  */
 import { performance, setImmediate } from '../clock.js';
-import type { Catalog } from '../sql/catalog.js';
 import { type Dependencies, unknownDependencies } from '../sql/dependencies.js';
 import { digestOf } from '../sql/digest.js';
-import type { Facts } from '../sql/facts.js';
-import { Grammar, TooLongError } from '../sql/grammar.js';
+import { Grammar } from '../sql/grammar.js';
 import { type Hint, hintOf } from '../sql/hint.js';
 import { withoutTrailingComment } from '../sql/trailing-comment.js';
 import { Interruption } from '../sql/turn.js';
-import { factsOf } from '../sql/walk.js';
 import { StatementCache } from './cache.js';
 import {
   type Classification,
@@ -25,8 +22,10 @@ import {
   NOT_LOADED,
   NOT_READ,
   REFUSED,
+  UNREAD,
 } from './classification.js';
 import { type CatalogOptions, CurrentCatalog } from './current-catalog.js';
+import { judgeText } from './judge-text.js';
 import type { Statement } from './statement.js';
 import { TextCache } from './text-cache.js';
 
@@ -39,7 +38,6 @@ export interface ClassifierOptions extends CatalogOptions {
   readonly rejectsInvalidHints: boolean;
 }
 
-const UNREAD = 'the grammar does not know it';
 /**
  * How often one statement lets others run, and goes on reading definitions, before it is sent to
  * the primary.
@@ -190,7 +188,8 @@ export class Classifier {
       if (!grammar.isWhole) return { facts: undefined, judgement: NO_GRAMMAR, generation: this.#current.generation };
       try {
         const { generation } = this.#current;
-        return { ...this.judge(text, grammar, this.#current.for(text)), generation };
+        const isRefused = (): boolean => this.#isRefused(text, grammar);
+        return { ...judgeText(text, grammar, this.#current.for(text), isRefused), generation };
       } catch (error) {
         if (!(error instanceof Interruption)) throw error;
         await new Promise((resolve) => setImmediate(resolve));
@@ -271,32 +270,6 @@ export class Classifier {
     } catch (error) {
       if (this.#options.rejectsInvalidHints) throw error;
       return undefined;
-    }
-  }
-
-  /**
-   * Finds out about a text as if it were met for the first time.
-   * @param catalog `undefined` while it is not known
-   * @throws Interruption when so much is behind it that others should run first
-   */
-  judge(text: string, grammar: Grammar, catalog: Catalog | undefined): Finding {
-    let facts: Facts;
-    try {
-      facts = factsOf(grammar.parse(text));
-    } catch (error) {
-      const because = error instanceof TooLongError ? error.message : UNREAD;
-      return { facts: undefined, judgement: { class: 'write', because } };
-    }
-    const { calls, fields, relations, operators, types } = facts;
-    const needsCatalog = [calls, fields, relations, operators, types].some((names) => names.length > 0);
-    if (facts.class === 'write' || !needsCatalog) return { facts, judgement: facts };
-    if (catalog === undefined) return { facts, judgement: NOT_LOADED };
-    try {
-      const judgement = catalog.judge(facts);
-      return { facts, judgement: judgement.class === 'read' && this.#isRefused(text, grammar) ? REFUSED : judgement };
-    } catch (error) {
-      if (error instanceof Interruption) throw error;
-      return { facts, judgement: { class: 'write', because: 'it is nested too deeply' } };
     }
   }
 

@@ -2,16 +2,15 @@
 // server's seam; a method resolves when what it promises can be seen on the servers, never after a
 // fixed sleep.
 import { type Ask, until, withConnection } from './control.js';
-import { formatSetting } from './data-directory.js';
 import { hasDiverged, timelineOf } from './divergence.js';
 import { TestBackendError } from './error.js';
 import { type JitterOptions, type ReplayJitter, startJitter } from './jitter.js';
 import type { Link, OpenLink } from './link.js';
 import * as replay from './replay.js';
 import { conninfo, lastLines, type Server } from './server.js';
+import { configure, type SettingChanges } from './settings.js';
 
-/** Settings to change; `null` takes one back to what the node was started with. */
-export type SettingChanges = Readonly<Record<string, string | number | boolean | null>>;
+export type { SettingChanges } from './settings.js';
 
 /** What a node needs to know of its cluster. */
 export interface NodeContext {
@@ -50,9 +49,7 @@ export class TestNode {
     return this.#context.link ? '127.0.0.1' : this.#server.host;
   }
 
-  /**
-   * The port at `host`: the link's if the cluster was started with `links`, else the server's own.
-   */
+  /** The port at `host`: the link's if the cluster was started with `links`, else the server's. */
   get port(): number {
     return this.#context.link?.port ?? this.#server.port;
   }
@@ -107,30 +104,10 @@ export class TestNode {
    * that need a restart take effect with the next `restart()`.
    */
   configure(settings: SettingChanges): Promise<void> {
-    return this.#query(async (ask) => {
-      const [before] = await ask<{ loaded: string }>('select concat(pg_conf_load_time()) as loaded');
-      for (const [name, value] of Object.entries(settings)) {
-        const quoted = `"${name.replaceAll('"', '""')}"`;
-        // E'' with doubled backslashes reads the same whatever standard_conforming_strings says.
-        const literal = value === null ? '' : formatSetting(value).replaceAll('\\', '\\\\').replaceAll("'", "''");
-        await ask(value === null ? `alter system reset ${quoted}` : `alter system set ${quoted} = E'${literal}'`);
-      }
-      await ask('select pg_reload_conf()');
-      await until(
-        async () => {
-          // The postmaster reads the files before it tells any other process to.
-          const [now] = await ask<{ loaded: string }>('select concat(pg_conf_load_time()) as loaded');
-          return now?.loaded !== before?.loaded;
-        },
-        { what: `${this.name} to reload its configuration`, everyMillis: 2 },
-      );
-    });
+    return this.#query((ask) => configure(ask, this.name, settings));
   }
 
-  /**
-   * Stops replay exactly where it is; the log is still received. Resolves when the server says
-   * 'paused'.
-   */
+  /** Stops replay exactly where it is; the log is still received. Resolves once it is paused. */
   pauseReplay(): Promise<void> {
     return this.#query((ask) => replay.pause(ask, this.name));
   }
@@ -140,10 +117,7 @@ export class TestNode {
     return this.#query((ask) => replay.resume(ask, this.name));
   }
 
-  /**
-   * Replays each commit `millis` after it was made on the primary (by the primary's clock); 0 ends
-   * that.
-   */
+  /** Replays each commit `millis` milliseconds after the primary made it, by its clock; 0 ends that. */
   delayReplay(millis: number): Promise<void> {
     return this.configure({ recovery_min_apply_delay: `${Math.round(millis)}ms` });
   }
