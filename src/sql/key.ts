@@ -84,10 +84,15 @@ function keyValueOf(tree: unknown): KeyValue | undefined {
   if (parameter !== undefined) return parameter.number === undefined ? undefined : { parameter: parameter.number };
   if (constant === undefined || constant['isnull'] === true) return undefined;
   // Zero, false and the empty text are not written down.
-  const { sval, ival, fval, boolval } = constant as Record<string, Fields | undefined>;
-  if (sval !== undefined) return { constant: String(sval['sval'] ?? '') };
-  if (ival !== undefined) return { constant: String(ival['ival'] ?? 0) };
+  const { sval, ival, fval, boolval } = constant as {
+    sval?: { sval?: string };
+    ival?: { ival?: number };
+    fval?: { fval?: string };
+    boolval?: { boolval?: boolean };
+  };
+  if (sval !== undefined) return { constant: sval.sval ?? '' };
+  if (ival !== undefined) return { constant: String(ival.ival ?? 0) };
   // A fraction equals values that are written in other ways.
-  if (fval !== undefined) return /^\d+$/.test(String(fval['fval'])) ? { constant: String(fval['fval']) } : undefined;
-  return boolval === undefined ? undefined : { constant: boolval['boolval'] === true ? 't' : 'f' };
+  if (fval !== undefined) return /^\d+$/.test(fval.fval ?? '') ? { constant: fval.fval ?? '' } : undefined;
+  return boolval === undefined ? undefined : { constant: boolval.boolval === true ? 't' : 'f' };
 }
