@@ -60,7 +60,7 @@ describe('pg-ladder explain', () => {
     }
     const { stderr } = await run(['--no\u001b[2J', '--url', url]);
     expect(stderr.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Cf}]/u);
-  }, 30_000);
+  }, 90_000);
 
   it('says what is missing, and what is wrong with a server, without its password', async () => {
     expect(await run([], { DATABASE_URL: url })).toMatchObject({
@@ -75,5 +75,5 @@ describe('pg-ladder explain', () => {
     expect(gone.code).toBe(1);
     expect(gone.stderr).toContain('does not answer');
     expect(gone.stderr).not.toContain('s3cret');
-  }, 30_000);
+  }, 90_000);
 });

@@ -84,6 +84,12 @@ describe('what is known of a text', () => {
     expect(classifier.knownDependencies('select * from v')).toBeUndefined();
     expect(await names()).toEqual(['u', 'v']);
     expect(server.loadCount).toBe(2);
+    // Nor does what was found before count once the new catalogue is in place.
+    await classifier.classify('select * from v');
+    classifier.changed('drop view other');
+    await classifier.ready();
+    expect(classifier.known('select * from v', performance.now())).toBeUndefined();
+    expect(classifier.knownDependencies('select * from v')).toBeUndefined();
   });
 
   it('is shared by texts that differ in a trailing comment only, whichever of them was met first', async () => {
