@@ -4,9 +4,11 @@
  */
 
 import { createCluster } from '../src/index.js';
-import { Catalog, type CatalogRows, type FunctionRow } from '../src/sql/catalog.js';
+import { Catalog } from '../src/sql/catalog.js';
+import type { CatalogRows, FunctionRow } from '../src/sql/catalog-rows.js';
 import { Grammar } from '../src/sql/grammar.js';
 import { Classifier } from '../src/statements/classifier.js';
+import { judgeText } from '../src/statements/judge-text.js';
 import { startTestCluster } from '../src/testing/index.js';
 import { intervalOfMedian, median } from './rounds.js';
 
@@ -54,6 +56,7 @@ const classifier = new Classifier({
 });
 await classifier.ready();
 for (const text of usual) await classifier.classify(text);
+const isRefused = () => false;
 let missed = 0;
 
 /** Microseconds of one call. */
@@ -93,7 +96,7 @@ const p95 = rounds(() => {
   const micros = Array.from({ length: 400 }, (_, i) => {
     const text = `${texts(i)} -- ${Math.random()}`;
     const catalog = new Catalog(rows, grammar, []);
-    return timed(1, () => classifier.judge(text, grammar, catalog));
+    return timed(1, () => judgeText(text, grammar, catalog, isRefused));
   }).sort((a, b) => a - b);
   return micros[Math.floor(micros.length * 0.95)] as number;
 });
@@ -105,7 +108,7 @@ for (const terms of [1, 10, 100, 1_000]) {
   const catalog = new Catalog(rows, grammar, []);
   show(
     `${text.length} characters`,
-    rounds(() => timed(Math.ceil(200 / terms), () => classifier.judge(text, grammar, catalog))),
+    rounds(() => timed(Math.ceil(200 / terms), () => judgeText(text, grammar, catalog, isRefused))),
   );
 }
 

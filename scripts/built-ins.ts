@@ -274,6 +274,8 @@ type Answer = { readonly rows: string } | { readonly code: string; readonly mess
 /** What the servers of one version say of a name. */
 interface Verdict {
   volatile: boolean;
+  /** Whether an overload is STABLE. */
+  stable: boolean;
   /** An error on the standby that the primary does not have. */
   refused?: string;
   /** Of every volatile overload at least one call succeeded on the standby. */
@@ -370,9 +372,13 @@ function refusal(onStandby: Answer, onPrimary: Answer): string | undefined {
   return onStandby.code === '57014' ? undefined : `${onStandby.code} ${onStandby.message}`;
 }
 
+function isStable(overloads: readonly Overload[]): boolean {
+  return overloads.some(({ volatility }) => volatility === 's');
+}
+
 async function judge(overloads: readonly Overload[], primary: Server, standby: Server): Promise<Verdict> {
   const volatile = overloads.some((each) => each.volatility === 'v');
-  const verdict: Verdict = { volatile, worked: true };
+  const verdict: Verdict = { volatile, stable: isStable(overloads), worked: true };
   for (const overload of overloads) {
     let worked = false;
     for (const sql of callsOf(overload)) {
@@ -425,7 +431,8 @@ async function survey(cluster: TestCluster): Promise<Map<string, Verdict>> {
     for (const [name, overloads] of groupBy(rows, (row) => row.name)) {
       const byHand = decidedByHand(name) !== undefined;
       const volatile = overloads.some((each) => each.volatility === 'v');
-      verdicts.set(name, byHand ? { volatile, worked: false } : await judge(overloads, primary, standby));
+      const decided = { volatile, stable: isStable(overloads), worked: false };
+      verdicts.set(name, byHand ? decided : await judge(overloads, primary, standby));
     }
     return verdicts;
   } finally {
@@ -494,6 +501,7 @@ for (const pattern of BY_HAND.flatMap(([, , names]) => names.split(' '))) {
 }
 const groups = groupBy(all, (name) => decide(name, found.get(name) ?? []));
 const volatileBuiltIns = all.filter((name) => found.get(name)?.some((each) => each.volatile));
+const stableBuiltIns = all.filter((name) => found.get(name)?.some((each) => each.stable));
 const sets: readonly (readonly [name: string, comment: string, members: readonly string[]])[] = [
   ['needPrimary', 'Need the primary, whatever their volatility.', groups.get('needPrimary') ?? []],
   ['safeVolatile', 'VOLATILE, yet a replica runs them as the primary would.', groups.get('safeVolatile') ?? []],
@@ -504,6 +512,7 @@ const sets: readonly (readonly [name: string, comment: string, members: readonly
     groups.get('serverDirected') ?? [],
   ],
   ['volatileBuiltIns', 'All that are VOLATILE, in any of the versions and with any arguments.', volatileBuiltIns],
+  ['stableBuiltIns', 'STABLE, in any of the versions and with any arguments.', stableBuiltIns],
   ['builtIns', 'All of them. One that is in no other set is not volatile, and safe on a replica.', all],
 ];
 await writeFile(
@@ -514,6 +523,8 @@ await writeFile(
 
 const names = (text: string): ReadonlySet<string> => new Set(text.trim().split(/\\s+/));
 
-${sets.map((each) => setOf(...each)).join('\n')}`,
+${sets.map((each) => setOf(...each)).join('\n')}
+// End of what was generated.
+`,
 );
 for (const [name, , members] of sets) console.log(`${name}: ${members.length}`);

@@ -38,8 +38,8 @@ import { withoutUndefined } from './options/check.js';
 import type { Settings } from './options/cluster.js';
 import { preparedValues } from './postgres/prepared-query.js';
 import type { SessionScope } from './session/session.js';
-import { StatementCache } from './statements/cache.js';
 import { type Classification, Classifier } from './statements/classifier.js';
+import { TextCache } from './statements/text-cache.js';
 
 /**
  * Whose call it is: what an async context carries. On Node 20 and 22 that is a plain property of every promise, timer and socket that is made in it: whoever logs one
@@ -93,7 +93,7 @@ export class Calls {
         settings.nodes.some(({ lane }) => lane !== false) ||
           (settings.discovery !== undefined && settings.foundLane !== false),
       ),
-      warned: new StatementCache(),
+      warned: new TextCache(),
     };
     this.gate = new Gate(this.fleet);
     this.tokens = new SessionTokens(this.fleet);
@@ -258,7 +258,9 @@ export class Calls {
       await this.classifier.ready();
       const found = await this.classifier.classify(text);
       const asked = { ...found.hint, ...withoutUndefined(options) };
-      return explain(this.fleet, found, this.requests.read(scope, asked, entry, undefined), entry.startedAt);
+      const dependencies = await this.classifier.dependencies(text);
+      const known = { found, dependencies, digest: this.classifier.digest(text) };
+      return explain(this.fleet, known, this.requests.read(scope, asked, entry, undefined), entry.startedAt);
     }, options.signal);
   }
 

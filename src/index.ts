@@ -20,7 +20,7 @@ export type { Consistency, FreshnessOptions, Target } from './freshness/requirem
 export type { FallbackStats } from './isolation/priority-limiter.js';
 export type { DiscoveryStats } from './nodes/membership.js';
 export type { Role } from './nodes/node.js';
-export type { Explanation, ReplicaVerdict } from './observe/explain.js';
+export type { ExplainedDependencies, Explanation, ReplicaVerdict } from './observe/explain.js';
 export type { ClusterStats, NodeStats } from './observe/stats.js';
 export type {
   AbortOptions,
@@ -40,3 +40,7 @@ export type { ClusterBehaviour, ClusterOptions, HotKeyOptions, LaneOptions, OnCo
 export type { Discovery, DiscoveryContext, NodeAnswer } from './options/discovery.js';
 export type { LabelledNodes, NodeLabels, NodeOptions, UnlabelledNodes } from './options/servers.js';
 export type { Session } from './session/session.js';
+export type { KeyColumn } from './sql/dependencies.js';
+export type { KeyTerm, KeyValue } from './sql/key.js';
+export type { Relation, RelationKind } from './sql/relations.js';
+export type { Repeatability, Repeats } from './sql/unsteady.js';

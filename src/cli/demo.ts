@@ -1,6 +1,6 @@
 /**
- * `pg-ladder demo`: a primary and replicas whose replay stumbles, users who save and reload, four strategies one after the
- * other, one table. Whatever it started is gone when it returns.
+ * `pg-ladder demo`: a primary and replicas whose replay stumbles, users who save and reload, four
+ * strategies one after the other, one table. Whatever it started is gone when it returns.
  */
 import { within } from './demo/deadline.js';
 import type { DemoOptions } from './demo/options.js';

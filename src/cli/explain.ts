@@ -1,7 +1,10 @@
-/** `pg-ladder explain`: what `cluster.query` would make of a text on real servers, and where it would go now. It runs nothing. */
+/**
+ * `pg-ladder explain`: what `cluster.query` would make of a text on real servers, and where it
+ * would go now. It runs nothing.
+ */
 import { parseArgs } from 'node:util';
 import { printable, printableJson } from '../printable.js';
-import { createCluster } from './library.js';
+import { createCluster, type Explanation } from './library.js';
 import { UsageError } from './usage.js';
 
 export interface ExplainOptions {
@@ -41,6 +44,9 @@ export async function explain(
   const lines = [
     ['class', found.class],
     ['because', found.because],
+    ['digest', found.digest],
+    ['touches', touched(found)],
+    ['repeats', `${found.dependencies.repeatability.repeats}: ${found.dependencies.repeatability.because}`],
     ['goes to', `${found.node} (${found.role}), ${found.reason}`],
     ...found.replicas.map(({ name, verdict, state, lsn = 'unknown', stalenessMillis }) => [
       name,
@@ -51,6 +57,12 @@ export async function explain(
   return lines
     .map(([name = '', value = '']) => `${name.padEnd(width)}  ${printable(value, MAX_LINE_LENGTH)}\n`)
     .join('');
+}
+
+function touched({ dependencies: { relations, mayBeMore } }: Explanation): string {
+  const known = relations.map(({ schema, name, kind }) => `${schema}.${name} (${kind})`);
+  const all = mayBeMore === undefined ? known : [...known, `maybe more: ${mayBeMore}`];
+  return all.length === 0 ? 'no relation' : all.join(', ');
 }
 
 function parse(args: readonly string[]) {

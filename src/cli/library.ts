@@ -1,6 +1,7 @@
 /**
- * The library as the command loads it. The build leaves these two specifiers alone, so that the command runs the library that
- * lies next to it: nothing else in this folder imports it at run time.
+ * The library as the command loads it. The build leaves these two specifiers alone, so that the
+ * command runs the library that lies next to it: nothing else in this folder imports it at run
+ * time.
  */
-export { createCluster } from '../index.js';
+export { createCluster, type Explanation } from '../index.js';
 export { startTestCluster, type TestCluster } from '../testing/index.js';

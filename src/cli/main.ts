@@ -1,5 +1,8 @@
 #!/usr/bin/env node
-/** The `pg-ladder` command: finds out what is asked for, runs it, and turns how it ended into an exit code. */
+/**
+ * The `pg-ladder` command: finds out what is asked for, runs it, and turns how it ended into an
+ * exit code.
+ */
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { printableLines } from '../printable.js';
@@ -32,7 +35,10 @@ function named(command: string): string {
   return /^[\w-]{1,64}$/.test(command) ? ` "${command}"` : '';
 }
 
-/** Runs a task that SIGINT and SIGTERM end in good order; the second signal ends the process at once. */
+/**
+ * Runs a task that SIGINT and SIGTERM end in good order; the second signal ends the process at
+ * once.
+ */
 async function interruptible(task: (signal: AbortSignal) => Promise<string>): Promise<number> {
   const interruption = new AbortController();
   let code = 0;

@@ -1,7 +1,7 @@
 /** What all calls share: the servers, what shares connections, and what keeps the primary from being overrun. */
 import type { PriorityLimiter } from '../isolation/priority-limiter.js';
 import type { Fleet } from '../nodes/fleet.js';
-import type { StatementCache } from '../statements/cache.js';
+import type { TextCache } from '../statements/text-cache.js';
 import type { LaneEligibility } from './lane-eligibility.js';
 
 export interface ExecutionContext {
@@ -11,5 +11,5 @@ export interface ExecutionContext {
   /** What may share a connection. */
   readonly eligibility: LaneEligibility;
   /** Digests of statements of which was told that no replica can run them. */
-  readonly warned: StatementCache<true>;
+  readonly warned: TextCache<true>;
 }

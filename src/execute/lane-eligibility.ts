@@ -7,7 +7,7 @@ import type { LaneStatement } from '../nodes/lane-connection.js';
 import type { PreparedConfig, PreparedQuery } from '../postgres/prepared-query.js';
 import { writable } from '../postgres/values.js';
 import type { Classifier } from '../statements/classifier.js';
-import { type Profile, Profiles } from '../statements/profile.js';
+import type { Profile } from '../statements/profile.js';
 
 /** A statement, as pg would take it. */
 export interface Offered {
@@ -21,19 +21,17 @@ const PLAIN_KEYS = new Set(['text', 'values', 'name', 'rowMode', 'types']);
 export class LaneEligibility {
   readonly #classifier: Classifier;
   readonly #hasLanes: boolean;
-  readonly #profiles: Profiles;
 
   /** @param hasLanes whether any node has shared connections: else nothing needs to be found out */
   constructor(classifier: Classifier, hasLanes: boolean) {
     this.#classifier = classifier;
     this.#hasLanes = hasLanes;
-    this.#profiles = new Profiles(classifier);
   }
 
   /** What is known of the text, which has come once more; `undefined` for one that no server would take. */
   recordUse(text: unknown): Profile | undefined {
     if (typeof text !== 'string') return undefined;
-    const profile = this.#profiles.recordUse(text);
+    const { profile } = this.#classifier.statements.recordUse(text);
     if (profile.name !== undefined && profile.tableCount === undefined && this.#classifier.isInUse)
       this.#countTables(text, profile);
     return profile;

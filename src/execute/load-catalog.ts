@@ -2,6 +2,7 @@
 import type { QueryConfig, QueryResult } from 'pg';
 import type { Fleet } from '../nodes/fleet.js';
 import { plainTypes, question } from '../postgres/plain-types.js';
+import { catalogQuery } from '../sql/catalog-queries.js';
 import {
   type CatalogRows,
   CatalogTooLargeError,
@@ -11,8 +12,7 @@ import {
   type RelationRow,
   type ResolutionRow,
   type TypeRow,
-} from '../sql/catalog.js';
-import { catalogQuery } from '../sql/catalog-queries.js';
+} from '../sql/catalog-rows.js';
 import { checkout } from './primary.js';
 
 /** In characters of all values: some 600,000 tables, or 60,000 functions of 2 kB. Any role that may create functions can add to them. */

@@ -1,23 +1,30 @@
 /**
- * Whether caches that others share may keep an answer, by what its head tells them (RFC 9111, RFC 9213, and what CDNs have beside those), and how they are told not
- * to. What it does not understand counts as leave to keep: a token must not reach another user.
+ * Whether caches that others share may keep an answer, by what its head tells them (RFC 9111, RFC
+ * 9213, and what CDNs have beside those), and how to forbid it them. What it does not understand
+ * counts as leave to keep: a token must not reach another user.
  */
-import type { AnswerHead } from './answer-head.js';
+import type { ResponseHead } from './response-head.js';
 
 /** Answers that may be kept without being told so. */
 const READABLE = new Set(['GET', 'HEAD', 'QUERY']);
-/** Fields for caches of one kind, which these obey before Cache-Control, beside all whose names end as CDN-Cache-Control does. */
+/**
+ * Fields for caches of one kind, which these obey before Cache-Control, beside all whose names end
+ * as CDN-Cache-Control does.
+ */
 const TARGETED = new Set(['surrogate-control', 'edge-control', 'x-accel-expires']);
 /** Of them the one that has no directives, but a number of seconds. */
 const SECONDS = 'x-accel-expires';
 const TARGETED_SUFFIX = '-cache-control';
 /** What gives an answer to a method such as POST a lifetime. */
 const GIVES_LEAVE = new Set(['public', 'max-age', 's-maxage', 'must-understand']);
-/** What has no place beside `private`; `private` and `no-store` with names of fields let the rest be kept. */
+/**
+ * What has no place beside `private`; `private` and `no-store` with names of fields let the rest be
+ * kept.
+ */
 const DROPPED = new Set(['private', 'public', 's-maxage', 'proxy-revalidate', 'must-understand']);
 
 /** @param method of the request */
-export function mayBeShared(head: AnswerHead, method: string | undefined): boolean {
+export function mayBeShared(head: ResponseHead, method: string | undefined): boolean {
   if (openIn(head).length > 0) return true;
   const cacheControl = head.get('cache-control');
   if (cacheControl !== undefined && isClosed(cacheControl)) return false;
@@ -28,7 +35,7 @@ export function mayBeShared(head: AnswerHead, method: string | undefined): boole
 }
 
 /** Leaves the answer to its receiver alone. */
-export function forbidSharing(head: AnswerHead): void {
+export function forbidSharing(head: ResponseHead): void {
   const cacheControl = head.get('cache-control') ?? '';
   if (!isClosed(cacheControl)) {
     const kept = directivesIn(cacheControl).directives.filter((one) => !DROPPED.has(nameOf(one)));
@@ -41,7 +48,7 @@ export function forbidSharing(head: AnswerHead): void {
 }
 
 /** Its targeted fields that give leave. */
-function openIn(head: AnswerHead): string[] {
+function openIn(head: ResponseHead): string[] {
   const targeted = head.names.filter((name) => TARGETED.has(name) || name.endsWith(TARGETED_SUFFIX));
   return targeted.filter((name) => {
     const value = head.get(name) ?? '';
@@ -65,7 +72,7 @@ function contentIn(value: string): string[] {
 
 interface Directives {
   readonly directives: readonly string[];
-  /** Whether every quote is closed; what came before the last open one is told. */
+  /** Whether every quote is closed; if not, `directives` ends before the open one. */
   readonly isWhole: boolean;
 }
 

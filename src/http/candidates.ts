@@ -1,9 +1,13 @@
 /**
- * What may be a token in text from outside: cookies, headers, what a store has kept. It takes any text, however long, in one pass over it, and believes none of
- * it: what has no token's form is counted and never takes the place of what has.
+ * What may be a token in text from outside: cookies, headers, what a store has kept. It takes any
+ * text, however long, in one pass over it, and believes none of it: what has no token's form is
+ * counted and never takes the place of what has.
  */
 
-/** More than fit into a request's head of 16 kB, which is Node's bound: below that, whatever else is sent displaces no real one. */
+/**
+ * More than fit into a request's head of 16 kB, which is Node's bound: below that, whatever else is
+ * sent displaces no real one.
+ */
 const MAX_TOKENS = 512;
 /** In the place of a token: the sender has none, and wants the answer's. */
 const NOTHING = '-';
@@ -27,7 +31,10 @@ export class Candidates {
     return this.#malformedCount;
   }
 
-  /** Takes what stands between dots, commas, blanks and tabs; anything but text is malformed as a whole. */
+  /**
+   * Takes what stands between dots, commas, blanks and tabs; anything but text is malformed as a
+   * whole.
+   */
   add(text: unknown): void {
     if (typeof text !== 'string') {
       this.#count();

@@ -1,5 +1,6 @@
 /**
- * The cookie that carries a token: how it is called, what it says, and how it is found among others. Nothing in another cookie's name or value is taken for it.
+ * The cookie that carries a token: how it is called, what it says, and how it is found among
+ * others. Nothing in another cookie's name or value is taken for it.
  */
 import type { IncomingMessage } from 'node:http';
 import type { TLSSocket } from 'node:tls';
@@ -32,7 +33,10 @@ export function cookieText<Request extends IncomingMessage>(
   ].join('; ');
 }
 
-/** The names under which it may come; with `secure` the one under which it goes. The prefix makes browsers refuse it from anybody but the host itself. */
+/**
+ * The names that a request may have it under; with `secure`, the name that a response sets.
+ * Browsers accept the prefix from the host itself only.
+ */
 export function cookieNames({ name, domain, path }: Omit<CookieOptions, 'secure'>, secure?: boolean): string[] {
   if (name !== undefined) return [name];
   const mayBePrefixed = domain === undefined && (path === undefined || path === '/');
@@ -41,8 +45,10 @@ export function cookieNames({ name, domain, path }: Omit<CookieOptions, 'secure'
 }
 
 /**
- * Every value of that name: a browser sends several when they were set for different paths. As browsers do, it splits at semicolons whatever is quoted, and
- * takes only blanks and tabs for blank: with other white space before it, a name that a prefix protects would be another one to the browser.
+ * Every value of that name: a browser sends several when they were set for different paths. As
+ * browsers do, it splits at semicolons whatever is quoted, and takes only blanks and tabs for
+ * blank: with other white space before it, a name that a prefix protects would be another one to
+ * the browser.
  */
 export function cookieValues(header: string, name: string): string[] {
   const values: string[] = [];

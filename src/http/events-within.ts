@@ -7,7 +7,10 @@ const WITHIN = Symbol('pg-ladder.within');
 type Telling = IncomingMessage & { [WITHIN]?: { readonly session: CarriedSession; readonly emit: Emit } };
 type Emit = (...args: unknown[]) => boolean;
 
-/** A request's own events, such as those of its body, come from the socket, which knows nothing of sessions. */
+/**
+ * A request's own events, such as those of its body, come from the socket, which knows nothing of
+ * sessions.
+ */
 export function keepEventsWithin(session: CarriedSession, request: Telling): void {
   // Mounted twice, it is the inner one's.
   const emit = request[WITHIN]?.emit ?? (request.emit.bind(request) as Emit);

@@ -12,7 +12,8 @@ export type { CookieOptions, HttpSessionOptions, PerRequest } from './sessions.j
 export type Middleware<Request> = (request: Request, response: ServerResponse, next: (error?: unknown) => void) => void;
 
 /**
- * Runs each request in a session that starts from its token, and gives the token of what it wrote back with the answer. Put it before whatever reads or writes.
+ * Runs each request in a session that starts from its token, and gives the token of what it wrote
+ * back with the answer. Put it before whatever reads or writes.
  * @throws LadderError `LADDER_INVALID_OPTIONS`
  */
 export function sessionMiddleware<Request extends IncomingMessage = IncomingMessage>(
@@ -27,7 +28,8 @@ export function sessionMiddleware<Request extends IncomingMessage = IncomingMess
 }
 
 /**
- * What single routes ask for beside that: `app.get('/balance', routeSession(cluster, { consistency: 'strong' }), …)`.
+ * What single routes ask for beside that:
+ * `app.get('/balance', routeSession(cluster, { consistency: 'strong' }), …)`.
  * @param options plain values: a function of the request is for `sessionMiddleware`
  * @throws LadderError `LADDER_INVALID_OPTIONS`
  */

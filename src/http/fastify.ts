@@ -12,7 +12,10 @@ export interface SessionPluginOptions extends HttpSessionOptions<FastifyRequest>
   cluster: Cluster;
 }
 
-/** What single routes ask for, in plain values: `app.get('/balance', { config: { ladder: { consistency: 'strong' } } }, …)`. */
+/**
+ * What single routes ask for, in plain values:
+ * `app.get('/balance', { config: { ladder: { consistency: 'strong' } } }, …)`.
+ */
 export type RouteSessionOptions = Pick<
   SessionOptions,
   'consistency' | 'maxStalenessMillis' | 'partitionKey' | 'priority'
@@ -28,13 +31,17 @@ declare module 'fastify' {
   }
 }
 
-/** What Fastify knows of a request, it does not tell Node's. Not a WeakMap, which costs more than all the rest. */
+/**
+ * What Fastify knows of a request, it does not tell Node's. Not a WeakMap, which costs more than
+ * all the rest.
+ */
 const REQUEST = Symbol('pg-ladder.request');
 type Raw = IncomingMessage & { [REQUEST]?: FastifyRequest };
 
 /**
- * Runs each request in a session that starts from its token, and gives the token of what it wrote back with the answer:
- * `app.register(sessionPlugin, { cluster })`. It holds for the whole application, also for what was registered before.
+ * Runs each request in a session that starts from its token, and gives the token of what it wrote
+ * back with the answer: `app.register(sessionPlugin, { cluster })`. It holds for the whole
+ * application, also for what was registered before.
  */
 export const sessionPlugin: FastifyPluginCallback<SessionPluginOptions> = (app, { cluster, ...options }, done) => {
   const asked = Object.entries(options).map(([name, value]) => {

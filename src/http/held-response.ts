@@ -1,19 +1,22 @@
 /**
- * Holds an answer back until what belongs into its head is known, and later parts of it until what they may tell of is kept. Node sends headers at the first
- * word of the answer, and asks nobody: what comes meanwhile waits in its order, and goes out afterwards as if it had come then. It knows nothing of sessions.
- * Every request passes here: as long as nothing is held, it costs five properties.
+ * Holds a response back until its head is complete, and later parts of it until the store has what
+ * they may tell of. Node sends the headers with the first part of a body: calls that come meanwhile
+ * wait in their order, and are made afterwards. It knows nothing of sessions. Every request passes
+ * here: while nothing is held, it costs five properties.
  */
 import type { ServerResponse } from 'node:http';
-import { AnswerHead } from './answer-head.js';
+import { ResponseHead } from './response-head.js';
 
 type Method = 'writeHead' | 'write' | 'end' | 'flushHeaders';
 type Call = (...args: unknown[]) => unknown;
 
-/** What somebody has to say about an answer. */
+/** Decides what a held response waits for. */
 export interface AnswerKeeper {
   /** Called at the first word of the answer: a promise to wait for, or nothing. */
   ready(): Promise<void> | undefined;
-  /** Called when the head goes out, with what `writeHead` is given. @returns what it shall be given */
+  /**
+   * Called when the head goes out, with what `writeHead` is given. @returns what it shall be given
+   */
   complete(headArgs: unknown[] | undefined): unknown[] | undefined;
   /** What wants to know of the rest of the answer, too. */
   readonly body: BodyKeeper | undefined;
@@ -21,7 +24,8 @@ export interface AnswerKeeper {
 
 export interface BodyKeeper {
   /**
-   * Called before a part of the body leaves: a promise to wait for, or nothing. It is waited for once.
+   * Called before a part of the body leaves: a promise to wait for, or nothing. It is waited for
+   * once.
    * @param isLast whether the receiver has the whole answer with it
    */
   leaving(isLast: boolean): Promise<void> | undefined;
@@ -33,7 +37,7 @@ const HOLD = Symbol('pg-ladder.hold');
 
 type Holding = ServerResponse & { [HOLD]?: Hold };
 
-/** @returns `false` when somebody holds it already */
+/** @returns `false` when the response is held already */
 export function holdResponse(response: ServerResponse, keeper: AnswerKeeper): boolean {
   const holding = response as Holding;
   if (holding[HOLD] !== undefined) return false;
@@ -130,7 +134,10 @@ class Hold {
     } else if (method === 'write') this.#bytesLeft -= bytesIn(args);
   }
 
-  /** Whether the receiver has the whole answer with it: where its length was told, that may be before `end`. */
+  /**
+   * Whether the receiver has the whole answer with it: where its length was told, that may be
+   * before `end`.
+   */
   #isLast(method: Method, args: unknown[]): boolean {
     if (method === 'end') return true;
     if (method === 'flushHeaders') return this.#bytesLeft <= 0;
@@ -170,7 +177,7 @@ class Hold {
         this.#send(method, args);
       }
     } catch (error) {
-      // Whoever made the mistake is gone: Node would have thrown it at him.
+      // The caller that made the mistake has returned: Node would have thrown the error there.
       this.#held.length = 0;
       response.destroy(error as Error);
       return;
@@ -182,11 +189,14 @@ class Hold {
   }
 }
 
-/** How many bytes of a body the receiver expects after that head; infinite when it waits for the end. */
+/**
+ * How many bytes of a body the receiver expects after that head; infinite when it waits for the
+ * end.
+ */
 function bodyBytes(response: ServerResponse, headArgs: unknown[] | undefined): number {
   const statusCode = typeof headArgs?.[0] === 'number' ? headArgs[0] : response.statusCode;
   if (response.req?.method === 'HEAD' || statusCode === 204 || statusCode === 304) return 0;
-  const length = new AnswerHead(response, headArgs).get('content-length');
+  const length = new ResponseHead(response, headArgs).get('content-length');
   return length !== undefined && /^[0-9]+$/.test(length) ? Number(length) : Number.POSITIVE_INFINITY;
 }
 

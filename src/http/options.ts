@@ -1,4 +1,4 @@
-/** What sessions that travel by HTTP accept, documented by hand, checked once. */
+/** The options of sessions over HTTP: documented for users, and checked once. */
 import type { IncomingMessage } from 'node:http';
 import { z } from 'zod';
 import { invalidOptions } from '../errors.js';
@@ -7,12 +7,15 @@ import type { Priority } from '../options/calls.js';
 import { check, optionsOf } from '../options/check.js';
 import type { TokenStore } from '../token/store.js';
 
-/** A value for all requests, or one for each. */
+/** A value for all requests, or a function that gives each request its own. */
 export type PerRequest<T, Request> = T | ((request: Request) => T | undefined);
 
-/** The cookie's attributes; it is always HttpOnly. */
+/** Attributes of the cookie. It is always HttpOnly. */
 export interface CookieOptions<Request = IncomingMessage> {
-  /** Default: `__Host-pg-ladder` over TLS, `pg-ladder` otherwise, and where a `domain` or `path` is set. */
+  /**
+   * Default: `__Host-pg-ladder` over TLS; `pg-ladder` otherwise, and where `domain` or `path` is
+   * set.
+   */
   name?: string | undefined;
   /** Default `/`. */
   path?: string | undefined;
@@ -20,57 +23,80 @@ export interface CookieOptions<Request = IncomingMessage> {
   domain?: string | undefined;
   /** Default `lax`. */
   sameSite?: 'lax' | 'strict' | 'none' | undefined;
-  /** Whether the browser sends it over TLS only. Default: whether the request came over TLS, as the socket or the framework (`request.secure`) says. */
+  /**
+   * Whether the browser sends it over TLS only. Default: whether the request came over TLS, by its
+   * socket or by the framework (`request.secure`).
+   */
   secure?: PerRequest<boolean, Request> | undefined;
 }
 
 export interface HttpSessionOptions<Request = IncomingMessage> {
   /** `false`: no cookie, for services. */
   cookie?: CookieOptions<Request> | false | undefined;
-  /** The header that services send and get. It is given back to those who sent it, empty or not. Default `pg-ladder-token`; `false`: none. */
+  /**
+   * The header of services. A response has it if the request had it, even an empty one. Default
+   * `pg-ladder-token`; `false`: none.
+   */
   header?: string | false | undefined;
-  /** Whose key the request's reads belong to: they go to that key's replica while it is fresh enough. At most 1,024 characters; an empty one is none. Default: none. */
+  /**
+   * The key that the request's reads belong to: they go to that key's replica while it is fresh
+   * enough. At most 1,024 characters; an empty key is none. Default: none.
+   */
   partitionKey?: PerRequest<string, Request> | undefined;
   /** Default: the cluster's. */
   consistency?: PerRequest<Consistency, Request> | undefined;
-  /** In milliseconds. Default: the cluster's. */
+  /** In milliseconds, above 0. Default: the cluster's. */
   maxStalenessMillis?: PerRequest<number, Request> | undefined;
   /** Default `normal`. */
   priority?: PerRequest<Priority, Request> | undefined;
   /**
-   * Whom the token is for: one that was made for somebody else is refused. Needs `secrets` on the cluster. Default: whoever has it. A function is asked when a
-   * read or an answer's token first needs it, so that authentication may come after this; what it gives is text at once, and no promise. `undefined`, `null`
-   * and `''` stand for nobody: then users' tokens are refused, with a `subject` warning, and what is written belongs to whoever logs in next.
+   * Whom the token is for: a token that was made for another subject is refused. Needs `secrets` on
+   * the cluster. Default: any holder. A function is called when a read or a response's token first
+   * needs it, so authentication may run after this. It returns text at once, no promise.
+   * `undefined`, `null` and `''` stand for nobody: then users' tokens are refused, with a `subject`
+   * warning, and what is written belongs to the user who logs in next.
    */
   subject?: string | ((request: Request) => string | null | undefined) | undefined;
-  /** Whether a request also sees what earlier ones have read, and not only what they wrote. Costs a question to the primary per answer. Default `false`. */
+  /**
+   * Whether a request also sees all that earlier ones have read, not only what they wrote. Costs
+   * one question to the primary per response. Default `false`.
+   */
   monotonicAcrossRequests?: boolean | undefined;
   /**
-   * How long an answer waits for the position of its writes, in milliseconds, 0 to 10,000; after that its token keeps its bearer's reads on the primary until it
-   * expires. With a `store`, a later part of the answer waits as long for what was written meanwhile to be kept. Default 250.
+   * How long a response waits for the position of its writes, in milliseconds, 0 to 10,000. Default
+   * 250. If the position is late, the token says: read from the primary until it expires. With a
+   * `store`, a later part of the response waits as long until the store has what was written
+   * meanwhile.
    */
   positionTimeoutMillis?: number | undefined;
-  /** What becomes of an answer that others than its receiver could cache: `private` (default) forbids them to, `omit` leaves its token out. */
+  /**
+   * What to do with a response that shared caches could keep: `private` (default) forbids it,
+   * `omit` leaves the token out.
+   */
   caching?: 'private' | 'omit' | undefined;
   /**
-   * Keeps tokens on the server's side, for clients that keep neither cookies nor headers, and for what is written after an answer's head has left: the rest of the
-   * answer waits for it. Needs `storeKey`. Default: none.
+   * Keeps tokens on the server, for clients without cookies and headers, and for writes after the
+   * head of a response has left: the rest of the response waits for the store. Needs `storeKey`.
+   * Default: none.
    */
   store?: TokenStore | undefined;
   /**
-   * Whose token it is, such as a user's id; `undefined` for nobody's. It is asked when the request comes, and again when something is to be kept: put this after
-   * authentication.
+   * Whose token it is, such as a user's id; `undefined` for nobody's. It is called when the request
+   * comes, and again when something is to be stored: mount this after authentication.
    */
   storeKey?: (request: Request) => string | undefined;
-  /** Sets cookies that clients can forge, in production and without `secrets`: whoever does asks for staler or fresher reads of his own. Default `false`. */
+  /**
+   * Allows cookies in production without `secrets`. Clients can forge them, which makes only their
+   * own reads slower or staler. Default `false`.
+   */
   allowUnsigned?: boolean | undefined;
 }
 
-/** What it is for that request. */
+/** The option's value for one request. */
 export function of<T, Request>(value: PerRequest<T, Request> | undefined, request: Request): T | undefined {
   if (typeof value !== 'function') return value;
   const found = (value as (request: Request) => T | undefined)(request);
-  // It is refused like anything else that is no such value; that it also rejects must not end the process.
+  // A promise is refused like any other wrong value; its rejection must not end the process.
   if (found instanceof Promise) found.catch(() => undefined);
   return found;
 }

@@ -1,13 +1,19 @@
-/** Sessions that travel to other services and back: the token goes along with what is asked of them, and what their answers carry is folded in. */
+/**
+ * Sessions that travel to other services and back: the token goes along with what is asked of them,
+ * and what their answers carry is folded in.
+ */
 import type { Cluster } from '../cluster.js';
 import { invalidOptions } from '../errors.js';
 import { type CarriedSession, TOKEN_HEADER } from '../session/session.js';
-import { SEPARATOR } from '../token/store.js';
+import { SEPARATOR } from '../token/order.js';
 import { Candidates } from './candidates.js';
 import { failed, isUsedUp, KeptBody, nextStep, type Step } from './redirects.js';
 
 export interface ServiceOptions {
-  /** Of the services that are told: scheme, host and port, such as `https://orders.internal:8443`. Nobody else gets a token. */
+  /**
+   * The services that get the token, each by scheme, host and port: `https://orders.internal:8443`.
+   * No other server gets it.
+   */
   origins: readonly string[];
   /** Default `pg-ladder-token`. */
   header?: string;
@@ -18,10 +24,10 @@ const COMPOSED_BELOW =
 
 const SENT_ONCE = 'the body cannot be sent once more, as the redirect wants';
 
-/** Asks for the answer's token, and has none to send. */
+/** Sent in place of a token: this side has none, and wants the response's. */
 const NOTHING = '-';
 
-/** What undici's interceptors are made of, as far as it matters here (7.x). */
+/** The parts of undici's interceptors (7.x) that are used here. */
 type Dispatch = (options: DispatchOptions, handler: Handler) => boolean;
 interface DispatchOptions {
   readonly origin?: string | URL | undefined;
@@ -45,9 +51,11 @@ interface Handler {
 }
 
 /**
- * `fetch` that sends the calling code's session along to the services of `origins`, and takes in what their answers carry. It follows redirects itself: each step has the session's token
- * only where it leads to one of `origins`, and only what these answer is taken in. A body that can be sent only once, such as a stream, is not sent on, as with fetch itself; nor is
- * that of a `Request` above 1 MiB.
+ * `fetch` that sends the calling code's session along to the services of `origins`, and takes in
+ * what their answers carry. It follows redirects itself: each step has the session's token only
+ * where it leads to one of `origins`, and only what these answer is taken in. A body that can be
+ * sent only once, such as a stream, is not sent on, as with fetch itself; nor is that of a
+ * `Request` above 1 MiB.
  * @throws LadderError `LADDER_INVALID_OPTIONS`
  */
 export function sessionFetch(
@@ -139,8 +147,11 @@ function redirected(response: Response): Response {
 }
 
 /**
- * The same as an interceptor for undici 7: `new Agent().compose(sessionInterceptor(cluster, { origins }))`. An interceptor that follows redirects comes after it,
- * `compose(sessionInterceptor(…), interceptors.redirect(…))`, so that each step is looked at by itself; below it, a redirect is an error, since the token would go along.
+ * The same as an interceptor for undici 7:
+ * `new Agent().compose(sessionInterceptor(cluster, { origins }))`. An interceptor that follows
+ * redirects comes after it, `compose(sessionInterceptor(…), interceptors.redirect(…))`, so that
+ * each step is looked at by itself; below it, a redirect is an error, since the token would go
+ * along.
  * @throws LadderError `LADDER_INVALID_OPTIONS`
  */
 export function sessionInterceptor(cluster: Cluster, options: ServiceOptions) {
@@ -179,7 +190,7 @@ export function sessionInterceptor(cluster: Cluster, options: ServiceOptions) {
   };
 }
 
-/** Who is told, and by which header. */
+/** Which servers get the token, and in which header. */
 interface Told {
   readonly header: string;
   readonly isTold: (url: URL) => boolean;
@@ -192,7 +203,7 @@ function checked({ origins, header = TOKEN_HEADER }: ServiceOptions): Told {
   for (const origin of origins as readonly string[]) {
     const url = URL.canParse(origin) ? new URL(origin) : undefined;
     if (url === undefined || url.origin === 'null' || url.href !== `${url.origin}/`) {
-      // A login in it, or what a query says, is nobody's business.
+      // A login or a query in it must not appear in the error.
       const named = String(origin).includes('@') ? (url?.origin ?? 'text that is none') : String(origin);
       throw invalidOptions(
         `services: origins: expected scheme, host and port only, such as https://orders.internal, got "${named.replace(/=[^&]*/g, '=…')}"`,
@@ -200,7 +211,7 @@ function checked({ origins, header = TOKEN_HEADER }: ServiceOptions): Told {
     }
     told.add(url.origin);
   }
-  // A blob: has the origin of whoever made it.
+  // A `blob:` URL has the origin of the page that made it.
   const isTold = ({ protocol, origin }: URL): boolean => protocol !== 'blob:' && told.has(origin);
   return { header: header.toLowerCase(), isTold };
 }
@@ -211,7 +222,8 @@ async function tokenOf(session: CarriedSession): Promise<string> {
   const { carrier, hasMoved, isPinned } = session;
   if (!carrier.hasTokens()) return hasMoved || isPinned ? session.primaryOnlyToken() : NOTHING;
   const token = await session.token().catch(() => session.primaryOnlyToken());
-  // Whoever kept this one on the primary means those it asks, too, and for no longer.
+  // A session that is kept on the primary keeps the services that it calls there, too, for the same
+  // time.
   return isPinned ? [session.pinnedBy() ?? session.primaryOnlyToken(), token].join(SEPARATOR) : token;
 }
 

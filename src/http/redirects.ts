@@ -67,7 +67,10 @@ export function failed(why: string): TypeError {
   return new TypeError(['fetch', 'failed'].join(' '), { cause: new Error(why) });
 }
 
-/** The body of a request, which reading uses up, for a redirect that wants it once more: as far as it is small, and came before the answer. */
+/**
+ * The body of a request, which reading uses up, for a redirect that wants it once more: as far as
+ * it is small, and came before the answer.
+ */
 export class KeptBody {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   readonly #chunks: Uint8Array[] = [];
@@ -83,7 +86,7 @@ export class KeptBody {
     return this.#isWhole ? Buffer.concat(this.#chunks) : undefined;
   }
 
-  /** Nobody wants it any more. */
+  /** The body is not needed any more. */
   drop(): void {
     this.#reader.cancel().catch(() => undefined);
   }

@@ -5,8 +5,23 @@ import type { Fleet } from '../nodes/fleet.js';
 import type { Node, Role } from '../nodes/node.js';
 import { type ReadTerms, reasonFor } from '../nodes/selection.js';
 import { printable } from '../printable.js';
+import type { Dependencies, KeyColumn } from '../sql/dependencies.js';
 import type { StatementClass } from '../sql/facts.js';
+import type { Relation } from '../sql/relations.js';
+import type { Repeatability } from '../sql/unsteady.js';
 import type { Classification } from '../statements/classifier.js';
+
+/** What the answer of a read depends on, found out from its text and the catalogue. */
+export interface ExplainedDependencies {
+  /** All relations that it may touch, behind views, functions and row security too. */
+  readonly relations: readonly Relation[];
+  /** Why it may touch others beside these; `undefined` when these are all. Any text but a read may. */
+  readonly mayBeMore: string | undefined;
+  /** Columns of its only table that its WHERE fixes to one value each; `undefined` when there are none. */
+  readonly key: readonly KeyColumn[] | undefined;
+  /** Whether the same text with the same values gives the same answer while these relations stay as they are. */
+  readonly repeatability: Repeatability;
+}
 
 export interface Explanation {
   /** `session`: it belongs to a connection, and runs on the primary. */
@@ -22,6 +37,9 @@ export interface Explanation {
   /** What a replica must have replayed, as PostgreSQL writes it; `undefined` while that is not known. */
   readonly floor: string | undefined;
   readonly replicas: readonly ReplicaVerdict[];
+  readonly dependencies: ExplainedDependencies;
+  /** What the statement is called in events and warnings: the grammar's version and 16 digits, such as `18:5f2c…`. */
+  readonly digest: string;
 }
 
 export interface ReplicaVerdict {
@@ -35,10 +53,17 @@ export interface ReplicaVerdict {
   readonly stalenessMillis: number | undefined;
 }
 
+/** What is known of the text, whatever node it goes to. */
+export interface KnownText {
+  readonly found: Classification;
+  readonly dependencies: Dependencies;
+  readonly digest: string;
+}
+
 /** The next read's choice is not touched by it. */
 export async function explain(
   fleet: Fleet,
-  found: Classification,
+  { found, dependencies, digest }: KnownText,
   terms: ReadTerms,
   now: number,
 ): Promise<Explanation> {
@@ -61,6 +86,18 @@ export async function explain(
     reason: isRead ? (isHinted ? 'hint' : why) : found.class === 'session' ? 'session-state' : 'write',
     floor: typeof lsn === 'bigint' ? formatLsn(lsn) : undefined,
     replicas: replicas.map((replica) => verdictOn(fleet, replica, terms, now)),
+    dependencies: explained(dependencies),
+    digest,
+  };
+}
+
+function explained({ relations, mayBeMore, key, repeatability }: Dependencies): ExplainedDependencies {
+  const { repeats, because } = repeatability;
+  return {
+    relations: relations.map(({ schema, name, kind }) => ({ schema: printable(schema), name: printable(name), kind })),
+    mayBeMore: mayBeMore === undefined ? undefined : printable(mayBeMore),
+    key,
+    repeatability: { repeats, because: printable(because) },
   };
 }
 

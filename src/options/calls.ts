@@ -1,4 +1,4 @@
-/** What each call accepts, documented by hand and checked at the door. */
+/** The options of each call: documented for users, and checked before anything runs. */
 import { z } from 'zod';
 import type { FreshnessOptions, Target } from '../freshness/requirement.js';
 import { isSignal } from '../signals.js';
@@ -6,36 +6,54 @@ import { check, freshness, label, millis, optionsOf, positiveMillis } from './ch
 
 /** When to give up on a statement. */
 export interface AbortOptions {
-  /** For everything together: waiting, running, running again elsewhere; in milliseconds, above 0. Default: no bound. Throws `LADDER_TIMEOUT`. */
+  /**
+   * How long the call may take in all: waiting, running, running again elsewhere; in milliseconds,
+   * above 0. Default: no bound. Throws `LADDER_TIMEOUT`.
+   */
   timeoutMillis?: number | undefined;
-  /** Gives up when it aborts, with its reason. A write that was sent by then has an unknown outcome. */
+  /**
+   * Gives up when the signal aborts, with the signal's reason. A write that was sent by then has an
+   * unknown outcome.
+   */
   signal?: AbortSignal | undefined;
 }
 
 /** Options of `cluster.write`. */
 export type WriteOptions = AbortOptions;
 
-/** Who goes first when reads queue for the primary: within one priority, who came first. */
+/**
+ * Which reads go first when they queue for the primary. Within one priority, the earlier ones do.
+ */
 export type Priority = 'high' | 'normal' | 'low';
 
 /** Options of `cluster.read`. */
 export interface ReadOptions extends FreshnessOptions, AbortOptions {
-  /** Its place in the queue for the primary, when no replica can serve it; see `primaryReadBudget`. Default: the session's, else `normal`. */
+  /**
+   * The read's place in the queue for the primary when no replica can serve it; see
+   * `primaryReadBudget`. Default: the session's, else `normal`.
+   */
   priority?: Priority | undefined;
-  /** A token that the read must not fall below, beside its session's own floor. One that is malformed, foreign or forged counts as absent. */
+  /**
+   * A token: the read sees at least its position, and the session's own floor. A malformed, foreign
+   * or forged token counts as absent.
+   */
   atLeast?: string | undefined;
   /**
-   * Sends the reads of one key to the same replica, as long as that one is fresh enough, so that each replica keeps its share of the
-   * data in memory. At most 1,024 characters; an empty one is none. Default: the session's.
+   * Sends the reads of one key to the same replica while it is fresh enough, so that each replica
+   * keeps its share of the data in memory. At most 1,024 characters; an empty key is none. Default:
+   * the session's.
    */
   partitionKey?: string | undefined;
-  /** Runs the read there and nowhere else; still never staler than it asks for. Throws `LADDER_NO_CANDIDATE` when no such node is fresh in time. */
+  /**
+   * Runs the read there and nowhere else; it is still as fresh as it asks for. Throws
+   * `LADDER_NO_CANDIDATE` when no such node is fresh in time.
+   */
   target?: Target | undefined;
 }
 
 /** Options of `cluster.stream`; `timeoutMillis` counts until the last row has been taken. */
 export interface StreamOptions extends ReadOptions {
-  /** Rows that are fetched at a time, 1 to 100,000. Default 100. */
+  /** How many rows are fetched at a time, 1 to 100,000. Default 100. */
   batchRows?: number | undefined;
 }
 
@@ -48,8 +66,9 @@ export interface ReadyOptions {
 /** Options of `cluster.close`. */
 export interface CloseOptions {
   /**
-   * How long what is under way may take until it is cut off, in milliseconds, 0 and above: what runs is cancelled on its server, then all connections are closed, and
-   * a `closed-under-way` warning tells. Default: no bound.
+   * How long statements under way may still take, in milliseconds, 0 and above. Default: no bound.
+   * Then they are cancelled on their servers, all connections are closed, and a `closed-under-way`
+   * warning tells of it.
    */
   timeoutMillis?: number | undefined;
 }
@@ -57,25 +76,33 @@ export interface CloseOptions {
 /** How {@link Cluster.pool} finds out where statements go. */
 export interface PoolOptions {
   /**
-   * `auto` (default): by what they are, as `query` does. `read`: the user vouches that they only read, as with `read`; transactions run on a replica, READ ONLY.
-   * `write`: all of them on the primary; their sessions' reads elsewhere see them.
+   * `auto` (default): by what each statement is, as with `query`. `read`: you promise that all of
+   * them only read, as with `read`; transactions run on a replica, READ ONLY. `write`: all run on
+   * the primary, and their sessions' reads elsewhere see them.
    */
   intent?: 'auto' | 'read' | 'write' | undefined;
 }
 
-/** Options of `cluster.connection`: `target` is `primary` unless it says otherwise. */
+/** Options of `cluster.connection`. The default of `target` is `primary` here. */
 export type ConnectionOptions = ReadOptions;
 
-/** Options of `cluster.transaction`. Those of a read hold for one that is `readOnly`, as a whole: what says where it runs is refused for any other. */
+/**
+ * Options of `cluster.transaction`. Those of a read hold for a `readOnly` transaction as a whole.
+ * Any other transaction refuses the ones that say where it runs.
+ */
 export interface TransactionOptions extends ReadOptions {
-  /** Runs it on a replica that is fresh enough when it begins, or else on the primary; writes are refused. Default `false`: the primary. */
+  /**
+   * Runs it on a replica that is fresh enough when it begins, else on the primary; writes are
+   * refused. Default `false`: on the primary.
+   */
   readOnly?: boolean | undefined;
-  /** Default: the server's. `serializable` is refused by replicas, so it always runs on the primary. */
+  /** Default: the server's. Replicas refuse `serializable`, so it always runs on the primary. */
   isolation?: Isolation | undefined;
   /**
-   * How often `fn` is run again, from the beginning, after a serialization failure (40001), a deadlock (40P01), or when its session was ended before COMMIT was sent, as by
-   * `idle_in_transaction_session_timeout` (25P03). A `readOnly` one that a replica cannot run (0A000, 55000) is run again on the primary. 0 to 100. Default 0: only you know
-   * whether `fn` may run twice.
+   * How often `fn` runs again from the beginning, 0 to 100. Default 0: only you know whether `fn`
+   * may run twice. It does so after a serialization failure (40001), a deadlock (40P01), and when
+   * its session ended before COMMIT was sent, as by `idle_in_transaction_session_timeout` (25P03).
+   * A `readOnly` one that a replica cannot run (0A000, 55000) runs again on the primary.
    */
   retries?: number | undefined;
 }
@@ -84,25 +111,39 @@ export type Isolation = 'read committed' | 'repeatable read' | 'serializable';
 
 /** Options of `cluster.session`. */
 export interface SessionOptions extends FreshnessOptions {
-  /** For all reads of the session that name no other, see `ReadOptions`; at most 1,024 characters, and an empty one is none. Nested sessions inherit it. */
+  /**
+   * For all reads of the session without a key of their own, see `ReadOptions`. At most 1,024
+   * characters; an empty key is none. Nested sessions inherit it.
+   */
   partitionKey?: string | undefined;
-  /** For all reads of the session that name no other, see `ReadOptions`. Nested sessions inherit it. */
+  /**
+   * For all reads of the session without a priority of their own, see `ReadOptions`. Nested
+   * sessions inherit it.
+   */
   priority?: Priority | undefined;
-  /** A token from an earlier session, request or process: the session starts at that position. One that is malformed, foreign or forged counts as absent. */
+  /**
+   * A token from an earlier session, request or process: the session starts at its position. A
+   * malformed, foreign or forged token counts as absent.
+   */
   token?: string | undefined;
   /**
-   * `process` (default): the session also starts from what this process has written, or from the session around it. `none`: from its token
-   * alone, as a request handler wants that must not wait for other users' writes.
+   * `process` (default): the session also starts from what this process has written, or from the
+   * session around it. `none`: from its token alone, so that a request does not wait for other
+   * users' writes.
    */
   inherit?: 'process' | 'none' | undefined;
   /**
-   * Whom the session's tokens are for: a token for somebody else is refused. At most 1,024 characters; needs `secrets`. A function is asked when a read or a
-   * token first needs it; `undefined`, `null` or an empty text stand for nobody. Then tokens that were made for nobody hold for everybody.
+   * Whom the session's tokens are for: a token of another subject is refused. At most 1,024
+   * characters; needs `secrets`. A function is called when a read or a token first needs it.
+   * `undefined`, `null` and an empty text stand for nobody: then only tokens that were made for
+   * nobody are accepted.
    */
   subject?: string | (() => string | null | undefined) | undefined;
   /**
-   * Whether tokens also carry what the session has *read*, so that the next one sees nothing older, on the primary either. A token then costs a question to the
-   * primary and a comparison with the replica; so does the first read on the primary in a session that starts from one. Default `false`: writes alone.
+   * Whether tokens also carry what the session has *read*, so that the next session sees nothing
+   * older, not even on the primary. Default `false`: writes alone. Each token then costs one
+   * question to the primary and a comparison with the replica; so does the first read on the
+   * primary in a session that starts from a token.
    */
   monotonicAcrossRequests?: boolean | undefined;
 }
@@ -112,7 +153,7 @@ const priority = z.enum(['high', 'normal', 'low']).optional();
 const subject = z
   .union([z.string().max(1_024), z.function()], 'expected a string of at most 1,024 characters, or a function')
   .optional();
-/** What is no token is refused like a forged one, and fails nothing. */
+/** Anything but a token is refused like a forged one; it is no error. */
 const token = z.unknown().optional();
 
 const abort = {

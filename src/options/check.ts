@@ -1,4 +1,4 @@
-/** What every option has in common: how it is checked, and how a mistake is told. */
+/** How options are checked, and how a mistake is reported. */
 import { z } from 'zod';
 import { invalidOptions } from '../errors.js';
 import { didYouMean } from '../nearest.js';
@@ -36,7 +36,8 @@ export function withoutUndefined<T extends object>(options: T): { [Name in keyof
 export function check<S extends z.ZodType>(schema: S, options: unknown, where: string): z.infer<S> {
   const result = schema.safeParse(options);
   if (result.success) return result.data;
-  // Only the place and the kind of the mistake: a value, or a key that is none of ours, may be a connection string.
+  // Only the place and the kind of the mistake: a value, or a key that is none of ours, may be a
+  // connection string.
   const issues = result.error.issues.flatMap(closest);
   const told = issues.map(({ path, message }) => `${path.map(named).join('.') || 'options'}: ${message}`);
   throw invalidOptions(`${where}: ${told.join('; ')}`);
@@ -50,7 +51,10 @@ function named(key: PropertyKey): string {
 
 type Mistake = Pick<z.core.$ZodIssue, 'path' | 'message'>;
 
-/** Where several shapes are allowed, what is wrong by the one that was meant: one that fits as a whole, but for what is in it. */
+/**
+ * Where several shapes are allowed, what is wrong by the one that was meant: one that fits as a
+ * whole, but for what is in it.
+ */
 function closest(issue: z.core.$ZodIssue): Mistake[] {
   if (issue.code !== 'invalid_union') return [issue];
   const isMeant = (one: z.core.$ZodIssue): boolean => one.path.length > 0 || one.code === 'unrecognized_keys';

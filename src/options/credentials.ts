@@ -1,6 +1,7 @@
 /**
- * Whether a server that was found may be sent the login of the first server. It goes by what pg makes
- * of the options, the environment included. It connects to nothing, and never looks a name up.
+ * Whether a server that was found may be sent the login of the first server. It goes by what pg
+ * makes of the options, the environment included. It connects to nothing, and never looks a name
+ * up.
  */
 import { BlockList, isIP } from 'node:net';
 import type pg from 'pg';
@@ -54,7 +55,10 @@ export function withoutLogin({ user: _user, password: _password, ssl, ...rest }:
   return { ...rest, ssl: Object.defineProperties({}, left) as NonNullable<pg.PoolConfig['ssl']> & object };
 }
 
-/** Whether it gets a password, or a function that gives one, which was not said of it: the first server's, or PGPASSWORD. */
+/**
+ * Whether it gets a password, or a function that gives one, which was not said of it: the first
+ * server's, or PGPASSWORD.
+ */
 function isSentForeignPassword({ password, connectionString }: pg.PoolConfig, made: Prospect): boolean {
   if (!made.password) return false;
   if (connectionString === undefined) return password === undefined;
@@ -69,7 +73,9 @@ function inheritsKey({ ssl, connectionString }: pg.PoolConfig, made: Prospect): 
   return Boolean(key ?? pfx);
 }
 
-/** Whether whoever stands between, or answers in its place, is found out before anything secret is sent. */
+/**
+ * Whether TLS detects a server in between, or another one in its place, before a secret is sent.
+ */
 function isVerified(ssl: unknown): boolean {
   if (!ssl) return false;
   // What only the native client knows, which checks nothing unless it is told to.
@@ -79,7 +85,10 @@ function isVerified(ssl: unknown): boolean {
   return process.env['NODE_TLS_REJECT_UNAUTHORIZED'] !== '0';
 }
 
-/** What is said to it leaves the machine on no wire. A name is believed only where it is the one that every machine has for itself. */
+/**
+ * What is said to it leaves the machine on no wire. A name is believed only where it is the one
+ * that every machine has for itself.
+ */
 function isLoopback(host: string): boolean {
   if (host.startsWith('/')) return true;
   const family = isIP(host);

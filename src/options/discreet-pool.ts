@@ -1,6 +1,7 @@
 /**
- * The pools that the library makes: pg's own, with the connection string hidden as pg hides a password, and logged without it. What they do with a connection,
- * and what their options say to whoever asks by name, is pg's business.
+ * The pools that the library makes: pg's own, with the connection string hidden as pg hides a
+ * password, and logged without it. What they do with a connection, and what their options say when
+ * asked by name, stays as pg has it.
  */
 import pg from 'pg';
 import { logsOnly } from '../redaction.js';
@@ -10,7 +11,7 @@ interface PoolInternals {
   Client: unknown;
 }
 
-/** pg shows the passphrase of a TLS key, and Node the key itself, to whoever prints a client. */
+/** Printing a client shows the passphrase of a TLS key (by pg) and the key itself (by Node). */
 class Client extends pg.Client {
   static {
     logsOnly(Client.prototype, 'Client', clientFacts);
@@ -32,16 +33,22 @@ export class DiscreetPool extends pg.Pool {
   }
 }
 
-/** Tools tell pg's pools and clients by `constructor.name`: whatever a bundler makes of ours, it is pg's. */
+/**
+ * Tools tell pg's pools and clients by `constructor.name`: whatever a bundler makes of ours, it is
+ * pg's.
+ */
 export function callAs(ours: object, name: string): void {
   Object.defineProperty(ours, 'name', { value: name, configurable: true });
 }
 
-/** @param options a pool's own, not yet in use @param connectionString what they have, or shall have */
+/**
+ * @param options a pool's own, not yet in use @param connectionString what they have, or shall have
+ */
 export function hideSecrets(options: pg.PoolConfig, connectionString: string | undefined): void {
   logsOnly(options, 'PoolOptions', ({ ssl, ...shown }) => ({ ...shown, ssl: Boolean(ssl) }));
   if (connectionString === undefined) return;
-  // Whoever copies the options is left without a password, as with pg's own, and not with another server: the one that the environment names.
+  // A copy of the options has no password, as with pg's own; but it names the same server, not the
+  // environment's.
   const { host, port, user, database } = new pg.Client(placeIn(options, connectionString));
   Object.assign(options, { host, port, user, database });
   Object.defineProperty(options, 'connectionString', {

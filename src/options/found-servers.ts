@@ -1,4 +1,7 @@
-/** What a discovery names, made into servers that can be told apart and opened: nothing is connected to here. */
+/**
+ * What a discovery names, made into servers that can be told apart and opened: nothing is connected
+ * to here.
+ */
 import { isIP } from 'node:net';
 import pg from 'pg';
 import { parse } from 'pg-connection-string';
@@ -6,10 +9,10 @@ import { z } from 'zod';
 import { invalidOptions } from '../errors.js';
 import { check, withoutUndefined } from './check.js';
 import { type InheritCredentials, refusalToInherit, withoutLogin } from './credentials.js';
+import { givenTls } from './servername.js';
 import {
   checkConfig,
   checkedUrl,
-  givenTls,
   type NodeLabels,
   type NodeOptions,
   type NodeSettings,
@@ -22,7 +25,10 @@ import {
 /** A server that was found. */
 export interface FoundServer {
   readonly name: string;
-  /** `host:port/database`, or the pool that was handed in: another one is another server, whatever its name. A pooler serves several at one address, by their databases. */
+  /**
+   * `host:port/database`, or the pool that was handed in: another one is another server, whatever
+   * its name. A pooler serves several at one address, by their databases.
+   */
   readonly place: string | pg.Pool;
   readonly weight: number;
   readonly zone: string | undefined;
@@ -30,7 +36,10 @@ export interface FoundServer {
   open(): NodeSettings;
 }
 
-/** Each server costs connections: an answer that has more than any cluster is a mistake, or no answer of a friend. */
+/**
+ * Each server costs connections: an answer that has more than any cluster is a mistake, or no
+ * answer of a friend.
+ */
 export const MAX_SERVERS = 1_000;
 
 /** What becomes of an answer. */
@@ -60,7 +69,8 @@ const found = z.array(node).max(MAX_SERVERS, `expected at most ${MAX_SERVERS} se
 const SAYS_WHERE = ['host', 'port', 'database', 'connectionString', 'pool'];
 
 /**
- * @param given the servers that are there anyway; the first one's options are what found ones leave out
+ * @param given the servers that are there anyway; the first one's options are what found ones leave
+ * out
  * @returns each server once, and none of the given ones
  * @throws LadderError `LADDER_INVALID_OPTIONS`, of all of them, when one makes no sense
  */
@@ -139,7 +149,10 @@ function foundServer(
   };
 }
 
-/** The first server's options with what was said of this one in their place; also what a pool hides from enumeration, such as the password. */
+/**
+ * The first server's options with what was said of this one in their place; also what a pool hides
+ * from enumeration, such as the password.
+ */
 function laidOver(
   { options }: pg.Pool,
   found: pg.PoolConfig & NodeLabels,
@@ -150,7 +163,8 @@ function laidOver(
   const parsed = connectionString === undefined ? {} : withoutUndefined(parse(connectionString));
   // pg takes a port that is text, too.
   const first = { ...own, ...parsed } as pg.PoolConfig;
-  // The name for the first server's certificate is not for one that has its own, be it only that of its host.
+  // The name for the first server's certificate is not for one that has its own, be it only that of
+  // its host.
   const hasName = found.servername !== undefined || (found.host !== undefined && isIP(found.host) === 0);
   if (hasName && typeof first.ssl === 'object') first.ssl = givenTls(first.ssl);
   return { ...(inheritCredentials === 'never' ? withoutLogin(first) : first), ...found };

@@ -1,14 +1,15 @@
-/** What a server is given by: a connection string, pg's options or a pool; and what is known of it before anybody has asked it. */
-import { isIP } from 'node:net';
-import tls from 'node:tls';
+/**
+ * How a server is given: by a connection string, pg's options or a pool. And what is known of it
+ * before it is asked.
+ */
 import pg from 'pg';
-import { parse } from 'pg-connection-string';
 import { z } from 'zod';
 import { invalidOptions } from '../errors.js';
 import { editsBetween } from '../nearest.js';
 import { MAX_NAME_LENGTH, PRINTABLE, printable } from '../printable.js';
 import { label } from './check.js';
 import { DiscreetPool } from './discreet-pool.js';
+import { named } from './servername.js';
 
 /** A server: a connection string, pg's own pool options, or a pool that stays yours. */
 export type NodeOptions = string | (pg.PoolConfig & NodeLabels) | ({ pool: pg.Pool } & NodeLabels);
@@ -16,20 +17,29 @@ export type NodeOptions = string | (pg.PoolConfig & NodeLabels) | ({ pool: pg.Po
 /** What the library adds to pg's options for a server. */
 export interface NodeLabels {
   /**
-   * How the node is called in events, stats and `target`, at most 255 characters; partition keys go by it. Default: `primary`, and `r1`, `r2`, … for the replicas by their places in
-   * the list; `n1`, `n2`, … for `nodes`; its host in a URL with several; `host:port` for one that discovery found.
+   * How the node is called in events, stats and `target`, at most 255 characters; partition keys go
+   * by it. Default: `primary`, and `r1`, `r2`, … for the replicas by their places in the list;
+   * `n1`, `n2`, … for `nodes`; its host in a URL with several; `host:port` for one that discovery
+   * found.
    */
   name?: string | undefined;
   /** A replica's share of the reads beside the others', above 0, at most 1,000,000. Default 1. */
   weight?: number | undefined;
-  /** Where it stands, such as an availability zone, at most 255 characters; see {@link ClusterBehaviour.zone}. Default: nowhere in particular. */
+  /**
+   * Where it stands, such as an availability zone, at most 255 characters; see
+   * {@link ClusterBehaviour.zone}. Default: nowhere in particular.
+   */
   zone?: string | undefined;
   /**
-   * What the server's certificate is checked against, instead of its host: for servers that are reached by their addresses, or by a balancer's or tunnel's. At most
-   * 255 characters. Default: the host; for one that discovery found at an address, the first server's `servername`.
+   * What the server's certificate is checked against, instead of its host: for servers that are
+   * reached by their addresses, or by a balancer's or tunnel's. At most 255 characters. Default:
+   * the host; for one that discovery found at an address, the first server's `servername`.
    */
   servername?: string | undefined;
-  /** Whether short reads share connections of this node's own; see {@link ClusterBehaviour.lane}. Default: the cluster's. */
+  /**
+   * Whether short reads share connections of this node's own; see {@link ClusterBehaviour.lane}.
+   * Default: the cluster's.
+   */
   lane?: boolean | undefined;
 }
 
@@ -65,7 +75,8 @@ export interface NodeSettings {
 
 export const weight = z.number().positive().max(1_000_000);
 
-// pg's own options are its own: they pass through untouched, and pg judges them; but it takes an address in place of a host or a port for one, and quotes it in its errors.
+// pg's own options are its own: they pass through untouched, and pg judges them; but it takes an
+// address in place of a host or a port for one, and quotes it in its errors.
 const host = z
   .string()
   .regex(/^(\/.*|[^\s/@]*)$/, 'expected the name or the address of a host, or the directory of a socket')
@@ -73,7 +84,10 @@ const host = z
 const aPort = 'expected a port, 0 to 65535';
 const port = z.union([z.int(aPort).min(0, aPort).max(65_535, aPort), z.string().regex(/^\d{0,5}$/, aPort)], aPort);
 
-/** What all servers are given by. pg takes any other option, and passes over what it does not know: with one of these mistyped, it would connect to another server. */
+/**
+ * What all servers are given by. pg takes any other option, and passes over what it does not know:
+ * with one of these mistyped, it would connect to another server.
+ */
 const USUAL = [
   'name',
   'weight',
@@ -165,12 +179,17 @@ export function nodeSettings(
   return { name, role, weight, zone, pool: new DiscreetPool(named(config, servername)), ownsPool: true, lane };
 }
 
-/** A name as events, stats and `target` have it; `undefined` for one of which nothing can be shown. */
+/**
+ * A name as events, stats and `target` have it; `undefined` for one of which nothing can be shown.
+ */
 export function shownName(name: string | undefined): string | undefined {
   return (name !== undefined && printable(name, MAX_NAME_LENGTH).trim()) || undefined;
 }
 
-/** @throws LadderError `LADDER_INVALID_OPTIONS` for an instance of what has none of pg's options: it would silently stand for the server that the environment names */
+/**
+ * @throws LadderError `LADDER_INVALID_OPTIONS` for an instance of what has none of pg's options: it
+ * would silently stand for the server that the environment names
+ */
 export function checkConfig(options: object, where: string): void {
   if (!('connect' in options || options instanceof URL)) return;
   throw invalidOptions(
@@ -187,50 +206,10 @@ export function openPool(pool: pg.Pool | undefined, where: string): pg.Pool {
   return pool;
 }
 
-/** pg checks certificates against the host, which is not always what they are made out to. */
-function named(config: pg.PoolConfig, servername: string | undefined): pg.PoolConfig {
-  if (servername === undefined) return config;
-  // By what pg makes of the options, the environment and the connection string together.
-  const { ssl } = new pg.Client(config);
-  if (!ssl) return config;
-  const checked = new NamedTls(givenTls(ssl === true ? {} : ssl), servername);
-  // pg lays the parts of a connection string over the options: its `ssl` would win over this one.
-  const { connectionString } = config;
-  const { connectionString: _, ...own } = Object.getOwnPropertyDescriptors(config);
-  const parts = connectionString === undefined ? {} : Object.getOwnPropertyDescriptors(parse(connectionString));
-  const named = { value: checked, enumerable: true, writable: true, configurable: true };
-  return Object.defineProperties({} as pg.PoolConfig, { ...own, ...parts, ssl: named });
-}
-
-/** What `ssl` was before a certificate was to be checked against another name, which another server's own name takes the place of. */
-export function givenTls(ssl: tls.ConnectionOptions): tls.ConnectionOptions {
-  return NamedTls.given(ssl);
-}
-
-/** pg's `ssl` with another name for the certificate. */
-class NamedTls implements tls.ConnectionOptions {
-  declare servername?: string;
-  declare checkServerIdentity: NonNullable<tls.ConnectionOptions['checkServerIdentity']>;
-  readonly #given: tls.ConnectionOptions;
-
-  constructor(given: tls.ConnectionOptions, servername: string) {
-    this.#given = given;
-    // Also what a pool hides from enumeration, such as the key.
-    Object.defineProperties(this, Object.getOwnPropertyDescriptors(given));
-    this.checkServerIdentity = (_host, certificate) =>
-      given.checkServerIdentity
-        ? given.checkServerIdentity(servername, certificate)
-        : tls.checkServerIdentity(servername, certificate);
-    // Who the server is told is wanted, which TLS allows for names alone; where the host is one, pg says that instead.
-    if (isIP(servername) === 0) this.servername = servername;
-  }
-
-  static given(ssl: tls.ConnectionOptions): tls.ConnectionOptions {
-    return #given in ssl ? ssl.#given : ssl;
-  }
-}
-
-/** A URL with several hosts, as libpq takes them: everything else in it holds for each. A node is named by its host, with the port where hosts repeat. */
+/**
+ * A URL with several hosts, as libpq takes them: everything else in it holds for each. A node is
+ * named by its host, with the port where hosts repeat.
+ */
 export function nodesFromUrl(url: string): NodeOptions[] {
   const [, scheme, login = '', hosts, rest = ''] =
     /^(postgres(?:ql)?:\/\/)([^/?#]*@)?([^/?#@]*)([/?#].*)?$/.exec(url.trim()) ?? [];
@@ -270,7 +249,10 @@ export function checkedUrl(url: string | undefined, where: string): string {
   return url;
 }
 
-/** What pg makes of it; `undefined` for what is no connection string: pg takes any text for one, and its own message quotes it, password included. */
+/**
+ * What pg makes of it; `undefined` for what is no connection string: pg takes any text for one, and
+ * its own message quotes it, password included.
+ */
 function hostsOf(url: string): string | undefined {
   if (!/^(postgres(ql)?:\/\/|socket:|\/)/.test(url)) return undefined;
   try {

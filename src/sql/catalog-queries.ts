@@ -1,12 +1,13 @@
 /**
- * How the catalogue is read: PostgreSQL 14 and later, an ordinary login role is enough. Objects below oid 16384 are built in, and known without asking.
- * Each query gives the rows of {@link CatalogRows} in its order.
+ * How the catalogue is read: PostgreSQL 14 and later, an ordinary login role is enough. Objects
+ * below oid 16384 are built in, and known without asking. Each query gives the rows of
+ * {@link CatalogRows} in its order.
  */
 import { resolutionQuery } from './resolution-query.js';
 
 /**
- * Operators as they are written here. They run with the application's rights on its search path, where a plain `=` may be another
- * role's; IN, LIKE and CASE x WHEN look up plain ones as well.
+ * Operators as they are written here. They run with the application's rights on its search path,
+ * where a plain `=` may be another role's; IN, LIKE and CASE x WHEN look up plain ones as well.
  */
 const [EQ, NE] = ['operator(pg_catalog.=)', 'operator(pg_catalog.<>)'];
 const [GE, LT] = ['operator(pg_catalog.>=)', 'operator(pg_catalog.<)'];
@@ -77,20 +78,22 @@ const TYPES = `select pg_catalog.concat(t.oid) as oid, n.nspname as schema, t.ty
     or exists (${USERS_CAST}) and exists (select from pg_catalog.pg_cast k where ${CAST_OF_TYPE})`;
 
 /**
- * Printing a view's query locks its tables: rather than wait for an ALTER TABLE, or deadlock with a DROP, which would be the one to fail, it is tried again
- * later.
+ * Printing a view's query locks its tables: rather than wait for an ALTER TABLE, or deadlock with a
+ * DROP, which would be the one to fail, it is tried again later.
  */
 const PATIENCE = 'set local lock_timeout = 50';
 
 /**
- * `pg_get_viewdef` asks the catalogue by a query of its own, whose operators go by the search path. A function's signature is printed before, since users
- * name overloads as their own path prints them.
+ * `pg_get_viewdef` asks the catalogue by a query of its own, whose operators go by the search path.
+ * A function's signature is printed before, since users name overloads as their own path prints
+ * them.
  */
 const SAFE_PATH = 'set local search_path = pg_catalog, pg_temp';
 
 /**
  * One message, one round trip, and so one transaction. Settings give results, too.
- * @param names of the functions that are wanted, all of them words; without, all functions, of which there may be many thousands
+ * @param names of the functions that are wanted, all of them words; without, all functions, of
+ * which there may be many thousands
  */
 export function catalogQuery(names: ReadonlySet<string> | undefined): string {
   const wanted = names === undefined ? '' : ` and p.proname ${EQ} any ('{${[...names].join()}}')`;

@@ -1,14 +1,14 @@
 /**
- * What a definition can change of what other texts are: the names of the tables, types and functions that it makes, changes or drops, and of all whose own
- * definitions mention these. It says so of plain definitions only; of any other, everything may have changed.
+ * Which texts mean something else after a definition (DDL): those that mention what it makes,
+ * changes or drops, or anything whose own definition mentions that. Known for plain definitions
+ * only; after any other, everything may have changed.
  */
 import { builtIns } from './built-ins.js';
-import type { CatalogRows } from './catalog.js';
+import type { CatalogRows } from './catalog-rows.js';
 import type { Tree } from './grammar.js';
+import type { Fields } from './tree.js';
 
-type Fields = Record<string, unknown>;
-
-/** What definitions touch; `undefined` for whatever there is. */
+/** What definitions touch; `undefined` stands for everything. */
 export interface Touched {
   /** Texts that mention none of them are what they were. In lower case. */
   readonly names: ReadonlySet<string> | undefined;
@@ -19,13 +19,19 @@ export interface Touched {
 export const EVERYTHING: Touched = { names: undefined, functions: undefined };
 
 const NOTHING: readonly string[] = [];
-/** Statements that define nothing. Those that may run anything, such as CALL and DO, are not among them. */
+/**
+ * Statements that define nothing. Those that may run anything, such as CALL and DO, are not among
+ * them.
+ */
 const NO_DEFINITIONS = new Set(
   `SelectStmt InsertStmt UpdateStmt DeleteStmt MergeStmt TransactionStmt TruncateStmt VariableSetStmt VacuumStmt LockStmt
   CopyStmt CommentStmt GrantStmt IndexStmt`.split(/\s+/),
 );
 const RELATIONS = new Set('TABLE VIEW MATVIEW SEQUENCE INDEX FOREIGN_TABLE'.split(' ').map((kind) => `OBJECT_${kind}`));
-/** What is renamed, put elsewhere or given another type shows in definitions that PostgreSQL prints, and in tables that inherit. */
+/**
+ * What is renamed, put elsewhere or given another type shows in definitions that PostgreSQL prints,
+ * and in tables that inherit.
+ */
 const FAR_REACHING = new Set(['AT_AlterColumnType', 'AT_AddInherit', 'AT_DropInherit', 'AT_AddOf', 'AT_DropOf']);
 /** Of the definitions that are searched, in characters: some milliseconds. */
 const MAX_LENGTH = 2 ** 22;

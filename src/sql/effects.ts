@@ -1,7 +1,9 @@
-/** What a statement leaves on its connection, or takes back, as the grammar tells. Which of it matters to a read is not decided here. */
+/**
+ * What a statement leaves on its connection, or takes back, as the grammar tells. Which of it
+ * matters to a read is not decided here.
+ */
 import { ANY_SETTING, type Effect } from './session-state.js';
-
-type Fields = Record<string, unknown>;
+import type { Fields } from './tree.js';
 
 /** What a statement of a session leaves on its connection, or takes back. */
 export function effectsOf(type: string, node: Fields): Effect[] {

@@ -1,6 +1,7 @@
 /**
- * The grammar's program, in a module of its own that is loaded on first use. In the packed library this module holds
- * the WebAssembly, too (scripts/embed-grammar.ts): bundlers carry modules along, but not the files beside them.
+ * The grammar's program, in a module of its own that is loaded on first use. In the packed library
+ * this module holds the WebAssembly, too (scripts/embed-grammar.ts): bundlers carry modules along,
+ * but not the files beside them.
  */
 import load from 'libpg-query/wasm/libpg-query.js';
 

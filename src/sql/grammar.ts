@@ -1,8 +1,8 @@
 /**
- * PostgreSQL's own grammar, loaded on first use: who never asks what a statement is never pays for it. It reads
- * nothing that is too long or nested too deeply. An instance that failed in any other way than by telling of an error
- * in the text is never used again: what it says later is worth nothing. Where none can be loaded, it is tried again,
- * but not for each statement.
+ * PostgreSQL's own grammar, loaded on first use: who never asks what a statement is never pays for
+ * it. It reads nothing that is too long or nested too deeply. An instance that failed in any other
+ * way than by telling of an error in the text is never used again: what it says later is worth
+ * nothing. Where none can be loaded, it is tried again, but not for each statement.
  */
 import { performance } from '../clock.js';
 import type { instantiate } from './grammar-program.js';
@@ -28,6 +28,9 @@ export class TooLongError extends Error {
     super('it is too long or too deeply nested to be read');
   }
 }
+
+/** PostgreSQL's major version that the grammar is of: another one's fingerprints differ. */
+export const GRAMMAR_VERSION = 18;
 
 /** What an instance has from the beginning. What it has once taken it never gives back. */
 const MAX_MEMORY_BYTES = 128 * 2 ** 20;
@@ -60,7 +63,10 @@ export class Grammar {
     return this.#module !== undefined;
   }
 
-  /** Resolves when it can read. @throws what keeps an instance from being made, or has kept it a short while ago */
+  /**
+   * Resolves when it can read.
+   * @throws what keeps an instance from being made, or has kept it a short while ago
+   */
   async renewed(): Promise<void> {
     if (this.#module !== undefined) return;
     if (this.#renewing === undefined && this.#failure !== undefined && performance.now() < this.#failure.retryAt)
@@ -84,13 +90,18 @@ export class Grammar {
     }
   }
 
-  /** The statements of a text. @throws the grammar's error when it is none, or {@link TooLongError} */
+  /**
+   * The statements of a text. @throws the grammar's error when it is none, or {@link TooLongError}
+   */
   parse(text: string): Tree[] {
     const tree = this.#read(text, parsed);
     return ((JSON.parse(tree) as { stmts?: { stmt: Tree }[] }).stmts ?? []).map(({ stmt }) => stmt);
   }
 
-  /** Equal for texts that differ in their constants only: never a key for answers. `undefined` where the text is no SQL. */
+  /**
+   * Equal for texts that differ in their constants only: never a key for answers. `undefined` where
+   * the text is no SQL.
+   */
   fingerprint(text: string): string | undefined {
     try {
       const fingerprint = this.#read(text, (module, at) => taken(module, module._wasm_fingerprint(at)));
@@ -100,7 +111,10 @@ export class Grammar {
     }
   }
 
-  /** The words and signs of a text, comments left out. @throws when the text cannot be read, or {@link TooLongError} */
+  /**
+   * The words and signs of a text, comments left out.
+   * @throws when the text cannot be read, or {@link TooLongError}
+   */
   tokens(text: string): Token[] {
     const scan = this.#read(text, (module, at) => taken(module, module._wasm_scan(at)));
     if (!scan.startsWith('{')) throw new TextError(scan);
@@ -118,7 +132,8 @@ export class Grammar {
     const module = this.#module;
     if (module === undefined) throw new Error('the grammar is not loaded, or is being loaded anew');
     const { exitCode } = process;
-    // Taken away, and given back only when nothing has gone wrong: where the stack is full, no later step is sure to be taken.
+    // Taken away, and given back only when nothing has gone wrong: where the stack is full, no
+    // later step is sure to be taken.
     this.#module = undefined;
     try {
       const answer = withText(module, read, (at) => run(module, at));

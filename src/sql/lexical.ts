@@ -1,4 +1,7 @@
-/** Where the parts of a text end, by PostgreSQL's lexical rules, with `standard_conforming_strings` on. Places are code units; nothing here recurs or goes back. */
+/**
+ * Where the parts of a text end, by PostgreSQL's lexical rules with `standard_conforming_strings`
+ * on. Places are code units. Nothing here recurs or goes back.
+ */
 
 export const QUOTE = 0x27;
 export const DOUBLE_QUOTE = 0x22;

@@ -1,4 +1,7 @@
-/** The part of the package that makes a new instance at each call; its front door keeps one for ever, damaged or not. */
+/**
+ * The part of the package that makes a new instance at each call; its front door keeps one for
+ * ever, damaged or not.
+ */
 declare module 'libpg-query/wasm/libpg-query.js' {
   interface GrammarModule {
     /** Its memory; another array after it has grown. */

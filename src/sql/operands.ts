@@ -1,13 +1,10 @@
 /**
- * What a statement's text says of the operands of its operators and functions, each by itself. PostgreSQL chooses among namesakes by the types of their
- * operands, and applies some operators that the text does not show. It looks nothing up, and says "any" whenever it is not sure.
+ * What a text says about the operands of its operators and functions, each by itself. PostgreSQL
+ * chooses among namesakes by the types of their operands, and applies some operators that the text
+ * does not show. This module looks nothing up, and says "any" whenever it is not sure.
  */
 
-/** An operator or a column by its name; `schema` is `undefined` where the search path decides. */
-interface OperatorName {
-  readonly schema: string | undefined;
-  readonly name: string;
-}
+import { type Fields, type Name, nameOf } from './tree.js';
 
 /** What is known of one operand. */
 export type Operand =
@@ -23,11 +20,9 @@ export type Operand =
   | { readonly cast: readonly string[]; readonly isArray: boolean };
 
 /** An operator with its operands: one, or two. */
-export interface Operation extends OperatorName {
+export interface Operation extends Name {
   readonly operands: readonly Operand[];
 }
-
-type Fields = Record<string, unknown>;
 
 const BOOL = '16';
 const INT8 = '20';
@@ -95,7 +90,8 @@ function expression({ kind, name, lexpr, rexpr }: Fields): Operation[] {
   if (lexpr === undefined) return [{ ...operator, operands: [operandOf(rexpr)] }];
   const left = operandOf(lexpr);
   if (kind === 'AEXPR_IN') {
-    // The list may be brought to one type first, which is that of one of its items, or of the left side.
+    // The list may be brought to one type first, which is that of one of its items, or of the left
+    // side.
     const items = distinct([...listOf(rexpr), left]);
     return items.map((item) => ({ ...operator, operands: [left, item] }));
   }
@@ -162,11 +158,4 @@ function settled(operand: Operand): Operand {
 /** A long list of literals is all alike. */
 function distinct(operands: readonly Operand[]): Operand[] {
   return [...new Map(operands.map((operand) => [JSON.stringify(operand), operand])).values()];
-}
-
-function nameOf(parts: unknown): OperatorName | undefined {
-  if (!Array.isArray(parts)) return undefined;
-  const texts = (parts as { String?: { sval?: string } }[]).map(({ String: part }) => part?.sval ?? '');
-  const name = texts.at(-1);
-  return name === undefined ? undefined : { schema: texts.at(-2), name };
 }

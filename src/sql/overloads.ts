@@ -1,10 +1,12 @@
 /**
- * Which namesakes of an operator or a function PostgreSQL may choose for a statement. It leaves out those that take a user's type which nothing there can
- * have, and all of them where a built-in one takes exactly the operands. It never says which one is chosen, nor what any of them does.
+ * Which operators or functions of one name PostgreSQL may choose for a statement. It leaves out
+ * those that take a user's type which no value in the statement can have, and all of them where a
+ * built-in one takes exactly the operands. It never says which one is chosen, nor what it does.
  */
-import type { CatalogRows, FunctionRow, OperatorRow, RelationRow, TypeRow } from './catalog.js';
-import type { Call, Facts, Field, Name, Table } from './facts.js';
+import type { CatalogRows, FunctionRow, OperatorRow, RelationRow, TypeRow } from './catalog-rows.js';
+import type { Call, Facts, Field, Table } from './facts.js';
 import type { Operation } from './operands.js';
+import type { Name } from './tree.js';
 import { builtInOid, isBuiltIn, type Meanings, RECORD, type Sources, TypeKin, ValueTypes } from './type-kin.js';
 
 /** What the words of a definition may mean beside what the catalogue says. */
@@ -46,14 +48,17 @@ export class Overloads {
   constructor({ resolution, searchPath }: CatalogRows, lookup: Lookup) {
     this.#lookup = lookup;
     this.#kin = new TypeKin(resolution.kin);
-    // Functions and operators are never looked for among a session's temporary objects, which come first.
+    // Functions and operators are never looked for among a session's temporary objects, which come
+    // first.
     this.#isBuiltInFirst = searchPath.find((schema) => !schema.startsWith('pg_temp')) === 'pg_catalog';
     this.#operators = signaturesOf(resolution.operators);
     this.#functions = signaturesOf(resolution.functions);
     this.#records = new Set(resolution.records);
   }
 
-  /** Functions that a call can mean. @param canBeBuiltIn whether nothing is amiss if there are none */
+  /**
+   * Functions that a call can mean. @param canBeBuiltIn whether nothing is amiss if there are none
+   */
   called(call: Call, rows: readonly FunctionRow[], canBeBuiltIn: boolean, values: ValueTypes): readonly FunctionRow[] {
     if (rows.length === 0 || this.isExact(call, values)) return [];
     const met = rows.filter(({ takes }) => values.canMeet(takes.split(' '), call.operands));
@@ -86,7 +91,10 @@ export class Overloads {
     return met.length === 0 && !canBeBuiltIn ? rows : met;
   }
 
-  /** Functions of a row that may be meant by `row.name`: a column of that name would be meant instead. */
+  /**
+   * Functions of a row that may be meant by `row.name`: a column of that name would be meant
+   * instead.
+   */
   takingRow({ name, of, isOfAny }: Field, facts: Facts, values: ValueTypes): readonly FunctionRow[] {
     const all = this.#lookup.functions({ schema: undefined, name }, 1);
     // Of a table it is a row that is taken; anything else may have any type.
@@ -104,7 +112,10 @@ export class Overloads {
     });
   }
 
-  /** The types of all values that there can be in a statement. What a namesake gives counts if it may be chosen itself. */
+  /**
+   * The types of all values that there can be in a statement. What a namesake gives counts if it
+   * may be chosen itself.
+   */
   valuesIn(facts: Facts, given: Given | undefined): ValueTypes {
     const found = facts.relations.map((table) => ({ table, row: this.#lookup.relations(table)[0] }));
     if (given?.relation !== undefined) {
@@ -168,7 +179,8 @@ export class Overloads {
       if (!isFlat || given?.types !== undefined) return undefined;
       const named = found.filter(({ table: { alias } }) => of === undefined || alias === of);
       const types = named.map(({ row }) => (row === undefined ? undefined : this.#columnsOf(row).get(column)));
-      // A name alone may be that of a whole row; with its table's it is a function of the row where there is no such column.
+      // A name alone may be that of a whole row; with its table's it is a function of the row where
+      // there is no such column.
       const isDoubtful =
         of === undefined ? found.some(({ table }) => table.alias === column) : types.includes(undefined);
       if (isDoubtful || named.some(({ row }) => row === undefined)) return undefined;

@@ -1,8 +1,11 @@
 /**
- * What the grammar is given of a text: all of it, an abridged form that says the same, or nothing, where it is too long or too deeply nested to be read without
- * holding up the event loop or overflowing a stack. One pass over the text by PostgreSQL's lexical rules, without recursion. It never decides what a text does.
+ * What the grammar is given of a text: all of it, an abridged form that says the same, or nothing,
+ * where it is too long or too deeply nested to be read without holding up the event loop or
+ * overflowing a stack. One pass over the text by PostgreSQL's lexical rules, without recursion. It
+ * never decides what a text does.
  */
 
+import { type ConstantKind, ConstantList, integerKind } from './constant-list.js';
 import {
   CLOSE,
   CLOSE_SQUARE,
@@ -27,23 +30,29 @@ import {
   SEMICOLON,
   SLASH,
   STAR,
-  ZERO,
 } from './lexical.js';
 
-/** In characters. Nobody looks into what is longer. */
+/** In characters. A longer text is not read at all. */
 export const MAX_TEXT_LENGTH = 2 ** 20;
 /** In characters, of what the grammar is given. */
 const MAX_READ_LENGTH = 2 ** 17;
 /** The grammar and the walk through its tree take some 2 µs for one. */
 const MAX_TOKEN_COUNT = 10_000;
-/** In tokens that one expression may lead through; the grammar's own stack is good for three times that. */
+/**
+ * In tokens that one expression may lead through; the grammar's own stack is good for three times
+ * that.
+ */
 const MAX_DEPTH = 500;
-/** A shorter text is read as it is. The grammar takes a time for comments that grows with their square: so short, it is nothing. */
+/**
+ * A shorter text is read as it is. The grammar takes a time for comments that grows with their
+ * square: so short, it is nothing.
+ */
 const SHORT_LENGTH = 4_000;
-/** Constants that are kept of a list: more than a function has arguments. */
-const KEPT_COUNT = 128;
 
-/** What PostgreSQL's grammar is to read instead of `text`; `undefined` for what it must not be given. */
+/**
+ * What PostgreSQL's grammar is to read instead of `text`; `undefined` for what it must not be
+ * given.
+ */
 export function readable(text: string): string | undefined {
   // Nothing is nested more deeply than it is long.
   if (text.length <= MAX_DEPTH) return text;
@@ -56,8 +65,6 @@ const ANEW = new Set(['and', 'or', 'on', 'where', 'select']);
 /** They nest without brackets, and what is within them may begin anew. */
 const NESTING = new Set(['case', 'join', 'union', 'intersect', 'except']);
 const LONGEST_WORD = 'intersect'.length;
-
-type Kind = 'parameter' | 'string' | 'int4' | 'int8' | undefined;
 
 class Scan {
   readonly #text: string;
@@ -76,16 +83,11 @@ class Scan {
   #betweenCount = 0;
   /** Behind a dot or AS every word is a name. */
   #isName = false;
-  /** The list of constants of one kind that is under way. */
-  #kind: Kind;
-  #listed = 0;
-  #expects: 'comma' | 'constant' | undefined;
-  #keptUpTo = 0;
-  #commaAt = 0;
-  #lastFrom = 0;
+  readonly #list: ConstantList;
 
   constructor(text: string) {
     this.#text = text;
+    this.#list = new ConstantList(this.#cuts);
     const nul = text.indexOf('\0');
     // The server and the grammar read no further.
     this.#end = nul < 0 ? text.length : nul;
@@ -97,7 +99,7 @@ class Scan {
       at = this.#token(at);
       if (this.#deepest > MAX_DEPTH || this.#tokenCount > MAX_TOKEN_COUNT) return undefined;
     }
-    this.#endList();
+    this.#list.end();
     const cuts = this.#text.length > SHORT_LENGTH ? this.#cuts : [];
     const text = this.#without(cuts);
     return text.length > MAX_READ_LENGTH ? undefined : text;
@@ -139,7 +141,7 @@ class Scan {
       case MINUS:
         if (next === MINUS) return this.#comment(from, endOfLine(text, from));
         // A negative number is a constant where no operand stands before it.
-        if (this.#expects === 'constant' && isDigit(next)) return this.#number(from + 1);
+        if (this.#list.expectsConstant && isDigit(next)) return this.#number(from + 1);
         break;
       case SLASH:
         if (next === STAR) return this.#comment(from, endOfComment(text, from));
@@ -167,7 +169,7 @@ class Scan {
   }
 
   #comment(from: number, end: number): number {
-    this.#endList();
+    this.#list.end();
     this.#tokenCount++;
     // One without an end is an error, which the grammar would take long to find.
     if (end > this.#end) this.#deepest = Number.POSITIVE_INFINITY;
@@ -233,7 +235,7 @@ class Scan {
   }
 
   #other(): void {
-    this.#endList();
+    this.#list.end();
     this.#count();
   }
 
@@ -248,7 +250,7 @@ class Scan {
     this.#chain = 0;
     this.#fixed = 0;
     this.#betweenCount = 0;
-    this.#expects = 'constant';
+    this.#list.open();
   }
 
   #close(): void {
@@ -261,40 +263,17 @@ class Scan {
   }
 
   #comma(from: number): number {
-    if (this.#expects !== 'comma') this.#endList();
+    this.#list.comma(from);
     this.#count();
     this.#anew();
-    this.#commaAt = from;
-    this.#expects = 'constant';
     return from + 1;
   }
 
   /** @param kind `undefined` where nothing is known of it */
-  #constant(kind: Kind): void {
-    const goesOn = kind !== undefined && kind === this.#kind && this.#expects === 'constant' && this.#listed > 0;
-    if (!goesOn) this.#endList();
+  #constant(kind: ConstantKind): void {
+    // A constant that is left out does not count, nor does the comma before it.
+    const isLeftOut = this.#list.constant(kind);
     this.#count();
-    this.#kind = kind;
-    this.#listed++;
-    this.#expects = 'comma';
-    // Up to the comma behind the last one that is kept.
-    if (this.#listed === KEPT_COUNT + 1) this.#keptUpTo = this.#commaAt;
-    else if (this.#listed > KEPT_COUNT) this.#tokenCount -= 2;
-    this.#lastFrom = this.#commaAt;
+    if (isLeftOut) this.#tokenCount -= 2;
   }
-
-  /** What is between the first ones and the last is left out: a list of that many constants does what they do. */
-  #endList(): void {
-    if (this.#listed > KEPT_COUNT + 1) this.#cuts.push(this.#keptUpTo, this.#lastFrom);
-    this.#kind = undefined;
-    this.#listed = 0;
-    this.#expects = undefined;
-  }
-}
-
-/** By its digits alone; a number that may be of either size breaks a list. */
-function integerKind(first: number, length: number): Kind {
-  if (length <= 9 || (length === 10 && first === ZERO + 1)) return 'int4';
-  const isLarge = first > ZERO && (length > 10 || first > ZERO + 2);
-  return isLarge && (length < 19 || (length === 19 && first < ZERO + 9)) ? 'int8' : undefined;
 }

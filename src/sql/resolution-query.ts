@@ -1,6 +1,6 @@
 /**
- * How the catalogue is asked what PostgreSQL goes by when it chooses among namesakes: one row, {@link ResolutionRow}. It tells of built-in objects only where a
- * user's have the same name.
+ * How the catalogue is asked what PostgreSQL goes by when it chooses among namesakes: one row,
+ * {@link ResolutionRow}. It tells of built-in objects only where a user's have the same name.
  */
 
 const [EQ, GE, LT] = ['operator(pg_catalog.=)', 'operator(pg_catalog.>=)', 'operator(pg_catalog.<)'];
@@ -29,7 +29,11 @@ const RECORDS = `select distinct pg_catalog.concat(p.proname) from pg_catalog.pg
   where p.oid ${LT} ${FIRST_USER_OID} and p.prorettype ${EQ} any ('{${RECORD},${RECORD_ARRAY}}'::pg_catalog.oid[])
   and not exists (select from pg_catalog.unnest(p.proargtypes) as type where type ${EQ} ${RECORD})`;
 
-/** Implicit casts are the only ones of built-in types that count, for the rest users' types do: elements and arrays, bases and domains, ranges, fields, parents, records and rows, and implicit casts. */
+/**
+ * Implicit casts are the only ones of built-in types that count, for the rest users' types do:
+ * elements and arrays, bases and domains, ranges, fields, parents, records and rows, and implicit
+ * casts.
+ */
 const KIN = [
   `select ${pair('t.typelem', 't.oid')} from pg_catalog.pg_type t where t.typelem ${GE} 1`,
   `select ${pair('t.oid', 't.typelem')} from pg_catalog.pg_type t where t.typelem ${GE} 1`,
@@ -51,8 +55,8 @@ const CASTS = `select pg_catalog.concat(k.castsource, ' ', k.casttarget, ' ', k.
   where k.castfunc ${GE} ${FIRST_USER_OID} and k.castcontext operator(pg_catalog.=) 'i'`;
 
 /**
- * @param names of the functions that are wanted, all of them words; what is built in is known then, and not asked for. Without, of all functions, of which
- * there may be many thousands
+ * @param names of the functions that are wanted, all of them words; what is built in is known then,
+ * and not asked for. Without, of all functions, of which there may be many thousands
  */
 export function resolutionQuery(names: ReadonlySet<string> | undefined): string {
   const wanted = names === undefined ? undefined : `'{${[...names].join()}}'::pg_catalog.name[]`;

@@ -1,6 +1,7 @@
 /**
- * What statements leave on their connection that later reads go by, as far as their texts say. Pure: it follows one connection through its transactions, and
- * knows of settings that cannot change an answer. What a function sets within, no text says.
+ * What statements leave on their connection that later reads go by, as far as their texts say.
+ * Pure: it follows one connection through its transactions, and knows of settings that cannot
+ * change an answer. What a function sets within, no text says.
  */
 
 /** `control` stands for BEGIN, COMMIT and their like within a text of several statements. */
@@ -18,12 +19,15 @@ export type Effect =
     };
 
 export const NO_EFFECTS: readonly Effect[] = [];
-/** Of a text that nobody understands. */
+/** The effects of a text that cannot be read. */
 export const UNKNOWN_EFFECTS: readonly Effect[] = [{ kind: 'unknown' }];
 /** The name of a setting whose name only its values tell. */
 export const ANY_SETTING = '*';
 
-/** Settings that change neither which rows a read gives, nor how they are written: who asks, how long it may take, what is told beside, how writes are made. */
+/**
+ * Settings that change neither which rows a read returns nor how they are written. They say who
+ * asks, how long it may take, which messages come, and how writes are made.
+ */
 const NEUTRAL = new Set(
   `application_name statement_timeout lock_timeout idle_in_transaction_session_timeout idle_session_timeout transaction_timeout deadlock_timeout
   client_connection_check_interval tcp_keepalives_idle tcp_keepalives_interval tcp_keepalives_count tcp_user_timeout client_min_messages
@@ -76,7 +80,10 @@ export class SessionState {
     return this.#before !== undefined;
   }
 
-  /** @param isAsBefore whether the server reports that setting, and its value is the one that the connection began with */
+  /**
+   * @param isAsBefore whether the server reports that setting, and its value is the one that the
+   * connection began with
+   */
   holds(isAsBefore: (name: string) => boolean): boolean {
     const { names, hasTemporary, hasLibrary, isUnknown } = this.#left;
     if (hasTemporary || hasLibrary || isUnknown) return true;
@@ -88,7 +95,8 @@ export class SessionState {
   ran(effects: readonly Effect[], { isSingle, hasFailed, isOpen, command }: Ending): void {
     const before = this.#left;
     const isMixed = !isSingle && effects.some(({ kind }) => kind === 'control');
-    // Some of it may have been committed, and some not: what it may have left counts, and what it may have undone does not.
+    // Some of it may have been committed, and some not: what it may have left counts, and what it
+    // may have undone does not.
     if (isMixed) this.#left = effects.reduce((left, effect) => either(left, after(left, effect)), this.#left);
     else if (!hasFailed) this.#left = effects.reduce(after, this.#left);
     this.#ever = either(this.#ever, this.#left);

@@ -1,4 +1,7 @@
-/** How the statements of a text begin, by a look that takes a time in proportion to its length: for texts that nobody parses. */
+/**
+ * How the statements of a text begin, for texts that are not parsed. Takes time in proportion to
+ * the text's length.
+ */
 import { isWordStart, skipBlank } from './lexical.js';
 import { MAX_TEXT_LENGTH } from './readable.js';
 

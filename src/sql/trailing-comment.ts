@@ -1,6 +1,8 @@
 /**
- * What stands before the comment that tracing tools append to each text. It looks at the end of the text alone, and so it may be wrong where that end lies within a
- * string: what is left then has no end, and PostgreSQL's grammar does not take it. Whoever asks must see that it does before he goes by it. Pure.
+ * What stands before the comment that tracing tools append to each text. It looks at the end of the
+ * text alone, and so it may be wrong where that end lies within a string: what is left then has no
+ * end, and PostgreSQL's grammar does not take it. A caller checks that it does before relying on
+ * it. Pure.
  */
 import { isSpace, SLASH, STAR } from './lexical.js';
 
@@ -8,8 +10,9 @@ import { isSpace, SLASH, STAR } from './lexical.js';
 const OUT_OF_LINE = ['\n', '\r', '\0'] as const;
 
 /**
- * The text without one comment at its very end; `undefined` where there is none, or nothing before it. A comment with another one, a line break or a NUL within is left
- * alone, and so is a line comment. If the grammar takes what is left, both texts mean the same.
+ * The text without one comment at its very end; `undefined` where there is none, or nothing before
+ * it. A comment with another one, a line break or a NUL within is left alone, and so is a line
+ * comment. If the grammar takes what is left, both texts mean the same.
  */
 export function withoutTrailingComment(text: string): string | undefined {
   // Users may hand in anything.

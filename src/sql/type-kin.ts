@@ -1,15 +1,20 @@
 /**
- * The types that the values of a statement can have, by oid. A user's type is there only if something in the statement gives a value of it, or if a value that
- * is there turns into it unasked. Which built-in type an expression has is not worked out, beyond columns, literals and casts.
+ * The types that the values of a statement can have, by oid. A user's type is there only if
+ * something in the statement gives a value of it, or if a value that is there turns into it
+ * unasked. Which built-in type an expression has is not worked out, beyond columns, literals and
+ * casts.
  */
 import type { Operand } from './operands.js';
 
 const FIRST_USER_OID = 16_384;
-/** Parameters that take anything, or what can only be told when it is given: the polymorphic ones, "any", records, and what no expression has. */
+/**
+ * Parameters that take anything, or what can only be told when it is given: the polymorphic ones,
+ * "any", records, and what no expression has.
+ */
 const OPEN = new Set('2249 2287 2275 2276 2277 2278 2281 2283 2776 3500 3831 4537 4538 5077 5078 5079 5080'.split(' '));
 /** Rows of no declared type turn into rows of any. */
 export const RECORD = '2249';
-/** More would be a text that somebody has made for this. */
+/** A text with more was made on purpose. */
 const MAX_COMBINATIONS = 64;
 const MAX_REMEMBERED = 256;
 
@@ -21,7 +26,10 @@ const BUILT_IN_OIDS: Readonly<Record<string, string>> = {
   timetz: '1266', numeric: '1700', uuid: '2950', jsonb: '3802',
 };
 
-/** What each type may turn into without being asked: as an element, a field, a base or a parent, or by an implicit cast. */
+/**
+ * What each type may turn into without being asked: as an element, a field, a base or a parent, or
+ * by an implicit cast.
+ */
 export class TypeKin {
   readonly #reached = new Map<string, ReadonlySet<string>>();
   readonly #leadsTo = new Map<string, { to: string; field: string | undefined }[]>();
@@ -61,7 +69,9 @@ export class TypeKin {
     return reached;
   }
 
-  /** Likewise, by way of users' types only. @param hasField whether a field is taken out of anything */
+  /**
+   * Likewise, by way of users' types only. @param hasField whether a field is taken out of anything
+   */
   reachDeclared(types: Iterable<string>, hasField: (field: string) => boolean): Set<string> {
     const reached = new Set(types);
     for (const type of reached) {
@@ -131,18 +141,27 @@ export class ValueTypes {
     this.#all = undefined;
   }
 
-  /** Whether the statement has it by more than what built-in values may turn into. @param isColumnEnough whether a column of it will do */
+  /**
+   * Whether the statement has it by more than what built-in values may turn into.
+   * @param isColumnEnough whether a column of it will do
+   */
   brings(type: string, isColumnEnough: boolean): boolean {
     return this.#all === undefined || (isColumnEnough ? this.#brought : this.#ofOthers).has(type);
   }
 
-  /** Whether the operands can be given to these parameters; the last one also stands for all that follow. */
+  /**
+   * Whether the operands can be given to these parameters; the last one also stands for all that
+   * follow.
+   */
   canMeet(parameters: readonly string[], operands: readonly Operand[] | undefined): boolean {
     if (operands === undefined) return true;
     return operands.every((operand, at) => this.#canBe(operand, parameters[at] ?? parameters.at(-1) ?? RECORD));
   }
 
-  /** Whether one of the signatures is exactly that of the operands: PostgreSQL looks no further then. */
+  /**
+   * Whether one of the signatures is exactly that of the operands: PostgreSQL looks no further
+   * then.
+   */
   isExactly(signatures: ReadonlySet<string>, operands: readonly Operand[] | undefined): boolean {
     if (operands === undefined) return false;
     const [first, second] = operands;

@@ -1,5 +1,5 @@
-// Decides which backend a cluster runs on: an explicit choice, else the first that is available. Tells what to
-// install when there is none; never installs anything.
+// Decides which backend a cluster runs on: an explicit choice, else the first that is available.
+// Tells what to install when there is none; never installs anything.
 import { didYouMean } from '../nearest.js';
 import { findEmbedded, findOnPath, installCommand, parseMajor } from './binaries.js';
 import { containerBackend } from './container-server.js';
@@ -19,7 +19,8 @@ const ALIASES: Readonly<Record<string, BackendName>> = {
 /**
  * Whether servers (of the given major version) can be run by this backend, here and now.
  *
- * @throws TestBackendError `LADDER_TEST_OPTIONS_INVALID` for something that is no major version, or no backend.
+ * @throws TestBackendError `LADDER_TEST_OPTIONS_INVALID` for something that is no major version, or
+ * no backend.
  */
 export async function isBackendAvailable(name: BackendName, postgresVersion?: number | string): Promise<boolean> {
   return (await find(known(name, 'backend'), parseMajor(postgresVersion))) !== undefined;

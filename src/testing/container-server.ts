@@ -1,5 +1,6 @@
-// PostgreSQL servers in containers, by way of testcontainers (imported only when it is asked for). The same seam as
-// for local processes: docker kill, pause and start take the place of signals. Never builds an image.
+// PostgreSQL servers in containers, by way of testcontainers (imported only when it is asked for).
+// The same seam as for local processes: docker kill, pause and start take the place of signals.
+// Never builds an image.
 import type { ContainerRuntimeClient, StartedNetwork, StartedTestContainer } from 'testcontainers';
 import { connect, until } from './control.js';
 import { formatSettings, INITDB_FLAGS } from './data-directory.js';
@@ -14,8 +15,9 @@ const DEFAULT_MAJOR = 18;
 const START_TIMEOUT_MILLIS = 60_000;
 const CONTAINER_PORT = 5432;
 
-// Runs at each start of a container. The first time the primary makes its data and a replica copies the primary's;
-// a file /upstream orders a fresh copy. The data lies in the container's own layer, so it goes when that goes.
+// Runs at each start of a container. The first time the primary makes its data and a replica copies
+// the primary's; a file /upstream orders a fresh copy. The data lies in the container's own layer,
+// so it goes when that goes.
 const ENTRYPOINT = `
 set -e
 export PGDATA=/pgdata

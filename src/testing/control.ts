@@ -1,14 +1,15 @@
-// How tests talk to a server behind the library's back: short-lived superuser connections, and waits
-// with a limit. Nothing here outlives the call that opened it, and a dying server never becomes an
-// unhandled error.
+// How tests talk to a server behind the library's back: short-lived superuser connections, and
+// waits with a limit. Nothing here outlives the call that opened it, and a dying server never
+// becomes an unhandled error.
 import { Socket } from 'node:net';
 import pg from 'pg';
 import { clearTimeout, performance, setTimeout } from '../clock.js';
 import { TestBackendError } from './error.js';
 
 /**
- * A control connection's only verb. Rows come as objects with text, number or boolean values. Plain names mean
- * pg_catalog's; a cast to or from text may be a test's own, so none is used: `concat` prints anything.
+ * A control connection's only verb. Rows come as objects with text, number or boolean values. Plain
+ * names mean pg_catalog's; a cast to or from text may be a test's own, so none is used: `concat`
+ * prints anything.
  */
 export type Ask = <Row extends Record<string, unknown>>(sql: string, values?: unknown[]) => Promise<Row[]>;
 
@@ -34,7 +35,10 @@ const CONNECT_TIMEOUT_MILLIS = 5_000;
 const QUERY_TIMEOUT_MILLIS = 10_000;
 const BOOL = 16;
 const INT4 = 23;
-/** As PostgreSQL writes them: the application may have set parsers of its own for all clients, and binary values for them. */
+/**
+ * As PostgreSQL writes them: the application may have set parsers of its own for all clients, and
+ * binary values for them.
+ */
 const PLAIN_TYPES = {
   getTypeParser: (oid: number) => (oid === BOOL ? isTrue : oid === INT4 ? Number : asText),
 } as unknown as NonNullable<pg.ClientConfig['types']>;
@@ -42,7 +46,10 @@ const PLAIN_TYPES = {
 const isTrue = (text: string): boolean => text === 't';
 const asText = (text: string): string => text;
 
-/** A test may leave a search path on the role or the database where names mean something else: this one goes over both. */
+/**
+ * A test may leave a search path on the role or the database where names mean something else: this
+ * one goes over both.
+ */
 const SAFE_PATH = '-c search_path=pg_catalog,pg_temp';
 
 /** Opens a control connection to a server, as superuser and with a limit on every statement. */
@@ -67,7 +74,7 @@ export async function connect({ host, port, password }: Login): Promise<ControlC
     stream: () => socket,
   });
   Object.assign(client, { binary: false });
-  client.on('error', () => {}); // whoever asks next hears of it
+  client.on('error', () => {}); // the next query reports it
   const close = async () => {
     // A frozen server never answers the goodbye.
     const giveUp = setTimeout(() => socket.destroy(), 500);

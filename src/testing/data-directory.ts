@@ -1,5 +1,6 @@
-// Makes the data directories of a cluster: one initdb per version and machine, kept as a template, then a
-// cold copy for each node with a system identifier of its own for each cluster. Never starts a server.
+// Makes the data directories of a cluster: one initdb per version and machine, kept as a template,
+// then a cold copy for each node with a system identifier of its own for each cluster. Never starts
+// a server.
 import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -29,7 +30,10 @@ import type { Watchdog } from './watchdog.js';
 
 const run = promisify(execFile);
 
-/** How every cluster is initialised, beside the superuser's password: everybody is asked for his, UTF-8, no waiting for disks. */
+/**
+ * How every cluster is initialised, beside the superuser's password: everybody is asked for his,
+ * UTF-8, no waiting for disks.
+ */
 export const INITDB_FLAGS = ['-U', 'postgres', '-A', 'scram-sha-256', '-E', 'UTF8', '--no-locale', '--no-sync'];
 const SETTINGS_FILE = 'pg-ladder.conf';
 const PASSWORD_FILE = 'password';
@@ -58,7 +62,9 @@ export function serverEnvironment(): NodeJS.ProcessEnv {
   return { PATH: process.env['PATH'], LC_ALL: 'C', TZ: 'UTC' };
 }
 
-/** Binaries that `account` can run: a copy in the cache, where the installation is out of its reach. */
+/**
+ * Binaries that `account` can run: a copy in the cache, where the installation is out of its reach.
+ */
 export async function reachableBinaries(binaries: Binaries, account: Account | undefined): Promise<Binaries> {
   const { root } = binaries;
   const linked = root === undefined || (await hasAllLinks(root));
@@ -112,10 +118,10 @@ export async function templateDirectory(
     throw new TestBackendError('LADDER_TEST_START_FAILED', `initdb failed: ${said}`, { cause: error });
   });
   await rm(verifier);
-  // Readable for the account that copies it, writable for nobody but this user.
+  // Readable for the account that copies it, writable for this user alone.
   if (account) await run('chown', ['-R', '0:0', making]);
   await run('chmod', ['-R', 'a+rX,go-w', making]);
-  // For nobody but this user, who hands it out in connection strings.
+  // For this user alone, who hands it out in connection strings.
   await writeFile(join(making, PASSWORD_FILE), password, { mode: 0o600 });
   await moveIntoPlace(making, template);
   watchdog.release(making);
@@ -177,7 +183,7 @@ export function formatSetting(value: string | number | boolean): string {
   return typeof value === 'boolean' ? (value ? 'on' : 'off') : String(value);
 }
 
-/** A directory of this user, that nobody else can write to; what is in it may be trusted. */
+/** A directory that only this user can write to; what is in it may be trusted. */
 async function cacheDirectory(): Promise<string> {
   const user = process.getuid?.() ?? 0;
   const base = user === 0 && !(await isOpenToAll(tmpdir())) ? '/tmp' : tmpdir();

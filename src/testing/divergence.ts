@@ -1,6 +1,6 @@
-// Whether a standby can go on by streaming from a server, or has log that is not in that server's history.
-// PostgreSQL itself does not always notice: a standby that received more than the promoted one had may replay it
-// and stream on. Pure but for the questions it asks; changes nothing.
+// Whether a standby can go on by streaming from a server, or has log that is not in that server's
+// history. PostgreSQL itself does not always notice: a standby that received more than the promoted
+// one had may replay it and stream on. Pure but for the questions it asks; changes nothing.
 import type { Ask } from './control.js';
 
 /** The timeline that a server writes or receives; undefined for a standby without a receiver. */
@@ -12,7 +12,9 @@ export async function timelineOf(ask: Ask): Promise<number | undefined> {
   return row?.file ? timelineIn(row.file) : (row?.received ?? undefined);
 }
 
-/** Whether the log of `standby` goes past the point where the history of `source` left its timeline. */
+/**
+ * Whether the log of `standby` goes past the point where the history of `source` left its timeline.
+ */
 export async function hasDiverged(standby: Ask, source: Ask): Promise<boolean> {
   const sourceTimeline = await timelineOf(source);
   const [at] = await standby<{ file: string; lsn: string }>(

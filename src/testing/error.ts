@@ -1,5 +1,6 @@
-// The one error class of the test cluster. Its codes are stable; its messages say what was expected,
-// what came and what to do. It never wraps an error that PostgreSQL itself reported: those pass through.
+// The one error class of the test cluster. Its codes are stable; its messages say what was
+// expected, what came and what to do. It never wraps an error that PostgreSQL itself reported:
+// those pass through.
 
 /** Why a test cluster could not do what it was asked to. */
 export type TestBackendErrorCode =

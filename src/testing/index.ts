@@ -1,4 +1,5 @@
-// pg-ladder/testing: a real primary and replicas for anyone's tests. The public surface, nothing else.
+// pg-ladder/testing: a real primary and replicas for anyone's tests. The public surface, nothing
+// else.
 export { isBackendAvailable } from './backend.js';
 export { startTestCluster, type TestCluster, type TestClusterOptions } from './cluster.js';
 export { TestBackendError, type TestBackendErrorCode } from './error.js';

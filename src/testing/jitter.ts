@@ -1,5 +1,6 @@
-// Replay that stumbles: paused for a while, running for a while, by a schedule drawn from a seed. The schedule
-// is pure; the loop that plays it holds one connection, outlives the server's death and ends with replay resumed.
+// Replay that stumbles: paused for a while, running for a while, by a schedule drawn from a seed.
+// The schedule is pure; the loop that plays it holds one connection, outlives the server's death
+// and ends with replay resumed.
 import { clearTimeout, setTimeout } from '../clock.js';
 import { type ControlConnection, connect, type Login, withConnection } from './control.js';
 import { TestBackendError } from './error.js';
@@ -10,7 +11,9 @@ export interface JitterOptions {
   readonly seed?: number;
   /** Pauses are uniform between 0 and this. Milliseconds, above 0. Default 100. */
   readonly maxMillis?: number;
-  /** Expected share of the time in which replay is paused, between 0 and 1 exclusive. Default 0.5. */
+  /**
+   * Expected share of the time in which replay is paused, between 0 and 1 exclusive. Default 0.5.
+   */
   readonly share?: number;
 }
 
@@ -27,8 +30,8 @@ export interface ReplayJitter {
 }
 
 /**
- * The endless schedule of `options`: pauses uniform in 0…maxMillis, running stretches uniform between 0 and as much
- * as makes `share` the expected share of paused time.
+ * The endless schedule of `options`: pauses uniform in 0…maxMillis, running stretches uniform
+ * between 0 and as much as makes `share` the expected share of paused time.
  *
  * @throws TestBackendError `LADDER_TEST_OPTIONS_INVALID` for numbers out of their range.
  */
@@ -70,7 +73,8 @@ export async function startJitter(server: Login, options: JitterOptions): Promis
         await say('select pg_wal_replay_resume()');
         await rest(step.runningMillis);
       } catch (error) {
-        // 55000: promoted, there is nothing left to pause. Else killed or frozen: look again a little later.
+        // 55000: promoted, there is nothing left to pause. Else killed or frozen: look again a
+        // little later.
         if ((error as { code?: string }).code === '55000') return;
         await connection?.close();
         connection = undefined;

@@ -1,21 +1,32 @@
-// The network between clients and one node: a TCP proxy that can be slow, silent or broken. Decides when bytes
-// go on, never which: nothing is parsed, changed or lost, except by reset(). Replication does not pass through it.
+// The network between clients and one node: a TCP proxy that can be slow, silent or broken. Decides
+// when bytes go on, never which: nothing is parsed, changed or lost, except by reset(). Replication
+// does not pass through it.
 import { type AddressInfo, connect, createServer, type Socket, type Server as TcpServer } from 'node:net';
 import { clearTimeout, performance, setTimeout } from '../clock.js';
 import type { Address } from './control.js';
 
-/** Faults of the network in front of one node. Each replaces the one before, for open and new connections alike. */
+/**
+ * Faults of the network in front of one node. Each replaces the one before, for open and new
+ * connections alike.
+ */
 export interface Link {
   /** Port on 127.0.0.1 that clients connect to. */
   readonly port: number;
-  /** Whatever the server sends arrives `millis` later: each round trip takes that much longer. Throughput stays. */
+  /**
+   * Whatever the server sends arrives `millis` later: each round trip takes that much longer.
+   * Throughput stays.
+   */
   delay(millis: number): void;
   /** Whatever the server sends arrives in pieces of `bytes`, one each `everyMillis`. */
   drip(pace: { readonly bytes: number; readonly everyMillis: number }): void;
-  /** Connections stay open and new ones are accepted, but nothing goes through in either direction, not even an end. */
+  /**
+   * Connections stay open and new ones are accepted, but nothing goes through in either direction,
+   * not even an end.
+   */
   halfOpen(): void;
   /**
-   * Forgets the connections that are open now, as a firewall does after a while: they stay open, and nothing goes through any more, for good. New ones are sound.
+   * Forgets the connections that are open now, as a firewall does after a while: they stay open,
+   * and nothing goes through any more, for good. New ones are sound.
    */
   forget(): void;
   /** Resets (RST) all connections, and each new one as soon as it is made. */
@@ -29,7 +40,9 @@ type Fault =
   | { readonly kind: 'delay'; readonly millis: number }
   | { readonly kind: 'drip'; readonly bytes: number; readonly everyMillis: number };
 
-/** Beyond this much held back, a direction is no longer read, as a full TCP window would have it. */
+/**
+ * Beyond this much held back, a direction is no longer read, as a full TCP window would have it.
+ */
 const HELD_BACK_BYTES = 256 * 1024;
 
 /** A `Link` and what its cluster does with it. */
@@ -122,7 +135,9 @@ class TcpLink implements OpenLink {
   }
 }
 
-/** One client's connection and, once the link lets anything through, its other half to the server. */
+/**
+ * One client's connection and, once the link lets anything through, its other half to the server.
+ */
 class Connection {
   readonly #client: Socket;
   readonly #target: Address;
@@ -155,7 +170,8 @@ class Connection {
       return;
     }
     if (this.#server === undefined) this.#connect();
-    // Towards the server the network is always quick, so that a round trip is as late as `delay` says.
+    // Towards the server the network is always quick, so that a round trip is as late as `delay`
+    // says.
     this.#request.flow({ kind: 'none' });
     this.#answer?.flow(fault);
   }

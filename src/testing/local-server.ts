@@ -1,5 +1,6 @@
-// A PostgreSQL server as a process of this machine, and a fleet of them with their directories and watchdog.
-// Decides ports, signals and what is cleaned up; never speaks SQL except to copy a running server.
+// A PostgreSQL server as a process of this machine, and a fleet of them with their directories and
+// watchdog. Decides ports, signals and what is cleaned up; never speaks SQL except to copy a
+// running server.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { appendFile, open, readFile, rm } from 'node:fs/promises';
 import { type AddressInfo, createServer, type Server as TcpServer } from 'node:net';
@@ -60,7 +61,7 @@ async function launch(found: Binaries, plans: readonly ServerPlan[]): Promise<Fl
   }
 }
 
-/** Starts all servers on free ports; when somebody else was faster on one of them, all over again. */
+/** Starts all servers on free ports. If another process took one of them, all start again. */
 async function startTogether(servers: readonly LocalServer[]): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     const ports = await freePorts(servers.length);
@@ -141,7 +142,8 @@ class LocalServer implements Server {
       try {
         return await this.#startOnce();
       } catch (error) {
-        // The port of a server that was down for a while may serve a passing connection as its local end.
+        // The port of a server that was down for a while may serve a passing connection as its
+        // local end.
         if (!(error instanceof PortTaken) || !retryPort || performance.now() > deadline) throw error;
       }
     }
@@ -191,7 +193,8 @@ class LocalServer implements Server {
 
   async shutdown(): Promise<void> {
     await this.thaw();
-    // Fast shutdown waits for standbys that are still connected: one that hangs must not hold it up.
+    // Fast shutdown waits for standbys that are still connected: one that hangs must not hold it
+    // up.
     if (!(await this.#ask('SIGINT')) && !(await this.#ask('SIGQUIT'))) await this.kill();
   }
 
@@ -245,7 +248,9 @@ class LocalServer implements Server {
     }).catch(() => false);
   }
 
-  /** A killed server leaves its System V segment, a few bytes that only the next start would clear. */
+  /**
+   * A killed server leaves its System V segment, a few bytes that only the next start would clear.
+   */
   async #removeSharedMemory(): Promise<void> {
     const file = join(this.directory, 'postmaster.pid');
     const lines = (await readFile(file, 'utf8').catch(() => '')).split('\n');
@@ -265,7 +270,7 @@ class LocalServer implements Server {
   }
 }
 
-/** Ports that nobody listens on; all held at once, so that they differ. */
+/** Free ports; all are held at once, so that they differ. */
 async function freePorts(count: number): Promise<number[]> {
   const listeners = await Promise.all(Array.from({ length: count }, () => listen()));
   const ports = listeners.map((listener) => (listener.address() as AddressInfo).port);

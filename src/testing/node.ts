@@ -1,16 +1,16 @@
-// One node of a test cluster: what a test may do to it. Everything here is SQL or a word to the server's
-// seam; a method resolves when what it promises can be seen on the servers, never after a fixed sleep.
+// One node of a test cluster: what a test may do to it. Everything here is SQL or a word to the
+// server's seam; a method resolves when what it promises can be seen on the servers, never after a
+// fixed sleep.
 import { type Ask, until, withConnection } from './control.js';
-import { formatSetting } from './data-directory.js';
 import { hasDiverged, timelineOf } from './divergence.js';
 import { TestBackendError } from './error.js';
 import { type JitterOptions, type ReplayJitter, startJitter } from './jitter.js';
 import type { Link, OpenLink } from './link.js';
 import * as replay from './replay.js';
 import { conninfo, lastLines, type Server } from './server.js';
+import { configure, type SettingChanges } from './settings.js';
 
-/** Settings to change; `null` takes one back to what the node was started with. */
-export type SettingChanges = Readonly<Record<string, string | number | boolean | null>>;
+export type { SettingChanges } from './settings.js';
 
 /** What a node needs to know of its cluster. */
 export interface NodeContext {
@@ -21,9 +21,15 @@ export interface NodeContext {
 
 const STREAMING_TIMEOUT_MILLIS = 20_000;
 
-/** A PostgreSQL server of a test cluster. Roles change; a node stays the same server at the same port. */
+/**
+ * A PostgreSQL server of a test cluster. Roles change; a node stays the same server at the same
+ * port.
+ */
 export class TestNode {
-  /** 'primary', 'r1', 'r2', …: the role it was started with. Also its `cluster_name` and its name in pg_stat_replication. */
+  /**
+   * 'primary', 'r1', 'r2', …: the role it was started with. Also its `cluster_name` and its name in
+   * pg_stat_replication.
+   */
   readonly name: string;
   readonly #server: Server;
   readonly #context: NodeContext;
@@ -43,12 +49,15 @@ export class TestNode {
     return this.#context.link ? '127.0.0.1' : this.#server.host;
   }
 
-  /** The port at `host`: the link's if the cluster was started with `links`, else the server's own. */
+  /** The port at `host`: the link's if the cluster was started with `links`, else the server's. */
   get port(): number {
     return this.#context.link?.port ?? this.#server.port;
   }
 
-  /** The superuser's, random and the same on all nodes: other users of the machine must not run programs through the servers. */
+  /**
+   * The superuser's, random and the same on all nodes: other users of the machine must not run
+   * programs through the servers.
+   */
   get password(): string {
     return this.#server.password;
   }
@@ -61,7 +70,8 @@ export class TestNode {
   /**
    * The network between clients and this node.
    *
-   * @throws TestBackendError `LADDER_TEST_UNSUPPORTED` unless the cluster was started with `links: true`.
+   * @throws TestBackendError `LADDER_TEST_UNSUPPORTED` unless the cluster was started with
+   * `links: true`.
    */
   get link(): Link {
     if (this.#context.link) return this.#context.link;
@@ -90,31 +100,14 @@ export class TestNode {
   }
 
   /**
-   * Changes settings by ALTER SYSTEM and a reload; resolves when the server has read them. Those that need a restart
-   * take effect with the next `restart()`.
+   * Changes settings by ALTER SYSTEM and a reload; resolves when the server has read them. Those
+   * that need a restart take effect with the next `restart()`.
    */
   configure(settings: SettingChanges): Promise<void> {
-    return this.#query(async (ask) => {
-      const [before] = await ask<{ loaded: string }>('select concat(pg_conf_load_time()) as loaded');
-      for (const [name, value] of Object.entries(settings)) {
-        const quoted = `"${name.replaceAll('"', '""')}"`;
-        // E'' with doubled backslashes reads the same whatever standard_conforming_strings says.
-        const literal = value === null ? '' : formatSetting(value).replaceAll('\\', '\\\\').replaceAll("'", "''");
-        await ask(value === null ? `alter system reset ${quoted}` : `alter system set ${quoted} = E'${literal}'`);
-      }
-      await ask('select pg_reload_conf()');
-      await until(
-        async () => {
-          // The postmaster reads the files before it tells any other process to.
-          const [now] = await ask<{ loaded: string }>('select concat(pg_conf_load_time()) as loaded');
-          return now?.loaded !== before?.loaded;
-        },
-        { what: `${this.name} to reload its configuration`, everyMillis: 2 },
-      );
-    });
+    return this.#query((ask) => configure(ask, this.name, settings));
   }
 
-  /** Stops replay exactly where it is; the log is still received. Resolves when the server says 'paused'. */
+  /** Stops replay exactly where it is; the log is still received. Resolves once it is paused. */
   pauseReplay(): Promise<void> {
     return this.#query((ask) => replay.pause(ask, this.name));
   }
@@ -124,7 +117,7 @@ export class TestNode {
     return this.#query((ask) => replay.resume(ask, this.name));
   }
 
-  /** Replays each commit `millis` after it was made on the primary (by the primary's clock); 0 ends that. */
+  /** Replays each commit `millis` milliseconds after the primary made it, by its clock; 0 ends that. */
   delayReplay(millis: number): Promise<void> {
     return this.configure({ recovery_min_apply_delay: `${Math.round(millis)}ms` });
   }
@@ -146,12 +139,18 @@ export class TestNode {
     return this.#server.thaw();
   }
 
-  /** SIGKILL for the server and all its processes; resolves when they are gone. `restart()` brings it back. */
+  /**
+   * SIGKILL for the server and all its processes; resolves when they are gone. `restart()` brings
+   * it back.
+   */
   kill(): Promise<void> {
     return this.#server.kill();
   }
 
-  /** Starts the server if it is down, else shuts it down and starts it; resolves when it accepts connections, at the same port. */
+  /**
+   * Starts the server if it is down, else shuts it down and starts it; resolves when it accepts
+   * connections, at the same port.
+   */
   async restart(): Promise<void> {
     if (this.#server.running) await this.#server.shutdown();
     await this.#server.start();
@@ -174,7 +173,10 @@ export class TestNode {
     );
   }
 
-  /** Undoes `cutReplication`; resolves when the replica (or each one that follows this primary) streams again. */
+  /**
+   * Undoes `cutReplication`; resolves when the replica (or each one that follows this primary)
+   * streams again.
+   */
   async restoreReplication(): Promise<void> {
     if (this.#upstream === undefined) {
       await Promise.all(this.#followers().map((node) => node.restoreReplication()));
@@ -183,7 +185,10 @@ export class TestNode {
     await this.follow(this.#upstream);
   }
 
-  /** Makes a replica a primary; resolves when it accepts writes. Other nodes keep following whom they follow. */
+  /**
+   * Makes a replica a primary; resolves when it accepts writes. Other nodes keep following whom
+   * they follow.
+   */
   async promote(): Promise<void> {
     await this.#query(async (ask) => {
       await ask('select pg_promote(false)');
@@ -196,9 +201,10 @@ export class TestNode {
   }
 
   /**
-   * Makes this node a replica of `node`; resolves when it streams from there. A standby is re-pointed without a restart.
-   * One that is down or no standby, or whose log went past the point where `node` left it (as a rewound old primary's
-   * does), gets a fresh copy of `node`'s data: what only it had is lost.
+   * Makes this node a replica of `node`; resolves when it streams from there. A standby is
+   * re-pointed without a restart. One that is down or no standby, or whose log went past the point
+   * where `node` left it (as a rewound old primary's does), gets a fresh copy of `node`'s data:
+   * what only it had is lost.
    */
   async follow(node: TestNode): Promise<void> {
     if (node === this) {
@@ -234,16 +240,20 @@ export class TestNode {
   }
 
   /**
-   * Resolves when this replica has replayed up to `lsn`: by default all that the node it follows has written so far.
+   * Resolves when this replica has replayed up to `lsn`: by default all that the node it follows
+   * has written so far.
    *
-   * @throws TestBackendError `LADDER_TEST_TIMEOUT` after `timeoutMillis` (default 10 s), naming both positions.
+   * @throws TestBackendError `LADDER_TEST_TIMEOUT` after `timeoutMillis` (default 10 s), naming
+   * both positions.
    */
   async waitForReplay(lsn?: string, { timeoutMillis = 10_000 } = {}): Promise<void> {
     const target = lsn ?? (await this.#upstreamPosition());
     await this.#query((ask) => replay.reach(ask, this.name, target, timeoutMillis));
   }
 
-  /** @internal The timeline this node writes; undefined when it is no primary, or does not answer. */
+  /**
+   * @internal The timeline this node writes; undefined when it is no primary, or does not answer.
+   */
   async timelineAsPrimary(): Promise<number | undefined> {
     if (!this.#server.running || this.#server.frozen) return undefined;
     const timeline = async (ask: Ask) => {

@@ -1,7 +1,10 @@
-// A superuser's password, and what a server keeps of it. Whoever may not read the one cannot log in with the other.
+// A superuser's password, and what a server keeps of it. The latter does not allow a login.
 import { createHash, createHmac, pbkdf2Sync, randomBytes } from 'node:crypto';
 
-/** Of a random password nothing can be guessed: stretching it would only make each connection slower. */
+/**
+ * Of a random password nothing can be guessed: stretching it would only make each connection
+ * slower.
+ */
 const ITERATIONS = 1;
 
 /** 128 random bits, in letters that need no quotes in a URL, a conninfo or a shell. */

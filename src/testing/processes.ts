@@ -1,5 +1,6 @@
-// Signals for a server and everything it has forked. PostgreSQL's backends call setsid(), so a signal to
-// the process group does not reach them: they are found by their parent. Never touches a process by name.
+// Signals for a server and everything it has forked. PostgreSQL's backends call setsid(), so a
+// signal to the process group does not reach them: they are found by their parent. Never touches a
+// process by name.
 import { execFile } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
@@ -26,7 +27,9 @@ export async function killTree(pid: number): Promise<void> {
   });
 }
 
-/** SIGSTOP for `pid` and its descendants, the parent first; resolves when all of them stand still. */
+/**
+ * SIGSTOP for `pid` and its descendants, the parent first; resolves when all of them stand still.
+ */
 export async function freezeTree(pid: number): Promise<void> {
   send(pid, 'SIGSTOP');
   await until(

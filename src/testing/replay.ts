@@ -1,10 +1,11 @@
-// How far a standby has replayed, and how to hold it there: the SQL behind it, for one connection each.
-// Resolves on what the server says, never on what it was told.
+// How far a standby has replayed, and how to hold it there: the SQL behind it, for one connection
+// each. Resolves on what the server says, never on what it was told.
 import { type Ask, until } from './control.js';
 import { TestBackendError } from './error.js';
 
-// The insert position reads past the page header when the last record ends exactly on a page (24 bytes, 40 on the
-// first page of a segment); a replica stays at the boundary until the next record comes.
+// The insert position reads past the page header when the last record ends exactly on a page (24
+// bytes, 40 on the first page of a segment); a replica stays at the boundary until the next record
+// comes.
 const POSITION = `case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else (
   with place as (
     select lsn, lsn - '0/0'::pg_lsn as bytes, pg_size_bytes(current_setting('wal_block_size')) as page,

@@ -1,7 +1,10 @@
-// The seam between a test cluster and whatever runs its servers: local processes or containers.
-// A `Server` can be started, killed, frozen and rebuilt; what can be said in SQL is not its business.
+// The seam between a test cluster and whatever runs its servers: local processes or containers. A
+// `Server` can be started, killed, frozen and rebuilt; what can be said in SQL is not its business.
 
-/** Names and values for postgresql.conf. `null` (in `configure`) takes a setting back to its default. */
+/**
+ * Names and values for postgresql.conf. `null` (in `configure`) takes a setting back to its
+ * default.
+ */
 export type Settings = Readonly<Record<string, string | number | boolean>>;
 
 /** What a backend must know about one server before it starts it. */
@@ -30,7 +33,9 @@ export interface Server {
   kill(): Promise<void>;
   freeze(): Promise<void>;
   thaw(): Promise<void>;
-  /** Stops the server and makes it, not yet started, a standby with a fresh copy of `source`'s data. */
+  /**
+   * Stops the server and makes it, not yet started, a standby with a fresh copy of `source`'s data.
+   */
   rebuildFrom(source: Server): Promise<void>;
   /** The server's log since its first start. */
   log(): Promise<string>;

@@ -1,5 +1,6 @@
-// Gives a copied data directory an identity of its own, as initdb would have: copies of one template must not pass
-// for one cluster. Changes the eight bytes of the identifier and the checksum over them, nothing else.
+// Gives a copied data directory an identity of its own, as initdb would have: copies of one
+// template must not pass for one cluster. Changes the eight bytes of the identifier and the
+// checksum over them, nothing else.
 import { randomBytes } from 'node:crypto';
 import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -10,7 +11,10 @@ export function newSystemIdentifier(): bigint {
   return (BigInt(Math.floor(Date.now() / 1000)) << 32n) | BigInt(randomBytes(4).readUInt32LE());
 }
 
-/** Rewrites the identifier of a data directory that has never been started, wherever PostgreSQL keeps it. */
+/**
+ * Rewrites the identifier of a data directory that has never been started, wherever PostgreSQL
+ * keeps it.
+ */
 export async function setSystemIdentifier(directory: string, identifier: bigint): Promise<void> {
   const bytes = Buffer.alloc(8);
   bytes.writeBigUInt64LE(identifier);

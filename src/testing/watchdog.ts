@@ -1,11 +1,12 @@
-// Makes sure that no server and no data directory outlives the process that started it, SIGKILL included:
-// a small detached child reads directory names from a pipe, and at its end (nobody holds the other end
-// any more) kills what runs below them and removes them. It never acts while its parent lives.
+// Makes sure that no server and no data directory outlives the process that started it, SIGKILL
+// included: a small detached child reads directory names from a pipe, and at its end (nobody holds
+// the other end any more) kills what runs below them and removes them. It never acts while its
+// parent lives.
 import { type ChildProcess, spawn } from 'node:child_process';
 
-// Runs in the child as `node -e`. A string, since a bundler may add helper calls to a function's text.
-// A server is found by its -D argument, its children by their parent; SIGQUIT lets it take its shared memory
-// with it, SIGKILL is for those that do not listen.
+// Runs in the child as `node -e`. A string, since a bundler may add helper calls to a function's
+// text. A server is found by its -D argument, its children by their parent; SIGQUIT lets it take
+// its shared memory with it, SIGKILL is for those that do not listen.
 const SOURCE = `
 const { execFileSync } = require('node:child_process');
 const fs = require('node:fs');
@@ -95,7 +96,10 @@ export class Watchdog {
     (this.#child.stdin as unknown as { unref?(): void } | null)?.unref?.();
   }
 
-  /** From now on `directory` and the servers below it go when this process goes. Call it before they exist. */
+  /**
+   * From now on `directory` and the servers below it go when this process goes. Call it before they
+   * exist.
+   */
   guard(directory: string): void {
     this.#child.stdin?.write(`+${directory}\n`);
   }

@@ -1,6 +1,7 @@
 /**
- * The string that carries a position between requests, processes and services. It is read as a stranger's: fixed length first,
- * then fixed alphabet, then the signature; what does not fit is refused with a word, never with an error.
+ * The string that carries a position between requests, processes and services. It is read as a
+ * stranger's: fixed length first, then fixed alphabet, then the signature; what does not fit is
+ * refused with a word, never with an error.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { Position } from '../freshness/position.js';
@@ -14,20 +15,30 @@ const SIGNATURE_LENGTH = 43;
 /** Signatures that need not be checked again. A subject has at most 1,024 characters. */
 const MAX_VERIFIED = 2_000;
 
-/** Says no position: its bearer reads on the primary until it expires. No place in any log, so that no position can be taken for it. */
+/**
+ * A token without a position: its client reads from the primary until it expires. Timeline 0 exists
+ * in no log, so no position can be taken for it.
+ */
 const NOWHERE: Position = { clusterId: '0', timeline: 0, lsn: 0xffff_ffff_ffff_ffffn };
 
-/** Why a token was refused: not one of ours, not signed with a key of the ring for that subject, or too old. */
+/**
+ * Why a token was refused: not one of ours, not signed with a key of the ring for that subject, or
+ * too old.
+ */
 export type TokenFault = 'malformed' | 'forged' | 'expired';
 
 export class TokenCodec {
   readonly #secrets: readonly string[];
   readonly #lifetimeMillis: number;
-  /** What was found to be signed: a client brings its token with each request, and a signature costs as much as a statement. */
+  /**
+   * What was found to be signed: a client brings its token with each request, and a signature costs
+   * as much as a statement.
+   */
   readonly #verified = new Set<string>();
 
   /**
-   * @param secrets the key ring: the first signs, all are accepted; empty for tokens without a signature
+   * @param secrets the key ring: the first signs, all are accepted; empty for tokens without a
+   * signature
    * @param lifetimeMillis counted by the clocks of the processes that issue and read it
    */
   constructor(secrets: readonly string[], lifetimeMillis: number) {
@@ -70,7 +81,8 @@ export class TokenCodec {
     if (clusterId === undefined || timeline === undefined || lsn === undefined || issuedAt === undefined)
       return 'malformed';
     if (!this.#isSigned(payload, token.slice(PAYLOAD_LENGTH), subject)) return 'forged';
-    // One from further ahead than that comes from no clock of ours, and would live for as long as its maker likes.
+    // One from further ahead than that comes from no clock of ours, and would live for as long as
+    // its maker likes.
     if (Math.abs(now - Number.parseInt(issuedAt, 16)) > this.#lifetimeMillis) return 'expired';
     if (timeline === '00000000') return 'primary-only';
     return {
@@ -97,7 +109,8 @@ export class TokenCodec {
 }
 
 function signature(secret: string, payload: string, subject: string | undefined): Buffer {
-  // The payload's length is fixed, so that no subject can be taken for a part of it; none at all differs from an empty one.
+  // The payload's length is fixed, so that no subject can be taken for a part of it; none at all
+  // differs from an empty one.
   return createHmac('sha256', secret)
     .update(payload)
     .update(subject === undefined ? '' : `:${subject}`)

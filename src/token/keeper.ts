@@ -1,10 +1,14 @@
 /**
- * Keeps a TokenStore in step with the session of one answer: one `put` at a time, and one more for all that has moved meanwhile. It knows what the answer has to
- * wait for, and for what its end came too early. It neither makes tokens nor waits itself.
+ * Keeps a TokenStore in step with the session of one answer: one `put` at a time, and one more for
+ * all that has moved meanwhile. It knows what the answer has to wait for, and for what its end came
+ * too early. It neither makes tokens nor waits itself.
  */
 import { clearTimeout, setTimeout } from '../clock.js';
 
-/** Keeps the token as it is then, and tells of failures itself. @param hasToken to be called when only the store is left to answer */
+/**
+ * Keeps the token as it is then, and tells of failures itself.
+ * @param hasToken to be called when only the store is left to answer
+ */
 export type Put = (hasToken: () => void) => Promise<unknown>;
 
 /** A store that never answers must not keep what comes later from it. */
@@ -34,7 +38,10 @@ export class TokenKeeper {
     return this.#isAwaitingPosition;
   }
 
-  /** There is more to be seen than before. @returns what resolves when that is kept; it does not reject */
+  /**
+   * There is more to be seen than before.
+   * @returns what resolves when that is kept; it does not reject
+   */
   moved(): Promise<void> {
     if (this.#running === undefined) return this.#start();
     // One that is under way may have taken its token before.
@@ -45,14 +52,16 @@ export class TokenKeeper {
     return this.#next;
   }
 
-  /** What resolves when all that has been written and seen so far is kept; `undefined` when it is. */
+  /**
+   * What resolves when all that has been written and seen so far is kept; `undefined` when it is.
+   */
   keeping(): Promise<void> | undefined {
     if (this.#isMarked) return undefined;
     if (this.#next === undefined && this.#readAt() > this.#keptReadAt) return this.moved();
     return this.#next ?? this.#running;
   }
 
-  /** The store has a mark that keeps its bearer's reads on the primary: that covers whatever comes. */
+  /** The store has a primary-only token: it covers everything that comes later. */
   marked(): void {
     this.#isMarked = true;
   }
@@ -63,7 +72,7 @@ export class TokenKeeper {
     return this.keeping() === undefined;
   }
 
-  /** Whether what has just moved came after that, and nobody was told of such a thing yet. */
+  /** Whether something moved after the response had ended, for the first time. */
   isFirstLate(): boolean {
     if (!this.#hasEnded || this.#isMarked || this.#hasToldLate) return false;
     this.#hasToldLate = true;

@@ -1,6 +1,7 @@
 /**
- * A TokenStore on Redis, for several processes: which of two tokens stays is decided there and in one step, so that whoever comes late lowers nothing. It imports
- * neither node-redis nor ioredis: it takes the client that the application has, and calls it as either of them wants to be called.
+ * A TokenStore on Redis, for several processes: Redis decides in one step which of two tokens
+ * stays, so that a late one lowers nothing. It imports neither node-redis nor ioredis: it takes the
+ * client that the application has, and calls it as either of them wants to be called.
  */
 
 import { createHash } from 'node:crypto';
@@ -8,11 +9,16 @@ import { z } from 'zod';
 import { clearTimeout, setImmediate, setTimeout } from '../clock.js';
 import { invalidOptions, LadderError, toldAsItIs } from '../errors.js';
 import { check, optionsOf } from '../options/check.js';
-import { mergedTokens, orderOf, SEPARATOR, type TokenStore } from './store.js';
+import { mergedTokens } from './merge.js';
+import { orderOf, SEPARATOR } from './order.js';
+import type { TokenStore } from './store.js';
 
 export type { TokenStore } from './store.js';
 
-/** What a client of node-redis (4 and above) has, as far as it matters here: of `createClient`, `createClientPool` or `createCluster`. */
+/**
+ * What a client of node-redis (4 and above) has, as far as it matters here: of `createClient`,
+ * `createClientPool` or `createCluster`.
+ */
 export interface NodeRedisClient {
   eval(script: string, options: { keys: string[]; arguments: string[] }): Promise<unknown>;
   evalSha(sha1: string, options: { keys: string[]; arguments: string[] }): Promise<unknown>;
@@ -26,9 +32,12 @@ export interface IoredisClient {
 }
 
 export interface RedisTokenStoreOptions {
-  /** What its keys in Redis begin with; the rest is the key of whoever asks. Default `pg-ladder:`. */
+  /** How its keys in Redis begin; the caller's key follows. Default `pg-ladder:`. */
   prefix?: string;
-  /** How long Redis has for an answer, in milliseconds, above 0, up to 10,000. Clients that have lost their server keep what they are asked for much longer. Default 100. */
+  /**
+   * How long Redis has for an answer, in milliseconds, above 0, up to 10,000. Clients that have
+   * lost their server keep what they are asked for much longer. Default 100.
+   */
   timeoutMillis?: number;
 }
 
@@ -37,11 +46,14 @@ const FIELD_COUNT = 2;
 /** Where the token stands in what PUT keeps, and how long that is at most. */
 const TOKEN_AT = 5;
 const MAX_ENTRY_LENGTH = 256;
-/** Of what a client's error says: so much is told, and so much is looked through for what must not be. */
+/** In characters: how much of a client's error is shown, and how much is searched for tokens. */
 const MAX_REASON_LENGTH = 1_000;
 const MAX_READ_LENGTH = 10_000;
 
-/** Beyond that, nothing more is asked: a client whose server is gone keeps everything that it cannot send. */
+/**
+ * Beyond that, nothing more is asked: a client whose server is gone keeps everything that it cannot
+ * send.
+ */
 const MAX_UNANSWERED = 10_000;
 
 /** Whatever is a token, or has been cut out of one. */
@@ -56,8 +68,10 @@ interface Script {
 }
 
 /**
- * Lua's numbers are exact to 2^53 and its strings compare by the server's locale: positions come in integers below that. Each token stands with them in a field of
- * its own; of two that stand alike, and of two clusters, the one that was made later stays. A primary-only one goes when it has expired.
+ * Lua's numbers are exact to 2^53 and its strings compare by the server's locale: positions come in
+ * integers below that. Each token stands with them in a field of its own; of two that stand alike,
+ * and of two clusters, the one that was made later stays. A primary-only one goes when it has
+ * expired.
  */
 const PUT = scriptOf(`
 local function isBelow(kept, at)
@@ -87,10 +101,13 @@ if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('PEXPIRE', KE
 const GET = scriptOf(`return redis.call('HMGET', KEYS[1], 'primary-only', 'position')`);
 
 /**
- * A store on Redis, for all processes that share it: per key one hash, which expires, with the highest position and the latest primary-only token in it. Its `get`
- * and `put` reject as the client does, with `LADDER_TIMEOUT` when Redis does not answer in time, and with `LADDER_OVERLOADED` while 10,000 answers are awaited; no
- * token is in any of their errors. What Redis evicts, or loses in a failover, no session is held to.
- * @param client connected or about to be, of node-redis 4 and above or of ioredis; opening, closing and its `error` event stay with the application
+ * A store on Redis, for all processes that share it: per key one hash, which expires, with the
+ * highest position and the latest primary-only token in it. Its `get` and `put` reject as the
+ * client does, with `LADDER_TIMEOUT` when Redis does not answer in time, and with
+ * `LADDER_OVERLOADED` while 10,000 answers are awaited; no token is in any of their errors. What
+ * Redis evicts, or loses in a failover, no session is held to.
+ * @param client connected or about to be, of node-redis 4 and above or of ioredis; opening, closing
+ * and its `error` event stay with the application
  * @throws LadderError `LADDER_INVALID_OPTIONS`
  */
 export function redisTokenStore(
@@ -144,7 +161,10 @@ const schema = optionsOf({
 
 type Caller = (by: 'sha1' | 'text', script: string, key: string, args: string[]) => Promise<unknown>;
 
-/** The two are told apart by how they spell EVALSHA. Clients that answer by callback have `evalsha`, too: node-redis before 4, and its legacy mode. */
+/**
+ * The two are told apart by how they spell EVALSHA. Clients that answer by callback have `evalsha`,
+ * too: node-redis before 4, and its legacy mode.
+ */
 function callerOf(client: NodeRedisClient | IoredisClient): Caller {
   const shape = Object(client) as Record<string, unknown>;
   const has = (name: string): boolean => typeof shape[name] === 'function';
@@ -169,7 +189,10 @@ function scriptOf(text: string): Script {
   return { text, sha1: createHash('sha1').update(text).digest('hex') };
 }
 
-/** What PUT is told of a token: its field, where it stands, and its text; nothing of a text that is none. */
+/**
+ * The arguments of PUT for one token: its field, its position and its text; none for a text that is
+ * no token.
+ */
 function entryOf(token: string): string[] {
   const order = orderOf(token);
   if (order === undefined) return [];
@@ -182,7 +205,10 @@ function entryOf(token: string): string[] {
   ];
 }
 
-/** What GET has answered, if it was GET that answered. @throws Error otherwise: what that key was given is not known then */
+/**
+ * What GET has answered, if it was GET that answered.
+ * @throws Error otherwise: what that key was given is not known then
+ */
 function tokensIn(answer: unknown): string[] {
   if (!Array.isArray(answer) || answer.length !== FIELD_COUNT) throw unexpected();
   return (answer as unknown[]).flatMap((entry) => {
@@ -205,7 +231,8 @@ async function within<T>(millis: number, answer: Promise<T>): Promise<T> {
   const late = new Promise<never>((_, reject) => {
     const giveUp = (): void =>
       reject(new LadderError('LADDER_TIMEOUT', `token store: Redis did not answer within ${millis} ms`));
-    // After a long turn of the event loop timers come first: an answer that has arrived meanwhile is still read.
+    // After a long turn of the event loop timers come first: an answer that has arrived meanwhile
+    // is still read.
     timer = setTimeout(() => setImmediate(giveUp), millis);
   });
   try {
@@ -215,7 +242,10 @@ async function within<T>(millis: number, answer: Promise<T>): Promise<T> {
   }
 }
 
-/** The error anew: ioredis puts the command on its errors with all its arguments, which are keys and tokens, and Redis quotes them where it does not know the command. */
+/**
+ * The error anew: ioredis puts the command on its errors with all its arguments, which are keys and
+ * tokens, and Redis quotes them where it does not know the command.
+ */
 function withoutTokens(error: unknown): Error {
   const { code } = Object(error) as Record<string, unknown>;
   const shown = wordsOf(error).replace(ARGUMENTS, '').replace(LOGIN, '//…@').replace(TOKEN_IN_TEXT, '…');
@@ -223,7 +253,10 @@ function withoutTokens(error: unknown): Error {
   return Object.assign(told, typeof code === 'string' ? { code } : {});
 }
 
-/** What a client rejects with may be anything. A connection that fails on every address of its host has no message. */
+/**
+ * What a client rejects with may be anything. A connection that fails on every address of its host
+ * has no message.
+ */
 function wordsOf(error: unknown): string {
   const { name, message, code } = Object(error) as Record<string, unknown>;
   const words = [message, code, name].find((word): word is string => typeof word === 'string' && word !== '');

@@ -29,6 +29,9 @@ describe('pg-ladder explain', () => {
     const { code, stdout } = await run(['select count(*) from pg_class', '--url', url]);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^class +read$/m);
+    expect(stdout).toMatch(/^digest +18:[0-9a-f]{16}$/m);
+    expect(stdout).toMatch(/^touches +pg_catalog\.pg_class \(catalog\)$/m);
+    expect(stdout).toMatch(/^repeats +scoped: pg_catalog\.pg_class is a catalogue$/m);
     expect(stdout).toMatch(/^goes to +127\.0\.0\.1:\d+ \(replica\), balanced$/m);
     expect(stdout).toMatch(/^127\.0\.0\.1:\d+ +fresh, live, at /m);
   });
@@ -57,7 +60,7 @@ describe('pg-ladder explain', () => {
     }
     const { stderr } = await run(['--no\u001b[2J', '--url', url]);
     expect(stderr.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Cf}]/u);
-  }, 30_000);
+  }, 90_000);
 
   it('says what is missing, and what is wrong with a server, without its password', async () => {
     expect(await run([], { DATABASE_URL: url })).toMatchObject({
@@ -72,5 +75,5 @@ describe('pg-ladder explain', () => {
     expect(gone.code).toBe(1);
     expect(gone.stderr).toContain('does not answer');
     expect(gone.stderr).not.toContain('s3cret');
-  }, 30_000);
+  }, 90_000);
 });

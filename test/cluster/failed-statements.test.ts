@@ -182,7 +182,11 @@ describe('a text that does not end its transaction', () => {
     expect((await cluster.write('select v from t')).rows).toEqual([{ v: 2 }]);
     expect(await pid()).toEqual(before);
     expect(warnings).toEqual([
-      { code: 'transaction-left-open', message: expect.any(String), digest: expect.stringMatching(/^[0-9a-f]{16}$/) },
+      {
+        code: 'transaction-left-open',
+        message: expect.any(String),
+        digest: expect.stringMatching(/^18:[0-9a-f]{16}$/),
+      },
     ]);
     await cluster.write('delete from t');
   });

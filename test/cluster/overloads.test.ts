@@ -1,12 +1,12 @@
 // Which namesakes of an operator or a function make a read a write: PostgreSQL's own choice is the judge.
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { plainTypes } from '../../src/postgres/plain-types.js';
-import { Catalog, type CatalogRows, type Judgement } from '../../src/sql/catalog.js';
-import { CATALOG } from '../../src/sql/catalog-queries.js';
-import { factsOf } from '../../src/sql/facts.js';
+import { Catalog } from '../../src/sql/catalog.js';
 import { Grammar } from '../../src/sql/grammar.js';
+import type { Judgement } from '../../src/sql/judgement.js';
+import { factsOf } from '../../src/sql/walk.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
+import { catalogOf } from '../corpus/catalog-of.js';
 import { Random } from '../simulation/random.js';
 import { report, size } from './fixture.js';
 
@@ -30,19 +30,7 @@ const APPLICATION = `
 `;
 
 async function catalogOn(client: pg.ClientBase, grammar: Grammar): Promise<Catalog> {
-  const results = (await client.query({ text: CATALOG, types: plainTypes })) as unknown as pg.QueryResult[];
-  const [path, functions, relations, operators, types, resolution] = results.filter(
-    ({ command }) => command === 'SELECT',
-  );
-  const rows = {
-    searchPath: path?.rows[0].path,
-    functions: functions?.rows,
-    relations: relations?.rows,
-    operators: operators?.rows,
-    types: types?.rows,
-    resolution: resolution?.rows[0],
-  } as CatalogRows;
-  return new Catalog(rows, grammar, []);
+  return new Catalog(await catalogOf(client), grammar, []);
 }
 
 /** A function that writes, whatever it is said to be. */

@@ -3,8 +3,8 @@ import { IncomingMessage, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { AnswerHead } from '../../src/http/answer-head.js';
 import { forbidSharing, mayBeShared } from '../../src/http/caching.js';
+import { ResponseHead } from '../../src/http/response-head.js';
 import { holds } from './hostile.js';
 
 const DIRECTIVES = [
@@ -75,9 +75,9 @@ describe('the head of an answer with a token', () => {
             flat: [200, unique.flat()],
             pairs: [200, unique],
           };
-          const before = new AnswerHead(response, args[how]);
+          const before = new ResponseHead(response, args[how]);
           const other = before.get('x-other');
-          const head = new AnswerHead(response, args[how]);
+          const head = new ResponseHead(response, args[how]);
           const isShared = mayBeShared(head, method);
           if (isShared) forbidSharing(head);
           expect(mayBeShared(head, method)).toBe(false);

@@ -1,4 +1,7 @@
-/** What the demo itself asks of the primary: to have the users' table, and to say how much it has worked. */
+/**
+ * What the demo itself asks of the primary: to have the users' table, and to say how much it has
+ * worked.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { SCHEMA } from './workload.js';
@@ -18,7 +21,10 @@ export async function createProfiles(primary: string): Promise<void> {
   await connected(primary, (client) => client.query(SCHEMA));
 }
 
-/** Transactions that the primary has run since its start, by its own count. It counts those of a client when the client leaves. */
+/**
+ * Transactions that the primary has run since its start, by its own count. It counts those of a
+ * client when the client leaves.
+ */
 export function transactionCount(primary: string): Promise<number> {
   return connected(primary, async (client) => {
     for (let tries = 0; ; tries++) {

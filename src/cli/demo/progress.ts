@@ -1,4 +1,7 @@
-/** Tells on stderr how far the demo is: a bar on a terminal, plain lines elsewhere. Never touches stdout. */
+/**
+ * Tells on stderr how far the demo is: a bar on a terminal, plain lines elsewhere. Never touches
+ * stdout.
+ */
 import type { WriteStream } from 'node:tty';
 
 const BAR_WIDTH = 30;

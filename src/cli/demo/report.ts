@@ -1,4 +1,6 @@
-/** The figures of a run, as data, as a table, and in two sentences that are made from them. Pure. */
+/**
+ * The figures of a run, as data, as a table, and in two sentences that are made from them. Pure.
+ */
 import type { Placed, Strategy } from './strategies.js';
 import type { Seen } from './workload.js';
 
@@ -13,7 +15,10 @@ export interface Figures {
   readonly readP99Millis: number;
   /** The users' reads and writes that the primary ran. */
   readonly primaryQueryCount: number;
-  /** All that the primary ran by its own count: those, connections being opened, and pg-ladder's own questions. */
+  /**
+   * All that the primary ran by its own count: those, connections being opened, and pg-ladder's own
+   * questions.
+   */
   readonly primaryTransactionCount: number;
   /** pg-ladder's own account of where queries went and why. */
   readonly reasons?: Readonly<Record<string, number>>;

@@ -1,6 +1,6 @@
 /**
- * Four ways for an application to use a primary and its replicas. Each decides where a query goes; none knows what is
- * measured. All of them have pools of the same size.
+ * Four ways for an application to use a primary and its replicas. Each decides where a query goes;
+ * none knows what is measured. All of them have pools of the same size.
  */
 import pg from 'pg';
 import { createCluster } from '../library.js';
@@ -56,7 +56,10 @@ export const strategies: readonly Strategy[] = [
   { id: 'pg-ladder', title: 'pg-ladder', open: overLadder },
 ];
 
-/** @param toReplica whether a read may go to a replica, that long after the user's last save in milliseconds */
+/**
+ * @param toReplica whether a read may go to a replica, that long after the user's last save in
+ * milliseconds
+ */
 function overPools(
   primaryUrl: string,
   replicaUrls: readonly string[],

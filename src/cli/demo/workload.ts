@@ -1,6 +1,7 @@
 /**
- * The users: each opens its profile, saves it, reloads the page, and goes away for a moment. When they come is drawn from the
- * seed alone, so that every strategy meets the same users at the same moments. Judges what they are shown.
+ * The users: each opens its profile, saves it, reloads the page, and goes away for a moment. When
+ * they come is drawn from the seed alone, so that every strategy meets the same users at the same
+ * moments. Judges what they are shown.
  */
 import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,7 +12,10 @@ export const USERS = 32;
 
 const LAST_QUERIES_MILLIS = 5_000;
 
-/** Qualified like all that the library sends by itself: on any machine somebody else may reach the demo's servers. */
+/**
+ * Qualified like all that the library sends by itself: other users of the machine may reach the
+ * demo's servers.
+ */
 export const SCHEMA = `
   create table public.profiles (id int primary key, version int not null, name pg_catalog.text not null) with (fillfactor = 50);
   insert into public.profiles select id, 0, pg_catalog.concat('user ', id) from pg_catalog.generate_series(1, ${USERS}) as id`;
@@ -24,13 +28,18 @@ const SAVE = `update public.profiles set version = version operator(pg_catalog.+
 export interface Seen {
   saveCount: number;
   readCount: number;
-  /** Reads that showed a user an older profile than the one last saved, and acknowledged, before. */
+  /**
+   * Reads that showed a user an older profile than the one last saved, and acknowledged, before.
+   */
   staleCount: number;
   /** How long each read took for its caller, in no order. */
   readonly readMillis: number[];
 }
 
-/** @throws whatever the first query to fail threw, an AbortError, or an Error when queries get no answer; no user sends another one then */
+/**
+ * @throws whatever the first query to fail threw, an AbortError, or an Error when queries get no
+ * answer; no user sends another one then
+ */
 export async function runUsers(access: Access, seconds: number, seed: number, signal: AbortSignal): Promise<Seen> {
   const seen: Seen = { saveCount: 0, readCount: 0, staleCount: 0, readMillis: [] };
   const startAt = performance.now();
@@ -75,7 +84,10 @@ export async function runUsers(access: Access, seconds: number, seed: number, si
   return seen;
 }
 
-/** From one visit's start to the next one's, in milliseconds: a moment as a rule, now and then a few seconds. */
+/**
+ * From one visit's start to the next one's, in milliseconds: a moment as a rule, now and then a few
+ * seconds.
+ */
 function* absencesOf(user: number, seed: number): Generator<number, never> {
   const random = uniform(seed * 1_009 + user);
   for (;;) yield random() < 0.05 ? 1_000 + random() * 3_000 : 60 + random() * 120;

@@ -1,14 +1,14 @@
 import { IncomingMessage, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { AnswerHead } from '../../../src/http/answer-head.js';
 import { forbidSharing, mayBeShared } from '../../../src/http/caching.js';
+import { ResponseHead } from '../../../src/http/response-head.js';
 
 /** What leaves in place of that, where a shared cache could keep it; `undefined` where none can. */
 function madePrivate(method: string, fields: Record<string, string | number | string[]>) {
   const response = new ServerResponse(new IncomingMessage(new Socket()));
   for (const [name, value] of Object.entries(fields)) response.setHeader(name, value);
-  const head = new AnswerHead(response, undefined);
+  const head = new ResponseHead(response, undefined);
   if (!mayBeShared(head, method)) return undefined;
   forbidSharing(head);
   return { ...response.getHeaders() };

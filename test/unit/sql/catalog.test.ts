@@ -1,13 +1,9 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import {
-  Catalog,
-  type FunctionRow,
-  Interruption,
-  type RelationRow,
-  type ResolutionRow,
-} from '../../../src/sql/catalog.js';
-import { factsOf } from '../../../src/sql/facts.js';
+import { Catalog } from '../../../src/sql/catalog.js';
+import type { FunctionRow, RelationRow, ResolutionRow } from '../../../src/sql/catalog-rows.js';
 import { Grammar } from '../../../src/sql/grammar.js';
+import { Interruption } from '../../../src/sql/turn.js';
+import { factsOf } from '../../../src/sql/walk.js';
 
 let oid = 16_384;
 const sql = (name: string, body: string, over: Partial<FunctionRow> = {}): FunctionRow => ({

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { CatalogRows, FunctionRow, RelationRow } from '../../../src/sql/catalog.js';
+import type { CatalogRows, FunctionRow, RelationRow } from '../../../src/sql/catalog-rows.js';
 import { mentions, touchedBy } from '../../../src/sql/definition.js';
 import { Grammar } from '../../../src/sql/grammar.js';
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { factsOf } from '../../../src/sql/facts.js';
 import { Grammar } from '../../../src/sql/grammar.js';
+import { factsOf } from '../../../src/sql/walk.js';
 
 describe('what a text says of itself', () => {
   let grammar: Grammar;

@@ -1,6 +1,6 @@
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { factsOf } from '../../../src/sql/facts.js';
 import { Grammar, TooLongError } from '../../../src/sql/grammar.js';
+import { factsOf } from '../../../src/sql/walk.js';
 
 describe('the grammar', () => {
   let grammar: Grammar;

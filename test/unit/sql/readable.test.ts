@@ -1,7 +1,7 @@
 import { loadModule, parseSync } from 'libpg-query';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { factsOf } from '../../../src/sql/facts.js';
 import { readable } from '../../../src/sql/readable.js';
+import { factsOf } from '../../../src/sql/walk.js';
 import { Random } from '../../simulation/random.js';
 import { hostileTexts } from './hostile-texts.js';
 

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { factsOf } from '../../../src/sql/facts.js';
 import { Grammar } from '../../../src/sql/grammar.js';
 import { type Effect, isNeutral, SessionState } from '../../../src/sql/session-state.js';
+import { factsOf } from '../../../src/sql/walk.js';
 
 describe('what is left on a connection', () => {
   let grammar: Grammar;

@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { Grammar } from '../../../src/sql/grammar.js';
 import { withoutTrailingComment } from '../../../src/sql/trailing-comment.js';
+import { StatementCache } from '../../../src/statements/cache.js';
 import { Classifier } from '../../../src/statements/classifier.js';
-import { Profiles } from '../../../src/statements/profile.js';
 import { statements } from '../../corpus/statements.js';
 
 const runCount = process.env['SOAK'] === '1' ? 400_000 : 15_000;
@@ -135,25 +135,27 @@ describe('a text and what stands before its trailing comment', () => {
   });
 
   it('are timed as one, and no two of them ever share a name', () => {
-    const profiles = new Profiles({ changedAt: Number.NEGATIVE_INFINITY });
+    const statements = new StatementCache({ changedAt: Number.NEGATIVE_INFINITY });
     const text = (i: number) => `select $1::int /* request ${i} */`;
-    const first = profiles.recordUse(text(0));
+    const first = statements.recordUse(text(0)).profile;
     first.took(0.1);
     for (let i = 1; i < 50; i++) {
-      expect(profiles.recordUse(text(i))).toBe(first);
-      expect(profiles.recordUse(text(i)).name).toBe(profiles.recordUse(text(i)).name);
+      expect(statements.recordUse(text(i)).profile).toBe(first);
+      expect(statements.recordUse(text(i)).profile.name).toBe(statements.recordUse(text(i)).profile.name);
     }
     expect(first.isFast(0)).toBe(true);
     expect(first.name).toBeUndefined();
-    const names = Array.from({ length: 50 }, (_, i) => profiles.recordUse(text(i)).name).filter((name) => name);
+    const names = Array.from({ length: 50 }, (_, i) => statements.recordUse(text(i)).profile.name).filter(
+      (name) => name,
+    );
     expect(new Set(names).size).toBe(names.length);
   });
 
   it('a comment that stays the same keeps its statement’s name', () => {
-    const profiles = new Profiles({ changedAt: Number.NEGATIVE_INFINITY });
+    const statements = new StatementCache({ changedAt: Number.NEGATIVE_INFINITY });
     const texts = ['a', 'b', 'c'].map((place) => `select $1::int /* ${place} */`);
-    for (let i = 0; i < 2; i++) for (const text of texts) profiles.recordUse(text);
-    const names = texts.map((text) => profiles.recordUse(text).name);
+    for (let i = 0; i < 2; i++) for (const text of texts) statements.recordUse(text);
+    const names = texts.map((text) => statements.recordUse(text).profile.name);
     expect(new Set(names).size).toBe(3);
     expect(names.every((name) => name?.startsWith('ladder_'))).toBe(true);
   });

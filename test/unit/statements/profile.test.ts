@@ -1,7 +1,8 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
-import { Profile, Profiles } from '../../../src/statements/profile.js';
+import { StatementCache } from '../../../src/statements/cache.js';
+import { Profile } from '../../../src/statements/profile.js';
 
 describe('what running a text has taught', () => {
   it('one that never ran is not known to be fast', () => {
@@ -64,23 +65,23 @@ describe('what running a text has taught', () => {
   });
 
   it('is kept by the exact text, and named when that comes again: alike in every process', () => {
-    const profiles = new Profiles({ changedAt: Number.NEGATIVE_INFINITY });
-    expect(profiles.recordUse('select 1').name).toBeUndefined();
-    expect(profiles.recordUse('select 2').name).toBeUndefined();
-    const { name } = profiles.recordUse('select 1');
+    const statements = new StatementCache({ changedAt: Number.NEGATIVE_INFINITY });
+    expect(statements.recordUse('select 1').profile.name).toBeUndefined();
+    expect(statements.recordUse('select 2').profile.name).toBeUndefined();
+    const { name } = statements.recordUse('select 1').profile;
     expect(name).toBe('ladder_822ae07d4783158bc1912bb623e5107c');
-    expect(profiles.recordUse('select 1').name).toBe(name);
-    expect(profiles.recordUse('select 2').name).not.toBe(name);
+    expect(statements.recordUse('select 1').profile.name).toBe(name);
+    expect(statements.recordUse('select 2').profile.name).not.toBe(name);
   });
 
   it('holds no long text only since its comment differs each time', () => {
     setFlagsFromString('--expose-gc');
     const collect = runInNewContext('gc') as () => void;
-    const profiles = new Profiles({ changedAt: Number.NEGATIVE_INFINITY });
+    const statements = new StatementCache({ changedAt: Number.NEGATIVE_INFINITY });
     collect();
     const before = process.memoryUsage().heapUsed;
     for (let i = 0; i < 1_000; i++) {
-      profiles.recordUse(Buffer.from(`select ${i}, length('${'x'.repeat(50_000)}') /* request ${i} */`).toString());
+      statements.recordUse(Buffer.from(`select ${i}, length('${'x'.repeat(50_000)}') /* request ${i} */`).toString());
     }
     collect();
     expect(process.memoryUsage().heapUsed - before).toBeLessThan(10_000_000);

@@ -1,7 +1,9 @@
 import fc from 'fast-check';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { TokenCodec } from '../../../src/token/codec.js';
-import { memoryTokenStore, mergedTokens, orderOf } from '../../../src/token/store.js';
+import { memoryTokenStore } from '../../../src/token/memory-store.js';
+import { mergedTokens } from '../../../src/token/merge.js';
+import { orderOf } from '../../../src/token/order.js';
 
 const codec = new TokenCodec(['a secret of sixteen'], 60_000);
 const at = (timeline: number, lsn: bigint, now = 1_000): string => codec.encode({ clusterId: '7', timeline, lsn }, now);

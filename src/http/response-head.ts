@@ -1,8 +1,14 @@
-/** The head of an answer that is about to leave: what is put into it beside what its author has. What its fields mean is no matter here. */
+/**
+ * Adds fields to the head of a response that is about to leave, beside the application's own. It
+ * does not know what fields mean.
+ */
 import type { ServerResponse } from 'node:http';
 
-/** The head of an answer, as far as it is set, and as far as `writeHead` is about to set it: what that is given wins. */
-export class AnswerHead {
+/**
+ * The head of an answer, as far as it is set, and as far as `writeHead` is about to set it: what
+ * that is given wins.
+ */
+export class ResponseHead {
   readonly #response: ServerResponse;
   readonly #args: unknown[] | undefined;
   /** Where the headers stand among the arguments. */

@@ -1,0 +1,59 @@
+import { beforeAll, describe, expect, it } from 'vitest';
+import { Grammar } from '../../../src/sql/grammar.js';
+import { keyTermsOf } from '../../../src/sql/key.js';
+
+describe('the key that a WHERE fixes', () => {
+  let grammar: Grammar;
+  beforeAll(async () => {
+    grammar = await Grammar.load();
+  });
+  const terms = (text: string) =>
+    keyTermsOf(grammar.parse(text)).map(({ column, value, cast }) => {
+      const shown = 'parameter' in value ? `$${value.parameter}` : `'${value.constant}'`;
+      return `${column} = ${shown}${cast === undefined ? '' : `::${cast}`}`;
+    });
+
+  it.each([
+    ['select * from t where id = $1', ['id = $1']],
+    ['select * from t where $2 = id', ['id = $2']],
+    ['select * from t where id = 7', ["id = '7'"]],
+    ['select * from t where id = 0', ["id = '0'"]],
+    ['select * from t where id = 3000000000', ["id = '3000000000'"]],
+    ["select * from t where name = 'a'", ["name = 'a'"]],
+    ["select * from t where name = ''", ["name = ''"]],
+    ['select * from t where open = false', ["open = 'f'"]],
+    ['select * from app.t as x where x.id = $1 and (x.kind = $2 and x.age > 3)', ['id = $1', 'kind = $2']],
+    ['select * from t where (a, b) = ($1, $2)', ['a = $1', 'b = $2']],
+    ['select count(*) from t where id = $1::bigint group by kind', ['id = $1::int8']],
+    ['select * from t where id operator(pg_catalog.=) $1', ['id = $1']],
+    ['select * from t where id = $1 and (a = 1 or b = 2)', ['id = $1']],
+  ])('%s: %j', (text, expected) => {
+    expect(terms(text)).toEqual(expected);
+  });
+
+  it.each([
+    ['an alternative', 'select * from t where id = $1 or id = $2'],
+    ['a negation', 'select * from t where not id = $1'],
+    ['another operator', 'select * from t where id > $1'],
+    ['an operator of a user', 'select * from t where id operator(app.=) $1'],
+    ['a list', 'select * from t where id = any ($1)'],
+    ['an expression', 'select * from t where lower(name) = $1'],
+    ['a computed value', 'select * from t where id = $1 + 1'],
+    ['NULL, which equals nothing', 'select * from t where id = null'],
+    ['a fraction, which is written in several ways', 'select * from t where id = 5.0'],
+    ['a type with a length, which cuts the value', 'select * from t where name = $1::varchar(3)'],
+    ['two columns', 'select * from t where id = other'],
+    ['another table’s column', 'select * from t where u.id = $1'],
+    ['two tables', 'select * from t, u where t.id = $1'],
+    ['a join', 'select * from t join u on true where t.id = $1'],
+    ['a union', 'select * from t where id = $1 union select * from t'],
+    ['a common table expression', 'with t as (select 1 as id) select * from t where id = $1'],
+    ['a subquery', 'select * from (select * from t) t where id = $1'],
+    ['columns with other names', 'select * from t as t (b, a) where a = $1'],
+    ['two statements', 'select * from t where id = $1; select 1'],
+    ['no WHERE', 'select * from t'],
+    ['a write', 'delete from t where id = $1'],
+  ])('%s fixes none', (_, text) => {
+    expect(terms(text)).toEqual([]);
+  });
+});
