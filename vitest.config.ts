@@ -19,9 +19,9 @@ export default defineConfig(({ mode }) => {
         : matrix
           ? ['test/{compat,matrix}/**/*.test.ts']
           : soak
-            ? ['test/{cluster,differential,faults,fuzz,simulation,unit/sql}/**/*.test.ts']
+            ? ['test/{behaviour,differential,faults,fuzz,simulation,unit/sql}/**/*.test.ts']
             : laneOff
-              ? ['test/{cluster,faults}/**/!(lane).test.ts']
+              ? ['test/{behaviour,faults}/**/!(lane).test.ts']
               : ['test/**/*.test.ts'],
       exclude: ['**/node_modules/**', ...(compat || matrix ? [] : ['test/{compat,matrix}/**'])],
       env: { ...(soak ? { SOAK: '1' } : {}), ...(laneOff ? { LANE: 'off' } : {}), ...(matrix ? { MATRIX: '1' } : {}) },

@@ -5,7 +5,7 @@
  * `=3,5` also draws what is known to be wrong.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { report, size } from '../cluster/fixture.js';
+import { report, size } from '../behaviour/fixture.js';
 import { fuzz, printFind } from './fuzz.js';
 import { ProcessWatch } from './process-watch.js';
 import { type Pair, Servers } from './servers.js';

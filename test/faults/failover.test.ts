@@ -2,7 +2,7 @@ import pg from 'pg';
 import { describe, expect, it } from 'vitest';
 import { type Cluster, createCluster, type TokenLostEvent, type TopologyEvent } from '../../src/index.js';
 import { startTestCluster, type TestNode } from '../../src/testing/index.js';
-import { nodeOf, open, report, signal, size, until } from '../cluster/fixture.js';
+import { nodeOf, open, report, signal, size, until } from '../behaviour/fixture.js';
 import { type Acknowledged, Traffic } from './traffic.js';
 
 const pause = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis));

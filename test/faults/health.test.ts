@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Cluster, NodeEvent } from '../../src/index.js';
 import { startTestCluster, type TestCluster, type TestNode } from '../../src/testing/index.js';
-import { nodeOf, open, report, size, until } from '../cluster/fixture.js';
+import { nodeOf, open, report, size, until } from '../behaviour/fixture.js';
 import { Traffic } from './traffic.js';
 
 const pause = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis));

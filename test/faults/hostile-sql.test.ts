@@ -8,7 +8,7 @@ import { hintOf } from '../../src/sql/hint.js';
 import { definesSomething, openingOf } from '../../src/sql/statement-start.js';
 import { Classifier } from '../../src/statements/classifier.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
-import { open, report, size } from '../cluster/fixture.js';
+import { open, report, size } from '../behaviour/fixture.js';
 import { Random } from '../simulation/random.js';
 import { hostileTexts, randomHint, randomText } from '../unit/sql/hostile-texts.js';
 

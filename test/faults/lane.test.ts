@@ -2,7 +2,7 @@ import pg from 'pg';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Cluster } from '../../src/index.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
-import { nodeOf, open, percentile, report, size, until } from '../cluster/fixture.js';
+import { nodeOf, open, percentile, report, size, until } from '../behaviour/fixture.js';
 
 const POINT = 'select v from t where id = $1';
 const ROWS = 500;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { startTestCluster } from '../../src/testing/index.js';
-import { nodeOf, open, report, size, until } from '../cluster/fixture.js';
+import { nodeOf, open, report, size, until } from '../behaviour/fixture.js';
 
 describe('reads, writes and sessions that are aborted and time out at random', () => {
   it(

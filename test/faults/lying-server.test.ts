@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Cluster, createCluster, LadderError } from '../../src/index.js';
 import { AnswerGuard } from '../../src/nodes/answer-guard.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
-import { nodeOf, report, size, until } from '../cluster/fixture.js';
+import { nodeOf, report, size, until } from '../behaviour/fixture.js';
 import {
   type Answer,
   type Asked,
@@ -18,7 +18,7 @@ import {
   type Rows,
   row,
   type Said,
-} from '../cluster/played-server.js';
+} from '../behaviour/played-server.js';
 import { Random } from '../simulation/random.js';
 import { query } from '../testing/query.js';
 

@@ -2,7 +2,7 @@ import type { Pool, PoolClient } from 'pg';
 import Cursor from 'pg-cursor';
 import { describe, expect, it } from 'vitest';
 import { startTestCluster } from '../../src/testing/index.js';
-import { nodeOf, open, report, size, until } from '../cluster/fixture.js';
+import { nodeOf, open, report, size, until } from '../behaviour/fixture.js';
 
 const pause = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis));
 

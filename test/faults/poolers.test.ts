@@ -6,7 +6,7 @@ import { pgpool } from '../../bench/proxies/pgpool.js';
 import { type Kind, RunningProxy } from '../../bench/proxies/proxy.js';
 import type { Cluster } from '../../src/index.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
-import { nodeOf, open, replicaShare, report, size, until } from '../cluster/fixture.js';
+import { nodeOf, open, replicaShare, report, size, until } from '../behaviour/fixture.js';
 import { installed } from './installed.js';
 import { Traffic } from './traffic.js';
 

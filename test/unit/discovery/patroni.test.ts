@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type FetchLike, type PatroniDiscoveryOptions, patroniDiscovery } from '../../../src/discovery/index.js';
 import { LadderError } from '../../../src/errors.js';
-import { member, type PatroniServer, startPatroniServer } from '../../cluster/discovery-servers.js';
+import { member, type PatroniServer, startPatroniServer } from '../../behaviour/discovery-servers.js';
 
 describe('servers by Patroni', () => {
   let patroni: PatroniServer;
