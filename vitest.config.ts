@@ -24,7 +24,11 @@ export default defineConfig(({ mode }) => {
             : laneOff
               ? ['test/{behaviour,faults}/**/!(lane).test.ts']
               : ['test/**/*.test.ts'],
-      exclude: ['**/node_modules/**', ...(compat || matrix ? [] : ['test/{compat,matrix}/**'])],
+      exclude: [
+        '**/node_modules/**',
+        ...(compat || matrix ? [] : ['test/{compat,matrix}/**']),
+        ...(laneOff ? ['test/behaviour/lane/**'] : []),
+      ],
       env: { ...(soak ? { SOAK: '1' } : {}), ...(laneOff ? { LANE: 'off' } : {}), ...(matrix ? { MATRIX: '1' } : {}) },
       // each file may start a PostgreSQL cluster of its own: a process per file, and two at a time
       pool: 'forks',

@@ -1,15 +1,12 @@
-/** Whether a user, a chain of services and a job see what was written in another process: counted under replicas that stumble, with sessions and without them. */
-import { type ChildProcess, fork } from 'node:child_process';
-import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { CookieJar } from 'tough-cookie';
 import { request } from 'undici';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Cluster, RouteEvent } from '../../src/index.js';
 import { type ReplayJitter, startTestCluster, type TestCluster } from '../../src/testing/index.js';
 import { open, report, size, until } from './fixture.js';
-import type { AppConfig, ReadCounts, Seen } from './http-app.js';
+import type { ReadCounts, Seen } from './http-app.js';
+import { type App, start } from './http-app-process.js';
 
 const secrets = ['a secret that all the processes share'];
 const USERS = size(16, 32);
@@ -18,35 +15,6 @@ const THINK_MILLIS = 20;
 const HEADER = 'pg-ladder-token';
 /** Below it, sessions end with their request. */
 const BARE = '/bare';
-
-interface App {
-  readonly origin: string;
-  reads(): Promise<ReadCounts>;
-  stop(): Promise<void>;
-}
-
-/** Resolves when the process listens, with its cluster ready. */
-async function start(config: AppConfig): Promise<App> {
-  const path = fileURLToPath(new URL('http-app.ts', import.meta.url));
-  const child: ChildProcess = fork(path, [JSON.stringify(config)], { execArgv: ['--import', 'tsx'] });
-  const ended = once(child, 'exit');
-  const [said] = (await Promise.race([once(child, 'message'), ended])) as [{ origin: string } | number | null];
-  if (said === null || typeof said === 'number')
-    throw new Error(`${config.name} ended with ${said} before it listened`);
-  const { origin } = said;
-  return {
-    origin,
-    reads: async () => (await request(`${origin}/stats`)).body.json() as Promise<ReadCounts>,
-    stop: async () => {
-      child.disconnect();
-      // It ends by itself, or something holds it.
-      const giveUp = setTimeout(() => child.kill('SIGKILL'), 5_000);
-      const [code] = (await ended) as [number | null];
-      clearTimeout(giveUp);
-      expect(code).toBe(0);
-    },
-  };
-}
 
 describe('several processes', () => {
   let servers: TestCluster;

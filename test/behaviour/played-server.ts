@@ -3,20 +3,7 @@
  * listed by mistake, found by a discovery that was deceived, or taken over.
  */
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-
-/** Text that PostgreSQL would send for a column, its type, and its format. */
-export interface Column {
-  readonly name: string;
-  readonly oid: number;
-  readonly isBinary?: boolean;
-}
-
-export type Field = string | null;
-
-export interface Rows {
-  readonly columns: readonly Column[];
-  readonly rows: readonly (readonly Field[])[];
-}
+import { complete, cstring, described, failure, message, type Rows, ready, row } from './wire-messages.js';
 
 /** `hang`: no answer, ever. `close`: the connection ends. An error by its SQLSTATE. Bytes are sent as they are. */
 export type Answer = Rows | Buffer | 'hang' | 'close' | { readonly sqlstate: string };
@@ -270,51 +257,4 @@ export function place({ inRecovery, timeline, lsn, forkLsn = null }: Said): Rows
     ],
     rows: [inRecovery ? ['t', lsn, null, null, null] : ['f', forkLsn, lsn, lsn, file]],
   };
-}
-
-export function message(type: string, body: Buffer = Buffer.alloc(0)): Buffer {
-  const head = Buffer.alloc(5);
-  head.write(type, 0, 'latin1');
-  head.writeInt32BE(body.length + 4, 1);
-  return Buffer.concat([head, body]);
-}
-
-const ready = message('Z', Buffer.from('I'));
-
-export function described({ columns }: Rows): Buffer {
-  const count = Buffer.alloc(2);
-  count.writeInt16BE(columns.length);
-  const fields = columns.map(({ name, oid, isBinary = false }) => {
-    const rest = Buffer.alloc(18);
-    rest.writeUInt32BE(oid >>> 0, 6);
-    rest.writeInt16BE(-1, 10);
-    rest.writeInt32BE(-1, 12);
-    rest.writeInt16BE(isBinary ? 1 : 0, 16);
-    return Buffer.concat([Buffer.from(`${name.replaceAll('\u0000', '')}\u0000`), rest]);
-  });
-  return message('T', Buffer.concat([count, ...fields]));
-}
-
-export function row(fields: readonly (Field | undefined)[]): Buffer {
-  const count = Buffer.alloc(2);
-  count.writeInt16BE(fields.length);
-  const parts = fields.map((field) => {
-    const length = Buffer.alloc(4);
-    const text = Buffer.from(field ?? '');
-    length.writeInt32BE(field === null || field === undefined ? -1 : text.length);
-    return Buffer.concat([length, text]);
-  });
-  return message('D', Buffer.concat([count, ...parts]));
-}
-
-function complete({ rows }: Rows): Buffer {
-  return message('C', Buffer.from(`SELECT ${rows.length}\u0000`));
-}
-
-function failure(sqlstate: string): Buffer {
-  return message('E', Buffer.from(`SERROR\u0000VERROR\u0000C${sqlstate}\u0000Mno\u0000\u0000`));
-}
-
-function cstring(buffer: Buffer, from: number): string {
-  return buffer.toString('utf8', from, buffer.indexOf(0, from));
 }
