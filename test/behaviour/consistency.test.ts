@@ -55,7 +55,7 @@ describe('what others write', () => {
         ? await Promise.all(servers.replicas.map((r, i) => r.jitterReplay({ seed: 7 + i, maxMillis: 300, share: 0.5 })))
         : [];
       const writer = await startWriter(pauseMillis);
-      const reads = size(1_600, 20_000);
+      const reads = size(800, 20_000);
       const millis: number[] = [];
       let stale = 0;
       await Promise.all(
@@ -88,7 +88,7 @@ describe('what others write', () => {
     await using cluster = await open(servers, { secrets: ['a secret for the tests of sessions'] });
     const jitter = await servers.replicas[0]?.jitterReplay({ seed: 3, maxMillis: 200, share: 0.6 });
     const writer = await startWriter(0);
-    const reads = size(1_600, 20_000);
+    const reads = size(800, 20_000);
     let backwards = 0;
     let moved = 0;
     await Promise.all(
@@ -137,7 +137,7 @@ describe('what others write', () => {
     const writer = await startWriter(0);
     await servers.replicas[1]?.pauseReplay();
     let backwards = 0;
-    for (let round = 0; round < size(30, 500); round++) {
+    for (let round = 0; round < size(20, 500); round++) {
       await cluster.session(
         async () => {
           // The one that shows the past ends last, so that it is the session's latest read.

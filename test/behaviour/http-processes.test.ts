@@ -10,7 +10,7 @@ import { type App, start } from './http-app-process.js';
 
 const secrets = ['a secret that all the processes share'];
 const USERS = size(16, 32);
-const PAIRS = size(400, 10_000);
+const PAIRS = size(160, 10_000);
 const THINK_MILLIS = 20;
 const HEADER = 'pg-ladder-token';
 /** Below it, sessions end with their request. */
@@ -166,7 +166,7 @@ describe('several processes', () => {
 
     it('all see what the last of them wrote, in the same call and in the next', async () => {
       await stumble();
-      const rounds = size(120, 2_000);
+      const rounds = size(50, 2_000);
       let stale: Awaited<ReturnType<typeof relay>> | undefined;
       const share = await shareDuring([web, middle], async () => {
         stale = await relay(rounds);
@@ -263,7 +263,7 @@ describe('several processes', () => {
 
     it('a job sees what the request wrote that queued it, also when it is queued again', async () => {
       await stumble();
-      const jobs = size(100, 600);
+      const jobs = size(48, 600);
       const roles: RouteEvent['role'][] = [];
       const count = ({ role, reason }: RouteEvent) => {
         if (reason !== 'write') roles.push(role);

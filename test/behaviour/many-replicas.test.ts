@@ -37,7 +37,7 @@ describe('fifty replicas', () => {
       await new Promise((resolve) => setTimeout(resolve, millis));
       return (probes * 1_000) / millis;
     };
-    const idle = await perSecond(size(3_000, 20_000));
+    const idle = await perSecond(size(2_000, 20_000));
 
     let isOn = true;
     let reads = 0;

@@ -206,7 +206,7 @@ describe('cluster.query', () => {
   });
 
   it('never runs a refused write twice, nor loses one, while connections are killed at random', async () => {
-    const calls = size(300, 10_000);
+    const calls = size(150, 10_000);
     await cluster.write('create table calls (n int)');
     await cluster.write(
       "create function note(n int) returns int language plpgsql as 'begin insert into calls values (n); return n; end'",

@@ -4,7 +4,7 @@ import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
 import { open, percentile, replicaShare, report, size } from './fixture.js';
 
 const SESSIONS = 16;
-const PAIRS = size(2_000, 20_000);
+const PAIRS = size(800, 20_000);
 
 interface Outcome {
   readonly stale: number;

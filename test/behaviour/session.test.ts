@@ -229,7 +229,7 @@ describe('a session', () => {
       const length = [0, 1, 51, 52, 53, 94, 95, 96, 500][Math.floor(Math.random() * 9)] as number;
       return Array.from({ length }, () => alphabet[Math.floor(Math.random() * alphabet.length)]).join('');
     };
-    const strings = size(10_000, 100_000);
+    const strings = size(3_000, 100_000);
     rotated.session((session) => {
       for (let i = 0; i < strings; i++) session.observe(i % 2 === 0 ? random() : `2${random().slice(1)}`);
     });

@@ -81,7 +81,7 @@ describe('maxStalenessMillis', () => {
         stamps.note();
       }
     })();
-    const reads = size(800, 34_000);
+    const reads = size(400, 34_000);
     const { over, slackMillis } = await readAll(cluster, bound, stamps, reads);
     isWriting = false;
     await writing;
@@ -117,7 +117,7 @@ describe('maxStalenessMillis', () => {
         await new Promise((resolve) => setTimeout(resolve, 150));
       }
     })();
-    const reads = size(800, 20_000);
+    const reads = size(400, 20_000);
     const { over, slackMillis } = await readAll(cluster, 200, stamps, reads);
     isWriting = false;
     await Promise.all([writing, cutting]);

@@ -70,7 +70,7 @@ describe('under 64 callers, with a primary and three replicas', () => {
       what,
       () => begin(r1),
       () => end(r1),
-      size(1, 4) * millis,
+      size(0.7, 4) * millis,
     );
     expect(states()).toContain('ejected');
     expect(states()).toContain('probation');

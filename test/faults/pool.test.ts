@@ -66,7 +66,7 @@ describe('cluster.pool() under faults', () => {
     await cluster.write('create table t (id int primary key, v int)');
     await cluster.write('insert into t select i, 0 from generate_series(1, 10) i');
     const pools = [cluster.pool(), cluster.pool({ intent: 'write' }), cluster.pool({ intent: 'read' })];
-    const connects = size(1_200, 10_000);
+    const connects = size(600, 10_000);
     let count = 0;
     const codes = new Map<string, number>();
     const caller = async (): Promise<void> => {

@@ -113,7 +113,7 @@ describe.each(programs)('behind $title, one before each server', ({ title, kind,
   };
 
   it('every session sees what it wrote, mostly on replicas, while their replay stumbles', async () => {
-    await moreReads(size(1_000, 20_000));
+    await moreReads(size(400, 20_000));
     report(title, { reads: traffic.readCount, stale: traffic.missed.length, 'on replicas': replicaShare(cluster) });
     expect(traffic.missed).toEqual([]);
     expect(replicaShare(cluster)).toBeGreaterThan(0.5);
@@ -138,7 +138,7 @@ describe.each(programs)('behind $title, one before each server', ({ title, kind,
       };
       await Promise.all(
         Array.from({ length: 16 }, async (_, caller) => {
-          for (let i = 0; i < size(30, 1_000); i++) await divide(caller, i);
+          for (let i = 0; i < size(20, 1_000); i++) await divide(caller, i);
         }),
       );
       expect(wrong).toEqual([]);

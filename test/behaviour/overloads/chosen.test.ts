@@ -161,7 +161,7 @@ describe('namesakes of operators and functions', () => {
     let aims: { name: string; types: string[]; isOperator: boolean }[] = [];
     let [accepted, hostileOnes, reads] = [0, 0, 0];
     const wrong: string[] = [];
-    for (let round = 0; round < size(12, 1_500); round++) {
+    for (let round = 0; round < size(8, 1_500); round++) {
       const wanted = Array.from({ length: 1 + Math.floor(random.between(0, 8)) }, definition);
       const made: string[][] = [];
       await client.query('begin');
