@@ -18,7 +18,7 @@ export const nodes: readonly Mutation[] = [
     file: 'src/nodes/observation.ts',
     find: 'if (history.isAmbiguous) return false;',
     replace: '',
-    tests: [`${UNIT}/observation.test.ts`, 'test/unit/freshness/floor-after-failover.test.ts'],
+    tests: [`${UNIT}/replica-position.test.ts`],
   },
   {
     name: 'a replica that tells of log that nobody has written is believed',
@@ -34,7 +34,7 @@ export const nodes: readonly Mutation[] = [
     file: 'src/nodes/replica-position.ts',
     find: 'if (observation !== undefined && observation.sentAt <= this.#voidedAt) return false;',
     replace: '',
-    tests: [`${UNIT}/replica-position.test.ts`, 'test/faults/rebuilt.test.ts'],
+    tests: [`${UNIT}/replica-position.test.ts`],
   },
   {
     name: 'a lost connection leaves the observation as it was',
@@ -43,7 +43,7 @@ export const nodes: readonly Mutation[] = [
     find: `    this.#observation = undefined;
     this.#voidedAt = now;`,
     replace: '    this.#voidedAt = now;',
-    tests: [`${UNIT}/replica-position.test.ts`, 'test/faults/rebuilt.test.ts'],
+    tests: [`${UNIT}/replica-position.test.ts`],
   },
   {
     name: 'a shared connection that reaches another server is used',

@@ -50,7 +50,7 @@ export const postgres: readonly Mutation[] = [
     file: 'src/postgres/transaction-status.ts',
     find: '    status = message.status;\n',
     replace: '',
-    tests: ['test/behaviour/internals.test.ts'],
+    tests: [`${UNIT}/transaction-status.test.ts`],
   },
   {
     name: "an application's own error code is taken for a lost connection",
