@@ -11,6 +11,8 @@ import { parseArgs } from 'node:util';
 import { mutations } from '../test/mutations/index.ts';
 import { finderIn, planted } from './mutation.mjs';
 
+/** A test file that takes longer hangs: that is found, too. */
+const PATIENCE_MILLIS = 180_000;
 const root = fileURLToPath(new URL('..', import.meta.url));
 const { values } = parseArgs({
   options: { only: { type: 'string', multiple: true, default: [] }, check: { type: 'boolean', default: false } },
@@ -30,6 +32,7 @@ if (values.check || asked.length === 0) {
 
 const folder = mkdtempSync(join(tmpdir(), 'pg-ladder-mutate-'));
 const copy = join(folder, 'copy');
+const vitest = join(root, 'node_modules/vitest/vitest.mjs');
 const reportPath = join(folder, 'report.json');
 let running;
 let isStopped = false;
@@ -52,9 +55,16 @@ for (const signal of ['SIGINT', 'SIGTERM']) {
 async function finder(file) {
   rmSync(reportPath, { force: true });
   const env = { ...process.env, TEST_REPORT: reportPath };
-  const args = [join(root, 'node_modules/vitest/vitest.mjs'), 'run', file, '--bail=1'];
-  running = spawn(process.execPath, args, { cwd: copy, env, stdio: 'ignore' });
+  const args = ['run', file, '--bail=1', '--testTimeout=15000', '--hookTimeout=30000'];
+  running = spawn(process.execPath, [vitest, ...args], { cwd: copy, env, stdio: 'ignore' });
+  let hasHung = false;
+  const giveUp = setTimeout(() => {
+    hasHung = true;
+    running.kill('SIGTERM');
+  }, PATIENCE_MILLIS);
   await new Promise((resolve) => running.once('exit', resolve));
+  clearTimeout(giveUp);
+  if (hasHung) return 'it does not come to its end';
   try {
     return finderIn(JSON.parse(readFileSync(reportPath, 'utf8')));
   } catch {
@@ -62,7 +72,8 @@ async function finder(file) {
   }
 }
 
-const survivors = [];
+let foundCount = 0;
+let survivorCount = 0;
 try {
   execFileSync('git', ['worktree', 'add', '--quiet', '--detach', copy, 'HEAD'], { cwd: root });
   symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'), 'junction');
@@ -83,7 +94,8 @@ try {
     }
     writeFileSync(join(copy, file), whole);
     if (isStopped) break;
-    if (found === undefined) survivors.push(name);
+    if (found === undefined) survivorCount++;
+    else foundCount++;
     const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1);
     const progress = `${index + 1}/${asked.length}`.padStart(7);
     console.log(`${progress}  ${found === undefined ? 'SURVIVED' : 'found'}  ${breaks}: ${name} (${seconds} s)`);
@@ -92,6 +104,6 @@ try {
 } finally {
   cleanUp();
 }
-const summary = [`${asked.length - survivors.length - lost.length} found`, `${survivors.length} survived`];
-console.log(`\n${[...summary, `${lost.length} without their place`].join(', ')}${isStopped ? ', stopped' : ''}`);
-process.exitCode = isStopped ? 130 : survivors.length + lost.length > 0 ? 1 : 0;
+const figures = `${foundCount} found, ${survivorCount} survived, ${lost.length} without their place`;
+console.log(`\n${figures}${isStopped ? ', stopped' : ''}`);
+process.exitCode = isStopped ? 130 : survivorCount + lost.length > 0 ? 1 : 0;
