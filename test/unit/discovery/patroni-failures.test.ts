@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { FetchLike } from '../../../src/discovery/index.js';
 import { member, type PatroniServer, startPatroniServer } from '../../behaviour/discovery-servers.js';
+import { until } from '../../behaviour/fixture.js';
 import { asksPatroni, names, open, patroni } from './patroni.js';
 
 asksPatroni();
@@ -49,8 +50,10 @@ describe('servers by Patroni', () => {
       patroni.failure = 'silence';
       const find = open({ urls: [patroni.url, other.url], timeoutMillis: 10_000 });
       const closing = new AbortController();
-      setTimeout(() => closing.abort(), 50);
-      await expect(find(closing.signal)).rejects.toThrow('nobody waits for the answer any more');
+      const answer = find(closing.signal);
+      await until('it is asked', () => patroni.requests.length === 1);
+      closing.abort();
+      await expect(answer).rejects.toThrow('nobody waits for the answer any more');
       expect(await names(find)).toEqual(['a']);
       expect(patroni.requests).toHaveLength(1);
     });
