@@ -188,11 +188,10 @@ describe('which of several replicas answers', () => {
 describe('the servers’ memory', () => {
   it('reads by key take half as many blocks from outside it as reads that go round, or fewer', async () => {
     // A page of rows to each key, two and a half times as many pages as each server keeps in memory.
-    const megabytes = size(8, 16);
-    const buffers = megabytes * 128;
+    const buffers = 16 * 128;
     const keys = buffers * 2.5;
     const callers = 32;
-    await using servers = await startTestCluster({ replicas: 3, settings: { shared_buffers: `${megabytes}MB` } });
+    await using servers = await startTestCluster({ replicas: 3, settings: { shared_buffers: '16MB' } });
     await query(servers.primary, 'create table pages (id int, body text)');
     await query(servers.primary, 'alter table pages alter body set storage plain');
     await query(servers.primary, `insert into pages select i, repeat('x', 7000) from generate_series(1, ${keys}) i`);
@@ -217,7 +216,7 @@ describe('the servers’ memory', () => {
       };
       await Promise.all(Array.from({ length: callers }, caller));
     };
-    const count = size(4_000, 100_000);
+    const count = size(8_000, 100_000);
     const reads = async (optionsOf: Options): Promise<number> => {
       // Until the servers' memory holds what it will hold.
       await read(keys * 2, optionsOf);
