@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { testReport } from './scripts/test-report.mjs';
 
 export default defineConfig(({ mode }) => {
   // `npm run test:soak`, or SOAK=1: the tests on real clusters and the simulation with the full numbers, for as long as they like
@@ -9,7 +10,7 @@ export default defineConfig(({ mode }) => {
   const compat = mode === 'compat';
   // `npm run test:matrix`: these, and more of each kind: bundlers, test runners, frameworks, versions of Node and pg
   const matrix = mode === 'matrix';
-  // a path to also write a JSON report to (.ci/run counts it)
+  // a path to also write how each test ended to (.ci/run counts them)
   const report = process.env['TEST_REPORT'];
 
   return {
@@ -19,11 +20,15 @@ export default defineConfig(({ mode }) => {
         : matrix
           ? ['test/{compat,matrix}/**/*.test.ts']
           : soak
-            ? ['test/{cluster,differential,faults,fuzz,simulation,unit/sql}/**/*.test.ts']
+            ? ['test/{behaviour,differential,faults,fuzz,simulation,unit/sql}/**/*.test.ts']
             : laneOff
-              ? ['test/{cluster,faults}/**/!(lane).test.ts']
+              ? ['test/{behaviour,faults}/**/!(lane).test.ts']
               : ['test/**/*.test.ts'],
-      exclude: ['**/node_modules/**', ...(compat || matrix ? [] : ['test/{compat,matrix}/**'])],
+      exclude: [
+        '**/node_modules/**',
+        ...(compat || matrix ? [] : ['test/{compat,matrix}/**']),
+        ...(laneOff ? ['test/behaviour/lane/**'] : []),
+      ],
       env: { ...(soak ? { SOAK: '1' } : {}), ...(laneOff ? { LANE: 'off' } : {}), ...(matrix ? { MATRIX: '1' } : {}) },
       // each file may start a PostgreSQL cluster of its own: a process per file, and two at a time
       pool: 'forks',
@@ -32,7 +37,7 @@ export default defineConfig(({ mode }) => {
       testTimeout: soak ? 0 : compat ? 60_000 : matrix ? 180_000 : 30_000,
       hookTimeout: soak ? 0 : matrix ? 180_000 : 60_000,
       teardownTimeout: 20_000,
-      reporters: report ? ['default', ['json', { outputFile: report }]] : ['default'],
+      reporters: report ? ['default', testReport(report)] : ['default'],
       coverage: { provider: 'v8', include: ['src/**/*.ts'], reporter: ['text', 'html'] },
     },
   };

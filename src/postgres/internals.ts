@@ -1,6 +1,6 @@
 /**
  * What pg and pg-pool keep to themselves and the library reads, each thing once. pg's native client has none of it, nor has a class of clients of one's own:
- * everything here can do without. `test/cluster/internals.test.ts` says what breaks when pg changes.
+ * everything here can do without. `test/behaviour/internals.test.ts` says what breaks when pg changes.
  */
 import type { EventEmitter } from 'node:events';
 import pg, { type Client, type Pool } from 'pg';

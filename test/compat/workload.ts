@@ -2,7 +2,7 @@
 import type { Pool } from 'pg';
 import type { Cluster } from '../../src/index.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
-import { open, readsOf, replicaShare, report, size } from '../cluster/fixture.js';
+import { open, readsOf, replicaShare, report, size } from '../behaviour/fixture.js';
 
 /** The least that a tool can do with the table `people (id int primary key, name text not null, age int not null)`. */
 export interface Tool {

@@ -2,7 +2,7 @@ import pg from 'pg';
 import { describe, expect, it } from 'vitest';
 import { createCluster, type Explanation } from '../../src/index.js';
 import { startTestCluster } from '../../src/testing/index.js';
-import { report } from '../cluster/fixture.js';
+import { report } from '../behaviour/fixture.js';
 import { schema } from './schema.js';
 import { type Statement, statements } from './statements.js';
 

@@ -6,7 +6,7 @@ import { stableBuiltIns, volatileBuiltIns } from '../../src/sql/built-ins.js';
 import type { Dependencies } from '../../src/sql/dependencies.js';
 import { Classifier } from '../../src/statements/classifier.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
-import { report } from '../cluster/fixture.js';
+import { report } from '../behaviour/fixture.js';
 import { catalogOf } from './catalog-of.js';
 import { schema } from './schema.js';
 import { statements } from './statements.js';

@@ -2,6 +2,7 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { isBackendAvailable, startTestCluster, type TestCluster, type TestNode } from '../../src/testing/index.js';
+import { size } from '../behaviour/fixture.js';
 import { schema } from './schema.js';
 import { type Statement, statements } from './statements.js';
 
@@ -102,7 +103,9 @@ describe.each(majors)('PostgreSQL %i', (major) => {
 
   let servers: TestCluster;
   let replica: TestNode;
-  const ours = statements.filter(({ since = 0 }) => since <= major);
+  // the newest answers all of it; of the older ones' statements, each gets another part in the short form
+  const step = major === majors.at(-1) ? 1 : size(majors.length, 1);
+  const ours = statements.filter(({ since = 0 }, i) => since <= major && i % step === majors.indexOf(major) % step);
 
   beforeAll(async () => {
     servers = await startTestCluster({ replicas: 1, backend: 'embedded', postgresVersion: major });

@@ -5,7 +5,7 @@
  * `=3,5` also draws what is known to be wrong.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { report, size } from '../cluster/fixture.js';
+import { report, size } from '../behaviour/fixture.js';
 import { fuzz, printFind } from './fuzz.js';
 import { ProcessWatch } from './process-watch.js';
 import { type Pair, Servers } from './servers.js';
@@ -14,7 +14,7 @@ import { switchesFor } from './switches.js';
 const STEPS = size(150, 300);
 const RUNNERS = size(2, 8);
 const asked = process.env['DIFFERENTIAL_SEED'];
-const statements = Number(process.env['DIFFERENTIAL_STATEMENTS'] ?? size(2_000, 1_000_000));
+const statements = Number(process.env['DIFFERENTIAL_STATEMENTS'] ?? size(1_000, 1_000_000));
 
 let servers: Servers;
 let pairs: Pair[];
@@ -38,7 +38,7 @@ describe('the library beside bare pg', () => {
       const options = {
         seed: Number(asked ?? process.env['DIFFERENTIAL_FROM'] ?? 1),
         statements: asked === undefined ? statements : 1,
-        millis: size(10_000, Number.POSITIVE_INFINITY),
+        millis: size(6_000, Number.POSITIVE_INFINITY),
         length: STEPS,
         switches: switchesFor(process.env['DIFFERENTIAL_FAULTS']),
       };

@@ -1,7 +1,7 @@
 /** The library over one primary and its replica, with a pool of each intent. */
 import type { Pool, PoolClient, QueryConfig } from 'pg';
 import { type Cluster, type ClusterStats, createCluster } from '../../src/index.js';
-import { until } from '../cluster/fixture.js';
+import { until } from '../behaviour/fixture.js';
 import { clientOption } from './drivers.js';
 import type { Asked } from './forms.js';
 import type { Intent, Setup, Statement, Way } from './program.js';

@@ -5,7 +5,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { PoolClient } from 'pg';
-import { until } from '../cluster/fixture.js';
+import { until } from '../behaviour/fixture.js';
 import { BareWorld, Expected } from './bare-world.js';
 import { documentedFor } from './documented.js';
 import { LadderWorld } from './ladder-world.js';

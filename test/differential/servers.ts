@@ -4,7 +4,7 @@
  */
 import pg from 'pg';
 import { startTestCluster, type TestCluster, type TestNode } from '../../src/testing/index.js';
-import { until } from '../cluster/fixture.js';
+import { until } from '../behaviour/fixture.js';
 import { CONTENT, EMPTY, RESET } from './schema.js';
 
 const ROLE = 'app';

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createCluster } from '../../src/index.js';
 import { startTestCluster, type TestCluster, type TestNode } from '../../src/testing/index.js';
-import { nodeOf, open, until } from '../cluster/fixture.js';
+import { nodeOf, open, until } from '../behaviour/fixture.js';
 import { query } from '../testing/query.js';
 
 const SLEEPERS =

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Cluster } from '../../src/index.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
-import { open, until } from '../cluster/fixture.js';
+import { open, until } from '../behaviour/fixture.js';
 
 describe('reads that no replica can serve', () => {
   let servers: TestCluster;

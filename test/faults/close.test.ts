@@ -2,7 +2,7 @@ import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Cluster, createCluster } from '../../src/index.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
-import { nodeOf, open, signal, until } from '../cluster/fixture.js';
+import { nodeOf, open, signal, until } from '../behaviour/fixture.js';
 
 describe('a cluster that is closed while servers hang', () => {
   it('closes all the same, and soon', async () => {

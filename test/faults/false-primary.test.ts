@@ -1,8 +1,8 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Cluster, createCluster, type NodeOptions, type WarningEvent } from '../../src/index.js';
 import { startTestCluster, type TestCluster, type TestNode } from '../../src/testing/index.js';
-import { nodeOf, until } from '../cluster/fixture.js';
-import { PlayedServer, place, type Said } from '../cluster/played-server.js';
+import { nodeOf, until } from '../behaviour/fixture.js';
+import { PlayedServer, place, type Said } from '../behaviour/played-server.js';
 import { query } from '../testing/query.js';
 
 const named = ({ name, connectionString }: TestNode): NodeOptions => ({ name, connectionString });

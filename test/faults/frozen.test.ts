@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type Cluster, createCluster } from '../../src/index.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
-import { open, report, size } from '../cluster/fixture.js';
+import { open, report, size } from '../behaviour/fixture.js';
 import type { AppConfig, Order, Outcome } from './frozen-app.js';
 
 const pause = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis));

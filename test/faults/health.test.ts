@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Cluster, NodeEvent } from '../../src/index.js';
 import { startTestCluster, type TestCluster, type TestNode } from '../../src/testing/index.js';
-import { nodeOf, open, report, size, until } from '../cluster/fixture.js';
+import { nodeOf, open, report, size, until } from '../behaviour/fixture.js';
 import { Traffic } from './traffic.js';
 
 const pause = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis));
@@ -70,7 +70,7 @@ describe('under 64 callers, with a primary and three replicas', () => {
       what,
       () => begin(r1),
       () => end(r1),
-      size(1, 4) * millis,
+      size(0.7, 4) * millis,
     );
     expect(states()).toContain('ejected');
     expect(states()).toContain('probation');

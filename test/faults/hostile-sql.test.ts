@@ -8,7 +8,7 @@ import { hintOf } from '../../src/sql/hint.js';
 import { definesSomething, openingOf } from '../../src/sql/statement-start.js';
 import { Classifier } from '../../src/statements/classifier.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
-import { open, report, size } from '../cluster/fixture.js';
+import { open, report, size } from '../behaviour/fixture.js';
 import { Random } from '../simulation/random.js';
 import { hostileTexts, randomHint, randomText } from '../unit/sql/hostile-texts.js';
 
@@ -88,7 +88,7 @@ describe('SQL that means harm', () => {
   });
 
   it('leaves the grammar as it was when it is put together by chance, and takes no more memory', async () => {
-    const count = size(1_500, 100_000);
+    const count = size(500, 100_000);
     const seed = Number(process.env['SEED'] ?? 17);
     const random = new Random(seed);
     let longest = 0;
@@ -121,7 +121,7 @@ describe('SQL that means harm', () => {
   });
 
   it('may begin with any comment: it is a hint that makes sense, or none, or an error that says what is wrong', () => {
-    const count = size(5_000, 100_000);
+    const count = size(2_000, 100_000);
     const random = new Random(17);
     for (let i = 0; i < count; i++) {
       const text = randomHint(random);

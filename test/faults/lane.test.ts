@@ -2,7 +2,7 @@ import pg from 'pg';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Cluster } from '../../src/index.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
-import { nodeOf, open, percentile, report, size, until } from '../cluster/fixture.js';
+import { nodeOf, open, percentile, report, size, until } from '../behaviour/fixture.js';
 
 const POINT = 'select v from t where id = $1';
 const ROWS = 500;
@@ -105,7 +105,7 @@ describe('shared connections, when things go wrong', () => {
         const flooding = Array.from({ length: 4 }, async () => {
           while (!isOver) await flood(count++, run);
         });
-        const until = performance.now() + size(1_500, 10_000);
+        const until = performance.now() + size(1_000, 10_000);
         await Promise.all(
           Array.from({ length: 4 }, async () => {
             while (performance.now() < until) {
@@ -145,7 +145,7 @@ describe('shared connections, when things go wrong', () => {
     };
     await read(5_000);
     const before = heapOf();
-    await read(size(50_000, 1_000_000));
+    await read(size(15_000, 1_000_000));
     const grown = (heapOf() - before) / 1024 / 1024;
     report('heap over many reads', { 'grown MB': grown, 'is collected': String(global.gc !== undefined) });
     expect(grown).toBeLessThan(global.gc === undefined ? 200 : 10);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { startTestCluster } from '../../src/testing/index.js';
-import { nodeOf, open, report, size, until } from '../cluster/fixture.js';
+import { nodeOf, open, report, size, until } from '../behaviour/fixture.js';
 
 describe('reads, writes and sessions that are aborted and time out at random', () => {
   it(
@@ -56,10 +56,10 @@ describe('reads, writes and sessions that are aborted and time out at random', (
         const timers = process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
         return { heap: process.memoryUsage().heapUsed, timers };
       };
-      await run(size(400, 5_000));
+      await run(size(200, 5_000));
       const before = await settled();
       const countBefore = count;
-      await run(size(1_000, 100_000));
+      await run(size(600, 100_000));
       const after = await settled();
       report(`${count - countBefore} statements in ${(count - countBefore) / perSession} sessions`, {
         'heap grown by bytes': after.heap - before.heap,

@@ -1,13 +1,14 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { haproxy, haproxyBalanced } from '../../bench/proxies/haproxy.js';
-import { pgbouncer, pgbouncerSessions } from '../../bench/proxies/pgbouncer.js';
+import { haproxy } from '../../bench/proxies/haproxy.js';
+import { pgbouncer } from '../../bench/proxies/pgbouncer.js';
 import { pgpool } from '../../bench/proxies/pgpool.js';
 import { type Kind, RunningProxy } from '../../bench/proxies/proxy.js';
 import type { Cluster } from '../../src/index.js';
-import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
-import { nodeOf, open, replicaShare, report, size, until } from '../cluster/fixture.js';
+import type { TestCluster } from '../../src/testing/index.js';
+import { nodeOf, open, replicaShare, report, size, until } from '../behaviour/fixture.js';
 import { installed } from './installed.js';
+import { layTable, nameCount, startServers } from './pooled-servers.js';
 import { Traffic } from './traffic.js';
 
 interface Program {
@@ -25,32 +26,8 @@ const programs: readonly Program[] = [
 
 /** What a lost connection is called: by us for a write, by pg, and by Node. */
 const LOST = /^(LADDER_WRITE_OUTCOME_UNKNOWN|ECONN[A-Z]+|EPIPE|no code: Connection terminated)/;
+
 const isLaneOff = process.env['LANE'] === 'off';
-
-/** A primary and two replicas whose replay stumbles. */
-async function startServers(): Promise<TestCluster> {
-  const servers = await startTestCluster({ replicas: 2 });
-  await Promise.all(servers.replicas.map((replica, index) => replica.jitterReplay({ seed: index + 1 })));
-  return servers;
-}
-
-function connectionStrings({ primary, replicas }: TestCluster) {
-  return { primary: primary.connectionString, replicas: replicas.map(({ connectionString }) => connectionString) };
-}
-
-/** Numbers by caller, with nothing that keeps a number from being there twice. */
-async function layTable(cluster: Cluster): Promise<void> {
-  await cluster.write('drop table if exists rows');
-  await cluster.write('create table rows (caller int, v int)');
-  await cluster.write('create index on rows (caller)');
-}
-
-/** The most statements that the library has named on one of the primary's connections. */
-async function nameCount(cluster: Cluster): Promise<number> {
-  const text = "select count(*)::int as n from pg_prepared_statements where name like 'ladder%'";
-  const answers = await Promise.all(Array.from({ length: 10 }, () => cluster.write<{ n: number }>(text)));
-  return Math.max(...answers.map(({ rows }) => rows[0]?.n ?? 0));
-}
 
 /** How many connections of clients the servers have, beside those of this question and of the jitter. */
 async function connectionCount(servers: TestCluster): Promise<number> {
@@ -136,7 +113,7 @@ describe.each(programs)('behind $title, one before each server', ({ title, kind,
   };
 
   it('every session sees what it wrote, mostly on replicas, while their replay stumbles', async () => {
-    await moreReads(size(1_000, 20_000));
+    await moreReads(size(400, 20_000));
     report(title, { reads: traffic.readCount, stale: traffic.missed.length, 'on replicas': replicaShare(cluster) });
     expect(traffic.missed).toEqual([]);
     expect(replicaShare(cluster)).toBeGreaterThan(0.5);
@@ -161,7 +138,7 @@ describe.each(programs)('behind $title, one before each server', ({ title, kind,
       };
       await Promise.all(
         Array.from({ length: 16 }, async (_, caller) => {
-          for (let i = 0; i < size(30, 1_000); i++) await divide(caller, i);
+          for (let i = 0; i < size(20, 1_000); i++) await divide(caller, i);
         }),
       );
       expect(wrong).toEqual([]);
@@ -231,71 +208,4 @@ describe.each(programs)('behind $title, one before each server', ({ title, kind,
     await Promise.all(proxies.map((proxy) => proxy.stop()));
     await until('no connection is left on the servers', async () => (await connectionCount(servers)) === 0);
   });
-});
-
-/** Sixteen sessions that write and read for a while. @returns how many reads there were, and those that were stale */
-async function pairs(cluster: Cluster): Promise<{ reads: number; stale: unknown[] }> {
-  await layTable(cluster);
-  await cluster.write('insert into rows select i, 0 from generate_series(1, 16) i');
-  const stale: unknown[] = [];
-  let reads = 0;
-  await Promise.all(
-    Array.from({ length: 16 }, (_, index) =>
-      cluster.session(
-        async () => {
-          const caller = index + 1;
-          for (let v = 1; v <= size(20, 500); v++) {
-            await cluster.write('update rows set v = $1 where caller = $2', [v, caller]);
-            for (let i = 0; i < 4; i++, reads++) {
-              const { rows } = await cluster.read('select v from rows where caller = $1', [caller]);
-              if (rows[0]?.['v'] !== v) stale.push({ caller, v, rows });
-            }
-          }
-        },
-        { inherit: 'none' },
-      ),
-    ),
-  );
-  return { reads, stale };
-}
-
-describe('behind one program for all servers', () => {
-  let servers: TestCluster;
-  beforeAll(async () => {
-    servers = await startServers();
-  });
-  afterAll(async () => {
-    await servers.stop();
-  });
-
-  const bouncer = installed(pgbouncerSessions);
-  it.skipIf(bouncer === undefined)(
-    'PgBouncer with session pooling: statements are named and connections shared where one says so',
-    async () => {
-      await using proxy = await RunningProxy.start(pgbouncerSessions, bouncer ?? '', connectionStrings(servers));
-      const { primary, replicas } = proxy.entries;
-      for (const isTold of [false, true]) {
-        const told = isTold ? { lane: true, namedStatements: true } : {};
-        await using cluster = await open(servers, { primary, replicas: [...replicas], ...told });
-        expect((await pairs(cluster)).stale).toEqual([]);
-        const shared = cluster.stats().nodes.reduce((sum, { lane }) => sum + lane.statementCount, 0);
-        const named = await nameCount(cluster);
-        expect([shared > 0, named > 0]).toEqual([isTold, isTold]);
-      }
-    },
-  );
-
-  const balancer = installed(haproxyBalanced);
-  it.skipIf(balancer === undefined)(
-    'HAProxy, with one name for two replicas in turn against all advice: nothing stale is read, and most goes to the primary',
-    async () => {
-      await using proxy = await RunningProxy.start(haproxyBalanced, balancer ?? '', connectionStrings(servers));
-      const { primary, replicas } = proxy.entries;
-      await using cluster = await open(servers, { primary, replicas: [...replicas] });
-      const { reads, stale } = await pairs(cluster);
-      const onReplicas = 1 - cluster.stats().routes['no-candidate'] / reads;
-      report('HAProxy, one name for two replicas', { reads, stale: stale.length, 'on replicas': onReplicas });
-      expect(stale).toEqual([]);
-    },
-  );
 });

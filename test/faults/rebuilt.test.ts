@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { startTestCluster } from '../../src/testing/index.js';
-import { nodeOf, open, until } from '../cluster/fixture.js';
+import { nodeOf, open, until } from '../behaviour/fixture.js';
 
 describe('a replica that comes back further behind than it was', () => {
   it('is never believed for what its earlier life had replayed', async () => {

@@ -3,7 +3,7 @@ import pg from 'pg';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Cluster, createCluster } from '../../src/index.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
-import { nodeOf, open, report, until } from '../cluster/fixture.js';
+import { nodeOf, open, report, until } from '../behaviour/fixture.js';
 
 describe('when servers go away under 32 readers', () => {
   let servers: TestCluster;

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Cluster } from '../../src/index.js';
 import { startTestCluster, type TestCluster, type TestNode } from '../../src/testing/index.js';
-import { nodeOf, open, until } from '../cluster/fixture.js';
+import { nodeOf, open, until } from '../behaviour/fixture.js';
 
 const ROWS = 400;
 const SLOW_START = 'select i from (select pg_sleep(2)) s, generate_series(1, 10) i';

@@ -3,7 +3,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { expect } from 'vitest';
-import { size } from '../cluster/fixture.js';
+import { size } from '../behaviour/fixture.js';
 
 const isSoak = process.env['SOAK'] === '1';
 

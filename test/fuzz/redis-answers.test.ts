@@ -10,7 +10,7 @@ import { httpSessions, orderOf } from '../../src/http/sessions.js';
 import type { Cluster } from '../../src/index.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
 import { type IoredisClient, type NodeRedisClient, redisTokenStore } from '../../src/token/redis-store.js';
-import { open } from '../cluster/fixture.js';
+import { open } from '../behaviour/fixture.js';
 import { holds, noise, tokenLike, withinASecond } from './hostile.js';
 
 const TIMEOUT_MILLIS = 3;

@@ -10,7 +10,7 @@ import { httpSessions, sessionFetch } from '../../src/http/sessions.js';
 import type { Cluster } from '../../src/index.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
 import { TokenCodec } from '../../src/token/codec.js';
-import { open } from '../cluster/fixture.js';
+import { open } from '../behaviour/fixture.js';
 import { holds, noise, tokenLike, withinASecond } from './hostile.js';
 
 const SECRET = 'a secret of the tests';

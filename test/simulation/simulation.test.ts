@@ -3,7 +3,7 @@
  * seed: `SIMULATION_SEED=17 npx vitest run test/simulation` plays that one again.
  */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { report, size } from '../cluster/fixture.js';
+import { report, size } from '../behaviour/fixture.js';
 import { Simulation } from './simulation.js';
 
 // The library takes its clock where nobody plays with it.

@@ -8,7 +8,7 @@ import { findBinary } from '../../../bench/binaries.js';
 import { orderOf } from '../../../src/http/sessions.js';
 import type { Cluster, RouteEvent } from '../../../src/index.js';
 import { type ReplayJitter, startTestCluster, type TestCluster } from '../../../src/testing/index.js';
-import { open, report, size, until } from '../../cluster/fixture.js';
+import { open, report, size, until } from '../../behaviour/fixture.js';
 import { RedisServer } from '../redis/redis-server.js';
 
 const found = findBinary('redis-server');

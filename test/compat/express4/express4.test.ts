@@ -11,7 +11,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { routeSession, sessionMiddleware } from '../../../src/http/express.js';
 import type { Cluster, Session } from '../../../src/index.js';
 import { startTestCluster, type TestCluster } from '../../../src/testing/index.js';
-import { open } from '../../cluster/fixture.js';
+import { open } from '../../behaviour/fixture.js';
 
 describe('sessionMiddleware on Express 4', () => {
   let servers: TestCluster;

@@ -15,7 +15,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { sessionMiddleware } from '../../../src/http/express.js';
 import type { Cluster, Session, WarningEvent } from '../../../src/index.js';
 import { startTestCluster, type TestCluster } from '../../../src/testing/index.js';
-import { open } from '../../cluster/fixture.js';
+import { open } from '../../behaviour/fixture.js';
 
 declare module 'express-session' {
   interface SessionData {

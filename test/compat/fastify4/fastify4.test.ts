@@ -10,7 +10,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { sessionPlugin } from '../../../src/http/fastify.js';
 import type { Cluster, Session } from '../../../src/index.js';
 import { startTestCluster, type TestCluster } from '../../../src/testing/index.js';
-import { open } from '../../cluster/fixture.js';
+import { open } from '../../behaviour/fixture.js';
 
 describe('sessionPlugin on Fastify 4', () => {
   let servers: TestCluster;

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { Logger, makeWorkerUtils, type Runner, type RunnerOptions, run, runMigrations, runOnce } from 'graphile-worker';
 import type { Pool } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { open, readsOf, replicaShare, report, until } from '../../cluster/fixture.js';
+import { open, readsOf, replicaShare, report, until } from '../../behaviour/fixture.js';
 import { jitter, openStage, readYourWrites, type Stage } from '../workload.js';
 
 interface Person {

@@ -4,7 +4,7 @@ import { PgInstrumentation } from '@opentelemetry/instrumentation-pg';
 import { BasicTracerProvider } from '@opentelemetry/sdk-trace-base';
 import pg, { type PoolClient, type QueryConfig, type QueryResult } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { nodeOf, until } from '../../cluster/fixture.js';
+import { nodeOf, until } from '../../behaviour/fixture.js';
 import { openStage, type Stage } from '../workload.js';
 
 interface Definition {

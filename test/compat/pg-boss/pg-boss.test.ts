@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { Pool, PoolClient } from 'pg';
 import PgBoss from 'pg-boss';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { open, readsOf, replicaShare, report, until } from '../../cluster/fixture.js';
+import { open, readsOf, replicaShare, report, until } from '../../behaviour/fixture.js';
 import { jitter, openStage, readYourWrites, type Stage } from '../workload.js';
 
 /** What pg-boss wants of a database, over a pool or over the client of a transaction. */

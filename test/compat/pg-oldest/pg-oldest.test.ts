@@ -2,7 +2,7 @@
 import pg, { type Pool, type PoolClient } from 'pg';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { DiscreetPool } from '../../../src/options/discreet-pool.js';
-import { until } from '../../cluster/fixture.js';
+import { until } from '../../behaviour/fixture.js';
 import { openStage, type Stage } from '../workload.js';
 
 /** By its path: in this folder the name means the oldest one. */

@@ -16,7 +16,7 @@ import { startTestCluster, type TestCluster } from '../../../src/testing/index.j
 import { TokenCodec } from '../../../src/token/codec.js';
 import { type IoredisClient, type NodeRedisClient, redisTokenStore } from '../../../src/token/redis-store.js';
 import type { TokenStore } from '../../../src/token/store.js';
-import { open, report, until } from '../../cluster/fixture.js';
+import { open, report, until } from '../../behaviour/fixture.js';
 import { Random } from '../../simulation/random.js';
 import { RedisServer } from './redis-server.js';
 

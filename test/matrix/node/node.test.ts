@@ -13,9 +13,9 @@ const root = fileURLToPath(new URL('../../..', import.meta.url));
 const { ALL_RIGHT } = createRequire(import.meta.url)('../every-way.cjs') as { ALL_RIGHT: object };
 
 /** Heap and garbage collection, timers and clocks, HTTP and the contexts of promises. */
-const SENSITIVE = readdirSync(`${root}test/cluster`)
+const SENSITIVE = readdirSync(`${root}test/behaviour`, { recursive: true, encoding: 'utf8' })
   .filter((name) => /^(lifetime|fake-timers.*|clock|http.*)\.test\.ts$/.test(name))
-  .map((name) => `test/cluster/${name}`);
+  .map((name) => `test/behaviour/${name}`);
 
 /** Without what the vitest that runs this says to its own tests. */
 const env = Object.fromEntries(

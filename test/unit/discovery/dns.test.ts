@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type DnsDiscoveryOptions, dnsDiscovery } from '../../../src/discovery/index.js';
 import { LadderError } from '../../../src/errors.js';
-import { type DnsServer, startDnsServer } from '../../cluster/discovery-servers.js';
+import { type DnsServer, startDnsServer } from '../../behaviour/discovery-servers.js';
 
 const NAME = 'replicas.db.test';
 

@@ -3,7 +3,7 @@ import { PassThrough } from 'node:stream';
 import { parse } from 'pg-protocol';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { AnswerGuard } from '../../../src/nodes/answer-guard.js';
-import { message } from '../../cluster/played-server.js';
+import { message } from '../../behaviour/wire-messages.js';
 
 const whole = Buffer.concat([
   message(

@@ -48,6 +48,50 @@ describe('a replica that says more than the primary has written', () => {
   });
 });
 
+describe('a replica whose connection was lost', () => {
+  const sample = { node: 'p', heardSince: 0, startedAt: '1', clusterId: '7', timeline: 1, forkLsn: undefined };
+  const seen = (sentAt: number, lsn: bigint): Observation =>
+    ({
+      sentAt,
+      lsn,
+      inRecovery: true,
+      timeline: 1,
+      identity: { clusterId: '7', server: 'r', isDirect: true },
+    }) as Observation;
+
+  it('has no position until it answers what was asked after that', () => {
+    const history = new PrimaryHistory();
+    const position = new ReplicaPosition(history);
+    expect([position.lsn, position.freshAsOf]).toEqual([undefined, Number.NEGATIVE_INFINITY]);
+    history.add({ ...sample, sentAt: 1, lsn: 100n });
+    expect(position.record(seen(2, 100n), 3)).toBe(true);
+    expect([position.lsn, position.freshAsOf]).toEqual([100n, 1]);
+    position.void(4);
+    expect([position.lsn, position.freshAsOf, position.shownTimeline]).toEqual([
+      undefined,
+      Number.NEGATIVE_INFINITY,
+      0,
+    ]);
+    // Its earlier life may have answered that.
+    expect(position.record(seen(3.5, 100n), 5)).toBe(false);
+    expect(position.lsn).toBeUndefined();
+    expect(position.record(seen(6, 100n), 7)).toBe(true);
+    expect(position.lsn).toBe(100n);
+  });
+
+  it('has none while two servers write the timeline that it is on', () => {
+    const history = new PrimaryHistory();
+    const position = new ReplicaPosition(history);
+    history.add({ ...sample, sentAt: 1, timeline: 2, lsn: 100n });
+    position.record(seen(2, 100n), 3);
+    expect(position.lsn).toBeUndefined();
+    position.record({ ...seen(4, 100n), timeline: 2 }, 5);
+    expect(position.lsn).toBe(100n);
+    history.add({ ...sample, node: 'q', startedAt: '2', sentAt: 6, timeline: 2, lsn: 100n });
+    expect([history.isAmbiguous, position.lsn]).toEqual([true, undefined]);
+  });
+});
+
 describe('the age that decides about coming and going', () => {
   it('is above exactly those bounds that were passed and have not been met by half since', () => {
     const ages = fc.array(fc.double({ min: 0, max: 100, noNaN: true }), { minLength: 1, maxLength: 30 });

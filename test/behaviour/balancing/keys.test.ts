@@ -1,0 +1,235 @@
+import type { PoolClient } from 'pg';
+import { describe, expect, it } from 'vitest';
+import type { Discovery, ReadOptions } from '../../../src/index.js';
+import { hashOf, rankOf } from '../../../src/routing/partition.js';
+import { startTestCluster, type TestNode } from '../../../src/testing/index.js';
+import { query } from '../../testing/query.js';
+import { nodeOf, open, report, size, until } from '../fixture.js';
+import { anyItem, balancesReads, ITEMS, now, READ, run, servers } from './callers.js';
+
+balancesReads();
+
+describe('which of several replicas answers', () => {
+  it('keys are shared evenly; those of a replica that leaves are shared by the others, and come back with it', async () => {
+    let members = servers.replicas;
+    const discovery: Discovery = () => members.map(({ name, connectionString }) => ({ name, connectionString }));
+    now.cluster = await open(servers, { replicas: [], discovery, discoveryMillis: 10 });
+    const present = async (count: number): Promise<void> => {
+      await until('the list is followed', () => {
+        const live = now.cluster.stats().nodes.filter(({ state }) => state === 'live');
+        return live.length === count + 1;
+      });
+    };
+    await present(3);
+    const keys = size(1_000, ITEMS);
+    // A busy machine may make a server look slow for a moment; the long form has one to itself.
+    const mislaid = size(keys * 0.03, 0);
+    const placed = async (): Promise<string[]> => {
+      const places: string[] = [];
+      let at = 0;
+      const heard = ({ node }: { node: string }): void => {
+        // A server that is held up may answer too late, and the read runs again elsewhere.
+        places[at] ??= node;
+      };
+      now.cluster.events.on('route', heard);
+      for (at = 0; at < keys; at++) await now.cluster.read(READ, [at], { partitionKey: `item:${at}` });
+      now.cluster.events.off('route', heard);
+      return places;
+    };
+    const all = await placed();
+    for (const { name } of servers.replicas) {
+      const share = all.filter((node) => node === name).length / keys;
+      // Four standard deviations of a fair draw.
+      expect(Math.abs(share - 1 / 3)).toBeLessThan(4 * Math.sqrt(2 / 9 / keys));
+    }
+    members = servers.replicas.slice(0, 2);
+    await present(2);
+    const without = await placed();
+    expect(all.filter((node, i) => node !== 'r3' && without[i] !== node).length).toBeLessThanOrEqual(mislaid);
+    const inherited = without.filter((_, i) => all[i] === 'r3');
+    expect(inherited.filter((node) => node === 'r1').length / inherited.length).toBeCloseTo(0.5, 1);
+    const states: string[] = [];
+    now.cluster.events.on('node', ({ node, state }) => node === 'r3' && states.push(state));
+    members = servers.replicas;
+    // A server that joins gets its keys bit by bit, since its caches are cold.
+    await until(
+      'it is back',
+      () => nodeOf(now.cluster, 'primary').state === 'live' && now.cluster.stats().nodes.length === 4,
+    );
+    await until('all of its keys are back', () => nodeOf(now.cluster, 'r3').state === 'live', 15_000);
+    expect(states).toEqual(['probation', 'live']);
+    const again = await placed();
+    expect(all.filter((node, i) => again[i] !== node).length).toBeLessThanOrEqual(mislaid);
+    expect(now.cluster.stats().routes['next-in-order']).toBeLessThanOrEqual(3 * mislaid);
+  }, 60_000);
+
+  it('what is more than a replica’s fair share of the work under way goes to the next one, and comes back when it has ended', async () => {
+    now.cluster = await open(servers, { hotKeys: false });
+    const sleep = () => now.cluster.read('select pg_sleep(0.4)', [], { partitionKey: 'slow' });
+    const running = Array.from({ length: 24 }, sleep);
+    await until(
+      'all are under way',
+      () => now.cluster.stats().nodes.reduce((sum, { inFlight }) => sum + inFlight, 0) === 24,
+    );
+    const under = now.cluster
+      .stats()
+      .nodes.filter(({ role }) => role === 'replica')
+      .map(({ inFlight }) => inFlight);
+    expect(Math.max(...under)).toBeLessThanOrEqual(Math.ceil((1.25 * 24) / 3));
+    await Promise.all(running);
+    const places = new Set<string>();
+    now.cluster.events.on('route', ({ node, reason }) => places.add(`${node} ${reason}`));
+    await until('its own replica answers again, and no other', async () => {
+      places.clear();
+      for (let i = 0; i < 20; i++) await now.cluster.read(READ, [i], { partitionKey: 'slow' });
+      return places.size === 1 && /^r\d partition$/.test([...places].join());
+    });
+  });
+
+  it('a replica whose lag jitters around a bound keeps its keys away until that has been at half of it', async () => {
+    now.cluster = await open(servers, { probeMillis: 40 });
+    const place = async (partitionKey: string): Promise<string> => {
+      const asked = { partitionKey, maxStalenessMillis: 800, consistency: 'eventual' } as const;
+      return (await now.cluster.explain(READ, [1], asked)).node;
+    };
+    let key = 'a';
+    while ((await place(key)) !== 'r1') key += 'a';
+    let isOn = true;
+    const writing = (async () => {
+      for (; isOn; await new Promise((resolve) => setTimeout(resolve, 10))) {
+        await now.cluster.write('update items set value = value + 1 where id = 2');
+      }
+    })();
+    const [r1] = servers.replicas as [TestNode];
+    const age = (): number => nodeOf(now.cluster, 'r1').stalenessMillis ?? Number.POSITIVE_INFINITY;
+    try {
+      await r1.delayReplay(1_500);
+      await until('it is over the bound', () => age() > 900);
+      expect(await place(key)).not.toBe('r1');
+      await r1.delayReplay(550);
+      const isBetween = (): boolean => age() > 450 && age() < 780;
+      await until('it is below the bound, and above half of it', isBetween);
+      let between = 0;
+      for (let i = 0; i < 40; i++) {
+        if (isBetween()) between++;
+        expect(await place(key)).not.toBe('r1');
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+      expect(between).toBeGreaterThan(20);
+      await r1.delayReplay(0);
+      await until('it is back', async () => (await place(key)) === 'r1');
+    } finally {
+      isOn = false;
+      await writing;
+      await r1.delayReplay(0);
+    }
+  }, 30_000);
+
+  it('keys stay where they belong, whatever chance brings at once, also when a session reads by several', async () => {
+    now.cluster = await open(servers);
+    const read = (id: number) => now.cluster.read(READ, [id], { partitionKey: `item:${id}` });
+    await run(now.cluster, 32, 300, () => read(anyItem()));
+    const before = now.cluster.stats().routes;
+    const { reads } = await run(now.cluster, 32, size(1_000, 10_000), () => read(anyItem()));
+    const passedOn = now.cluster.stats().routes['next-in-order'] - before['next-in-order'];
+    // Many keys within a session, by statements that take a while: also where it read last, it read by another key.
+    const told = servers.replicas.map(async (node) => [await query(node, 'select inet_server_port()'), node.name]);
+    const names = new Map((await Promise.all(told)) as [number, string][]);
+    const foremost = (key: string): string | undefined => {
+      const rank = (name: string) => rankOf(hashOf(key), { hash: hashOf(name), weight: 1 });
+      return [...names.values()].sort((a, b) => rank(b) - rank(a))[0];
+    };
+    let [own, all] = [0, 0];
+    const caller = async (first: number): Promise<void> => {
+      for (let id = first; id < first + 30; id++) {
+        const key = `item:${id}`;
+        const text = 'select inet_server_port() as port from pg_sleep(0.005)';
+        const { rows } = await now.cluster.read<{ port: number }>(text, [], { partitionKey: key });
+        if (names.get(rows[0]?.port ?? 0) === foremost(key)) own++;
+        all++;
+      }
+    };
+    const session = (_: unknown, i: number) => now.cluster.session(() => caller(i * 100), { inherit: 'none' });
+    await Promise.all(Array.from({ length: 8 }, session));
+    // A transaction as a whole, too.
+    const port = async (client: PoolClient) => (await client.query('select inet_server_port() as port')).rows[0].port;
+    for (let id = 0; id < 20; id++) {
+      const partitionKey = `item:${id}`;
+      const at = names.get(await now.cluster.transaction(port, { readOnly: true, partitionKey }));
+      expect(at).toBe(foremost(partitionKey));
+    }
+    report('keys', { reads, 'passed on': passedOn / reads, 'own in sessions': own / all });
+    expect(passedOn / reads).toBeLessThan(0.12);
+    expect(own / all).toBeGreaterThan(0.6);
+  });
+
+  it('after a write, too, a key’s own replica answers, or the one where its session has read, where others are as fresh', async () => {
+    now.cluster = await open(servers);
+    const nodes: string[] = [];
+    now.cluster.events.on('route', ({ node, role }) => role === 'replica' && nodes.push(node));
+    const read = () => now.cluster.transaction((client) => client.query('select 1'), { readOnly: true });
+    for (let i = 0; i < size(60, 600); i++) {
+      await now.cluster.session(
+        async () => {
+          await now.cluster.write('update items set value = value + 1 where id = 3');
+          await read();
+        },
+        { inherit: 'none', partitionKey: 'item:3' },
+      );
+    }
+    const rank = (name: string) => rankOf(hashOf('item:3'), { hash: hashOf(name), weight: 1 });
+    const [own] = servers.replicas.map(({ name }) => name).sort((a, b) => rank(b) - rank(a));
+    const share = nodes.filter((node) => node === own).length / nodes.length;
+    report('after a write', { reads: nodes.length, 'by the key’s own': share });
+    expect(share).toBeGreaterThan(size(0.42, 0.5));
+  });
+});
+
+describe('the servers’ memory', () => {
+  it('reads by key take half as many blocks from outside it as reads that go round, or fewer', async () => {
+    // A page of rows to each key, two and a half times as many pages as each server keeps in memory.
+    const buffers = 16 * 128;
+    const keys = buffers * 2.5;
+    const callers = 32;
+    await using servers = await startTestCluster({ replicas: 3, settings: { shared_buffers: '16MB' } });
+    await query(servers.primary, 'create table pages (id int, body text)');
+    await query(servers.primary, 'alter table pages alter body set storage plain');
+    await query(servers.primary, `insert into pages select i, repeat('x', 7000) from generate_series(1, ${keys}) i`);
+    await query(servers.primary, 'create index on pages (id)');
+    await query(servers.primary, 'analyze pages');
+    for (const replica of servers.replicas) await replica.waitForReplay();
+    const blocks = async (): Promise<number> => {
+      const sums = servers.replicas.map((node: TestNode) =>
+        query(node, 'select blks_read::float8 from pg_stat_database where datname = current_database()'),
+      );
+      return (await Promise.all(sums)).reduce((sum: number, n) => sum + Number(n), 0);
+    };
+    type Options = (id: number) => ReadOptions;
+    const read = async (count: number, optionsOf: Options): Promise<void> => {
+      // Backends tell all that they have counted when they end.
+      await using cluster = await open(servers);
+      const caller = async (): Promise<void> => {
+        for (let i = 0; i < count / callers; i++) {
+          const id = 1 + Math.floor(Math.random() * keys);
+          await cluster.read('select length(body) from pages where id = $1', [id], optionsOf(id));
+        }
+      };
+      await Promise.all(Array.from({ length: callers }, caller));
+    };
+    const count = size(8_000, 100_000);
+    const reads = async (optionsOf: Options): Promise<number> => {
+      // Until the servers' memory holds what it will hold.
+      await read(keys * 2, optionsOf);
+      const before = await blocks();
+      await read(count, optionsOf);
+      return (await blocks()) - before;
+    };
+    const round = await reads(() => ({}));
+    const byKey = await reads((id) => ({ partitionKey: `page:${id}` }));
+    report('blocks read per 1,000 reads', {
+      'going round': (round / count) * 1_000,
+      'by key': (byKey / count) * 1_000,
+    });
+    expect(byKey).toBeLessThan(round / 2);
+  }, 60_000);
+});

@@ -1,0 +1,1 @@
+export const pause = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis));
