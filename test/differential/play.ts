@@ -206,7 +206,8 @@ async function perform(side: Side, step: Step): Promise<Outcome> {
     case 'hear': {
       const messages = heard.get(step.actor) ?? [];
       await until('it heard', () => messages.length >= step.count, 1_000).catch(() => undefined);
-      return messages.splice(0);
+      // More may have come by then, or not.
+      return messages.splice(0, step.count);
     }
     case 'transaction':
       return transaction(side, step);
