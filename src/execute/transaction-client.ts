@@ -3,10 +3,12 @@
  * looked at before they are sent, and `release` waits for the end of the transaction. pg's client itself is
  * never changed.
  */
+
 import process from 'node:process';
 import type { PoolClient, QueryConfig, QueryResult } from 'pg';
 import type { DataConnection } from '../nodes/data-connections.js';
-import { callbackOf, isSubmittable, type Submittable, textOf } from '../postgres/arguments.js';
+import { callbackOf, isSubmittable, promised, type Submittable, textOf } from '../postgres/arguments.js';
+import { promiseClassOf } from '../postgres/internals.js';
 import { preparedQuery, preparedWith } from '../postgres/prepared-query.js';
 import type { Attempt } from './attempt.js';
 import { ended, type Transaction } from './open-transaction.js';
@@ -48,6 +50,16 @@ export function transactionClient(
           : asked;
       own.query(plain as never, (typeof values === 'function' ? undefined : values) as never, told as never);
       return undefined;
+    }
+    if (typeof asked === 'string') {
+      // One promise less than pg's own and one behind it.
+      return promised<QueryResult>(promiseClassOf(own), (answer) => {
+        const told: Callback = (error, result) => {
+          over(error ?? null, result);
+          answer(error, result);
+        };
+        own.query(asked, values as never, told as never);
+      });
     }
     const running = own.query(asked as never, values as never) as unknown as Promise<QueryResult>;
     running.then(

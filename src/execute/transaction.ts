@@ -121,7 +121,8 @@ async function once<T>(request: Request, work: Work<T>, run: Run): Promise<T> {
       throw error;
     }
     // pg would say no more than that it cannot be sent.
-    if ((await isLostBy(connection, current)) && !current.mayHaveEnded) throw certainly(current.lastError);
+    if (mayBeLost(connection, current) && (await isLost(connection, current)) && !current.mayHaveEnded)
+      throw certainly(current.lastError);
     try {
       await commit({ attempt, connection }, current);
       isOver = true;
@@ -148,10 +149,13 @@ async function once<T>(request: Request, work: Work<T>, run: Run): Promise<T> {
   }
 }
 
-/** Whether the connection was lost, although `fn` has caught what it was told of that. */
-async function isLostBy(connection: DataConnection, { lastError }: Transaction): Promise<boolean> {
-  if (!isQueryable(connection.client)) return true;
-  return lastError !== undefined && verdictOf(lastError) === 'open' && isLostUnder(connection, lastError);
+/** Whether the connection may have been lost, although `fn` has caught what it was told of that. */
+function mayBeLost({ client }: DataConnection, { lastError }: Transaction): boolean {
+  return !isQueryable(client) || (lastError !== undefined && verdictOf(lastError) === 'open');
+}
+
+async function isLost(connection: DataConnection, { lastError }: Transaction): Promise<boolean> {
+  return !isQueryable(connection.client) || isLostUnder(connection, lastError);
 }
 
 /** Whether an error that came out of `fn` is the loss of the transaction's connection. */

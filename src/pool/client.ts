@@ -6,13 +6,13 @@ import { EventEmitter } from 'node:events';
 import process from 'node:process';
 import pg, { type Client, type QueryResult } from 'pg';
 import { clientFacts } from '../options/discreet-pool.js';
-import { callbackOf, isSubmittable, type Submittable, textOf } from '../postgres/arguments.js';
+import { callbackOf, isSubmittable, promised, type Submittable, textOf } from '../postgres/arguments.js';
 import { isBroken } from '../postgres/internals.js';
 import type { PreparedQuery } from '../postgres/prepared-query.js';
 import { logsOnly } from '../redaction.js';
 import type { ClientHost } from './access.js';
 import { ClientRouter, type LeftOpen } from './client-router.js';
-import { given, promised, valuesOf } from './job.js';
+import { given, valuesOf } from './job.js';
 import { NamedTexts } from './named-texts.js';
 import { PrimaryClient, type TypeParser } from './primary-client.js';
 

@@ -2,7 +2,6 @@
 
 import process from 'node:process';
 import type { QueryConfig, QueryResult } from 'pg';
-import { isError } from '../errors.js';
 import type { Entry } from '../execute/gate.js';
 import { type Answer, isSubmittable, type Submittable } from '../postgres/arguments.js';
 import { type PreparedQuery, preparedQuery, preparedValues } from '../postgres/prepared-query.js';
@@ -26,19 +25,6 @@ export function given(query: unknown): Submittable | PreparedQuery {
 
 export function valuesOf(values: unknown): unknown[] | undefined {
   return typeof values === 'function' ? undefined : preparedValues(values as unknown[] | undefined);
-}
-
-/** A promise with an error whose stack leads to whoever awaits it, as pg's own. */
-export function promised<T>(
-  PromiseClass: typeof Promise,
-  run: (answer: (error: Error | null | undefined, result?: T) => void) => void,
-): Promise<T> {
-  return new PromiseClass<T>((resolve, reject) => {
-    run((error, result) => (error ? reject(error) : resolve(result as T)));
-  }).catch((error: unknown) => {
-    if (isError(error)) Error.captureStackTrace(error);
-    throw error;
-  });
 }
 
 /** A callback is not called within a promise, which would swallow what it throws. */

@@ -8,14 +8,14 @@ import { setImmediate } from '../clock.js';
 import { invalidOptions, isError } from '../errors.js';
 import type { Introduce } from '../execute/call.js';
 import { callAs, hideSecrets, poolFacts } from '../options/discreet-pool.js';
-import { type Answer, callbackOf, isSubmittable, type Submittable, textOf } from '../postgres/arguments.js';
+import { type Answer, callbackOf, isSubmittable, promised, type Submittable, textOf } from '../postgres/arguments.js';
 import { makesClients, newClient } from '../postgres/internals.js';
 import type { PreparedQuery } from '../postgres/prepared-query.js';
 import { logsOnly } from '../redaction.js';
 import type { ClientHost, ClusterAccess, Intent } from './access.js';
 import { RoutedClient } from './client.js';
 import type { LeftOpen } from './client-router.js';
-import { given, promised, valuesOf } from './job.js';
+import { given, valuesOf } from './job.js';
 import { resemble } from './resemblance.js';
 
 /** What pg-pool has and its types leave out. */

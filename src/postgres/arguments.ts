@@ -1,5 +1,6 @@
 /** The arguments of pg's `query`, in whatever form they were given. */
 import type { QueryResult } from 'pg';
+import { isError } from '../errors.js';
 
 export type Answer = (error: Error | null | undefined, result?: QueryResult) => void;
 
@@ -31,4 +32,17 @@ export function callbackOf(query: unknown, values: unknown, callback: unknown): 
   if (found === undefined || found === null) return undefined;
   if (typeof found !== 'function') throw new TypeError('callback is not a function');
   return found as Answer;
+}
+
+/** A promise with an error whose stack leads to whoever awaits it, as pg's own. */
+export function promised<T>(
+  PromiseClass: typeof Promise,
+  run: (answer: (error: Error | null | undefined, result?: T) => void) => void,
+): Promise<T> {
+  return new PromiseClass<T>((resolve, reject) => {
+    run((error, result) => (error ? reject(error) : resolve(result as T)));
+  }).catch((error: unknown) => {
+    if (isError(error)) Error.captureStackTrace(error);
+    throw error;
+  });
 }

@@ -14,6 +14,7 @@ interface Insides {
   readonly processID?: number | null;
   readonly secretKey?: unknown;
   readonly connection?: Partial<Wire>;
+  readonly _Promise?: typeof Promise;
 }
 
 /** pg's Connection: the protocol's messages as events, by their names. */
@@ -31,6 +32,11 @@ interface PoolInsides {
 
 export function wireOf(client: object): Partial<Wire> | undefined {
   return (client as Insides).connection;
+}
+
+/** The class of the promises that it gives: its user may have brought one. */
+export function promiseClassOf(client: object): typeof Promise {
+  return (client as Insides)._Promise ?? Promise;
 }
 
 /** Whether pg takes one more statement on it: else it answers with an error, and the client tells nobody when that is over. */

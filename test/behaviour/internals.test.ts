@@ -15,6 +15,7 @@ import {
   listenForSettings,
   makesClients,
   newClient,
+  promiseClassOf,
 } from '../../src/postgres/internals.js';
 import { statusReader } from '../../src/postgres/transaction-status.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
@@ -73,6 +74,12 @@ describe('of the insides of pg the library can tell', () => {
     const ending = client.end();
     expect(isQueryable(client)).toBe(false);
     await ending;
+  });
+
+  it('of which class its promises are', async () => {
+    class Brought<T> extends Promise<T> {}
+    const client = new pg.Client({ connectionString: servers.primary.connectionString, Promise: Brought } as object);
+    expect(promiseClassOf(client)).toBe(Brought);
   });
 
   it('which clients a pool has, which are idle, and how it makes them', async () => {
