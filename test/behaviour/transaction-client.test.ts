@@ -97,7 +97,7 @@ describe('a transaction whose session the server ends during a statement', () =>
         for (const text of own) await client.query(text);
         if (!isFirst) return 'done';
         const waiting = client.query('select pg_sleep(60)');
-        const caught = isCaught ? waiting.catch(() => undefined) : waiting;
+        const ended = waiting.catch(() => undefined);
         await until('it sleeps', async () => {
           const { rowCount } = await cluster.outsideTransaction(() =>
             cluster.write("select 1 from pg_stat_activity where pid = $1 and wait_event = 'PgSleep'", [rows[0]?.pid]),
@@ -105,7 +105,7 @@ describe('a transaction whose session the server ends during a statement', () =>
           return rowCount === 1;
         });
         await kill(rows[0]?.pid);
-        await caught;
+        await (isCaught ? ended : waiting);
         return 'in vain';
       },
       { retries },
