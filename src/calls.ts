@@ -229,10 +229,10 @@ export class Calls {
       const deadline = deadlineOf(options);
       try {
         const { batchRows = 100 } = options;
-        const request = this.requests.read(scope, options, entry, deadline.signal);
+        const request = this.requests.read(scope, options, entry, deadline?.signal);
         yield* stream<Row>(request, { text, values: values as unknown[] | undefined, batchRows });
       } finally {
-        deadline.close();
+        deadline?.close();
       }
     } finally {
       this.gate.leave();

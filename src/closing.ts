@@ -3,10 +3,11 @@
  * running statements are cancelled, then their connections are closed. It reports no outcomes:
  * each call rejects with its own error.
  */
+
 import type { Pool } from 'pg';
 import { clearTimeout, performance, setTimeout } from './clock.js';
+import { settledWithin } from './deadline.js';
 import type { Publisher } from './events.js';
-import { settledWithin } from './execute/abort.js';
 import type { Gate } from './execute/gate.js';
 import type { Fleet } from './nodes/fleet.js';
 

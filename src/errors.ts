@@ -61,6 +61,11 @@ export function discoveryFailed(message: string, cause?: unknown): LadderError {
   return new LadderError('LADDER_DISCOVERY_FAILED', message, cause === undefined ? undefined : { cause });
 }
 
+/** `LADDER_TIMEOUT`, of a wait within the library. */
+export function noAnswer(millis: number): LadderError {
+  return new LadderError('LADDER_TIMEOUT', `no answer within ${millis} ms`);
+}
+
 /** `LADDER_CLOSED`, of a statement that waited when the cluster was closed for good; of a read also when it was lost on a server, and waited for another one. */
 export function closedMeanwhile(): LadderError {
   return new LadderError(

@@ -1,13 +1,12 @@
 /** What all discoveries have in common: which hosts they believe, how many, each once; how they fail, and when they stop waiting. Asks nobody by itself. */
 
 import { z } from 'zod';
-import { clearTimeout, setTimeout } from '../clock.js';
+import { Deadline } from '../deadline.js';
 import { discoveryFailed } from '../errors.js';
 import { label } from '../options/check.js';
 import { MAX_SERVERS } from '../options/found-servers.js';
 import { type NodeLabels, type NodeOptions, weight } from '../options/servers.js';
 import { PRINTABLE } from '../printable.js';
-import { AbortController } from '../signals.js';
 
 /** What a discovery may say of all servers that it finds. */
 export type CommonLabels = Omit<NodeLabels, 'name'>;
@@ -52,18 +51,18 @@ export async function within<T>(
   outer: AbortSignal,
   ask: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const own = new AbortController();
-  const given = new Promise<never>((_, reject) => {
-    own.signal.addEventListener('abort', () => reject(own.signal.reason as Error), { once: true });
+  const deadline = new Deadline({
+    millis,
+    late: () => discoveryFailed(`no answer within ${millis} ms`),
+    isIdle: true,
   });
-  const giveUp = (): void => own.abort(discoveryFailed('nobody waits for the answer any more'));
-  const timer = setTimeout(() => own.abort(discoveryFailed(`no answer within ${millis} ms`)), millis).unref();
+  const giveUp = (): void => deadline.end(discoveryFailed('nobody waits for the answer any more'));
   outer.addEventListener('abort', giveUp, { once: true });
   if (outer.aborted) giveUp();
   try {
-    return await Promise.race([given, own.signal.aborted ? given : ask(own.signal)]);
+    deadline.signal.throwIfAborted();
+    return await deadline.race(ask(deadline.signal));
   } finally {
-    clearTimeout(timer);
     outer.removeEventListener('abort', giveUp);
     giveUp();
   }

@@ -2,11 +2,12 @@
  * When no replica is known to be fresh enough: finds out more, then waits a little, and says at last that the primary must
  * answer. Holds no pool slot meanwhile.
  */
+
 import { clearTimeout, performance, setTimeout } from '../clock.js';
+import { abortable, settledWithin } from '../deadline.js';
 import type { Reason } from '../events.js';
 import type { Node } from '../nodes/node.js';
 import { type ReplicaChoice, reasonFor } from '../nodes/selection.js';
-import { abortable, settledWithin } from './abort.js';
 import { findTimeline } from './find-timeline.js';
 import type { Request } from './request.js';
 

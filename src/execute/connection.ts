@@ -1,11 +1,11 @@
 /** A raw connection for one caller: for what no single statement can do. It is closed afterwards, whatever state it was left in. */
 
 import type { PoolClient } from 'pg';
+import { abortable } from '../deadline.js';
 import { throwAway } from '../nodes/data-connections.js';
 import { isServerError } from '../postgres/errors.js';
 import { isBusy, isQueryable } from '../postgres/internals.js';
 import { withholdRelease } from '../postgres/withhold.js';
-import { abortable } from './abort.js';
 import { failedOn } from './connection-state.js';
 import { place } from './place.js';
 import { onPrimary } from './primary.js';

@@ -2,13 +2,14 @@
  * A read that no replica can serve, on its way to the primary: within the primary's budget, and only as long as no replica has become fresh
  * enough meanwhile.
  */
-import { clearTimeout, performance, setTimeout } from '../clock.js';
+
+import { performance } from '../clock.js';
+import { Deadline } from '../deadline.js';
 import { closedMeanwhile, LadderError } from '../errors.js';
 import type { Reason } from '../events.js';
 import type { Caller } from '../isolation/priority-limiter.js';
 import type { Node } from '../nodes/node.js';
 import { codeOf, isGone } from '../postgres/errors.js';
-import { AbortController } from '../signals.js';
 import type { ExecutionContext } from './context.js';
 import type { Placement } from './open-series.js';
 import { mayTry, onPrimary, throwIfGivenUp } from './primary.js';
@@ -87,24 +88,20 @@ async function turnOrReplica(request: Request, fallback: Fallback, caller: Calle
     limiter.refuse();
     throw overloaded(request, fallback, 'it cannot wait for a turn, since enough reads do (maxWaiting)');
   }
-  const waiting = new AbortController();
-  const stop = (): void => waiting.abort();
   const millis = giveUpAt - fleet.awakeMillis;
-  const timer = setTimeout(stop, Math.max(0, millis));
-  signal?.addEventListener('abort', stop, { once: true });
+  const waiting = new Deadline({ millis, signal, late: () => undefined });
   try {
     const turn = limiter.enter(priority, caller, waiting.signal);
     const replica = fleet.monitor.until(freshReplica(request, fallback), millis, 'anything', waiting.signal);
     const first = await Promise.race([turn.then(() => 'turn' as const), replica]);
-    waiting.abort();
+    waiting.end();
     // Both may have come at once: the turn is worth more, since it is there already.
     if (await turn) return 'turn';
     // One that was fresh a moment ago may be lost by now: while there is time, that is no overload.
     const isOver = signal?.aborted === true || fleet.isClosed || fleet.awakeMillis >= giveUpAt;
     if (first === true || (first === false && !isOver)) return 'replica';
   } finally {
-    clearTimeout(timer);
-    signal?.removeEventListener('abort', stop);
+    waiting.close();
   }
   if (fleet.isClosed) throw closedMeanwhile();
   limiter.refuse();

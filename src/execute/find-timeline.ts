@@ -2,10 +2,11 @@
  * What to do about a token of a timeline that no server has shown yet: a promotion that was not noticed, or a forgery. It asks all servers at once, or waits for
  * what the monitor asks them anyway; it decides nothing, and one token delays its reads by no more than `hangMillis` in all.
  */
+
 import { performance } from '../clock.js';
+import { abortable } from '../deadline.js';
 import type { Floor } from '../freshness/floor.js';
 import type { Fleet } from '../nodes/fleet.js';
-import { abortable } from './abort.js';
 
 export async function findTimeline(fleet: Fleet, floor: Floor, signal?: AbortSignal): Promise<void> {
   const { history, monitor, nodes, settings } = fleet;

@@ -2,13 +2,14 @@
  * A transaction that is open: what joins it, one statement at a time, and what its statements say of its
  * end. Transactions within are savepoints; nothing joins after the end. When to commit is decided elsewhere.
  */
+
 import type { PoolClient, QueryResult, QueryResultRow } from 'pg';
+import { abortable } from '../deadline.js';
 import { LadderError } from '../errors.js';
 import type { DataConnection } from '../nodes/data-connections.js';
 import { codeOf } from '../postgres/errors.js';
 import { logsOnly } from '../redaction.js';
 import { endsTransaction } from '../sql/statement-start.js';
-import { abortable } from './abort.js';
 import type { Attempt } from './attempt.js';
 import { textOf } from './call.js';
 import type { Statement } from './request.js';

@@ -2,15 +2,16 @@
  * A connection to the primary, once there is one, for a statement that has not been sent yet. It waits for a promotion to be noticed, and never takes
  * a server for the primary that does not say so on the very connection it hands out.
  */
+
 import type { Client } from 'pg';
 import { performance } from '../clock.js';
+import { abortable } from '../deadline.js';
 import { closedMeanwhile } from '../errors.js';
 import type { Reason } from '../events.js';
 import type { DataConnection } from '../nodes/data-connections.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import { codeOf, isGone } from '../postgres/errors.js';
-import { abortable } from './abort.js';
 import { Attempt } from './attempt.js';
 import type { Placement } from './open-series.js';
 import type { Request } from './request.js';

@@ -6,13 +6,13 @@
 
 import type { QueryConfig, QueryResult, QueryResultRow } from 'pg';
 import { performance } from '../clock.js';
+import { abortable } from '../deadline.js';
 import { saying } from '../errors.js';
 import { type DataConnection, throwAway } from '../nodes/data-connections.js';
 import type { Node } from '../nodes/node.js';
 import { codeOf, isOnlyForPrimary, isServerError, isWriteRefusal } from '../postgres/errors.js';
 import { preparedWith } from '../postgres/prepared-query.js';
 import type { Profile } from '../statements/profile.js';
-import { abortable } from './abort.js';
 import type { Attempt } from './attempt.js';
 import { textOf } from './call.js';
 import { isIdle } from './connection-state.js';

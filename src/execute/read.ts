@@ -2,12 +2,13 @@
  * A read: sent at once where that is known to be right, else placed, run, and run once more elsewhere when its
  * server is lost under it; never answered with something too old.
  */
+
 import type { QueryResult, QueryResultRow } from 'pg';
 import { performance } from '../clock.js';
+import { abortable, settledWithin } from '../deadline.js';
 import type { DataConnection } from '../nodes/data-connections.js';
 import type { Node } from '../nodes/node.js';
 import { isPoolTimeout } from '../postgres/errors.js';
-import { abortable, settledWithin } from './abort.js';
 import { Attempt } from './attempt.js';
 import { giveBack, giveBackAfter } from './give-back.js';
 import { type KnownRoute, knownRoute } from './known-route.js';

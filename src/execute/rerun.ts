@@ -2,12 +2,13 @@
  * Whether a read that was lost under way is run once more elsewhere. A node that goes away is no reason to fail; a statement that takes its server down with
  * it must not be carried from one to the next.
  */
+
 import { performance, setTimeout } from '../clock.js';
+import { settledWithin } from '../deadline.js';
 import type { DataConnection } from '../nodes/data-connections.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import { codeOf, isRecoveryConflict, isTooLong, refusesSerializable, wasTooIdle } from '../postgres/errors.js';
-import { settledWithin } from './abort.js';
 import type { Attempt } from './attempt.js';
 
 const POLL_MILLIS = 20;

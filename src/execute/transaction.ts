@@ -2,8 +2,10 @@
  * A transaction on one connection: read-write on the primary, read-only on a replica that is fresh enough before
  * it begins. It is run once more where that was asked for and nothing of it can have been committed.
  */
+
 import type { PoolClient } from 'pg';
 import { performance, setTimeout } from '../clock.js';
+import { abortable, settledWithin } from '../deadline.js';
 import { saying } from '../errors.js';
 import { type DataConnection, throwAway } from '../nodes/data-connections.js';
 import type { TransactionOptions } from '../options/calls.js';
@@ -17,7 +19,6 @@ import {
   verdictOf,
 } from '../postgres/errors.js';
 import { isBusy, isQueryable } from '../postgres/internals.js';
-import { abortable, settledWithin } from './abort.js';
 import { failedOn, isInTransaction } from './connection-state.js';
 import { openSeries, type Placement } from './open-series.js';
 import { aborted, Transaction } from './open-transaction.js';

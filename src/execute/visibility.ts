@@ -3,13 +3,14 @@
  * see it; with a synchronous standby, not before that one has answered. A session that moves from a replica to the primary waits
  * for what it may have seen there, and so does one that comes with a token of such a session. No wait here has no end.
  */
+
 import { performance, setTimeout } from '../clock.js';
+import { abortable, settledWithin } from '../deadline.js';
 import { LadderError } from '../errors.js';
 import type { ReadTrace } from '../freshness/read-trace.js';
 import type { Requirement } from '../freshness/requirement.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
-import { abortable, settledWithin } from './abort.js';
 import type { Request } from './request.js';
 
 const POLL_MILLIS = 1;

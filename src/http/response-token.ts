@@ -2,9 +2,11 @@
  * The token of one response: when the head must wait for it, what it says, and what becomes of
  * writes that come later. It holds nothing back itself, see `held-response.ts`.
  */
+
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setImmediate } from '../clock.js';
-import { wordFor } from '../errors.js';
+import { within } from '../deadline.js';
+import { noAnswer, wordFor } from '../errors.js';
 import { becauseOf } from '../events.js';
 import type { CarriedSession, CarrierTools } from '../session/session.js';
 import { TokenKeeper } from '../token/keeper.js';
@@ -15,7 +17,6 @@ import type { AnswerKeeper, BodyKeeper } from './held-response.js';
 import type { CookieOptions } from './options.js';
 import { ResponseHead } from './response-head.js';
 import type { StoreAccess } from './store-access.js';
-import { withinBound } from './within-bound.js';
 
 /** Where in a token's text its time begins: before it stands the position. */
 const ISSUED_AT = 41;
@@ -195,7 +196,8 @@ export class ResponseToken<Request extends IncomingMessage> implements AnswerKee
   }
 
   #withinBound<T>(asked: Promise<T>): Promise<T> {
-    return withinBound(asked, this.#rules.positionTimeoutMillis);
+    const { positionTimeoutMillis: millis } = this.#rules;
+    return within(asked, millis, () => noAnswer(millis));
   }
 }
 

@@ -3,15 +3,16 @@
  * put there. The store is foreign code: any answer and any failure of it is expected. A failure is
  * a warning, and never fails a request.
  */
+
 import type { IncomingMessage } from 'node:http';
-import { invalidOptions, isError, toldAsItIs, wordFor } from '../errors.js';
+import { within } from '../deadline.js';
+import { invalidOptions, isError, noAnswer, toldAsItIs, wordFor } from '../errors.js';
 import { becauseOf } from '../events.js';
 import type { CarriedSession, CarrierTools } from '../session/session.js';
 import type { TokenStore } from '../token/store.js';
 import { Candidates } from './candidates.js';
 import type { OneTimeWarnings } from './one-time-warnings.js';
 import type { HttpSessionOptions } from './options.js';
-import { withinBound } from './within-bound.js';
 
 /** What the store holds for one key. */
 export interface StoredTokens {
@@ -60,10 +61,12 @@ export class StoreAccess<Request extends IncomingMessage> {
       this.#unasked.add(request);
       return undefined;
     }
-    return withinBound(this.#tokensAt(key, store), this.#timeoutMillis).catch((error: unknown) => ({
-      tokens: [],
-      failure: asError(error),
-    }));
+    return within(this.#tokensAt(key, store), this.#timeoutMillis, () => noAnswer(this.#timeoutMillis)).catch(
+      (error: unknown) => ({
+        tokens: [],
+        failure: asError(error),
+      }),
+    );
   }
 
   async #tokensAt(key: string, store: TokenStore): Promise<StoredTokens> {

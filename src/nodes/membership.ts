@@ -5,6 +5,7 @@
 
 import type pg from 'pg';
 import { clearTimeout, performance, setTimeout } from '../clock.js';
+import { Deadline } from '../deadline.js';
 import { LadderError, wordFor } from '../errors.js';
 import { becauseOf, type Publisher } from '../events.js';
 import type { Settings } from '../options/cluster.js';
@@ -113,11 +114,12 @@ export class Membership {
   }
 
   async #ask(discovery: Discovery): Promise<void> {
-    const patience = new AbortController();
-    const giveUp = (): void =>
-      patience.abort(this.#closing.signal.reason ?? new LadderError('LADDER_TIMEOUT', 'it gave no answer within 10 s'));
-    const timer = setTimeout(giveUp, PATIENCE_MILLIS).unref();
-    this.#closing.signal.addEventListener('abort', giveUp, { once: true });
+    const patience = new Deadline({
+      millis: PATIENCE_MILLIS,
+      signal: this.#closing.signal,
+      late: () => new LadderError('LADDER_TIMEOUT', 'it gave no answer within 10 s'),
+      isIdle: true,
+    });
     try {
       const answer = await answered(discovery, { signal: patience.signal, ask: this.#listener.ask });
       if (this.#closing.signal.aborted) return;
@@ -130,8 +132,7 @@ export class Membership {
     } catch (error) {
       if (!this.#closing.signal.aborted) this.#failed(error);
     } finally {
-      clearTimeout(timer);
-      this.#closing.signal.removeEventListener('abort', giveUp);
+      patience.close();
       if (!this.#wasAsked) {
         this.#wasAsked = true;
         this.#listener.asked();

@@ -3,7 +3,7 @@
  * all that has moved meanwhile. It knows what the answer has to wait for, and for what its end came
  * too early. It neither makes tokens nor waits itself.
  */
-import { clearTimeout, setTimeout } from '../clock.js';
+import { settledWithin } from '../deadline.js';
 
 /**
  * Keeps the token as it is then, and tells of failures itself.
@@ -82,7 +82,11 @@ export class TokenKeeper {
   #start(): Promise<void> {
     this.#keptReadAt = this.#readAt();
     this.#isAwaitingPosition = true;
-    const running = withPatience(this.#put(() => this.#hasToken())).then(() => {
+    const running = settledWithin(
+      this.#put(() => this.#hasToken()),
+      PATIENCE_MILLIS,
+      true,
+    ).then(() => {
       this.#isAwaitingPosition = false;
       this.#running = undefined;
     });
@@ -93,15 +97,4 @@ export class TokenKeeper {
   #hasToken(): void {
     this.#isAwaitingPosition = false;
   }
-}
-
-function withPatience(putting: Promise<unknown>): Promise<void> {
-  return new Promise((resolve) => {
-    const over = (): void => {
-      clearTimeout(timer);
-      resolve();
-    };
-    const timer = setTimeout(over, PATIENCE_MILLIS).unref();
-    putting.then(over, over);
-  });
 }

@@ -6,7 +6,7 @@
 
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { clearTimeout, setImmediate, setTimeout } from '../clock.js';
+import { within } from '../deadline.js';
 import { invalidOptions, LadderError, toldAsItIs } from '../errors.js';
 import { check, optionsOf } from '../options/check.js';
 import { mergedTokens } from './merge.js';
@@ -135,7 +135,7 @@ export function redisTokenStore(
     if (unanswered >= MAX_UNANSWERED) {
       throw new LadderError('LADDER_OVERLOADED', `token store: ${MAX_UNANSWERED} answers of Redis are awaited`);
     }
-    return within(timeoutMillis, run(script, `${prefix}${key}`, args));
+    return answered(timeoutMillis, run(script, `${prefix}${key}`, args));
   };
 
   return {
@@ -226,20 +226,9 @@ function unexpected(): Error {
   return new Error('token store: Redis answered with something else than what was kept');
 }
 
-async function within<T>(millis: number, answer: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    const giveUp = (): void =>
-      reject(new LadderError('LADDER_TIMEOUT', `token store: Redis did not answer within ${millis} ms`));
-    // After a long turn of the event loop timers come first: an answer that has arrived meanwhile
-    // is still read.
-    timer = setTimeout(() => setImmediate(giveUp), millis);
-  });
-  try {
-    return await Promise.race([answer, late]);
-  } finally {
-    clearTimeout(timer);
-  }
+function answered<T>(millis: number, answer: Promise<T>): Promise<T> {
+  const late = `token store: Redis did not answer within ${millis} ms`;
+  return within(answer, millis, () => new LadderError('LADDER_TIMEOUT', late));
 }
 
 /**

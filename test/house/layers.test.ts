@@ -9,6 +9,7 @@ import { describe, expect, it } from 'vitest';
 const layers = [
   ['printable'],
   ['clock', 'errors', 'nearest', 'redaction', 'signals'],
+  ['deadline'],
   ['freshness', 'postgres'],
   ['options', 'events'],
   ['token', 'routing', 'sql'],
