@@ -4,6 +4,7 @@
  */
 import { type Channel, channel } from 'node:diagnostics_channel';
 import { EventEmitter } from 'node:events';
+import { DecisionLog } from './decision-log.js';
 import { MAX_MESSAGE_LENGTH, printable } from './printable.js';
 
 /** Every {@link Reason}. */
@@ -189,10 +190,15 @@ export type LadderEvents = EventEmitter<LadderEventMap>;
 
 type Name = keyof LadderEventMap;
 
+/** What `NODE_DEBUG=pg-ladder` prints: where statements go, and what that follows from. */
+const PRINTED: ReadonlySet<Name> = new Set<Name>(['route', 'node', 'topology', 'membership']);
+
 export class Publisher {
   /** What a statement is called in what is told of it. Set by who can read it. */
   digestOf: (text: string) => Promise<string> = async () => 'unknown';
   readonly emitter: LadderEvents = new EventEmitter<LadderEventMap>();
+  readonly #log = new DecisionLog();
+  readonly #isPrinting = this.#log.isOn;
   readonly #channels: Readonly<Record<Name, Channel>> = {
     route: channel('pg-ladder:route'),
     query: channel('pg-ladder:query'),
@@ -205,11 +211,13 @@ export class Publisher {
 
   /** Whether anybody listens; ask before building a payload. */
   wants(name: Name): boolean {
+    if (this.#isPrinting && PRINTED.has(name)) return true;
     return this.#channels[name].hasSubscribers || this.emitter.listenerCount(name) > 0;
   }
 
   publish<N extends Name>(name: N, given: LadderEventMap[N][0]): void {
     const payload = name === 'warning' ? shown(given as WarningEvent) : given;
+    if (this.#isPrinting && PRINTED.has(name)) this.#log.print(name, payload);
     this.#channels[name].publish(payload);
     // The map's tuples hold one payload each; TypeScript cannot see that through the generic name.
     const emitter: EventEmitter = this.emitter;
