@@ -43,6 +43,9 @@ export const reasons = [
  */
 export type Reason = (typeof reasons)[number];
 
+/** The places on the ladder that can answer, the dearest last. */
+export type RungName = 'replica' | 'primary';
+
 /** A statement, or a transaction, has been placed. */
 export interface RouteEvent {
   /** Names the call within this process: the `query` events of its statements carry the same. */
