@@ -75,6 +75,6 @@ describe('the pages for contributors', () => {
     const rooms = [...list.matchAll(/'([\w-]+)'/g)].map(([, room]) => room);
     const drawn = [...read('docs/architecture.svg').matchAll(/<text class="m"[^>]*>([^<]*)</g)].map(([, room]) => room);
     expect(rooms.length).toBeGreaterThan(20);
-    expect(drawn.sort()).toEqual(rooms.sort());
+    expect(new Set(drawn)).toEqual(new Set(rooms));
   });
 });
