@@ -10,9 +10,8 @@ import { becauseOf, Publisher } from './events.js';
 import { deadlineOf, withAbort } from './execute/abort.js';
 import { checkedQuery, isDefinition, type Query, rejectWithin, textOf, type Values } from './execute/call.js';
 import { connection } from './execute/connection.js';
-import type { ExecutionContext } from './execute/context.js';
+import { type ExecutionContext, executionContext } from './execute/context.js';
 import { type Entry, Gate } from './execute/gate.js';
-import { LaneEligibility } from './execute/lane-eligibility.js';
 import { loadCatalog } from './execute/load-catalog.js';
 import { ended, type Transaction } from './execute/open-transaction.js';
 import { query } from './execute/query.js';
@@ -23,7 +22,6 @@ import { SessionTokens } from './execute/session-tokens.js';
 import { stream } from './execute/stream.js';
 import { transaction } from './execute/transaction.js';
 import { write } from './execute/write.js';
-import { PriorityLimiter } from './isolation/priority-limiter.js';
 import { Fleet } from './nodes/fleet.js';
 import { type Explanation, explain } from './observe/explain.js';
 import {
@@ -39,7 +37,6 @@ import type { Settings } from './options/cluster.js';
 import { preparedValues } from './postgres/prepared-query.js';
 import type { SessionScope } from './session/session.js';
 import { type Classification, Classifier } from './statements/classifier.js';
-import { TextCache } from './statements/text-cache.js';
 
 /**
  * Whose call it is: what an async context carries. On Node 20 and 22 that is a plain property of every promise, timer and socket that is made in it: whoever logs one
@@ -85,16 +82,7 @@ export class Calls {
         (onInvalidHint ?? (process.env['NODE_ENV'] === 'production' ? 'ignore' : 'throw')) === 'throw',
     });
     this.publisher.digestOf = (text) => this.classifier.digestOf(text);
-    this.context = {
-      fleet: this.fleet,
-      limiter: new PriorityLimiter(() => primaryReadBudget(this.fleet), settings.maxWaiting),
-      eligibility: new LaneEligibility(
-        this.classifier,
-        settings.nodes.some(({ lane }) => lane !== false) ||
-          (settings.discovery !== undefined && settings.foundLane !== false),
-      ),
-      warned: new TextCache(),
-    };
+    this.context = executionContext(this.fleet, this.classifier);
     this.gate = new Gate(this.fleet);
     this.tokens = new SessionTokens(this.fleet);
     this.requests = new Requests(this.context, this.tokens);
@@ -283,9 +271,4 @@ function unjoinable(): LadderError {
 
 function settledIn({ isReadOnly }: Transaction): string[] {
   return isReadOnly ? SETTLED.readOnly : SETTLED.readWrite;
-}
-
-/** Half of what the primary's pool holds, so that writes find connections, and no less than 8. */
-function primaryReadBudget({ settings, primary }: Fleet): number {
-  return settings.primaryReadBudget ?? Math.max(8, Math.floor((primary.pool.options?.max ?? 10) / 2));
 }

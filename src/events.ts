@@ -1,9 +1,10 @@
 /**
- * What the library tells about itself, on an EventEmitter and on `diagnostics_channel`. A payload is built only when
- * somebody listens; none carries SQL, values or connection strings.
+ * What the library tells about itself, on an EventEmitter and on `diagnostics_channel`. It builds a
+ * payload only when somebody listens. No payload carries SQL, values or connection strings.
  */
 import { type Channel, channel } from 'node:diagnostics_channel';
 import { EventEmitter } from 'node:events';
+import { DecisionLog } from './decision-log.js';
 import { MAX_MESSAGE_LENGTH, printable } from './printable.js';
 
 /** Every {@link Reason}. */
@@ -32,19 +33,37 @@ export const reasons = [
 /**
  * Why a statement went where it went.
  *
- * On a replica: `affinity` (the session's last one, still fresh enough), `partition` (the partition key's own), `next-in-order` (the key's own is not
- * fresh enough, has too much to do, or is out), `hot-key` (one of the several that the key's traffic is spread over, or the primary, where that is chosen), `balanced` (known to be fresh enough), `gated` (shown to be by one look at its position), `waited` (became so
- * within `waitMillis`), `retried` (the first node was lost under the read, or held it up), `hint` (`target`). On the primary: `write`, `transaction`, `session-state` (it
- * belongs to a connection, and those of a pool belong to nobody), `misrouted` (a replica refused it), `hint`,
- * `retried`, `behind-floor` and `too-stale` (no replica was fresh enough in time), `sticky` (within the window after a write, with
- * `tracking: 'window'`), `floor-unknown` (the session's last write has
- * no position yet), `cold-start` (nothing is known of any replica yet), `no-candidate` (no replica, or none that answers).
+ * On a replica:
+ * - `affinity`: the session read there last, and it is still fresh enough.
+ * - `partition`: it is the partition key's own replica.
+ * - `next-in-order`: the key's own replica is stale, out of rotation, slow or overloaded.
+ * - `balanced`: it is known to be fresh enough.
+ * - `gated`: the known position was too old; asked once more, the replica is fresh.
+ * - `waited`: it became fresh enough within `waitMillis`.
+ *
+ * On the primary:
+ * - `write`, `transaction`: a write, or a transaction that may write.
+ * - `session-state`: the statement belongs to its connection, which a pool does not keep.
+ * - `misrouted`: a replica refused it.
+ * - `behind-floor`, `too-stale`: no replica was fresh enough in time.
+ * - `sticky`: within the window after a write, with `tracking: 'window'`.
+ * - `floor-unknown`: the session's last write has no position yet.
+ * - `cold-start`: nothing is known of any replica yet.
+ * - `no-candidate`: there is no replica, or none that answers.
+ *
+ * On either:
+ * - `hint`: `target` asked for it.
+ * - `retried`: the first server was lost under the read, or held it up.
+ * - `hot-key`: the key is hot: one of several replicas, or the primary; see `hotKeys`.
  */
 export type Reason = (typeof reasons)[number];
 
+/** The places on the ladder that can answer, the dearest last. */
+export type RungName = 'replica' | 'primary';
+
 /** A statement, or a transaction, has been placed. */
 export interface RouteEvent {
-  /** Names the call within this process: the `query` events of its statements carry the same. */
+  /** Names the call within this process. The `query` events of its statements carry the same. */
   readonly id: number;
   /** The node's name. */
   readonly node: string;
@@ -55,15 +74,19 @@ export interface RouteEvent {
   readonly waitedMillis: number;
 }
 
-/** A statement has ended: also BEGIN and COMMIT, a cursor, a stream. */
+/** A statement has ended. BEGIN, COMMIT, cursors and streams are statements, too. */
 export interface QueryEvent {
-  /** Names the call, as in the `route` event that said where it goes. The statements of one `transaction()` share it. */
+  /**
+   * Names the call, as in the `route` event that said where it goes. All statements of one
+   * `transaction()` share it.
+   */
   readonly id: number;
   /** The node's name. */
   readonly node: string;
   readonly role: 'primary' | 'replica';
   /** From sending it to the result or the error, in milliseconds. */
   readonly durationMillis: number;
+  /** As pg tells it; `null` where it tells none, and for an error. */
   readonly rowCount: number | null;
   /** The error's SQLSTATE or code; `undefined` when the statement succeeded. */
   readonly errorCode: string | undefined;
@@ -78,9 +101,12 @@ export interface NodeEvent {
   readonly node: string;
   readonly role: 'primary' | 'replica';
   /**
-   * `unknown`: it does not answer, or is not shown to follow the primary; no read goes there. `live`: it answers. `lagging`: it answers and is
-   * staler than `maxLagMillis`. `ejected`: it failed, hung or was far slower than the others; out of rotation for 1 to 4 s. `probation`: it is back, or its
-   * server was started anew, and takes a share of the reads that grows for 5 s.
+   * - `unknown`: it does not answer, or is not shown to follow the primary. No read goes there.
+   * - `live`: it answers.
+   * - `lagging`: it answers, and is staler than `maxLagMillis`.
+   * - `ejected`: it failed, hung or was far slower than the others. It is out of rotation for 1 to
+   *   4 s.
+   * - `probation`: it is back, or its server was restarted. Its share of the reads grows for 5 s.
    */
   readonly state: NodeState;
   readonly previous: NodeState;
@@ -91,15 +117,18 @@ export interface NodeEvent {
 /** Who takes writes has changed. */
 export interface TopologyEvent {
   /**
-   * `found`: the first primary. `promotion`: another node has become the primary. `returned`: the primary answers again. `vacant`: no node that
-   * answers takes writes. `contested`: two do, and none of them gets any.
+   * - `found`: the first primary.
+   * - `promotion`: another node has become the primary.
+   * - `returned`: the primary answers again.
+   * - `vacant`: no node that answers takes writes.
+   * - `contested`: two nodes take writes, and neither gets any.
    */
   readonly change: 'found' | 'promotion' | 'returned' | 'vacant' | 'contested';
   /** The primary's name; `undefined` while there is none. */
   readonly primary: string | undefined;
-  /** The primary before, where there was another one or is none now. */
+  /** The primary before, if there was another one, or there is none now. */
   readonly previous: string | undefined;
-  /** The timeline it writes; the last one that is known while there is none. */
+  /** The primary's timeline; the last known one while there is no primary. */
   readonly timeline: number;
   /** Epoch milliseconds. */
   readonly at: number;
@@ -109,40 +138,60 @@ export interface TopologyEvent {
 export interface MembershipEvent {
   /** The node's name. */
   readonly node: string;
-  /** `left`: no new statement goes there; those that are under way end there, and then its pool is closed. */
+  /**
+   * `joined`: reads may go there. `left`: no new statement goes there; its pool closes when those
+   * under way have ended.
+   */
   readonly change: 'joined' | 'left';
 }
 
 /** After a failover, a session's position is not in the history of the present primary. */
 export interface TokenLostEvent {
   /**
-   * `true`: it lies above the point where the present primary left the timeline it was written on. `false`: the primary was lost before it told
-   * where the write had ended, so that nobody knows.
+   * `true`: the position lies above the point where the present primary left its timeline. `false`:
+   * the primary was lost before it told where the write had ended, so it may have survived.
    */
   readonly isCertain: boolean;
-  /** Such positions since the start, this one included: as in `stats().tokens`, `lost` or `uncertain`. */
+  /** How many there were since the start, this one included; see `stats().tokens`. */
   readonly count: number;
 }
 
 /** Something that works and is likely not meant. */
 export interface WarningEvent {
   /**
-   * `session-state`: a statement whose effect belongs to its connection ran on a pool, or made a client of `cluster.pool()` keep to the primary. Told once for
-   * all texts that differ in their constants only. `transaction-left-open`: a text began a transaction and did not end it; it was rolled back.
-   * `misrouted`: no replica can run a text that was given to `read` or `stream`, such as one that reads an UNLOGGED table: it runs on the primary. Told once in the same way.
-   * `released-in-transaction`: a client of `cluster.pool()` was released before COMMIT or ROLLBACK, or `query` of a pool has left a transaction open.
-   * `write-after-headers`: a request wrote when the head
-   * that would have carried its token was gone, and there is no TokenStore for it. `write-after-end`: with one, a request wrote when its whole answer was gone: its
-   * user's next request may miss that. `position-late`: an answer carries no position, since the primary did not tell it in time, and keeps its
-   * bearer's reads on the primary. `token-store`: a TokenStore failed, and reads go to the primary instead; or it had not kept
-   * a token when the answer ended.
-   * `subject`: a token did not count for a read, or was left out of an answer, since the `subject` function named nobody, or failed.
-   * `discovery`: it gave no list of servers that could be used, and nothing changes; or a server that it found may not inherit a login, and is not joined
-   * (`inheritCredentials`). `serializable-default`: reads run REPEATABLE READ on a replica that refuses what is their default, as `onSerializableDefault` allows. `no-positions`: the servers tell no positions in the log, and windows after writes take their place. `suspicious-primary`: a server says
-   * that it is the primary, and cannot be, so that it gets nothing; or one that was taken for it by its own word alone is gone, and the one before is the primary
-   * again. Told once for each claim. `closed-under-way`: `close({ timeoutMillis })` has waited for so long, and cut off what was not over.
-   * `grammar`: PostgreSQL's grammar cannot be loaded here, so that `query`, `explain` and `cluster.pool()` take everything for a
-   * write, until a later try succeeds. Told once.
+   * Of statements:
+   * - `session-state`: a statement whose effect belongs to its connection ran on a pool, or keeps a
+   *   client of `cluster.pool()` on the primary.
+   * - `transaction-left-open`: a text began a transaction and did not end it. It was rolled back.
+   * - `misrouted`: no replica can run a text that was given to `read` or `stream`, such as one that
+   *   reads an UNLOGGED table. It runs on the primary.
+   * - `released-in-transaction`: a client of `cluster.pool()` was released before COMMIT or
+   *   ROLLBACK, or `query` of a pool has left a transaction open.
+   * - `grammar`: PostgreSQL's grammar cannot be loaded here. `query`, `explain` and
+   *   `cluster.pool()` take everything for a write until a later try succeeds. Told once.
+   *
+   * `session-state` and `misrouted` are told once for all texts that differ in constants only.
+   *
+   * Of tokens:
+   * - `write-after-headers`: a request wrote after its answer's head had left, and there is no
+   *   TokenStore.
+   * - `write-after-end`: a request wrote after its whole answer had left, with a TokenStore. The
+   *   user's next request may miss that write.
+   * - `position-late`: the primary did not tell a position in time. The token says: read from the
+   *   primary.
+   * - `token-store`: a TokenStore failed, and reads go to the primary; or it had not kept a token
+   *   when the answer ended.
+   * - `subject`: a token was not used or not given: the `subject` function named nobody, or failed.
+   *
+   * Of servers:
+   * - `discovery`: it gave no usable list, and nothing changes; or a server that it found may not
+   *   inherit a login, and is not joined (`inheritCredentials`).
+   * - `serializable-default`: reads run REPEATABLE READ on replicas; see `onSerializableDefault`.
+   * - `no-positions`: the servers tell no positions. Windows after writes take their place.
+   * - `suspicious-primary`: a server says that it is the primary, and cannot be. It gets nothing.
+   *   Or a primary that was known by its own word alone is gone, and the one before is used again.
+   *   Told once for each claim.
+   * - `closed-under-way`: `close({ timeoutMillis })` reached its deadline, and cut off the rest.
    */
   readonly code:
     | 'session-state'
@@ -162,13 +211,22 @@ export interface WarningEvent {
     | 'grammar';
   /** What was found, and what to use instead; never SQL. */
   readonly message: string;
-  /** Of `session-state`, `transaction-left-open` and `misrouted`: names the statement. It is equal for texts that differ in their constants only. */
+  /**
+   * Of `session-state`, `transaction-left-open` and `misrouted`: names the statement. It is equal
+   * for texts that differ in constants only.
+   */
   readonly digest?: string;
-  /** Of `discovery`, `token-store` and `grammar`: what was thrown, not enumerable. Somebody else's error may say anything, secrets included. */
+  /**
+   * Of `discovery`, `token-store` and `grammar`: what was thrown. It is not enumerable, since
+   * somebody else's error may say anything, secrets included.
+   */
   readonly cause?: unknown;
 }
 
-/** The warning with what somebody else threw, for who asks for it: what others have written stays out of whatever prints the event. */
+/**
+ * The warning with what somebody else threw as its `cause`. It is not enumerable: what prints the
+ * event does not show it.
+ */
 export function becauseOf(cause: unknown, warning: WarningEvent): WarningEvent {
   return Object.defineProperty(warning, 'cause', { value: cause });
 }
@@ -189,10 +247,15 @@ export type LadderEvents = EventEmitter<LadderEventMap>;
 
 type Name = keyof LadderEventMap;
 
+/** What `NODE_DEBUG=pg-ladder` prints: where statements go, and what that follows from. */
+const PRINTED: ReadonlySet<Name> = new Set<Name>(['route', 'node', 'topology', 'membership']);
+
 export class Publisher {
-  /** What a statement is called in what is told of it. Set by who can read it. */
+  /** The digest of a text, for warnings. The cluster sets it, since only it can read SQL. */
   digestOf: (text: string) => Promise<string> = async () => 'unknown';
   readonly emitter: LadderEvents = new EventEmitter<LadderEventMap>();
+  readonly #log = new DecisionLog();
+  readonly #isPrinting = this.#log.isOn;
   readonly #channels: Readonly<Record<Name, Channel>> = {
     route: channel('pg-ladder:route'),
     query: channel('pg-ladder:query'),
@@ -205,11 +268,13 @@ export class Publisher {
 
   /** Whether anybody listens; ask before building a payload. */
   wants(name: Name): boolean {
+    if (this.#isPrinting && PRINTED.has(name)) return true;
     return this.#channels[name].hasSubscribers || this.emitter.listenerCount(name) > 0;
   }
 
   publish<N extends Name>(name: N, given: LadderEventMap[N][0]): void {
     const payload = name === 'warning' ? shown(given as WarningEvent) : given;
+    if (this.#isPrinting && PRINTED.has(name)) this.#log.print(name, payload);
     this.#channels[name].publish(payload);
     // The map's tuples hold one payload each; TypeScript cannot see that through the generic name.
     const emitter: EventEmitter = this.emitter;

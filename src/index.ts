@@ -10,6 +10,7 @@ export type {
   QueryEvent,
   Reason,
   RouteEvent,
+  RungName,
   TokenLostEvent,
   TopologyEvent,
   WarningEvent,

@@ -193,6 +193,7 @@ export class Attempt {
   mark(result: object): void {
     const { node, reason, request } = this;
     markRoute(result, {
+      rung: node.role,
       node: node.name,
       role: node.role,
       reason,

@@ -1,8 +1,13 @@
-/** What all calls share: the servers, what shares connections, and what keeps the primary from being overrun. */
-import type { PriorityLimiter } from '../isolation/priority-limiter.js';
+/**
+ * What all calls share: the servers, what shares connections, and what keeps the primary from being
+ * overrun. It is put together here, once a cluster, and decides nothing.
+ */
+import { PriorityLimiter } from '../isolation/priority-limiter.js';
 import type { Fleet } from '../nodes/fleet.js';
-import type { TextCache } from '../statements/text-cache.js';
-import type { LaneEligibility } from './lane-eligibility.js';
+import type { Settings } from '../options/cluster.js';
+import type { Classifier } from '../statements/classifier.js';
+import { TextCache } from '../statements/text-cache.js';
+import { LaneEligibility } from './lane-eligibility.js';
 
 export interface ExecutionContext {
   readonly fleet: Fleet;
@@ -12,4 +17,24 @@ export interface ExecutionContext {
   readonly eligibility: LaneEligibility;
   /** Digests of statements of which was told that no replica can run them. */
   readonly warned: TextCache<true>;
+}
+
+export function executionContext(fleet: Fleet, classifier: Classifier): ExecutionContext {
+  const { settings } = fleet;
+  return {
+    fleet,
+    limiter: new PriorityLimiter(() => primaryReadBudget(fleet), settings.maxWaiting),
+    eligibility: new LaneEligibility(classifier, mayHaveLanes(settings)),
+    warned: new TextCache(),
+  };
+}
+
+/** Half of what the primary's pool holds, so that writes find connections, and no less than 8. */
+function primaryReadBudget({ settings, primary }: Fleet): number {
+  return settings.primaryReadBudget ?? Math.max(8, Math.floor((primary.pool.options?.max ?? 10) / 2));
+}
+
+/** Whether any node has shared connections, now or once it is found. */
+function mayHaveLanes({ nodes, discovery, foundLane }: Settings): boolean {
+  return nodes.some(({ lane }) => lane !== false) || (discovery !== undefined && foundLane !== false);
 }

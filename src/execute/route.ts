@@ -1,13 +1,13 @@
 /** Who gave an answer: kept on pg's result, where neither JSON nor a copy nor a deep comparison sees it. */
 import type { QueryResult } from 'pg';
-import type { Reason } from '../events.js';
+import type { Reason, RungName } from '../events.js';
 import { formatLsn, type Lsn } from '../freshness/lsn.js';
 import type { Role } from '../nodes/node.js';
 
 /** Who gave an answer, and why it was that one: see {@link routeOf}. */
 export interface Route {
   /** Where it stood on the ladder. */
-  readonly rung: 'replica' | 'primary';
+  readonly rung: RungName;
   /** The node's name. */
   readonly node: string;
   /** The node's role when it answered. */
@@ -27,6 +27,7 @@ export interface Route {
 
 /** What is remembered of a route: the rest is worked out when somebody asks. */
 export interface RouteRecord {
+  readonly rung: RungName;
   readonly node: string;
   readonly role: Role;
   readonly reason: Reason;
@@ -55,7 +56,7 @@ export function markRoute(result: object, record: RouteRecord): void {
 export function routeOf(result: QueryResult | readonly QueryResult[]): Route | undefined {
   const record = (result as { [ROUTE]?: RouteRecord })[ROUTE];
   if (record === undefined) return undefined;
-  const { node, role, reason, waitedMillis, rerunCount, timeline, lsn } = record;
+  const { rung, node, role, reason, waitedMillis, rerunCount, timeline, lsn } = record;
   const position = lsn === undefined ? undefined : { timeline, lsn: formatLsn(lsn) };
-  return { rung: role, node, role, reason, waitedMillis, rerunCount, position };
+  return { rung, node, role, reason, waitedMillis, rerunCount, position };
 }

@@ -19,6 +19,8 @@ beforeAll(async () => {
 afterAll(() => servers.stop());
 beforeEach(async () => {
   cluster = await open(servers);
+  // Waits for the catalogue: without it, a pool takes the read for a write.
+  await cluster.explain(READ);
 });
 afterEach(() => cluster.close());
 

@@ -128,7 +128,7 @@ describe('reads that no replica can serve', () => {
         await client.query('select 1');
         expect(fallback().inUse).toBe(2);
         await expect(
-          cluster.outsideTransaction(() => cluster.read('select 1', [], { timeoutMillis: 50 })),
+          cluster.outsideTransaction(() => cluster.read('select 1', [], { timeoutMillis: 500 })),
         ).rejects.toMatchObject({
           code: 'LADDER_OVERLOADED',
         });
