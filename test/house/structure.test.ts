@@ -25,7 +25,6 @@ const LONG: Record<string, string> = {
   'src/nodes/node.ts': 'health, load and connections in one class',
   'src/pool/client-router.ts': 'a routed client with all its states',
   'src/session/session.ts': 'a session and its scope in one place',
-  'test/unit/routing/route.test.ts': 'choosing with a key and without',
 };
 
 /** Classes that do several jobs, for now. */
