@@ -4,7 +4,7 @@
  */
 import type { PoolClient, QueryResult, QueryResultRow } from 'pg';
 import { LadderError } from '../errors.js';
-import type { DataConnection } from '../nodes/data-connections.js';
+import type { DataConnection } from '../nodes/data-connection.js';
 import { codeOf } from '../postgres/errors.js';
 import { logsOnly } from '../redaction.js';
 import { endsTransaction } from '../sql/statement-start.js';

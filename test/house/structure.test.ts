@@ -21,15 +21,12 @@ const TABLES: Record<string, string> = {
 /** Longer than they should be, for now. */
 const LONG: Record<string, string> = {
   'src/cluster.ts': 'the public interface with its documentation',
-  'src/nodes/data-connections.ts': 'opening, checking and losing connections in one class',
-  'src/nodes/node.ts': 'health, load and connections in one class',
   'src/pool/client-router.ts': 'a routed client with all its states',
   'src/session/session.ts': 'a session and its scope in one place',
 };
 
 /** Classes that do several jobs, for now. */
 const WIDE: Record<string, string> = {
-  'src/nodes/node.ts Node': 'health, load and connections in one class',
   'src/session/session.ts SessionScope': 'what a session is, beside what it carries',
 };
 
