@@ -21,7 +21,6 @@ const TABLES: Record<string, string> = {
 /** Longer than they should be, for now. */
 const LONG: Record<string, string> = {
   'src/cluster.ts': 'the public interface with its documentation',
-  'src/pool/client-router.ts': 'a routed client with all its states',
   'src/session/session.ts': 'a session and its scope in one place',
 };
 
