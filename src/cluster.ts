@@ -26,7 +26,9 @@ import type { ClusterAccess } from './pool/access.js';
 import { RoutingPool } from './pool/pool.js';
 import { poolAccess } from './pool-access.js';
 import { logsOnly } from './redaction.js';
-import { type Session, type SessionRunner, SessionScope } from './session/session.js';
+import type { SessionRunner } from './session/runner.js';
+import { SessionScope } from './session/scope.js';
+import type { Session } from './session/session.js';
 
 type Values = readonly unknown[];
 type DefaultRow = Record<string, unknown>;
@@ -50,7 +52,7 @@ export class Cluster implements AsyncDisposable {
   #hasContexts = false;
   /** Outside any session the process is the session. */
   readonly #process: Context;
-  readonly #runner: SessionRunner;
+  readonly #runner: SessionRunner<SessionScope>;
   readonly #access: ClusterAccess;
   readonly #pools = new Set<Pool>();
   readonly #checkedOptions = new WeakSet<SessionOptions>();
@@ -260,7 +262,7 @@ export class Cluster implements AsyncDisposable {
     return current?.scope === scope ? current : { scope, transaction: undefined };
   }
 
-  #makeRunner(): SessionRunner {
+  #makeRunner(): SessionRunner<SessionScope> {
     return {
       read: (scope, query, values, options) => this.#calls.read(this.#contextOf(scope), query, values, options),
       write: (scope, query, values, options) => this.#calls.write(this.#contextOf(scope), query, values, options),
@@ -281,14 +283,14 @@ export class Cluster implements AsyncDisposable {
           for (let i = 0; i < count; i++) this.#calls.fleet.history.refuse('malformed');
         },
         primaryOnlyToken: (subject) => this.#calls.tokens.primaryOnlyToken(subject),
-        within: (scope, fn) => {
-          const context = this.#contexts.getStore();
-          if (context?.scope === scope) return fn();
-          return this.#within({ scope, transaction: undefined }, fn);
-        },
         warn: (warning) => {
           if (this.#calls.publisher.wants('warning')) this.#calls.publisher.publish('warning', warning());
         },
+      },
+      within: (scope, fn) => {
+        const context = this.#contexts.getStore();
+        if (context?.scope === scope) return fn();
+        return this.#within({ scope, transaction: undefined }, fn);
       },
       tracesReads: () => this.#calls.fleet.history.isTracking,
     };

@@ -6,7 +6,8 @@
 import type { IncomingMessage } from 'node:http';
 import { invalidOptions, isError, toldAsItIs, wordFor } from '../errors.js';
 import { becauseOf } from '../events.js';
-import type { CarriedSession, CarrierTools } from '../session/session.js';
+import type { CarriedSession } from '../session/carried-session.js';
+import type { CarrierTools } from '../session/runner.js';
 import type { TokenStore } from '../token/store.js';
 import { Candidates } from './candidates.js';
 import type { OneTimeWarnings } from './one-time-warnings.js';

@@ -4,7 +4,7 @@
  */
 import type { Entry } from '../execute/gate.js';
 import { type Answer, type Submittable, textOf } from '../postgres/arguments.js';
-import type { SessionScope } from '../session/session.js';
+import type { SessionScope } from '../session/scope.js';
 import type { Classification } from '../statements/classifier.js';
 import type { ClientHost } from './access.js';
 import type { Job } from './job.js';
