@@ -31,10 +31,10 @@ export async function routeDecision(
   const settings = settingsFrom({ primary, replicas: names.map((name) => ({ name, connectionString })) });
   const fleet = new Fleet(settings, new Publisher());
   try {
-    for (const node of fleet.nodes) await node.refresh();
+    for (const node of fleet.nodes) await node.probe.refresh();
     const floor = new Floor();
     floor.wrote(performance.now(), fleet.history.timelines.timeline);
-    for (const node of fleet.nodes) await node.refresh();
+    for (const node of fleet.nodes) await node.probe.refresh();
     const trace = new ReadTrace(floor);
     if (placing === 'in a session') trace.ended(fleet.replicas[0]?.observation?.identity.server ?? '', 0);
     const keys = Array.from({ length: 10_000 }, (_, i) => hashOf(`user:${i}`));
@@ -48,7 +48,7 @@ export async function routeDecision(
     const decide = decider(fleet.selection, terms, placing, keys);
     const found: Decision = { micros: [], bytes: [] };
     for (let round = -1; round < rounds; round++) {
-      for (const node of fleet.nodes) await node.refresh();
+      for (const node of fleet.nodes) await node.probe.refresh();
       const heapBefore = process.memoryUsage().heapUsed;
       const startedAt = performance.now();
       for (let i = 0; i < DECISIONS; i++) if (!decide(i)) throw new Error('the decision must be a replica');

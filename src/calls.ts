@@ -35,7 +35,7 @@ import {
 import { withoutUndefined } from './options/check.js';
 import type { Settings } from './options/cluster.js';
 import { preparedValues } from './postgres/prepared-query.js';
-import type { SessionScope } from './session/session.js';
+import type { SessionScope } from './session/scope.js';
 import { type Classification, Classifier } from './statements/classifier.js';
 
 /**

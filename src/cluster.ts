@@ -1,9 +1,9 @@
-/** createCluster and Cluster: what users call, and whose session it is called in. */
+/** `createCluster` and `Cluster`: what users call. Each call goes on to its room, with the session of the calling code. */
 
-import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Pool, PoolClient, QueryResultRow } from 'pg';
 import { Calls, type Context } from './calls.js';
 import { Closing } from './closing.js';
+import { Contexts } from './contexts.js';
 import { invalidOptions } from './errors.js';
 import type { LadderEvents } from './events.js';
 import type { Query } from './execute/call.js';
@@ -26,14 +26,18 @@ import type { ClusterAccess } from './pool/access.js';
 import { RoutingPool } from './pool/pool.js';
 import { poolAccess } from './pool-access.js';
 import { logsOnly } from './redaction.js';
-import { type Session, type SessionRunner, SessionScope } from './session/session.js';
+import type { SessionRunner } from './session/runner.js';
+import { SessionScope } from './session/scope.js';
+import type { Session } from './session/session.js';
+import { sessionRunner } from './session-runner.js';
 
 type Values = readonly unknown[];
 type DefaultRow = Record<string, unknown>;
 
 /**
- * Opens a cluster: one primary and its streaming replicas. Returns at once and connects in the background. Who is the primary, now and after a failover, is
- * found out by asking the servers; the first statements wait until all have answered, at most `hangMillis`.
+ * Opens a cluster: one primary and its streaming replicas. Returns at once and connects in the background. pg-ladder
+ * asks the servers which one is the primary, now and after a failover. The first statements wait until all have
+ * answered, at most `hangMillis`.
  * @param options or a URL that names all servers: `postgres://user:password@host1,host2:5433,host3/database`
  * @param behaviour the other options, beside a URL
  * @throws LadderError `LADDER_INVALID_OPTIONS`
@@ -45,12 +49,10 @@ export function createCluster(options: string | ClusterOptions, behaviour?: Clus
 /** A primary and its replicas as one: made by {@link createCluster}. */
 export class Cluster implements AsyncDisposable {
   readonly #calls: Calls;
-  readonly #contexts = new AsyncLocalStorage<Context | undefined>();
-  /** Before the first session there is nothing to leave, and promises cost what they do without us. */
-  #hasContexts = false;
+  readonly #contexts = new Contexts();
   /** Outside any session the process is the session. */
   readonly #process: Context;
-  readonly #runner: SessionRunner;
+  readonly #runner: SessionRunner<SessionScope>;
   readonly #access: ClusterAccess;
   readonly #pools = new Set<Pool>();
   readonly #checkedOptions = new WeakSet<SessionOptions>();
@@ -65,8 +67,8 @@ export class Cluster implements AsyncDisposable {
 
   constructor(options: string | ClusterOptions, behaviour?: ClusterBehaviour) {
     const settings = settingsFrom(options, behaviour);
-    this.#calls = new Calls(settings, (context, fn) => this.#within(context, fn));
-    this.#runner = this.#makeRunner();
+    this.#calls = new Calls(settings, (context, fn) => this.#contexts.within(context, fn));
+    this.#runner = sessionRunner(this.#calls, this.#contexts);
     const { consistency, maxStalenessMillis } = settings;
     const scope = new SessionScope(this.#runner, undefined, {}, { consistency, maxStalenessMillis });
     this.#process = { scope, transaction: undefined };
@@ -80,9 +82,9 @@ export class Cluster implements AsyncDisposable {
   }
 
   /**
-   * Runs a statement of which the caller vouches that it only reads, on the cheapest node that is fresh enough: a replica that
-   * has everything the session wrote, else the primary. It is run a second time, elsewhere, when the first node is lost under it.
-   * Within a transaction it joins that.
+   * Runs a statement that the caller knows to only read, on the cheapest node that is fresh enough: a replica that has
+   * everything the session wrote, else the primary. When its node is lost, it runs once more on another one. Within a
+   * transaction it joins that.
    * @throws pg's own errors, and LadderError `LADDER_NO_CANDIDATE` (only with `target`), `LADDER_TIMEOUT`, `LADDER_INVALID_OPTIONS`,
    * `LADDER_TRANSACTION_ENDED`, `LADDER_CLOSED`
    */
@@ -91,18 +93,19 @@ export class Cluster implements AsyncDisposable {
   }
 
   /**
-   * Runs a statement on the primary, once; the session's later reads see it. Returns when pg does. Within a transaction it joins that.
-   * @throws pg's own errors, and LadderError `LADDER_WRITE_OUTCOME_UNKNOWN` when the connection was lost meanwhile or it was given up,
-   * `LADDER_NOT_PRIMARY`, `LADDER_READ_ONLY_TRANSACTION`, `LADDER_TIMEOUT`, `LADDER_TRANSACTION_ENDED`, `LADDER_CLOSED`
+   * Runs a statement on the primary, once; the session's later reads see it. Returns when pg does. Within a transaction
+   * it joins that.
+   * @throws pg's own errors, and LadderError `LADDER_WRITE_OUTCOME_UNKNOWN` when its connection was lost or the call was
+   * aborted, `LADDER_NOT_PRIMARY`, `LADDER_READ_ONLY_TRANSACTION`, `LADDER_TIMEOUT`, `LADDER_TRANSACTION_ENDED`, `LADDER_CLOSED`
    */
   write<Row extends QueryResultRow = DefaultRow>(query: Query, values?: Values, options?: WriteOptions) {
     return this.#calls.write<Row>(this.#context(), query, values, options);
   }
 
   /**
-   * Runs a statement where it belongs, as PostgreSQL's own grammar and the server's catalogue tell: one that provably only reads as `read` does, any other
-   * as `write` does. A single statement that a replica refuses all the same runs once more on the primary. A leading comment may say more, see the README on
-   * hints. Within a transaction it joins that.
+   * Runs a statement where it belongs, by PostgreSQL's own grammar and the server's catalogue: one that provably only
+   * reads like `read`, any other like `write`. A single statement that a replica still refuses runs once more on the
+   * primary. A leading comment may say more, see the README on hints. Within a transaction it joins that.
    * @throws as `read` and `write` do
    */
   query<Row extends QueryResultRow = DefaultRow>(text: Query, values?: Values, options?: ReadOptions) {
@@ -110,19 +113,21 @@ export class Cluster implements AsyncDisposable {
   }
 
   /**
-   * Runs `fn` in a transaction, commits when it resolves and rolls back when it rejects. `read`, `write` and `transaction` called
-   * within join it, the last as a savepoint and without options; one statement runs at a time. With `readOnly` it runs on a replica that is fresh enough
-   * before it begins. `fn` runs once, unless `retries` says more.
-   * @throws what `fn` throws, pg's own errors, and LadderError `LADDER_TRANSACTION_ABORTED` when a failed statement's error was caught
-   * within, `LADDER_WRITE_OUTCOME_UNKNOWN` when the connection was lost during COMMIT (before COMMIT, nothing was committed, and the error says so), `LADDER_NOT_PRIMARY`, `LADDER_TIMEOUT`, `LADDER_CLOSED`
+   * Runs `fn` in a transaction, commits when it resolves and rolls back when it rejects. `read`, `write` and
+   * `transaction` called within join it, the last as a savepoint and without options; one statement runs at a time.
+   * With `readOnly` it runs on a replica that is fresh enough when it begins. `fn` runs once, unless `retries` says more.
+   * @throws what `fn` throws, pg's own errors, and LadderError `LADDER_TRANSACTION_ABORTED` when a failed statement's
+   * error was caught within, `LADDER_WRITE_OUTCOME_UNKNOWN` when the connection was lost during COMMIT (before COMMIT,
+   * nothing was committed, and the error says so), `LADDER_NOT_PRIMARY`, `LADDER_TIMEOUT`, `LADDER_CLOSED`
    */
   transaction<T>(fn: (client: PoolClient) => Promise<T> | T, options: TransactionOptions = {}): Promise<T> {
     return this.#calls.transaction(this.#context(), fn, options);
   }
 
   /**
-   * The rows of a read, one after the other, placed as `read` is. It is run again elsewhere only while no row has been handed out.
-   * Leaving the loop early is fine. Needs the package `pg-query-stream`; it cannot join a transaction, and is refused within one.
+   * The rows of a read, one after the other, placed like `read`. It runs again elsewhere only while no row has been
+   * handed out. Leaving the loop early is fine. It needs the package `pg-query-stream`, and is refused within a
+   * transaction.
    * @throws as `read` does, when the iteration begins; LadderError `LADDER_INVALID_OPTIONS` within a transaction
    */
   stream<Row extends QueryResultRow = DefaultRow>(
@@ -134,8 +139,8 @@ export class Cluster implements AsyncDisposable {
   }
 
   /**
-   * Hands `fn` a raw client, for LISTEN, COPY, session locks and migrations. On the primary (the default) what it writes counts as the
-   * session's. The connection is closed afterwards, since nobody knows what state it is in.
+   * Hands `fn` a raw client, for LISTEN, COPY, session locks and migrations. On the primary (the default) its writes
+   * count as the session's. The connection is closed afterwards, since its state is unknown.
    * @throws what `fn` throws, pg's own errors, and LadderError as `write` and `read` do
    */
   connection<T>(fn: (client: PoolClient) => Promise<T> | T, options: ConnectionOptions = {}): Promise<T> {
@@ -143,9 +148,10 @@ export class Cluster implements AsyncDisposable {
   }
 
   /**
-   * Runs `fn` within a session of its own, through whatever it awaits: its reads see its writes, what its token stands for, and
-   * (unless `inherit: 'none'`) what this process wrote before; and none sees less than one before it. Nested sessions start from
-   * and fold into the outer one. A query builder that `fn` returns, which starts when it is awaited, starts within.
+   * Runs `fn`, and everything that it awaits, within a session of its own. Reads there see the session's writes, what
+   * its token stands for, and (unless `inherit: 'none'`) what this process wrote before. No read sees less than one
+   * before it. A nested session starts from the outer one and folds into it. A query builder that `fn` returns starts
+   * within, too.
    * @throws LadderError `LADDER_INVALID_OPTIONS`
    */
   session<T>(fn: (session: Session) => T, options: SessionOptions = {}): T {
@@ -161,29 +167,30 @@ export class Cluster implements AsyncDisposable {
     }
     const outer = this.#context();
     const scope = new SessionScope(this.#runner, outer.scope, options, outer.scope.requirement);
-    return this.#within({ scope, transaction: outer.transaction }, () => begun(fn(scope)));
+    return this.#contexts.within({ scope, transaction: outer.transaction }, () => startedWithin(fn(scope)));
   }
 
   /** The session that the calling code runs in; `undefined` outside any. */
   currentSession(): Session | undefined {
-    const scope = this.#contexts.getStore()?.scope;
+    const scope = this.#contexts.current?.scope;
     return scope === this.#process.scope ? undefined : scope;
   }
 
-  /** Runs `fn` outside the transaction of the calling code, in the same session: for work that must not join it, or that outlives it. */
+  /** Runs `fn` in the same session, outside the transaction of the calling code: for work that must not join it, or outlives it. */
   outsideTransaction<T>(fn: () => T): T {
-    return this.#within({ scope: this.#context().scope, transaction: undefined }, fn);
+    return this.#contexts.within({ scope: this.#context().scope, transaction: undefined }, fn);
   }
 
-  /** What `query` would make of a text and why, and where it would go now: without running it, and without waiting for a replica. */
+  /** How `query` would classify a text and why, and where it would go now. It runs nothing and waits for no replica. */
   explain(text: Query, _values?: Values, options: ReadOptions = {}): Promise<Explanation> {
     return this.#calls.explain(this.#context(), text, options);
   }
 
   /**
-   * A `pg.Pool` for whatever takes one: ORMs, query builders, job queues. Reads run on replicas that are fresh enough for the calling code's session, everything
-   * else, transactions and their reads included, on the primary; it never joins a `transaction()`. It opens connections of its own to the primary, with the
-   * primary's options, and ends them with `end()`, or with the cluster.
+   * A `pg.Pool` for ORMs, query builders and job queues. Reads run on replicas that are fresh enough for the calling
+   * code's session. Everything else, transactions and their reads included, runs on the primary; it never joins a
+   * `transaction()`. It opens its own connections to the primary, with the primary's options, and ends them with
+   * `end()`, or with the cluster.
    * @throws LadderError `LADDER_INVALID_OPTIONS`, `LADDER_CLOSED`
    */
   pool(options: PoolOptions = {}): Pool {
@@ -201,8 +208,8 @@ export class Cluster implements AsyncDisposable {
   }
 
   /**
-   * Resolves when one node takes writes and every other follows it; of those that `discovery` has found each has been asked, and may be down. An application need
-   * not wait for it.
+   * Resolves when one node takes writes and every other follows it. Nodes that `discovery` has found have been asked by
+   * then, and may be down. An application need not wait for it.
    * @throws LadderError what is wrong with the first node that is not ready then: `LADDER_NODE_UNREACHABLE`, `LADDER_WRONG_ROLE`,
    * `LADDER_NOT_PRIMARY`, `LADDER_FOREIGN_NODE`, `LADDER_TWO_PRIMARIES`; `LADDER_DISCOVERY_FAILED` when the discovery has given no first answer
    */
@@ -214,11 +221,13 @@ export class Cluster implements AsyncDisposable {
   }
 
   /**
-   * Lets what is under way end, then ends the pools that the library made and its own connections. Pools that were handed in stay
-   * open. Later calls are refused with `LADDER_CLOSED`; closing again waits for the same end, and may set a deadline for it.
+   * Lets what is under way end, then ends the pools that the library made and its own connections. Pools that were
+   * handed in stay open. Later calls are refused with `LADDER_CLOSED`; closing again waits for the same end, and may set
+   * a deadline for it.
    *
-   * With `timeoutMillis` it resolves at most about three times `hangMillis` after that. What waits by then rejects with `LADDER_CLOSED`; what runs is cancelled on its
-   * server, and rejects with pg's error (57014); transactions, streams and clients that go on in spite of that lose their connections.
+   * With `timeoutMillis` it resolves at most about three times `hangMillis` after that. Calls that wait by then reject
+   * with `LADDER_CLOSED`. Running statements are cancelled on their server, and reject with pg's error (57014).
+   * Transactions, streams and clients that go on after that lose their connections.
    * @throws LadderError `LADDER_INVALID_OPTIONS`
    */
   close(options: CloseOptions = {}): Promise<void> {
@@ -243,71 +252,24 @@ export class Cluster implements AsyncDisposable {
     return new Closing(Promise.all([gate.close(), ...ended]), { fleet, gate, publisher, pools });
   }
 
-  /** Not by `exit`, which switches Node's hooks off and on again each time. */
-  #within<T, A extends unknown[]>(context: Context | undefined, fn: (...args: A) => T, ...args: A): T {
-    if (context === undefined && !this.#hasContexts) return fn(...args);
-    this.#hasContexts = true;
-    return this.#contexts.run(context, fn, ...args);
-  }
-
   #context(): Context {
-    return this.#contexts.getStore() ?? this.#process;
-  }
-
-  /** The context of a session that is passed explicitly: it joins the transaction of the calling code if that is its own. */
-  #contextOf(scope: SessionScope): Context {
-    const current = this.#contexts.getStore();
-    return current?.scope === scope ? current : { scope, transaction: undefined };
-  }
-
-  #makeRunner(): SessionRunner {
-    return {
-      read: (scope, query, values, options) => this.#calls.read(this.#contextOf(scope), query, values, options),
-      write: (scope, query, values, options) => this.#calls.write(this.#contextOf(scope), query, values, options),
-      query: (scope, text, values, options) => this.#calls.query(this.#contextOf(scope), text, values, options),
-      transaction: (scope, fn, options) => this.#calls.transaction(this.#contextOf(scope), fn, options),
-      token: (scope) => this.#calls.tokens.token(scope),
-      claim: (floor, token, subject) => this.#calls.tokens.claim(floor, token, subject),
-      reader: {
-        judge: (token, subject, isAsked, at) => this.#calls.tokens.judge(token, subject, isAsked, at),
-        refuse: (why) => this.#calls.fleet.history.refuse(why),
-      },
-      carrier: {
-        isSigned: this.#calls.settings.secrets.length > 0,
-        hasTokens: () => this.#calls.fleet.history.isTracking,
-        tokenLifetimeMillis: this.#calls.settings.tokenLifetimeMillis,
-        isToken: (text): text is string => this.#calls.tokens.isToken(text),
-        countMalformed: (count) => {
-          for (let i = 0; i < count; i++) this.#calls.fleet.history.refuse('malformed');
-        },
-        primaryOnlyToken: (subject) => this.#calls.tokens.primaryOnlyToken(subject),
-        within: (scope, fn) => {
-          const context = this.#contexts.getStore();
-          if (context?.scope === scope) return fn();
-          return this.#within({ scope, transaction: undefined }, fn);
-        },
-        warn: (warning) => {
-          if (this.#calls.publisher.wants('warning')) this.#calls.publisher.publish('warning', warning());
-        },
-      },
-      tracesReads: () => this.#calls.fleet.history.isTracking,
-    };
+    return this.#contexts.current ?? this.#process;
   }
 
   #makeAccess(): ClusterAccess {
     return poolAccess(this.#calls, {
       scope: () => this.#context().scope,
       bind: (callback) => {
-        const context = this.#contexts.getStore();
-        return (...args) => this.#within(context, callback, ...args);
+        const { current } = this.#contexts;
+        return (...args) => this.#contexts.within(current, callback, ...args);
       },
-      outsideSessions: (fn) => this.#within(undefined, fn),
+      outsideSessions: (fn) => this.#contexts.within(undefined, fn),
     });
   }
 }
 
-/** What query builders return starts when it is awaited, which the caller does outside the session. */
-function begun<T>(result: T): T {
+/** A query builder starts when it is awaited. The caller would do that outside the session, so it is done here. */
+function startedWithin<T>(result: T): T {
   if (result instanceof Promise || typeof (result as { then?: unknown } | undefined)?.then !== 'function')
     return result;
   const lazy = result as unknown as PromiseLike<unknown>;

@@ -7,7 +7,7 @@ import type { QueryResult, QueryResultRow } from 'pg';
 import { performance } from '../clock.js';
 import type { Reason } from '../events.js';
 import type { Lsn } from '../freshness/lsn.js';
-import type { DataConnection } from '../nodes/data-connections.js';
+import type { DataConnection } from '../nodes/data-connection.js';
 import type { LaneConnection, LaneStatement } from '../nodes/lane-connection.js';
 import type { Node } from '../nodes/node.js';
 import { codeOf, isServerFault } from '../postgres/errors.js';
@@ -85,7 +85,7 @@ export class Attempt {
       this.send<Row>(connection, statement, (error, result) => (error === null ? resolve(result) : reject(error)));
     });
     if (signal === undefined) return running;
-    return cancellable(running, signal, () => this.node.cancel(connection));
+    return cancellable(running, signal, () => this.node.connections.cancel(connection));
   }
 
   /** Runs what belongs to a transaction, such as BEGIN. One promise, where pg makes two. @throws pg's error */
@@ -108,7 +108,7 @@ export class Attempt {
     const answered: Answered<QueryResult<Row>> = (error, result) => {
       const now = this.end(sentAt, error, error === null ? result.rowCount : null);
       if (error !== null) {
-        if (now > 0 && isServerFault(error)) this.node.response.failed(now);
+        if (now > 0 && isServerFault(error)) this.node.load.response.failed(now);
         failedOn(connection, error, () => answer(error, result));
         return;
       }
@@ -164,7 +164,7 @@ export class Attempt {
    */
   begin(isMeasured: boolean): number {
     const { node } = this;
-    const count = node.statementCount++;
+    const count = node.load.statementCount++;
     const isTimed = count < TIMED_ALL || (count & TIMED_MASK) === 0;
     if (isTimed || this.request.context.fleet.publisher.wants('query')) return performance.now();
     return isMeasured ? -performance.now() : 0;
@@ -175,7 +175,7 @@ export class Attempt {
     if (sentAt === 0) return 0;
     const now = at ?? performance.now();
     if (sentAt < 0) return now;
-    this.node.statementLatency.add(now - sentAt);
+    this.node.load.statementLatency.add(now - sentAt);
     if (this.request.context.fleet.publisher.wants('query')) this.#tell(now - sentAt, rowCount, error);
     return now;
   }
@@ -207,8 +207,8 @@ export class Attempt {
 
 /** How long the statement took, and what the server took beside it. */
 function measure(node: Node, profile: Profile, millis: number, now: number): void {
-  if (profile.isShort) node.response.took(Math.max(0, millis - profile.expectedMillis), now);
-  profile.took(millis - node.roundTripMillis);
+  if (profile.isShort) node.load.response.took(Math.max(0, millis - profile.expectedMillis), now);
+  profile.took(millis - node.probe.roundTripMillis);
 }
 
 /** Under a name its values must not fail while they are written. Without values it may be several statements, of which no name can stand. */

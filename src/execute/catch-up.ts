@@ -45,7 +45,7 @@ export async function catchUp(request: Request, except: ReadonlySet<Node> | unde
   if (except === undefined && isSettled(found)) return routeTo(found, 'gated');
   if (found.why === 'pending' || found.why === 'too-stale') {
     if (floor.outruns(history)) await findTimeline(fleet, floor, signal);
-    else if (fleet.leadership.canTry) await abortable(settledWithin(fleet.primary.refresh(), hangMillis), signal);
+    else if (fleet.leadership.canTry) await abortable(settledWithin(fleet.primary.probe.refresh(), hangMillis), signal);
     found = look();
     if (found.why === 'pending' || (except === undefined && isSettled(found))) return routeTo(found, 'gated');
   }
@@ -87,7 +87,7 @@ function refreshUntil(open: () => boolean, replicas: readonly Node[], own: Node 
     };
     for (const replica of replicas) {
       const over = (): void => answered(replica);
-      replica.refresh().then(over, over);
+      replica.probe.refresh().then(over, over);
     }
   });
 }

@@ -1,5 +1,5 @@
 /** The state of a connection around a statement: in a transaction or not, lost or not. It sends nothing. */
-import type { DataConnection } from '../nodes/data-connections.js';
+import type { DataConnection } from '../nodes/data-connection.js';
 import { isServerError, refusesSerializable } from '../postgres/errors.js';
 import { fateOf, whenReady } from '../postgres/fate.js';
 

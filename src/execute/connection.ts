@@ -2,7 +2,7 @@
 
 import type { PoolClient } from 'pg';
 import { abortable } from '../deadline.js';
-import { throwAway } from '../nodes/data-connections.js';
+import { throwAway } from '../nodes/data-connection.js';
 import { isServerError } from '../postgres/errors.js';
 import { isBusy, isQueryable } from '../postgres/internals.js';
 import { withholdRelease } from '../postgres/withhold.js';
@@ -28,7 +28,7 @@ export async function connection<T>(request: Request, fn: (client: PoolClient) =
     return await abortable((async () => fn(client))(), signal);
   } catch (error) {
     const wasAborted = signal?.aborted === true;
-    if (wasAborted) attempt.node.cancel(connection);
+    if (wasAborted) attempt.node.connections.cancel(connection);
     // What `fn` throws may be anybody's error, whatever its code.
     else await new Promise<void>((resolve) => failedOn(connection, error, resolve));
     const isOfServer = wasAborted || !isQueryable(client) || isServerError(error);

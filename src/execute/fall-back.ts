@@ -43,7 +43,7 @@ export async function fallBack(request: Request, fallback: Fallback): Promise<Pl
     );
   } catch (error) {
     const isLeft = isGone(error) || codeOf(error) === 'LADDER_NO_PRIMARY';
-    const isFirst = !fleet.primary.hasAnswered && mayTry(fleet);
+    const isFirst = !fleet.primary.health.hasAnswered && mayTry(fleet);
     if (!isLeft || signal?.aborted === true || isFirst || fleet.awakeMillis >= giveUpAt) throw error;
     return undefined;
   }

@@ -17,7 +17,7 @@ export async function findTimeline(fleet: Fleet, floor: Floor, signal?: AbortSig
   };
   const decided = (millis: number): Promise<unknown> => monitor.until(isDecided, millis, 'anything', signal);
   if (fleet.timelineLook.take(history.timelines.timeline, now)) {
-    const looking = Promise.allSettled(nodes.map((node) => node.refresh()));
+    const looking = Promise.allSettled(nodes.map((node) => node.probe.refresh()));
     // The promoted server may answer long before one that hangs is given up.
     await abortable(Promise.race([looking, decided(settings.hangMillis)]), signal);
   } else {

@@ -3,7 +3,7 @@
  * transaction open, and whoever had the connection next would write into it, and lose what he wrote.
  */
 import { LadderError } from '../errors.js';
-import { type DataConnection, throwAway } from '../nodes/data-connections.js';
+import { type DataConnection, throwAway } from '../nodes/data-connection.js';
 import { isServerError } from '../postgres/errors.js';
 import type { PreparedQuery } from '../postgres/prepared-query.js';
 import type { Attempt } from './attempt.js';
@@ -30,7 +30,7 @@ export function giveBackAfter(
 ): Promise<void> | undefined {
   const { client, isLost } = connection;
   const isAnswered = isServerError(error) && !isLost;
-  if (isAnswered) attempt.node.succeeded();
+  if (isAnswered) attempt.node.health.succeeded();
   if (isAnswered && attempt.request.signal?.aborted !== true) {
     if (isIdle(connection)) {
       client.release();

@@ -38,7 +38,7 @@ export function justBehind({ selection, history }: Fleet, terms: ReadTerms, now:
   let foremost: Node | undefined;
   let equals = 1;
   for (const replica of candidates) {
-    if (replica?.lsn === undefined || !replica.mayHaveMoved(now) || !selection.isInRotation(replica)) continue;
+    if (replica?.lsn === undefined || !replica.position.mayHaveMoved(now) || !selection.isInRotation(replica)) continue;
     if (keepsToOne(terms) && replica.observation?.identity.server !== terms.trace?.server) continue;
     // Not behind, but not wanted: another one is better.
     if (selection.meets(replica, terms, now)) continue;

@@ -19,14 +19,14 @@ export function laneSlotFor(fleet: Fleet, terms: ReadTerms, now: number): LaneSl
   const { replicas, leadership, freshenMillis, primary, selection } = fleet;
   const { target } = terms;
   if (replicas.length === 0 && leadership.isSettled && target !== 'replica') {
-    const lane = primary.takeLane(now, freshenMillis);
+    const lane = primary.probe.takeLane(now, freshenMillis);
     const reason = target === undefined ? 'no-candidate' : 'hint';
     return lane === undefined ? undefined : { node: primary, lane, reason, isGated: false };
   }
   if (selection.isPrimary(target)) return undefined;
   const route = knownRoute(fleet, terms, now, true);
   const node = route?.node ?? justBehind(fleet, terms, now);
-  const lane = node?.takeLane(now, freshenMillis);
+  const lane = node?.probe.takeLane(now, freshenMillis);
   if (node === undefined || lane === undefined) return undefined;
   if (route === undefined) return { node, lane, reason: 'gated', isGated: true };
   return { node, lane, reason: target === undefined ? route.why : 'hint', isGated: false };

@@ -1,5 +1,5 @@
 /** A connection for a series of statements: its first one may be tried on several nodes, since nothing is lost with it yet. */
-import type { DataConnection } from '../nodes/data-connections.js';
+import type { DataConnection } from '../nodes/data-connection.js';
 import type { Attempt } from './attempt.js';
 import type { Request } from './request.js';
 import { lostAgain } from './rerun.js';

@@ -6,7 +6,7 @@
 import type { PoolClient, QueryResult, QueryResultRow } from 'pg';
 import { abortable } from '../deadline.js';
 import { LadderError } from '../errors.js';
-import type { DataConnection } from '../nodes/data-connections.js';
+import type { DataConnection } from '../nodes/data-connection.js';
 import { codeOf } from '../postgres/errors.js';
 import { logsOnly } from '../redaction.js';
 import { endsTransaction } from '../sql/statement-start.js';

@@ -7,7 +7,7 @@ import { closedMeanwhile, LadderError } from '../errors.js';
 import type { Reason } from '../events.js';
 import { Floor } from '../freshness/floor.js';
 import type { Target } from '../freshness/requirement.js';
-import type { DataConnection } from '../nodes/data-connections.js';
+import type { DataConnection } from '../nodes/data-connection.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import { isPoolTimeout } from '../postgres/errors.js';
@@ -119,7 +119,7 @@ async function connect(attempt: Attempt, terms: Request): Promise<DataConnection
     if (signal?.aborted === true) attempt.leave();
     signal?.throwIfAborted();
     // A full pool says nothing about the server behind it.
-    if (!isPoolTimeout(error)) node.lostBy(error);
+    if (!isPoolTimeout(error)) node.health.gaveNoConnection(error);
     return undefined;
   }
   const isSameServer = node.observation?.identity.server === connection.identity.server;
@@ -127,9 +127,9 @@ async function connect(attempt: Attempt, terms: Request): Promise<DataConnection
   if (isSameServer && !selection.isOut(node) && selection.meets(node, terms, performance.now())) return connection;
 
   // Another server, or another life of it, answers here than the one that was observed; or the proof ran out in the pool's queue.
-  if (!isSameServer) node.void('its connections reach different servers, or it was restarted');
+  if (!isSameServer) node.health.forget('its connections reach different servers, or it was restarted');
   try {
-    const own = await node.observeOn(connection);
+    const own = await node.probe.observeOn(connection);
     const isProven = own !== undefined && selection.isProvenBy(own, terms, performance.now());
     if (isProven && !selection.isOut(node)) return connection;
     connection.client.release();

@@ -8,7 +8,7 @@ import { performance } from '../clock.js';
 import { abortable } from '../deadline.js';
 import { closedMeanwhile } from '../errors.js';
 import type { Reason } from '../events.js';
-import type { DataConnection } from '../nodes/data-connections.js';
+import type { DataConnection } from '../nodes/data-connection.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import { codeOf, isGone } from '../postgres/errors.js';
@@ -53,7 +53,7 @@ export async function onPrimary(request: Request, use: PrimaryUse): Promise<Plac
       attempt.leave();
       throwIfGivenUp(fleet, signal);
       throwUnlessGone(fleet, node, error, giveUpAt);
-      if (!node.hasAnswered) await heardOf(fleet, giveUpAt, signal);
+      if (!node.health.hasAnswered) await heardOf(fleet, giveUpAt, signal);
       continue;
     }
     attempt.leave();
@@ -65,7 +65,7 @@ export async function onPrimary(request: Request, use: PrimaryUse): Promise<Plac
 /** There is no connection to it: another server may take its place, unless time is over, or the error says something else. */
 export function throwUnlessGone(fleet: Fleet, node: Node, error: unknown, giveUpAt: number): void {
   if (!isGone(error)) throw error;
-  node.lostBy(error);
+  node.health.gaveNoConnection(error);
   // Nobody gives up before another one, that was found meanwhile, was tried.
   if (fleet.leadership.isSettled && fleet.primary !== node) return;
   if (fleet.awakeMillis >= giveUpAt) throw fleet.leadership.vacancy ?? error;
@@ -83,8 +83,8 @@ export async function primaryFound(fleet: Fleet, giveUpAt: number, signal: Abort
 
 /** Whether a statement may try the primary: not one that was never heard of and cannot be reached, or has not said anything yet. */
 export function mayTry({ leadership, primary }: Fleet): boolean {
-  if (leadership.isSettled || primary.hasAnswered) return leadership.canTry;
-  const { lastError } = primary;
+  if (leadership.isSettled || primary.health.hasAnswered) return leadership.canTry;
+  const { lastError } = primary.health;
   return leadership.canTry && lastError !== undefined && !isGone(lastError);
 }
 
@@ -108,13 +108,13 @@ export async function isProvenPrimary(fleet: Fleet, node: Node, connection: Data
   if (!isWanted()) return false;
   if (connection.identity.server === node.observation?.identity.server) return true;
   if (await isPrimary(fleet, node, connection)) return isWanted();
-  node.void('its connections reach different servers, or it was restarted');
+  node.health.forget('its connections reach different servers, or it was restarted');
   return false;
 }
 
 /** Whether that server itself says so, whatever was heard of the node before; not if it does not say. */
 async function isPrimary(fleet: Fleet, node: Node, connection: DataConnection): Promise<boolean> {
-  const own = await node.observeOn(connection).catch(() => undefined);
+  const own = await node.probe.observeOn(connection).catch(() => undefined);
   if (own === undefined || own.inRecovery) return false;
   const { clusterId, timelines } = fleet.history;
   // A later timeline is a claim of its own, and is looked at like any other.
@@ -124,7 +124,9 @@ async function isPrimary(fleet: Fleet, node: Node, connection: DataConnection): 
 /** A connection from the node's pool; one that comes after the caller has given up goes straight back. */
 export function checkout(node: Node, mayWrite: boolean, signal: AbortSignal | undefined): Promise<DataConnection> {
   const connecting = new Promise<DataConnection>((resolve, reject) => {
-    node.checkout(mayWrite, (error, connection) => (connection === undefined ? reject(error) : resolve(connection)));
+    node.connections.checkout(mayWrite, (error, connection) =>
+      connection === undefined ? reject(error) : resolve(connection),
+    );
   });
   if (signal === undefined) return connecting;
   return abortable(connecting, signal).catch((error: unknown) => {
@@ -168,13 +170,13 @@ export async function openPrimary(
     const client = clientFor(node);
     let connection: DataConnection;
     try {
-      connection = await outside(() => node.adopt(client));
+      connection = await outside(() => node.connections.adopt(client));
     } catch (error) {
       endQuietly(client);
       // Without replicas it behaves as pg's pool: the first failed connection is an error at once.
-      if (isAlone && !node.hasAnswered) throw error;
+      if (isAlone && !node.health.hasAnswered) throw error;
       throwUnlessGone(fleet, node, error, giveUpAt - 2 * TIMER_MILLIS);
-      if (!node.hasAnswered) await heardOf(fleet, giveUpAt, undefined);
+      if (!node.health.hasAnswered) await heardOf(fleet, giveUpAt, undefined);
       continue;
     }
     if (isAlone || (await isProvenPrimary(fleet, node, connection))) return { node, connection };

@@ -43,14 +43,14 @@ export function readOnLane<Row extends QueryResultRow>(
   const attempt = new Attempt(request, node, reason);
   let seen: Observation | undefined;
   if (isGated) {
-    node.locateOn(lane, (observation) => {
+    node.probe.locateOn(lane, (observation) => {
       seen = observation;
     });
   } else attempt.placed(request.startedAt);
   return new Promise((resolve) => {
     attempt.sendShared<Row>(lane, statement, profile, (error, result, now, isLost) => {
       const isProven = !isGated || (seen !== undefined && selection.isProvenBy(seen, request, now));
-      if (isGated) node.judgeGate(seen, isProven);
+      if (isGated) node.position.recordGate(seen, isProven);
       // Also an error may be that of a time before the floor.
       if (!isProven && !isLost) {
         attempt.leave();
@@ -59,7 +59,7 @@ export function readOnLane<Row extends QueryResultRow>(
       }
       if (isGated) attempt.placed(now);
       if (error === null) {
-        node.succeeded();
+        node.health.succeeded();
         attempt.leave(lane.identity.server, now);
         resolve(result as QueryResult<Row>);
       } else {
@@ -89,7 +89,7 @@ async function recover<Row extends QueryResultRow>(
     if (hasPeers) request.lostOn = new Set([node]);
     return elsewhere(request, refused);
   }
-  if (isServerFault(error)) node.response.failed(now);
+  if (isServerFault(error)) node.load.response.failed(now);
   const isOfReplica = node.role === 'replica' && (isRecoveryConflict(error) || refusesSerializable(error));
   if (isOfReplica || isLost) {
     attempt.abandoned();
@@ -97,6 +97,6 @@ async function recover<Row extends QueryResultRow>(
     request.rerunCount++;
     return elsewhere(request, refused);
   }
-  if (isServerError(error)) node.succeeded();
+  if (isServerError(error)) node.health.succeeded();
   return refused(request, attempt, error);
 }

@@ -8,7 +8,7 @@ import type { QueryConfig, QueryResult, QueryResultRow } from 'pg';
 import { performance } from '../clock.js';
 import { abortable } from '../deadline.js';
 import { saying } from '../errors.js';
-import { type DataConnection, throwAway } from '../nodes/data-connections.js';
+import { type DataConnection, throwAway } from '../nodes/data-connection.js';
 import type { Node } from '../nodes/node.js';
 import { codeOf, isOnlyForPrimary, isServerError, isWriteRefusal } from '../postgres/errors.js';
 import { preparedWith } from '../postgres/prepared-query.js';

@@ -6,7 +6,7 @@
 import type { QueryResult, QueryResultRow } from 'pg';
 import { performance } from '../clock.js';
 import { abortable, settledWithin } from '../deadline.js';
-import type { DataConnection } from '../nodes/data-connections.js';
+import type { DataConnection } from '../nodes/data-connection.js';
 import type { Node } from '../nodes/node.js';
 import { isPoolTimeout } from '../postgres/errors.js';
 import { Attempt } from './attempt.js';
@@ -71,7 +71,7 @@ async function readBehindWrite<Row extends QueryResultRow>(
 ): Promise<QueryResult<Row>> {
   const { fleet } = request.context;
   if (fleet.leadership.canTry) {
-    await abortable(settledWithin(fleet.primary.refresh(), fleet.settings.hangMillis), request.signal);
+    await abortable(settledWithin(fleet.primary.probe.refresh(), fleet.settings.hangMillis), request.signal);
   }
   const slot = laneSlotFor(fleet, request, performance.now());
   return slot === undefined ? readOnPool(request, refused) : readIn(slot, shareable, request, refused);
@@ -86,13 +86,13 @@ function readAtOnce<Row extends QueryResultRow>(
   const { node, why } = route;
   const attempt = new Attempt(request, node, request.target === undefined ? why : 'hint');
   return new Promise((resolve) => {
-    node.checkout(false, (error, connection) => {
+    node.connections.checkout(false, (error, connection) => {
       const now = performance.now();
       if (connection === undefined || !isStillRight(route, connection, request, now)) {
         attempt.leave();
         connection?.client.release();
         // A full pool says nothing about the server behind it.
-        if (connection === undefined && !isPoolTimeout(error)) node.lostBy(error);
+        if (connection === undefined && !isPoolTimeout(error)) node.health.gaveNoConnection(error);
         resolve(readOnPool(request, refused, connection === undefined ? new Set([node]) : undefined));
         return;
       }
@@ -144,7 +144,7 @@ function over(
   { statement }: StatementRequest,
 ): Promise<never> | undefined {
   const refusal = giveBack(attempt, connection, statement.query);
-  attempt.node.succeeded();
+  attempt.node.health.succeeded();
   attempt.leave(connection.identity.server);
   return refusal;
 }

@@ -4,7 +4,7 @@ import { Floor } from '../freshness/floor.js';
 import { type Requirement, requirementOf } from '../freshness/requirement.js';
 import type { ReadOptions } from '../options/calls.js';
 import type { PreparedQuery } from '../postgres/prepared-query.js';
-import type { SessionScope } from '../session/session.js';
+import type { SessionScope } from '../session/scope.js';
 import { type Introduce, textOf, type Values } from './call.js';
 import type { ExecutionContext } from './context.js';
 import type { Entry } from './gate.js';

@@ -5,7 +5,7 @@
 
 import { performance, setTimeout } from '../clock.js';
 import { settledWithin } from '../deadline.js';
-import type { DataConnection } from '../nodes/data-connections.js';
+import type { DataConnection } from '../nodes/data-connection.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import { codeOf, isRecoveryConflict, isTooLong, refusesSerializable, wasTooIdle } from '../postgres/errors.js';
@@ -38,7 +38,7 @@ export async function lostAgain(attempt: Attempt, connection: DataConnection, er
   if (isLoss) lostUnder(node, error, 'read');
   const isOfReplica = node.role === 'replica' && (isRecoveryConflict(error) || refusesSerializable(error));
   // Whether its other connections are as old is found out on the library's own.
-  if (isOfReplica && refusesSerializable(error)) node.observe().catch(() => undefined);
+  if (isOfReplica && refusesSerializable(error)) node.probe.observe().catch(() => undefined);
   if (!(isLoss || isOfReplica) || isTooLong(error) || lostOn?.has(node) === true) return false;
   if (lostOn !== undefined && lostOn.size > 0 && isLoss) {
     const state = await stateOf(context.fleet, node, connection.identity.server);
@@ -52,8 +52,8 @@ export async function lostAgain(attempt: Attempt, connection: DataConnection, er
 
 /** Tells a node that a statement's connection was lost. A bound that its user has set is no fault of the server's, unless that does not answer, either. */
 export function lostUnder(node: Node, error: unknown, what: 'read' | 'write'): void {
-  if (isTooLong(error) || wasTooIdle(error)) node.observe().catch(() => undefined);
-  else node.failed(`a connection was lost under a ${what}`);
+  if (isTooLong(error) || wasTooIdle(error)) node.probe.observe().catch(() => undefined);
+  else node.health.failed(`a connection was lost under a ${what}`);
 }
 
 async function stateOf({ settings }: Fleet, node: Node, server: string): Promise<'gone' | 'answers' | 'starting'> {
@@ -61,7 +61,7 @@ async function stateOf({ settings }: Fleet, node: Node, server: string): Promise
   for (;;) {
     let answer: unknown = SILENT;
     await settledWithin(
-      node.refresh().then(
+      node.probe.refresh().then(
         () => {
           answer = node.observation?.identity.server;
         },

@@ -5,7 +5,7 @@ import type { Claim, Floor } from '../freshness/floor.js';
 import { newerPosition } from '../freshness/position.js';
 import type { Fleet } from '../nodes/fleet.js';
 import { type Moment, momentOf } from '../session/arrivals.js';
-import type { SessionScope } from '../session/session.js';
+import type { SessionScope } from '../session/scope.js';
 import { type Subject, subjectOf } from '../session/subject.js';
 import { TokenCodec, type TokenFault } from '../token/codec.js';
 import { commitPosition } from './commit-position.js';

@@ -1,7 +1,7 @@
 /** Rows one after the other, placed like a read. Run again elsewhere only while no row has been handed out. */
 import { performance } from '../clock.js';
 import { invalidOptions, wordFor } from '../errors.js';
-import { throwAway } from '../nodes/data-connections.js';
+import { throwAway } from '../nodes/data-connection.js';
 import { isOnlyForPrimary } from '../postgres/errors.js';
 import { failedOn } from './connection-state.js';
 import { giveBack } from './give-back.js';
@@ -50,7 +50,7 @@ export async function* stream<Row>(
     // It would wait for the server to close its cursor, which one that is lost never does; the connection of a stream that has not ended well is closed anyway.
     rows._destroy = (error, done) => done(error);
     const cancel = (): void => {
-      attempt.node.cancel(connection);
+      attempt.node.connections.cancel(connection);
       rows.destroy(signal?.reason);
     };
     signal?.addEventListener('abort', cancel, { once: true });

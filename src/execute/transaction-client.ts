@@ -6,7 +6,7 @@
 
 import process from 'node:process';
 import type { PoolClient, QueryConfig, QueryResult } from 'pg';
-import type { DataConnection } from '../nodes/data-connections.js';
+import type { DataConnection } from '../nodes/data-connection.js';
 import { callbackOf, isSubmittable, promised, type Submittable, textOf } from '../postgres/arguments.js';
 import { promiseClassOf } from '../postgres/internals.js';
 import { preparedQuery, preparedWith } from '../postgres/prepared-query.js';

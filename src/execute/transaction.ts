@@ -7,7 +7,7 @@ import type { PoolClient } from 'pg';
 import { performance, setTimeout } from '../clock.js';
 import { abortable, settledWithin } from '../deadline.js';
 import { saying } from '../errors.js';
-import { type DataConnection, throwAway } from '../nodes/data-connections.js';
+import { type DataConnection, throwAway } from '../nodes/data-connection.js';
 import type { TransactionOptions } from '../options/calls.js';
 import {
   codeOf,
@@ -114,7 +114,7 @@ async function once<T>(request: Request, work: Work<T>, run: Run): Promise<T> {
       result = await abortable(body(), signal);
     } catch (error) {
       // Given up, `fn` may still be at work: its connection must not serve anybody else.
-      if (signal?.aborted === true) attempt.node.cancel(connection);
+      if (signal?.aborted === true) attempt.node.connections.cancel(connection);
       else if (await isLostUnder(connection, error)) {
         if (!current.mayHaveEnded) throw certainly(error);
         throw isReadOnly ? error : writeError(attempt, connection, error);
@@ -215,7 +215,7 @@ async function rolledBack({ attempt, connection }: Placement, cause: unknown): P
   );
   // A statement that pg could not write keeps its connection waiting for an answer that never comes.
   await (isServerError(cause) ? running : settledWithin(running, settings.hangMillis));
-  if (isOver === undefined) attempt.node.cancel(connection);
+  if (isOver === undefined) attempt.node.connections.cancel(connection);
   return isOver === true;
 }
 

@@ -68,7 +68,7 @@ async function witnesses(request: Request): Promise<readonly Node[]> {
     signal?.throwIfAborted();
   }
   if (floor.resolve(history) === 'pending') {
-    await abortable(settledWithin(fleet.primary.refresh(), settings.hangMillis), signal);
+    await abortable(settledWithin(fleet.primary.probe.refresh(), settings.hangMillis), signal);
   }
   const now = performance.now();
   const terms = { ...request, requirement: SESSION };

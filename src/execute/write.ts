@@ -8,7 +8,7 @@ import { performance } from '../clock.js';
 import { LadderError } from '../errors.js';
 import type { Reason } from '../events.js';
 import type { Floor, UncertainWrite } from '../freshness/floor.js';
-import type { DataConnection } from '../nodes/data-connections.js';
+import type { DataConnection } from '../nodes/data-connection.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import { codeOf } from '../postgres/errors.js';
@@ -43,7 +43,7 @@ function writeAtOnce<Row extends QueryResultRow>(request: StatementRequest, reas
   const attempt = new Attempt(request, fleet.primary, reason);
   const { node } = attempt;
   return new Promise((resolve, reject) => {
-    node.checkout(true, (error, connection) => {
+    node.connections.checkout(true, (error, connection) => {
       if (connection === undefined || !isKnown(fleet, node, connection)) {
         attempt.leave();
         connection?.client.release();
@@ -124,7 +124,7 @@ export function wrote({ node, request }: Attempt, timeline: number, floor = requ
 /** Whether a server that has become a replica refused it: nothing can have happened there, and the primary is another one. */
 async function wasRefused({ node, request }: Attempt, error: unknown): Promise<boolean> {
   if (codeOf(error) !== READ_ONLY_STATE || request.signal?.aborted === true) return false;
-  await node.refresh().catch(() => undefined);
+  await node.probe.refresh().catch(() => undefined);
   return node.observation?.inRecovery === true;
 }
 

@@ -6,7 +6,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Cluster } from '../cluster.js';
 import { invalidOptions } from '../errors.js';
 import type { SessionOptions } from '../options/calls.js';
-import { type CarriedSession, type Session, TOKEN_HEADER } from '../session/session.js';
+import { carriedBy } from '../session/carried-session.js';
+import { type Session, TOKEN_HEADER } from '../session/session.js';
 import { Candidates } from './candidates.js';
 import { cookieNames, cookieValues } from './cookie.js';
 import { keepEventsWithin } from './events-within.js';
@@ -43,7 +44,7 @@ export class HttpCarrier<Request extends IncomingMessage> {
     const checked = checkedOptions(options);
     const { header = TOKEN_HEADER, cookie = {}, caching } = options;
     const { positionTimeoutMillis } = checked;
-    const tools = cluster.session(carried).carrier;
+    const tools = cluster.session(carriedBy).carrier;
     this.#cluster = cluster;
     this.#options = options;
     this.#warnings = new OneTimeWarnings(tools);
@@ -96,7 +97,7 @@ export class HttpCarrier<Request extends IncomingMessage> {
     const { store } = this.#rules;
     const tokens = this.#tokensOf(request);
     return this.#cluster.session((session) => {
-      const own = carried(session);
+      const own = carriedBy(session);
       const all = stored.length === 0 ? tokens : [...new Set([...tokens, ...stored])];
       own.startFrom(all, () => this.#warnOfForeignToken());
       if (failure !== undefined) {
@@ -145,9 +146,4 @@ export class HttpCarrier<Request extends IncomingMessage> {
       "a read went without its request's token, since subject named nobody: the token is a user's, or forged. Reads before authentication are nobody's. Told once";
     this.#warnings.warn('subject', message);
   }
-}
-
-/** A session as its carriers know it. */
-function carried(session: Session): CarriedSession {
-  return session as CarriedSession;
 }

@@ -1,6 +1,6 @@
 /** The events of a request within its session. */
 import type { IncomingMessage } from 'node:http';
-import type { CarriedSession } from '../session/session.js';
+import type { CarriedSession } from '../session/carried-session.js';
 
 const WITHIN = Symbol('pg-ladder.within');
 

@@ -2,7 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Cluster } from '../cluster.js';
 import { checkOptions, type SessionOptions } from '../options/calls.js';
-import type { CarriedSession } from '../session/session.js';
+import { carriedBy } from '../session/carried-session.js';
 import { keepEventsWithin } from './events-within.js';
 import { type HttpSessionOptions, httpSessions } from './sessions.js';
 
@@ -40,7 +40,7 @@ export function routeSession(
   checkOptions('session', options);
   return (request, _response, next) =>
     cluster.session((session) => {
-      keepEventsWithin(session as CarriedSession, request);
+      keepEventsWithin(carriedBy(session), request);
       next();
     }, options);
 }

@@ -3,7 +3,8 @@ import type { IncomingMessage } from 'node:http';
 import type { FastifyPluginCallback, FastifyRequest } from 'fastify';
 import type { Cluster } from '../cluster.js';
 import { checkOptions, type SessionOptions } from '../options/calls.js';
-import type { CarriedSession, Session } from '../session/session.js';
+import { carriedBy } from '../session/carried-session.js';
+import type { Session } from '../session/session.js';
 import { type CookieOptions, type HttpSessionOptions, type HttpSessions, httpSessions } from './sessions.js';
 
 export type { CookieOptions, HttpSessionOptions, PerRequest } from './sessions.js';
@@ -84,7 +85,7 @@ export const sessionPlugin: FastifyPluginCallback<SessionPluginOptions> = (app, 
   });
   // A body is read by its socket's events, which know nothing of the request.
   app.addHook('preValidation', (request, _reply, next) => {
-    (request.ladder as CarriedSession).within(next);
+    carriedBy(request.ladder).within(next);
   });
   done();
 };

@@ -1,6 +1,6 @@
 /** Warnings that would else come with every request: each code is told once. */
 import type { WarningEvent } from '../events.js';
-import type { CarrierTools } from '../session/session.js';
+import type { CarrierTools } from '../session/runner.js';
 
 export class OneTimeWarnings {
   readonly #tools: CarrierTools;

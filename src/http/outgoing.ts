@@ -4,7 +4,8 @@
  */
 import type { Cluster } from '../cluster.js';
 import { invalidOptions } from '../errors.js';
-import { type CarriedSession, TOKEN_HEADER } from '../session/session.js';
+import { type CarriedSession, carriedBy } from '../session/carried-session.js';
+import { TOKEN_HEADER } from '../session/session.js';
 import { SEPARATOR } from '../token/order.js';
 import { Candidates } from './candidates.js';
 import { failed, isUsedUp, KeptBody, nextStep, type Step } from './redirects.js';
@@ -65,10 +66,10 @@ export function sessionFetch(
 ): typeof globalThis.fetch {
   const told = checked(options);
   return async (input, init) => {
-    const session = cluster.currentSession() as CarriedSession | undefined;
+    const session = cluster.currentSession();
     const url = new URL(isRequest(input) ? input.url : input);
     if (session === undefined || !told.isTold(url)) return fetch(input, init);
-    return followed(fetch, input, init, url, session, told);
+    return followed(fetch, input, init, url, carriedBy(session), told);
   };
 }
 
@@ -159,9 +160,10 @@ export function sessionInterceptor(cluster: Cluster, options: ServiceOptions) {
   return <D extends (options: never, handler: never) => boolean>(inner: D): D => {
     const dispatch = inner as unknown as Dispatch;
     const own: Dispatch = (request, handler) => {
-      const session = cluster.currentSession() as CarriedSession | undefined;
-      if (session === undefined || request.origin === undefined || !isTold(new URL(request.origin)))
+      const current = cluster.currentSession();
+      if (current === undefined || request.origin === undefined || !isTold(new URL(request.origin)))
         return dispatch(request, handler);
+      const session = carriedBy(current);
       tokenOf(session)
         .then((token) => {
           dispatch({ ...request, headers: withHeader(request.headers, header, token) }, folding(session));
@@ -218,7 +220,7 @@ function checked({ origins, header = TOKEN_HEADER }: ServiceOptions): Told {
 
 /** What could not be told in time keeps the other service's reads on the primary. */
 async function tokenOf(session: CarriedSession): Promise<string> {
-  session.settle();
+  session.applyTokens();
   const { carrier, hasMoved, isPinned } = session;
   if (!carrier.hasTokens()) return hasMoved || isPinned ? session.primaryOnlyToken() : NOTHING;
   const token = await session.token().catch(() => session.primaryOnlyToken());

@@ -8,7 +8,8 @@ import { setImmediate } from '../clock.js';
 import { within } from '../deadline.js';
 import { noAnswer, wordFor } from '../errors.js';
 import { becauseOf } from '../events.js';
-import type { CarriedSession, CarrierTools } from '../session/session.js';
+import type { CarriedSession } from '../session/carried-session.js';
+import type { CarrierTools } from '../session/runner.js';
 import { TokenKeeper } from '../token/keeper.js';
 import { SEPARATOR } from '../token/order.js';
 import { forbidSharing, mayBeShared } from './caching.js';
@@ -65,11 +66,11 @@ export class ResponseToken<Request extends IncomingMessage> implements AnswerKee
       this.body = { leaving: (isLast) => this.#leaving(kept, isLast), ended: () => this.#ended(kept) };
     }
     // Writes are counted from the first look at this.
-    void session.underWayCount;
+    void session.pendingWriteCount;
   }
 
   ready(): Promise<void> | undefined {
-    if (this.#session.underWayCount === 0 && !savesAtItsEnd(this.#request)) return this.#settled();
+    if (this.#session.pendingWriteCount === 0 && !savesAtItsEnd(this.#request)) return this.#settled();
     const settled = (): Promise<void> | undefined => this.#settled();
     return this.#withinBound(this.#writesOver()).then(settled, settled);
   }
@@ -107,13 +108,13 @@ export class ResponseToken<Request extends IncomingMessage> implements AnswerKee
 
   #writesOver(): Promise<void> {
     return new Promise((resolve) => {
-      setImmediate(() => this.#session.whenWritesAreOver(resolve));
+      setImmediate(() => this.#session.whenWritesEnd(resolve));
     });
   }
 
   #leaving(kept: TokenKeeper, isLast: boolean): Promise<void> | undefined {
     const keeping = kept.keeping();
-    const isBusy = isLast && this.#session.underWayCount > 0;
+    const isBusy = isLast && this.#session.pendingWriteCount > 0;
     if (!isBusy && keeping === undefined) return undefined;
     const all = isBusy ? this.#writesOver().then(() => kept.keeping()) : keeping;
     return this.#withinBound(all as Promise<void>).catch(async () => {
@@ -131,7 +132,7 @@ export class ResponseToken<Request extends IncomingMessage> implements AnswerKee
     const pinnedBy = this.#session.pinnedBy();
     const hasMark = pinnedBy === undefined || this.#tokens.includes(pinnedBy);
     // A token of the same position that was refused here is of no use to the client.
-    if (hasMark && this.#tokens.some((own) => isSamePosition(own, token) && this.#session.hasTaken(own))) {
+    if (hasMark && this.#tokens.some((own) => isSamePosition(own, token) && this.#session.hasAccepted(own))) {
       return undefined;
     }
     // A primary-only token covers writes without a position: the client keeps it until it expires.

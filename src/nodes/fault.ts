@@ -5,21 +5,23 @@ import { InvalidAnswer, refusesSerializable } from '../postgres/errors.js';
 import type { Observation } from './observation.js';
 
 /** What must be known of a node to say what is wrong with it. */
-export interface Suspect {
+interface Suspect {
   readonly name: string;
   readonly role: 'primary' | 'replica';
   readonly observation: Observation | undefined;
   readonly lsn: bigint | undefined;
-  readonly lastError: unknown;
-  readonly doubt: string | undefined;
-  readonly hasStrayed: boolean;
+  readonly health: { readonly lastError: unknown };
+  readonly claim: { readonly doubt: string | undefined };
+  readonly position: { readonly hasStrayed: boolean };
 }
 
 /** @returns `undefined` when nothing is wrong */
 export function faultOf(
-  { name, role, observation, lsn, lastError, doubt, hasStrayed }: Suspect,
+  { name, role, observation, lsn, health, claim, position }: Suspect,
   history: PrimaryHistory,
 ): LadderError | undefined {
+  const { lastError } = health;
+  const { doubt } = claim;
   const is = `node "${name}"`;
   if (observation === undefined) {
     return new LadderError('LADDER_NODE_UNREACHABLE', `${is} ${silence(lastError)}; see cause`, { cause: lastError });
@@ -44,7 +46,7 @@ export function faultOf(
     );
   }
   if (lsn !== undefined) return undefined;
-  if (hasStrayed) {
+  if (position.hasStrayed) {
     const says = 'says that it has replayed more log than the primary had written';
     return new LadderError('LADDER_NODE_UNREACHABLE', `${is} ${says}, and gets no reads: rebuild it`);
   }

@@ -9,6 +9,7 @@ import { PrimaryHistory } from '../freshness/primary-history.js';
 import type { Settings } from '../options/cluster.js';
 import type { NodeAnswer } from '../options/discovery.js';
 import { isFarSlower } from './ejection.js';
+import { faultOf } from './fault.js';
 import { Heartbeat } from './heartbeat.js';
 import { Leadership } from './leadership.js';
 import { Membership } from './membership.js';
@@ -45,15 +46,16 @@ export class Fleet {
     );
     this.timelineLook = new TimelineLook(settings.tokenLifetimeMillis);
     this.counts = new RouteCounts(publisher);
-    // What a node that has left has to say is nobody's business any more, unless it keeps somebody waiting.
+    // Ignores events of removed nodes, except hangs.
     const listener: NodeListener = {
-      observed: (node) => !node.hasLeft && this.#observed(node),
-      lost: (node) => !node.hasLeft && this.#lost(node),
+      observed: (node) => !this.nodeList.hasLeft(node) && this.#observed(node),
+      lost: (node) => !this.nodeList.hasLeft(node) && this.#lost(node),
       hung: (node) => this.#hung(node),
       untracked: () => this.#untracked(),
-      confirmed: (node) => !node.hasLeft && this.#observed(node),
+      confirmed: (node) => !this.nodeList.hasLeft(node) && this.#observed(node),
     };
     this.nodeList = new NodeList(
+      settings.zone,
       (node) => new Node(node, node.role, this.history, settings, publisher, listener),
       () => this.#convene(),
     );
@@ -68,7 +70,7 @@ export class Fleet {
     this.monitor = new Monitor(this.nodes, settings, this.heartbeat, () => this.#ticked());
     this.membership = new Membership(settings, publisher, {
       joined: (joining) => this.nodeList.join(joining, this.membership.wereAsked),
-      stays: (name, labels) => this.nodeList.find(name)?.relabel(labels),
+      stays: (name, labels) => this.nodeList.relabel(name, labels),
       left: (name, isElsewhere) =>
         this.nodeList.leave(name, isElsewhere && !this.leadership.isSettled ? undefined : this.primary),
       ask: (text) => this.#askAll(text),
@@ -115,7 +117,7 @@ export class Fleet {
 
   /** Asks replicas again that were skipped as behind: they may have caught up, and one replica would get every read otherwise. */
   refreshBehind(now: number): void {
-    for (const replica of this.replicas) if (!replica.isEjected) replica.freshen(now, this.freshenMillis);
+    for (const replica of this.replicas) if (!replica.isEjected) replica.probe.freshen(now, this.freshenMillis);
   }
 
   /** Resolves when every node that was given answers in its role, and each that was found has been asked. @throws LadderError what is wrong with the first one that does not in time */
@@ -135,14 +137,14 @@ export class Fleet {
 
   /** Why no statement of its role goes to that node; `undefined` when nothing is wrong. */
   problemOf(node: Node): LadderError | undefined {
-    if (!this.#isTwin(node)) return node.problem;
+    if (!this.#isTwin(node)) return faultOf(node, this.history);
     const why = `is the primary "${this.primary.name}" by another address, and gets no reads`;
     return new LadderError('LADDER_WRONG_ROLE', `node "${node.name}" ${why}`);
   }
 
   /** What nobody is ready with. A server that was found may be gone by now, and is waited for no longer than for its first answer. */
   #obstacle(node: Node): LadderError | undefined {
-    return node.wasAsked && this.membership.has(node.name) ? undefined : this.problemOf(node);
+    return node.probe.wasAsked && this.membership.has(node.name) ? undefined : this.problemOf(node);
   }
 
   /** Whether it is the primary's server under another name, as when that was given by its host and found by its address. */
@@ -155,12 +157,12 @@ export class Fleet {
   cancelAll(): void {
     this.isClosed = true;
     this.monitor.stop();
-    for (const node of this.nodes) node.cancelAll();
+    for (const node of this.nodes) node.connections.cancelAll();
   }
 
   /** Closes all connections that serve statements. */
   dropAll(): void {
-    for (const node of this.nodes) node.dropAll();
+    for (const node of this.nodes) node.connections.dropAll();
   }
 
   async close(): Promise<void> {
@@ -179,7 +181,7 @@ export class Fleet {
 
   async #askAll<Row>(text: string): Promise<NodeAnswer<Row>[]> {
     // At the start nobody has answered anything yet.
-    const haveAnswered = (): boolean => this.nodes.every(({ wasAsked }) => wasAsked);
+    const haveAnswered = (): boolean => this.nodes.every(({ probe }) => probe.wasAsked);
     await this.monitor.until(haveAnswered, this.settings.hangMillis, 'primary');
     return this.nodeList.ask(text);
   }
@@ -203,17 +205,17 @@ export class Fleet {
 
   /** Ejects a replica that answers far more slowly than its peers. */
   #compare(replica: Node): void {
-    const own = replica.probeMillis;
+    const own = replica.probe.millis;
     if (own === undefined || replica.isEjected) return;
     const peers = this.replicas.filter((peer) => peer !== replica && peer.observation !== undefined && !peer.isEjected);
-    const theirs = peers.map(({ probeMillis }) => probeMillis?.recent).filter((millis) => millis !== undefined);
-    if (isFarSlower(own, theirs)) replica.eject('it answers far more slowly than the others');
+    const theirs = peers.map(({ probe }) => probe.millis?.recent).filter((millis) => millis !== undefined);
+    if (isFarSlower(own, theirs)) eject(replica, 'it answers far more slowly than the others');
   }
 
   /** Those who wait for a pool that stands still are sent to one that does not. */
   #relieve(): void {
     for (const replica of this.replicas) {
-      if (replica.isStalled && !this.selection.isInRotation(replica)) replica.relieve();
+      if (replica.isStalled && !this.selection.isInRotation(replica)) replica.connections.relieve();
     }
   }
 
@@ -230,41 +232,41 @@ export class Fleet {
 
   /** The process did not run: connections may have died unheard. */
   #paused(): void {
-    for (const node of this.nodes) node.distrust();
+    for (const node of this.nodes) node.connections.suspectAll();
     this.monitor.hastenAll();
   }
 
   /** Nothing that was dated by the clock says how old it is. */
   #mistimed(): void {
     this.history.forgetTimes(performance.now());
-    for (const node of this.nodes) node.void('the clock stood still, or went back');
+    for (const node of this.nodes) node.health.forget('the clock stood still, or went back');
     this.monitor.hastenAll();
   }
 
   #hung(node: Node): void {
-    if (node.hasLeft) {
-      node.abandon(false);
+    if (this.nodeList.hasLeft(node)) {
+      node.connections.abandon(false);
       return;
     }
     // When no server answers, the fault is more likely here. A server that answers on a new connection shows that its silent old ones are dead.
     const recently = performance.now() - this.settings.hangMillis - this.settings.idleProbeMillis;
     if (!this.nodes.some(({ observation }) => observation !== undefined && observation.sentAt > recently)) {
-      if (this.#isBusy) for (const one of this.nodes) one.observe().catch(() => undefined);
+      if (this.#isBusy) for (const one of this.nodes) one.probe.observe().catch(() => undefined);
       return;
     }
-    if (node.role === 'replica') node.eject('it hangs');
+    if (node.role === 'replica') eject(node, 'it hangs');
     // A write on a primary that hangs may still be answered; a read can be answered elsewhere.
-    node.abandon(node.role === 'primary');
+    node.connections.abandon(node.role === 'primary');
   }
 
   /** Without the primary's positions, or any replica's, nothing can be compared: windows are better than nothing, and worse than LSNs, so it is said. */
   #untracked(): void {
     if (!this.history.isTracking) return;
     const replicas = this.nodes.filter(
-      ({ untracked, observation }) => untracked !== 'primary' && observation?.inRecovery !== false,
+      ({ probe, observation }) => probe.untrackedRole !== 'primary' && observation?.inRecovery !== false,
     );
-    const isPrimary = this.nodes.some(({ untracked }) => untracked === 'primary');
-    if (!isPrimary && !replicas.every(({ untracked }) => untracked === 'replica')) return;
+    const isPrimary = this.nodes.some(({ probe }) => probe.untrackedRole === 'primary');
+    if (!isPrimary && !replicas.every(({ probe }) => probe.untrackedRole === 'replica')) return;
     const { stickinessMillis } = this.settings;
     this.history.loseTrack(stickinessMillis);
     this.monitor.hastenAll();
@@ -281,4 +283,10 @@ export class Fleet {
     if (!this.publisher.wants('tokenLost')) return;
     this.publisher.publish('tokenLost', { isCertain: why === 'lost', count: this.history.refused[why] });
   }
+}
+
+/** Takes it out of rotation for a while. It is not ejected again for answers from before. */
+function eject(node: Node, cause: string): void {
+  node.probe.forget();
+  node.health.eject(cause);
 }

@@ -1,9 +1,11 @@
 /**
- * Who answers on a new connection. Where sessions begin SERIALIZABLE by default, a standby refuses whatever they ask: such a connection is set to REPEATABLE READ, if its
- * user allows that. It never changes what a server is asked to do by anybody else, and so leaves connections behind a pooler alone: they are not one client's.
+ * Who answers on a new connection, and when its role changes. Where sessions begin SERIALIZABLE by default, a standby
+ * refuses all statements: such a connection is set to REPEATABLE READ, if its user allows that. Connections behind a
+ * pooler are left alone, since other clients share them.
  */
 import type { Client, PoolClient } from 'pg';
 import { refusesSerializable } from '../postgres/errors.js';
+import { listenForSettings } from '../postgres/internals.js';
 import { IDENTITY } from '../postgres/own-statements.js';
 import { question } from '../postgres/plain-types.js';
 import { type Identity, type IdentityRow, identityFrom, isDirect } from './observation.js';
@@ -34,4 +36,11 @@ async function ask(client: Client | PoolClient, text: string): Promise<Identity>
   // pg gives one result for each statement of a text; the last one is the question.
   const results = [await client.query<IdentityRow>(question(text))].flat();
   return identityFrom(results.at(-1)?.rows[0], client);
+}
+
+/** PostgreSQL reports `in_hot_standby` by itself when it changes. @returns a function that stops listening */
+export function listenForRole(client: object, onChange: () => void): () => void {
+  return listenForSettings(client, (name) => {
+    if (name === 'in_hot_standby') onChange();
+  });
 }

@@ -9,8 +9,7 @@ import type { LaneSettings } from '../options/cluster.js';
 import { connected, dropSocket } from '../postgres/internals.js';
 import { CAP_STATEMENTS } from '../postgres/own-statements.js';
 import { question } from '../postgres/plain-types.js';
-import { listenForRole } from './data-connections.js';
-import { identify } from './identify.js';
+import { identify, listenForRole } from './identify.js';
 import { LaneConnection, type LaneManner } from './lane-connection.js';
 import { isDirect } from './observation.js';
 
@@ -29,7 +28,7 @@ export interface LaneOptions extends LaneSettings {
   /** Whether the pool is the library's own: a `connect` listener there is not the user's, but of whoever instruments pg. */
   readonly ownsPool: boolean;
   readonly namedStatements: boolean | undefined;
-  /** See {@link ConnectionHooks.mayRelax}. */
+  /** See {@link KnownConnectionHooks.mayRelax}. */
   readonly mayRelax: boolean;
 }
 

@@ -7,6 +7,7 @@ import { LadderError } from '../errors.js';
 import type { Publisher, TopologyEvent } from '../events.js';
 import type { PrimaryHistory } from '../freshness/primary-history.js';
 import type { Settings } from '../options/cluster.js';
+import { faultOf } from './fault.js';
 import type { Node } from './node.js';
 import { Suspicions } from './suspicions.js';
 import { elect, type Verdict } from './topology.js';
@@ -61,7 +62,7 @@ export class Leadership {
 
   /** Whether a statement may try the primary: it answers, or could not be asked, so that only a try tells what is wrong. */
   get canTry(): boolean {
-    const { hasAnswered, isCrowded } = this.#primary;
+    const { hasAnswered, isCrowded } = this.#primary.health;
     return this.isSettled || (this.#verdict.is === 'vacant' && (!hasAnswered || isCrowded));
   }
 
@@ -78,7 +79,7 @@ export class Leadership {
     return new LadderError(
       'LADDER_NO_PRIMARY',
       'no node takes writes: nothing was sent. See cause for the last one that did, and stats() for all',
-      { cause: this.#primary.problem },
+      { cause: faultOf(this.#primary, this.#history) },
     );
   }
 
@@ -135,7 +136,7 @@ export class Leadership {
     before.role = 'replica';
     primary.role = 'primary';
     this.#found(isFirst ? 'found' : isBack ? 'returned' : 'promotion', before);
-    if (!isFirst && before.observation?.inRecovery !== true) before.abandon(false);
+    if (!isFirst && before.observation?.inRecovery !== true) before.connections.abandon(false);
   }
 
   #found(change: 'found' | 'promotion' | 'returned', previous?: Node): void {
@@ -145,13 +146,17 @@ export class Leadership {
 
   /** Takes down where the primary stands. */
   #sample(): void {
-    const { observation, name, heardSince = Number.NEGATIVE_INFINITY } = this.#primary;
+    const { observation, name, health } = this.#primary;
+    const heardSince = health.answeredSince ?? Number.NEGATIVE_INFINITY;
     if (!this.isSettled || observation === undefined) return;
     const { sentAt, timeline, lsn, forkLsn, identity } = observation;
     const { clusterId, startedAt } = identity;
     this.#history.add({ node: name, heardSince, sentAt, timeline, lsn, forkLsn, clusterId, startedAt });
     // A replica is what it is by the primary's history.
-    for (const replica of this.#replicas) replica.compare(sentAt, lsn);
+    for (const { position, health: replicaHealth } of this.#replicas) {
+      position.compare(sentAt, lsn);
+      replicaHealth.assess('the primary answered');
+    }
   }
 
   #changed(change: TopologyEvent['change'], previous: Node | undefined): void {

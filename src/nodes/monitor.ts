@@ -189,7 +189,7 @@ export class Monitor {
     this.#timer = undefined;
     this.#timerAt = Number.POSITIVE_INFINITY;
     this.#askWhoIsDue(performance.now());
-    for (const { node } of this.#plans) node.judge('time has passed');
+    for (const { node } of this.#plans) node.health.assess('time has passed');
     this.#ticked();
     this.#arm();
   }
@@ -212,7 +212,7 @@ export class Monitor {
   #ask(plan: Plan): void {
     plan.asking = true;
     plan.isUrgent = false;
-    plan.node
+    plan.node.probe
       .observe()
       .then(
         () => {

@@ -1,6 +1,6 @@
 /**
- * Asks a server where it stands: on the library's own connection, ahead of what is sent on a shared one, or on a connection that somebody was given. What its answers mean is
- * for the node to say.
+ * Asks a server where it stands: on the library's own connection, ahead of a statement on a shared one, or on a
+ * connection that is checked out. What follows from the answers is decided by the node.
  */
 
 import { performance } from '../clock.js';
@@ -11,20 +11,21 @@ import { PROBE, PROBE_ROLE, REPLICA_TIMELINE } from '../postgres/own-statements.
 import { plainTypes, question } from '../postgres/plain-types.js';
 import { Profile } from '../statements/profile.js';
 import type { ControlConnection } from './control-connection.js';
-import type { DataConnection } from './data-connections.js';
+import type { DataConnection } from './data-connection.js';
+import type { Lane } from './lane.js';
 import type { LaneConnection } from './lane-connection.js';
 import { Latency } from './latency.js';
 import { type Identity, type Observation, observationFrom, type ProbeRow, shownTimelineFrom } from './observation.js';
 import type { ReplicaPosition } from './replica-position.js';
 
-/** Who is told what the library's own connection brings. */
+/** What the node does about answers. */
 export interface ProbeListener {
-  /** An answer came that soon. */
+  /** Called with how long an answer took. */
   took(millis: number): void;
-  /** What the server says of itself; `undefined` where it tells no position. */
+  /** Called with what the server says of itself; `undefined` where it tells no position. */
   answered(observation: Observation | undefined): void;
-  /** It answers, and knows no positions at all. */
-  untracked(role: 'primary' | 'replica'): void;
+  /** Called when it answers, and knows no positions at all. */
+  untracked(): void;
   failed(error: unknown): void;
 }
 
@@ -34,9 +35,14 @@ const ANSWERS = 5;
 export class Probe {
   /** The shortest that an answer has taken, in milliseconds: the way there and back, and next to nothing on the server. */
   roundTripMillis = Number.POSITIVE_INFINITY;
+  /** Whether its first question has been settled, with an answer or without. */
+  wasAsked = false;
+  /** Its role, where it answers and tells no positions. */
+  untrackedRole: 'primary' | 'replica' | undefined;
   readonly #control: ControlConnection;
   readonly #history: PrimaryHistory;
   readonly #position: ReplicaPosition;
+  readonly #lane: Lane;
   readonly #settings: Settings;
   readonly #listener: ProbeListener;
   /** Of the library's own small question, the same for every node. */
@@ -51,12 +57,14 @@ export class Probe {
     control: ControlConnection,
     history: PrimaryHistory,
     position: ReplicaPosition,
+    lane: Lane,
     settings: Settings,
     listener: ProbeListener,
   ) {
     this.#control = control;
     this.#history = history;
     this.#position = position;
+    this.#lane = lane;
     this.#settings = settings;
     this.#listener = listener;
     this.#profile.comesAgain(PROBE);
@@ -75,7 +83,10 @@ export class Probe {
     this.#latency.clear();
   }
 
-  /** See {@link Node.observe}. */
+  /**
+   * Asks the server where it stands. All callers that come while a question is under way share the next one, so an
+   * answer always belongs to a question sent after the call. Rejects without an answer; nothing is known then.
+   */
   observe(): Promise<void> {
     if (this.#asking === undefined) return this.#ask();
     const again = (): Promise<void> => this.#ask();
@@ -83,39 +94,66 @@ export class Probe {
     return this.#next;
   }
 
-  /** Whether the newest answer is older than so many milliseconds, and none is on its way along with a statement. */
-  isDue(now: number, freshenMillis: number): boolean {
+  /** Like `observe`, for a caller who waits: it keeps the process alive until the answer. */
+  refresh(): Promise<void> {
+    return this.#control.holding(this.observe());
+  }
+
+  /**
+   * A shared connection to the server that was observed; `undefined` when none takes one more statement now.
+   * @param freshenMillis how old its position may be before the next statement brings a new one along
+   */
+  takeLane(now: number, freshenMillis: number): LaneConnection | undefined {
     const seen = this.#position.observation;
-    return seen !== undefined && now - seen.sentAt > freshenMillis && !this.#isLocating && this.#history.isTracking;
+    const connection = seen === undefined ? undefined : this.#lane.take(seen.identity.server);
+    if (connection !== undefined && this.#isDue(now, freshenMillis)) this.locateOn(connection);
+    return connection;
   }
 
-  /** Asks by itself what is asked by nobody yet. Nobody waits for it. */
-  askAside(): void {
-    if (this.#asking === undefined) this.observe().catch(() => undefined);
+  /** Asks where it stands, unless its position is younger than that. The answer is not waited for. */
+  freshen(now: number, freshenMillis: number): void {
+    const seen = this.#position.observation;
+    if (seen === undefined || !this.#isDue(now, freshenMillis)) return;
+    const connection = this.#lane.take(seen.identity.server);
+    if (connection !== undefined) this.locateOn(connection);
+    else if (this.#asking === undefined) this.observe().catch(() => undefined);
   }
 
-  /** See {@link Node.locateOn}. */
+  /**
+   * Asks where the server stands, ahead of the next statement on a shared connection: that statement sees no less than
+   * the answer says. The answer counts for the node, too. @param told `undefined` when it was not answered
+   */
   locateOn(connection: LaneConnection, told?: (observation: Observation | undefined) => void): void {
     const sentAt = performance.now();
     this.#isLocating = true;
     const statement = { text: this.#text, values: [], rowMode: undefined, types: plainTypes };
     connection.send(statement, this.#profile, (error, result) => {
       this.#isLocating = false;
-      // It counts for the node whoever asked: an argument of a call that is left out would never be worked out.
+      // It counts for the node also where nobody asked: the argument of `told?.()` is not evaluated without `told`.
       const row = result?.rows[0] as ProbeRow | undefined;
-      const observation = error === null ? this.#locatedBy(row, connection, sentAt) : undefined;
+      const observation = error === null ? this.#recordAnswer(row, connection, sentAt) : undefined;
       told?.(observation);
     });
   }
 
-  /** See {@link Node.observeOn}. */
+  /** Where the server behind that very connection stands; `undefined` when it tells no position. */
   async observeOn({ client, identity }: DataConnection): Promise<Observation | undefined> {
     const sentAt = performance.now();
     const { rows } = await client.query<ProbeRow>(question(this.#text));
     return this.#read(rows[0], identity, sentAt);
   }
 
-  #locatedBy(row: ProbeRow | undefined, { identity }: LaneConnection, sentAt: number): Observation | undefined {
+  async close(): Promise<void> {
+    await this.#control.close();
+  }
+
+  /** Whether the newest answer is older than so many milliseconds, and none is on its way along with a statement. */
+  #isDue(now: number, freshenMillis: number): boolean {
+    const seen = this.#position.observation;
+    return seen !== undefined && now - seen.sentAt > freshenMillis && !this.#isLocating && this.#history.isTracking;
+  }
+
+  #recordAnswer(row: ProbeRow | undefined, { identity }: LaneConnection, sentAt: number): Observation | undefined {
     try {
       const observation = this.#read(row, identity, sentAt);
       const seen = this.#position.observation;
@@ -152,11 +190,14 @@ export class Probe {
       this.#listener.took(tookMillis);
       const [row] = rows;
       if (row?.in_recovery === true) await this.#learnTimeline();
-      this.#listener.answered(this.#read(row, identity, sentAt));
+      const observation = this.#read(row, identity, sentAt);
+      this.wasAsked = true;
+      this.#listener.answered(observation);
     } catch (error) {
       // Whoever answers on the next one says anew who it is.
       if (error instanceof InvalidAnswer) this.#control.drop(error.message);
       if (this.#history.isTracking && isUnsupported(error)) await this.#untrack().catch(() => undefined);
+      this.wasAsked = true;
       this.#listener.failed(error);
       throw error;
     }
@@ -165,7 +206,8 @@ export class Probe {
   /** It answers, if not what it was asked: at least its role can be had. */
   async #untrack(): Promise<void> {
     const { rows } = await this.#control.query<ProbeRow>(PROBE_ROLE, undefined, 'ladder_role');
-    this.#listener.untracked(rows[0]?.in_recovery === false ? 'primary' : 'replica');
+    this.untrackedRole = rows[0]?.in_recovery === false ? 'primary' : 'replica';
+    this.#listener.untracked();
   }
 
   /** A replica that was shown to be on the primary's timeline stays on it until the primary leaves it. */

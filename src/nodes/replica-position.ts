@@ -117,7 +117,7 @@ export class ReplicaPosition {
   }
 
   /** A read was sent along with the question where it stands, in the hope that it has caught up. */
-  judgeGate(seen: Observation | undefined, wasOpen: boolean): void {
+  recordGate(seen: Observation | undefined, wasOpen: boolean): void {
     this.#stoodAt = wasOpen ? undefined : seen?.lsn;
   }
 }

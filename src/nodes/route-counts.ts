@@ -25,14 +25,14 @@ export class RouteCounts {
    */
   placed({ node, reason }: Placed, id: number, waitedMillis: number): void {
     this.byReason[reason]++;
-    if (isOfRead(reason)) node.readCount++;
+    if (isOfRead(reason)) node.load.readCount++;
     if (!this.#publisher.wants('route')) return;
     this.#publisher.publish('route', { id, node: node.name, role: node.role, reason, waitedMillis });
   }
 
   /** What was placed there runs elsewhere: a read counts once, and where it ends. */
   abandoned({ node, reason }: Placed): void {
-    if (isOfRead(reason)) node.readCount--;
+    if (isOfRead(reason)) node.load.readCount--;
   }
 }
 

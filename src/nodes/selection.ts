@@ -168,7 +168,8 @@ export class Selection {
   absence(): 'cold-start' | 'no-candidate' {
     const { replicas } = this.#leadership;
     const isCold =
-      this.#history.clusterId === undefined || replicas.some(({ wasAsked, hasJoined }) => !wasAsked && !hasJoined);
+      this.#history.clusterId === undefined ||
+      replicas.some(({ probe, health }) => !probe.wasAsked && !health.hasJoined);
     return isCold && replicas.length > 0 ? 'cold-start' : 'no-candidate';
   }
 

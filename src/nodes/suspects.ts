@@ -1,6 +1,7 @@
 /**
- * Connections of which nobody knows whether they still live: their server has given no answer, or the process did not run for a while. One that has received anything since is
- * sound. A statement that its server does not run, and that is not answered, will never be: its connection is given up. What runs there is left alone.
+ * Connections that may be dead: their server gave no answer, or the process did not run for a while. One that has
+ * received anything since is sound. A statement that its server does not run, and that has no answer, will never get
+ * one: its connection is given up. A statement that still runs is left alone.
  */
 import { clearTimeout, setTimeout } from '../clock.js';
 import { bytesReadOn, isBusy, isSocketGone } from '../postgres/internals.js';
@@ -42,7 +43,7 @@ interface Mark {
 
 export class Suspects {
   readonly #marks = new Map<object, Mark>();
-  #isJudging = false;
+  #isInvestigating = false;
   #lookNow: (() => void) | undefined;
   #isClosed = false;
 
@@ -78,10 +79,10 @@ export class Suspects {
   /**
    * Looks at once, and then now and then, until none is left or the server does not answer.
    */
-  async judge(inquiry: Inquiry, sentence: Sentence): Promise<void> {
+  async investigate(inquiry: Inquiry, sentence: Sentence): Promise<void> {
     if (sentence.isUrgent) this.#lookNow?.();
-    if (this.#isJudging) return;
-    this.#isJudging = true;
+    if (this.#isInvestigating) return;
+    this.#isInvestigating = true;
     const isAllOver = inquiry.whetherAllOver();
     try {
       while (this.#marks.size > 0 && !this.#isClosed) {
@@ -89,7 +90,7 @@ export class Suspects {
         if (this.#marks.size > 0) await this.#rest();
       }
     } finally {
-      this.#isJudging = false;
+      this.#isInvestigating = false;
     }
   }
 

@@ -43,8 +43,8 @@ export class Suspicions {
     const history = this.#history;
     const claimants = nodes.filter((node) => this.#isClaim(node.observation));
     for (const node of nodes) {
-      node.doubt = undefined;
-      node.needsWord = false;
+      node.claim.doubt = undefined;
+      node.claim.needsConfirmation = false;
     }
     if (!history.isTracking) return false;
     const now = performance.now();
@@ -79,22 +79,22 @@ export class Suspicions {
     const { timeline } = this.#history.timelines;
     const known = this.#reference(node, claimants, now);
     const isFollowed = nodes.some((other) => follows(other, claim, claim.timeline));
-    node.doubt = doubtOf(claim, node.past, known, isFollowed);
-    if (node.doubt !== undefined) {
+    node.claim.doubt = doubtOf(claim, node.position.past, known, isFollowed);
+    if (node.claim.doubt !== undefined) {
       this.#tell(
         node,
-        `${claim.identity.server} ${claim.timeline} ${node.doubt}`,
+        `${claim.identity.server} ${claim.timeline} ${node.claim.doubt}`,
         now,
         () =>
-          `node "${node.name}" says that it is the primary on timeline ${claim.timeline}, and is not believed: ${node.doubt}. ` +
+          `node "${node.name}" says that it is the primary on timeline ${claim.timeline}, and is not believed: ${node.claim.doubt}. ` +
           'It gets nothing. Find out which server that is',
       );
       return;
     }
     if (this.#history.clusterId === undefined || this.#isPrimarysLife(claim)) return;
-    node.needsWord = claim.timeline > timeline || node !== primary;
+    node.claim.needsConfirmation = claim.timeline > timeline || node !== primary;
     // One that is left on an older timeline cannot win.
-    if (node.needsWord && claim.timeline >= timeline && !node.isConfirmed) node.confirm();
+    if (node.claim.needsConfirmation && claim.timeline >= timeline && !node.claim.isConfirmed) node.claim.confirm();
   }
 
   #reference(node: Node, claimants: readonly Node[], now: number): Reference {
@@ -120,7 +120,7 @@ export class Suspicions {
 
   /** Before any primary was seen: where servers contradict each other, the replicas are asked whom they follow. */
   #isOpen(nodes: readonly Node[], claimants: readonly Node[], now: number): boolean {
-    if (!claimants.some(({ doubt }) => doubt !== undefined)) return false;
+    if (!claimants.some(({ claim }) => claim.doubt !== undefined)) return false;
     this.#disputedAt ??= now;
     const since = this.#disputedAt;
     return nodes.some(({ observation }) => observation?.inRecovery === true && observation.sentAt <= since);
@@ -135,7 +135,7 @@ export class Suspicions {
       history.keepTimeline();
       return false;
     }
-    const isUpheld = nodes.includes(primary) && primary.doubt === undefined && this.#isOn(primary, timeline);
+    const isUpheld = nodes.includes(primary) && primary.claim.doubt === undefined && this.#isOn(primary, timeline);
     if (isUpheld || this.#upheld !== timeline) {
       this.#upheld = timeline;
       this.#upheldAt = now;
@@ -161,8 +161,8 @@ export class Suspicions {
   }
 
   /** Whether it took writes before, and goes on to: in the same life, or as its replicas show. */
-  #wasThere({ observation, doubt }: Node, nodes: readonly Node[]): boolean {
-    if (observation === undefined || doubt !== undefined || !this.#isClaim(observation)) return false;
+  #wasThere({ observation, claim }: Node, nodes: readonly Node[]): boolean {
+    if (observation === undefined || claim.doubt !== undefined || !this.#isClaim(observation)) return false;
     const { timeline, identity } = observation;
     const { timelines, unconfirmed } = this.#history;
     if (timeline >= timelines.timeline) return false;

@@ -12,12 +12,16 @@ export interface Voter {
   readonly name: string;
   /** What it last said; `undefined` while it does not answer. */
   readonly observation: Observation | undefined;
-  /** Whether its first question has been settled, with an answer or without. */
-  readonly wasAsked: boolean;
-  /** Why its word that it takes writes is not believed; `undefined` when it is. */
-  readonly doubt: string | undefined;
-  /** Whether it need not, or did, say so on a second connection. */
-  readonly isConfirmed: boolean;
+  readonly probe: {
+    /** Whether its first question has been settled, with an answer or without. */
+    readonly wasAsked: boolean;
+  };
+  readonly claim: {
+    /** Why its claim to take writes is not believed; `undefined` when it is. */
+    readonly doubt: string | undefined;
+    /** Whether it repeated that claim on a second connection, or need not. */
+    readonly isConfirmed: boolean;
+  };
 }
 
 /** What is known of the cluster so far. */
@@ -45,16 +49,16 @@ export type Verdict<V> =
 export function elect<V extends Voter>(voters: readonly V[], known: Known<V>, policy: OnTwoPrimaries): Verdict<V> {
   const isFirst = known.clusterId === undefined;
   // A zombie may answer before the primary does: the first choice waits until everybody had his say.
-  if (isFirst && !known.isOverdue && voters.some((voter) => !voter.wasAsked)) return { is: 'open' };
+  if (isFirst && !known.isOverdue && voters.some((voter) => !voter.probe.wasAsked)) return { is: 'open' };
 
   const claimants = voters.filter(({ observation }) => observation !== undefined && !observation.inRecovery);
   const own = claimants.filter(
     (voter) =>
-      voter.doubt === undefined &&
+      voter.claim.doubt === undefined &&
       (isFirst ? isOfGuessedCluster(voter, voters, known.primary) : clusterOf(voter) === known.clusterId),
   );
   const newest = own.reduce(
-    (max, voter) => (voter.isConfirmed ? Math.max(max, timelineOf(voter)) : max),
+    (max, voter) => (voter.claim.isConfirmed ? Math.max(max, timelineOf(voter)) : max),
     known.timeline,
   );
   // One that is left on an older timeline has missed a promotion, even while the promoted server does not answer.
@@ -62,7 +66,7 @@ export function elect<V extends Voter>(voters: readonly V[], known: Known<V>, po
   const rivals = distinct(policy === 'refuse' ? own : eligible, known.primary);
   if (rivals.length > 1) return { is: 'contested', between: rivals };
   const [primary] = distinct(eligible, known.primary);
-  return primary?.isConfirmed === true ? { is: 'settled', primary } : { is: 'vacant' };
+  return primary?.claim.isConfirmed === true ? { is: 'settled', primary } : { is: 'vacant' };
 }
 
 /** Before any primary was found: of the cluster of the first guess; where that one is silent, the answering nodes must agree with each other. */

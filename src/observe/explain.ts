@@ -68,7 +68,7 @@ export async function explain(
   now: number,
 ): Promise<Explanation> {
   const { history, primary, replicas, selection } = fleet;
-  if (terms.floor.resolve(history) === 'pending') await primary.refresh().catch(() => undefined);
+  if (terms.floor.resolve(history) === 'pending') await primary.probe.refresh().catch(() => undefined);
   const lsn = terms.floor.resolve(history);
   const isRead = found.class === 'read';
   const isForPrimary = selection.isPrimary(terms.target) || selection.isForPrimary(terms, now);
@@ -106,7 +106,7 @@ function verdictOn({ replicas, selection }: Fleet, replica: Node, terms: ReadTer
   const { node, why } = selection.preview({ ...terms, target: undefined }, now, others);
   return {
     name: replica.name,
-    state: replica.health.state,
+    state: replica.health.current.state,
     verdict: node === undefined ? reasonFor(why) : 'fresh',
     lsn: replica.lsn === undefined ? undefined : formatLsn(replica.lsn),
     stalenessMillis: Number.isFinite(replica.freshAsOf) ? now - replica.freshAsOf : undefined,

@@ -74,7 +74,7 @@ export interface ClusterStats {
 export function statsOf(fleet: Fleet, limiter: PriorityLimiter): ClusterStats {
   const { history, nodes, counts, leadership, selection } = fleet;
   const now = performance.now();
-  const readCount = nodes.reduce((sum, node) => sum + node.readCount, 0);
+  const readCount = nodes.reduce((sum, node) => sum + node.load.readCount, 0);
   return Object.freeze({
     clusterId: history.clusterId,
     timeline: history.timelines.timeline,
@@ -92,8 +92,10 @@ export function statsOf(fleet: Fleet, limiter: PriorityLimiter): ClusterStats {
 }
 
 function nodeStats(node: Node, problem: LadderError | undefined, allReads: number, now: number): NodeStats {
-  const { name, role, health, observation, ejectionCount, inFlight, statementCount, statementLatency, pool } = node;
-  const { lane } = node;
+  const { name, role, observation, pool, load } = node;
+  const { statementLatency, readCount } = load;
+  const { lane } = node.connections;
+  const health = node.health.current;
   const isDated = role === 'replica' && node.freshAsOf !== Number.NEGATIVE_INFINITY;
   const [p50, p99] = [statementLatency.percentile(0.5), statementLatency.percentile(0.99)];
   return Object.freeze({
@@ -102,14 +104,14 @@ function nodeStats(node: Node, problem: LadderError | undefined, allReads: numbe
     state: health.state,
     problem: problem?.message,
     ejectedFor: health.state === 'ejected' ? health.cause : undefined,
-    ejectionCount,
+    ejectionCount: node.health.ejectionCount,
     lsn: observation === undefined ? undefined : formatLsn(observation.lsn),
     stalenessMillis: isDated ? now - node.freshAsOf : undefined,
-    inFlight,
-    statementCount,
-    readCount: node.readCount,
-    readShare: allReads === 0 ? 0 : node.readCount / allReads,
-    responseMillis: node.response.millis,
+    inFlight: load.count,
+    statementCount: load.statementCount,
+    readCount,
+    readShare: allReads === 0 ? 0 : readCount / allReads,
+    responseMillis: load.response.millis,
     latencyMillis: p50 === undefined || p99 === undefined ? undefined : Object.freeze({ p50, p99 }),
     lane: Object.freeze({
       connectionCount: lane.connectionCount,

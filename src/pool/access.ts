@@ -9,7 +9,7 @@ import type { Request } from '../execute/request.js';
 import type { Node } from '../nodes/node.js';
 import type { ReadOptions } from '../options/calls.js';
 import type { PreparedQuery } from '../postgres/prepared-query.js';
-import type { SessionScope } from '../session/session.js';
+import type { SessionScope } from '../session/scope.js';
 import type { Classification } from '../statements/classifier.js';
 
 /** How a pool finds out where a statement goes: by what it is, as a read that its user vouches for, or always to the primary. */

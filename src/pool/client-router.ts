@@ -1,75 +1,57 @@
 /**
- * The router behind a pool's client. Reads run wherever they are fresh, each by itself, until the first statement that belongs to one
- * connection: from then on all of them run on the client's own connection to the primary, until it is released.
+ * The router behind a pool's client. Reads run wherever they are fresh, each by itself, until the first statement that
+ * belongs to one connection. From then on all statements run on the client's own connection to the primary, until the
+ * client is released.
  */
 import process from 'node:process';
 import type { QueryResult } from 'pg';
 import { LadderError } from '../errors.js';
-import type { Entry } from '../execute/gate.js';
-import { type Answer, promised, type Submittable, textOf } from '../postgres/arguments.js';
-import type { SessionScope } from '../session/session.js';
+import { promised, textOf } from '../postgres/arguments.js';
 import type { Classification } from '../statements/classifier.js';
 import type { ClientHost } from './access.js';
 import { type Course, courseOf } from './decide.js';
 import { HeldConnection } from './held-connection.js';
 import { fail, type Job, succeed } from './job.js';
+import { PrimaryAccess, type Submission } from './primary-access.js';
 import type { PrimaryClient } from './primary-client.js';
-import { type Finding, PrimaryConnection } from './primary-connection.js';
-import { Turns } from './turns.js';
+import type { PrimaryConnection } from './primary-connection.js';
+import { StatementQueue } from './statement-queue.js';
 
-/** A replica would take them, and lock nobody else out. */
+/** A replica would run them, and its locks would exclude no other client. */
 const ADVISORY = /\bpg_(?:try_)?advisory_/i;
 
-/** A submittable's whole way, as a job without an answer. */
-export interface Submission {
-  readonly submittable: Submittable;
-  readonly callback: Answer | undefined;
-  readonly scope: SessionScope;
-  readonly entry: Entry;
-}
-
-/** Why a connection could not be opened, and the last statement that had been asked for by then: as with pg, what waited behind it fails with it. */
-interface Refusal {
-  readonly error: unknown;
-  readonly upTo: number;
-}
-
-/** What becomes of a transaction in which a client was released: it is rolled back, or whoever takes the client next is in it. */
+/** What becomes of a transaction in which a client was released: it is rolled back, or the client's next user is in it. */
 export type LeftOpen = 'discarded' | 'kept';
 
 export class ClientRouter {
   readonly #host: ClientHost;
-  readonly #primary: PrimaryClient;
-  /** A connection to the primary has been opened. */
-  readonly #opened: () => void;
-  readonly #turns = new Turns();
-  #own: PrimaryConnection | undefined;
+  readonly #client: PrimaryClient;
+  readonly #queue = new StatementQueue();
+  readonly #primary: PrimaryAccess;
   #hold: HeldConnection | undefined;
-  /** All that comes goes to the own connection. */
-  #isBound = false;
-  /** Whether it was released in a transaction that goes on. */
+  /** Whether the client was released in a transaction that goes on. */
   #isKept = false;
   #isDiscarded = false;
-  #askedCount = 0;
-  #refusal: Refusal | undefined;
 
-  constructor(host: ClientHost, primary: PrimaryClient, opened: () => void) {
+  /** @param onOpen called when a connection to the primary has been opened */
+  constructor(host: ClientHost, client: PrimaryClient, onOpen: () => void) {
     this.#host = host;
-    this.#primary = primary;
-    this.#opened = opened;
+    this.#client = client;
+    this.#primary = new PrimaryAccess(host, client, this.#queue, onOpen);
   }
 
+  /** The client's own connection to the primary, once it is open. */
   get own(): PrimaryConnection | undefined {
-    return this.#own;
+    return this.#primary.connection;
   }
 
   get isBound(): boolean {
-    return this.#isBound;
+    return this.#primary.isBound;
   }
 
   /** Whether nothing is under way, here or on its own connection. */
   get isIdle(): boolean {
-    return this.#turns.isIdle && (this.#own?.pending ?? 0) === 0;
+    return this.#queue.isIdle && (this.own?.pending ?? 0) === 0;
   }
 
   get isDiscarded(): boolean {
@@ -78,33 +60,29 @@ export class ClientRouter {
 
   /** Whether something was left on its connection that later statements go by: a setting, a temporary table, an open transaction. */
   get isTied(): boolean {
-    return this.#own?.holdsState === true || this.#isKept;
+    return this.own?.holdsState === true || this.#isKept;
   }
 
   /** Of whatever its next statement may find: without any connection, no transaction is open. */
   get status(): 'I' | 'T' | 'E' | undefined {
-    return (
-      this.#hold?.status ?? this.#own?.status() ?? (this.#host.isLate && this.#own === undefined ? 'I' : undefined)
-    );
+    return this.#hold?.status ?? this.own?.status() ?? (this.#host.isLate && this.own === undefined ? 'I' : undefined);
   }
 
   /** Calls `then` when nothing is under way any more. */
   whenIdle(then: () => void): void {
-    this.#turns.whenIdle(() => {
-      const own = this.#own;
+    this.#queue.whenIdle(() => {
+      const { own } = this;
       if (own === undefined || own.pending === 0) then();
       else own.whenIdle(then);
     });
   }
 
-  /** Whoever takes it next is not in what was left on a connection to a server that is no more the primary. */
+  /** See {@link PrimaryAccess.forgetState}. */
   forgetState(): void {
-    if (!this.#turns.isIdle) return;
-    this.#isBound = false;
-    this.#own?.forgetState();
+    if (this.#queue.isIdle) this.#primary.forgetState();
   }
 
-  /** What streams on a replica goes on without its client. */
+  /** A stream on a replica goes on without its client. */
   letStream(): void {
     if (this.#hold?.isStreaming !== true) return;
     this.#hold.outlive();
@@ -116,21 +94,21 @@ export class ClientRouter {
     const { isLate } = this.#host;
     const status = this.#hold?.status;
     const isHoldOpen = status === 'T' || status === 'E';
-    const isOwnOpen = this.#own?.isInTransaction === true;
+    const isOwnOpen = this.own?.isInTransaction === true;
     this.leaveHold(this.#hold !== undefined && status !== 'I');
     this.#isKept = isOwnOpen && !isHoldOpen && (!isLate || isForQuery);
     this.#isDiscarded ||= (isHoldOpen || isOwnOpen) && !this.#isKept;
-    if (isLate) this.#isBound = this.isTied;
+    if (isLate) this.#primary.isBound = this.isTied;
     return this.#isKept ? 'kept' : isHoldOpen || isOwnOpen ? 'discarded' : undefined;
   }
 
   take(job: Job): void {
-    const own = this.#own;
-    if (own !== undefined && this.#isOnOwn && this.#turns.isIdle) {
-      this.#sendOwn(own, job, this.#host.isLate);
+    const { own } = this;
+    if (own !== undefined && this.#primary.isRequired && this.#queue.isIdle) {
+      this.#primary.send(own, job, this.#host.isLate);
       return;
     }
-    this.#inTurn(
+    this.#queue.run(
       () => this.#route(job),
       (error) => fail(job, error),
     );
@@ -140,12 +118,12 @@ export class ClientRouter {
     const { cluster, isLate } = this.#host;
     const { submittable } = submission;
     const run = (): Promise<void> | undefined => {
-      const text = isLate && !this.#isOnOwn ? textOf(submittable) : undefined;
-      if (text === undefined) return this.#submitOnOwn(submission, undefined);
+      const text = isLate && !this.#primary.isRequired ? textOf(submittable) : undefined;
+      if (text === undefined) return this.#primary.submit(submission, undefined);
       return cluster.classify(text).then((found) => this.#submitFound(submission, found));
     };
-    this.#inTurn(run, (error) => {
-      process.nextTick(() => submittable.handleError(error as Error, this.#primary.client));
+    this.#queue.run(run, (error) => {
+      process.nextTick(() => submittable.handleError(error as Error, this.#client.client));
     });
   }
 
@@ -154,77 +132,19 @@ export class ClientRouter {
     this.#hold = undefined;
   }
 
-  /** @param isSetUpByPool as pg-pool does with what it connects itself */
-  async open(isSetUpByPool = false): Promise<PrimaryConnection> {
-    const { cluster } = this.#host;
-    if (this.#own !== undefined) void this.#own.client.end().catch(() => undefined);
-    this.#own = undefined;
-    let own: PrimaryConnection;
-    try {
-      own = await PrimaryConnection.open(cluster, (node) => this.#primary.at(node));
-    } catch (error) {
-      this.#refusal = { error, upTo: this.#askedCount };
-      throw error;
-    }
-    this.#own = own;
-    this.#isBound = true;
-    this.#opened();
-    if (!isSetUpByPool) await this.#host.opened(own.client);
-    return own;
-  }
-
-  get #isOnOwn(): boolean {
-    return this.#isBound || this.#own?.holdsState === true;
-  }
-
-  /** @param learns whether later statements depend on what this one does */
-  #sendOwn(own: PrimaryConnection, job: Job, learns: boolean, found?: Classification): void {
-    const finding: Finding = { found, learns };
-    const text = textOf(job.query);
-    if (finding.found === undefined && learns && text !== undefined) {
-      const { cluster } = this.#host;
-      finding.found = cluster.known(text);
-      // Known long before the server has answered; a hint that makes no sense is no matter here.
-      if (finding.found === undefined) {
-        cluster.classify(text).then(
-          (known) => {
-            finding.found = known;
-          },
-          () => undefined,
-        );
-      }
-    }
-    own.send(job, finding);
-  }
-
-  /** Statements run in the order in which they were asked for. */
-  #inTurn(run: () => Promise<void> | undefined, failed: (error: unknown) => void): void {
-    const number = ++this.#askedCount;
-    this.#turns.take((done) => {
-      try {
-        if (this.#refusal !== undefined && number <= this.#refusal.upTo) throw this.#refusal.error;
-        const running = run();
-        if (running === undefined) return false;
-        running.then(done, (error: unknown) => {
-          done();
-          failed(error);
-        });
-        return true;
-      } catch (error) {
-        failed(error);
-        return false;
-      }
-    });
+  /** See {@link PrimaryAccess.open}. */
+  open(isSetUpByPool: boolean): Promise<PrimaryConnection> {
+    return this.#primary.open(isSetUpByPool);
   }
 
   #route(job: Job): Promise<void> | undefined {
-    const own = this.#own;
-    if (this.#isOnOwn && own !== undefined) {
-      this.#sendOwn(own, job, this.#host.isLate);
+    const { own } = this;
+    if (this.#primary.isRequired && own !== undefined) {
+      this.#primary.send(own, job, this.#host.isLate);
       return undefined;
     }
     const text = textOf(job.query);
-    if (text === undefined) return this.#runOnOwn(job, undefined);
+    if (text === undefined) return this.#primary.run(job, undefined);
     const { cluster } = this.#host;
     const found = cluster.known(text);
     if (found !== undefined) return this.#run(job, text, found);
@@ -234,20 +154,20 @@ export class ClientRouter {
   #run(job: Job, text: string, found: Classification): Promise<void> | undefined {
     const { intent } = this.#host;
     const hold = this.#hold;
-    const course: Course = courseOf(found, { intent, isHolding: hold !== undefined, isBound: this.#isBound });
+    const course: Course = courseOf(found, { intent, isHolding: hold !== undefined, isBound: this.isBound });
     if (course === 'held') return this.#runOnHold(hold as HeldConnection, job, text, found);
     if (course === 'fresh') return this.#read(job, found);
     if (course === 'begin') return this.#begin(job, found);
-    return course === 'aside' ? this.#runAside(job, found) : this.#runOnOwn(job, found);
+    return course === 'aside' ? this.#primary.runAside(job, found) : this.#primary.run(job, found);
   }
 
   /** On whichever server is fresh. */
   #read(job: Job, found: Classification): Promise<void> {
     const { cluster, introduce, intent } = this.#host;
-    const query = this.#primary.typed(job.query);
+    const query = this.#client.typed(job.query);
     const reading = { ...job, query, found, isVouched: intent === 'read', introduce };
     const onPrimary = (): Promise<QueryResult> =>
-      promised(Promise, (answer) => void this.#runOnOwn({ ...job, answer }, undefined)?.catch(answer));
+      promised(Promise, (answer) => void this.#primary.run({ ...job, answer }, undefined)?.catch(answer));
     return cluster.read(reading, onPrimary).then((result) => succeed(job, result));
   }
 
@@ -279,29 +199,6 @@ export class ClientRouter {
     if (!hold.keeps && hold.status === 'I') this.leaveHold();
   }
 
-  #runOnOwn(job: Job, found: Classification | undefined): Promise<void> | undefined {
-    const own = this.#own;
-    if (own?.isUsable === true) {
-      this.#isBound = true;
-      this.#sendOwn(own, job, this.#host.isLate, found);
-      return undefined;
-    }
-    return this.open().then((opened) => this.#sendOwn(opened, job, this.#host.isLate, found));
-  }
-
-  /** What changes nothing for reads: those go on wherever they are fresh. */
-  async #runAside(job: Job, found: Classification): Promise<void> {
-    const own = this.#own?.isUsable === true ? this.#own : await this.open();
-    this.#isBound = false;
-    await new Promise<void>((resolve) => {
-      const answer: Answer = (error, result) => {
-        resolve();
-        job.answer(error, result);
-      };
-      this.#sendOwn(own, { ...job, answer }, true, found);
-    });
-  }
-
   async #submitFound(submission: Submission, found: Classification): Promise<void> {
     const { cluster, introduce, intent } = this.#host;
     const { submittable, callback, scope, entry } = submission;
@@ -313,7 +210,7 @@ export class ClientRouter {
     }
     const isRead = found.class === 'read' && !found.isAttached;
     if (!isRead && intent !== 'read') {
-      await this.#submitOnOwn(submission, found);
+      await this.#primary.submit(submission, found);
       return;
     }
     const request = cluster.readRequest(scope, found.hint, entry);
@@ -324,18 +221,5 @@ export class ClientRouter {
     } finally {
       if (this.#hold === hold) this.leaveHold();
     }
-  }
-
-  #submitOnOwn({ submittable, callback, scope, entry }: Submission, found: Classification | undefined) {
-    const run = (own: PrimaryConnection): void => {
-      this.#isBound = true;
-      own.submit(submittable, callback, this.#host.cluster.writeRequest(scope, entry), { found, learns: false });
-    };
-    const own = this.#own;
-    if (own !== undefined && (this.#isOnOwn || own.isUsable)) {
-      run(own);
-      return undefined;
-    }
-    return this.open().then(run);
   }
 }

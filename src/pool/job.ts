@@ -5,7 +5,7 @@ import type { QueryConfig, QueryResult } from 'pg';
 import type { Entry } from '../execute/gate.js';
 import { type Answer, isSubmittable, type Submittable } from '../postgres/arguments.js';
 import { type PreparedQuery, preparedQuery, preparedValues } from '../postgres/prepared-query.js';
-import type { SessionScope } from '../session/session.js';
+import type { SessionScope } from '../session/scope.js';
 
 export interface Job {
   readonly query: PreparedQuery;

@@ -263,7 +263,7 @@ export class RoutingPool extends pg.Pool {
 
   /** A pool that was handed in sets up what it connects by its listeners: so they do here. */
   #tellHandedIn(client: PoolClient): void {
-    const { pool, ownsPool } = this.#cluster.primary;
+    const { pool, ownsPool } = this.#cluster.primary.connections;
     if (!ownsPool) pool.emit('connect', client);
   }
 

@@ -13,7 +13,7 @@ import type { Request } from '../execute/request.js';
 import { lostUnder } from '../execute/rerun.js';
 import { holdUntilSettled, wrote } from '../execute/write.js';
 import type { Floor, UncertainWrite } from '../freshness/floor.js';
-import type { DataConnection } from '../nodes/data-connections.js';
+import type { DataConnection } from '../nodes/data-connection.js';
 import type { Node } from '../nodes/node.js';
 import { type Answer, type Submittable, textOf } from '../postgres/arguments.js';
 import { isServerError, verdictOf } from '../postgres/errors.js';
@@ -101,7 +101,9 @@ export class PrimaryConnection {
 
   /** Whether it may be dead, and another one is as good. */
   get #isDoubtful(): boolean {
-    return this.pending === 0 && !this.holdsState && this.node.doubts(this.client) && !this.isInTransaction;
+    return (
+      this.pending === 0 && !this.holdsState && this.node.connections.isSuspect(this.client) && !this.isInTransaction
+    );
   }
 
   /** Calls `then` when the last statement that is under way has been answered. */

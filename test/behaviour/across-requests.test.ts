@@ -6,7 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Cluster, SessionOptions } from '../../src/index.js';
-import type { CarriedSession } from '../../src/session/session.js';
+import { carriedBy } from '../../src/session/carried-session.js';
+import type { Session } from '../../src/session/session.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
 import { open, until } from './fixture.js';
 
@@ -101,11 +102,11 @@ describe('what was seen on a replica before the primary shows it', () => {
   });
 
   it.each([
-    ['a read', (session: CarriedSession) => valueIn(session.read(VALUE, [], TO_PRIMARY))],
-    ['a transaction', (session: CarriedSession) => session.transaction((client) => valueIn(client.query(VALUE)))],
+    ['a read', (session: Session) => valueIn(session.read(VALUE, [], TO_PRIMARY))],
+    ['a transaction', (session: Session) => session.transaction((client) => valueIn(client.query(VALUE)))],
   ])('is waited for by %s on the primary, whoever made the token', async (_what, read) => {
     const token = await tokenAbove();
-    const reading = cluster.session((session) => read(session as CarriedSession), across({ token }));
+    const reading = cluster.session((session) => read(session), across({ token }));
     await showLater();
     expect(await reading).toBe(value);
   });
@@ -122,7 +123,7 @@ describe('what was seen on a replica before the primary shows it', () => {
 
   it('is waited for where a token without a position lets reads fall back to the primary', async () => {
     const reading = cluster.session(async (session) => {
-      session.observe((session as CarriedSession).primaryOnlyToken());
+      session.observe(carriedBy(session).primaryOnlyToken());
       return valueIn(session.read(VALUE));
     }, across());
     await showLater();

@@ -2,7 +2,7 @@ import { createServer, type Server } from 'node:http';
 import * as undici from 'undici';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { httpSessions, orderOf, sessionFetch, sessionInterceptor } from '../../../src/http/sessions.js';
-import type { CarriedSession } from '../../../src/session/session.js';
+import { carriedBy } from '../../../src/session/carried-session.js';
 import {
   agent,
   alone,
@@ -75,7 +75,7 @@ describe('other services', () => {
 
     it('keep those around the caller on the primary, too, where what they wrote has no position', async () => {
       await servers.replicas[0]?.pauseReplay();
-      now.answered = remote.session((session) => (session as CarriedSession).primaryOnlyToken(), alone);
+      now.answered = remote.session((session) => carriedBy(session).primaryOnlyToken(), alone);
       await rename(remote, 'of no position');
       await cluster.session(async () => {
         await cluster.session(() => call(), { consistency: 'eventual' });
@@ -108,7 +108,7 @@ describe('other services', () => {
 
     it('are told so, too, when the session itself was told', async () => {
       await servers.replicas[0]?.pauseReplay();
-      const token = cluster.session((session) => (session as CarriedSession).primaryOnlyToken(), alone);
+      const token = cluster.session((session) => carriedBy(session).primaryOnlyToken(), alone);
       await rename(remote, 'of no position');
       await cluster.session(
         async () => {
@@ -193,7 +193,7 @@ describe('other services', () => {
     it('give back that what was written has no position', async () => {
       await servers.replicas[0]?.pauseReplay();
       await rename(remote, 'from nowhere');
-      now.answered = remote.session((session) => (session as CarriedSession).primaryOnlyToken(), alone);
+      now.answered = remote.session((session) => carriedBy(session).primaryOnlyToken(), alone);
       expect(await seenAfterwards()).toBe('from nowhere');
     });
   });

@@ -19,9 +19,11 @@ function played(answers: (history: PrimaryHistory) => void = () => undefined) {
     timelineLook: new TimelineLook(LIFETIME_MILLIS),
     settings: { hangMillis: HANG_MILLIS },
     nodes: [1, 2, 3].map(() => ({
-      refresh: async () => {
-        counts.asked++;
-        answers(history);
+      probe: {
+        refresh: async () => {
+          counts.asked++;
+          answers(history);
+        },
       },
     })),
     monitor: {

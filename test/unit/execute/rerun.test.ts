@@ -8,9 +8,11 @@ const fleet = { settings: { hangMillis: HANG_MILLIS } } as never;
 /** A replica of which nobody can tell whether it has been restarted: it says that it is starting. */
 const startingNode = () => ({
   role: 'replica',
-  observe: async () => undefined,
-  failed: () => undefined,
-  refresh: () => Promise.reject(Object.assign(new Error('starting up'), { code: '57P03' })),
+  health: { failed: () => undefined },
+  probe: {
+    observe: async () => undefined,
+    refresh: () => Promise.reject(Object.assign(new Error('starting up'), { code: '57P03' })),
+  },
 });
 
 /** A request under which nothing was lost yet. */

@@ -4,20 +4,21 @@ import { elect, type Known, type OnTwoPrimaries, type Voter } from '../../../src
 
 const CLUSTER = '7';
 const believed = { doubt: undefined, isConfirmed: true };
+const asked = { wasAsked: true };
 
 function voter(name: string, says: string): Voter {
-  if (says === 'unheard') return { name, observation: undefined, wasAsked: false, ...believed };
-  if (says === 'silent') return { name, observation: undefined, wasAsked: true, ...believed };
+  if (says === 'unheard') return { name, observation: undefined, probe: { wasAsked: false }, claim: believed };
+  if (says === 'silent') return { name, observation: undefined, probe: asked, claim: believed };
   const [role, timeline = '1', cluster = CLUSTER, server = name, trust] = says.split(' ');
   const observation = {
     inRecovery: role === 'replica',
     timeline: Number(timeline),
     identity: { clusterId: cluster, server },
   } as Observation;
-  return { name, observation, wasAsked: true, ...believed, ...distrust(trust) };
+  return { name, observation, probe: asked, claim: { ...believed, ...distrust(trust) } };
 }
 
-function distrust(trust: string | undefined): Partial<Voter> {
+function distrust(trust: string | undefined): Partial<Voter['claim']> {
   return trust === 'doubted' ? { doubt: 'it cannot be' } : { isConfirmed: trust !== 'unconfirmed' };
 }
 

@@ -1,6 +1,6 @@
 /**
- * Asks a server that claims to be the primary for its word a second time, on a connection opened for that: one that is reached by way of a proxy, or makes its answers up, need not
- * say the same again. What follows from that is decided elsewhere.
+ * What speaks against a server's claim that it is the primary, and whether it repeats the claim on a second connection.
+ * A server behind a proxy, or one that makes its answers up, need not. What follows is decided by the election.
  */
 
 import type { Pool } from 'pg';
@@ -10,54 +10,64 @@ import { InvalidAnswer } from '../postgres/errors.js';
 import { PROBE } from '../postgres/own-statements.js';
 import { ControlConnection } from './control-connection.js';
 import { type Observation, observationFrom, type ProbeRow } from './observation.js';
+import type { ReplicaPosition } from './replica-position.js';
 
 const RETRY_MILLIS = 50;
 const TOO_MANY_CONNECTIONS = '53300';
 
-/** Who is told how it went. */
-export interface ConfirmationListener {
-  confirmed(): void;
+/** What the node does about the second answer. */
+export interface ClaimListener {
+  onConfirmed(): void;
   /** It says something else there, or another server answers. */
-  contradicted(): void;
+  onContradicted(): void;
 }
 
-export class Confirmation {
+export class PrimaryClaim {
+  /** Why its claim to take writes is not believed; `undefined` when it is, or makes no such claim. */
+  doubt: string | undefined;
+  /** Whether a second connection must confirm the claim before it counts. */
+  needsConfirmation = false;
+  readonly #position: ReplicaPosition;
   readonly #pool: Pool;
   readonly #settings: Settings;
-  readonly #listener: ConfirmationListener;
+  readonly #listener: ClaimListener;
   #connection: ControlConnection | undefined;
-  #claim: string | undefined;
+  /** What it has said twice. */
+  #confirmed: string | undefined;
   #failures = 0;
   #retryAt = Number.NEGATIVE_INFINITY;
 
-  constructor(pool: Pool, settings: Settings, listener: ConfirmationListener) {
+  constructor(position: ReplicaPosition, pool: Pool, settings: Settings, listener: ClaimListener) {
+    this.#position = position;
     this.#pool = pool;
     this.#settings = settings;
     this.#listener = listener;
   }
 
-  /** Whether that is what it has said twice. */
-  isOf(claim: Observation): boolean {
-    return this.#claim !== undefined && this.#claim === keyOf(claim);
+  /** Whether it has said so on a second connection, too, or need not. */
+  get isConfirmed(): boolean {
+    if (!this.needsConfirmation) return true;
+    const { observation } = this.#position;
+    return observation !== undefined && this.#confirmed !== undefined && this.#confirmed === keyOf(observation);
   }
 
-  /** Asks, unless it does already, or has just been disappointed. */
-  ask(claim: Observation, now: number): void {
-    if (this.#connection !== undefined || now < this.#retryAt) return;
+  /** Asks on a second connection, unless one is asked already or has just failed. Tells the listener when the answer is the same. */
+  confirm(): void {
+    const claim = this.#position.observation;
+    if (claim === undefined || this.#connection !== undefined || performance.now() < this.#retryAt) return;
     const connection = new ControlConnection(this.#pool, this.#settings.hangMillis, () => undefined);
     this.#connection = connection;
-    void this.#saysAgain(connection, claim).then((answer) => {
+    void this.#askAgain(connection, claim).then((answer) => {
       this.#connection = undefined;
       this.#failures = answer === 'same' ? 0 : this.#failures + 1;
       this.#retryAt = performance.now() + (answer === 'same' ? 0 : this.#pauseMillis);
       if (answer === 'same') {
-        this.#claim = keyOf(claim);
-        this.#listener.confirmed();
-      } else if (answer === 'other') this.#listener.contradicted();
+        this.#confirmed = keyOf(claim);
+        this.#listener.onConfirmed();
+      } else if (answer === 'other') this.#listener.onContradicted();
     });
   }
 
-  /** Nobody wants to know any more. */
   async close(): Promise<void> {
     await this.#connection?.close();
   }
@@ -66,7 +76,7 @@ export class Confirmation {
     return Math.min(RETRY_MILLIS * 2 ** Math.min(this.#failures, 10), this.#settings.idleProbeMillis);
   }
 
-  async #saysAgain(connection: ControlConnection, claim: Observation): Promise<'same' | 'other' | 'none'> {
+  async #askAgain(connection: ControlConnection, claim: Observation): Promise<'same' | 'other' | 'none'> {
     const { assumeSynchronousCommit } = this.#settings;
     try {
       const { rows, identity } = await connection.query<ProbeRow>(PROBE);

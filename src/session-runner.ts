@@ -1,0 +1,41 @@
+/** The door to the cluster for its sessions: their statements pass the same gate as all others, in their own context. */
+import type { Calls } from './calls.js';
+import type { Contexts } from './contexts.js';
+import type { SessionRunner } from './session/runner.js';
+import type { SessionScope } from './session/scope.js';
+
+export function sessionRunner(calls: Calls, contexts: Contexts): SessionRunner<SessionScope> {
+  const { tokens, settings, publisher, fleet } = calls;
+  const { history } = fleet;
+  return {
+    read: (scope, query, values, options) => calls.read(contexts.of(scope), query, values, options),
+    write: (scope, query, values, options) => calls.write(contexts.of(scope), query, values, options),
+    query: (scope, text, values, options) => calls.query(contexts.of(scope), text, values, options),
+    transaction: (scope, fn, options) => calls.transaction(contexts.of(scope), fn, options),
+    token: (scope) => tokens.token(scope),
+    claim: (floor, token, subject) => tokens.claim(floor, token, subject),
+    reader: {
+      judge: (token, subject, isAsked, at) => tokens.judge(token, subject, isAsked, at),
+      refuse: (why) => history.refuse(why),
+    },
+    carrier: {
+      isSigned: settings.secrets.length > 0,
+      hasTokens: () => history.isTracking,
+      tokenLifetimeMillis: settings.tokenLifetimeMillis,
+      isToken: (text): text is string => tokens.isToken(text),
+      countMalformed: (count) => {
+        for (let i = 0; i < count; i++) history.refuse('malformed');
+      },
+      primaryOnlyToken: (subject) => tokens.primaryOnlyToken(subject),
+      warn: (warning) => {
+        if (publisher.wants('warning')) publisher.publish('warning', warning());
+      },
+    },
+    within: (scope, fn) => {
+      const { current } = contexts;
+      if (current?.scope === scope) return fn();
+      return contexts.within({ scope, transaction: undefined }, fn);
+    },
+    tracesReads: () => history.isTracking,
+  };
+}
