@@ -71,7 +71,8 @@ async function find(request: Request, passedOver: ReadonlySet<Node> | undefined)
     if (node === undefined) {
       if (target !== undefined) throw noCandidate(target, why);
       await waitUntilVisible(request);
-      const placement = await fallBack(moving, { why, reason: reasonOf(why), except });
+      // Attempts are of the request itself: it must know of each server that is lost under it.
+      const placement = await fallBack(request, { why, reason: reasonOf(why), except, terms: moving });
       if (placement !== undefined) return placement;
       // Time has passed: those that merely gave no connection may do so now.
       except = request.lostOn;
