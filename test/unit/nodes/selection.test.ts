@@ -76,7 +76,7 @@ describe('what a read asks of a replica', () => {
 
   it('is met by no replica that has not answered, and by none that proves less than it asks', () => {
     const [silent, well] = [playedNode('r1', undefined), playedNode('r2', 100n)];
-    silent.lsn = 100n;
+    Object.assign(silent, { lsn: 100n, freshAsOf: Number.POSITIVE_INFINITY });
     const { context, fleet } = playedFleet([silent, well]);
     const read = aRead(context, { floor: 100n });
     const { selection } = fleet;
