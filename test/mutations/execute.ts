@@ -41,8 +41,8 @@ export const execute: readonly Mutation[] = [
     name: 'a session that changes its replica asks for nothing of what it has seen',
     breaks: 'rule 12',
     file: 'src/execute/place.ts',
-    find: 'floor.wrote(trace.endedAt, 0);\n  return { ...request, floor };',
-    replace: 'floor.whenMoved(() => undefined);\n  return { ...request, floor };',
+    find: 'floor.wrote(trace.endedAt, 0);',
+    replace: 'floor.whenMoved(() => undefined);',
     tests: [`${UNIT}/place.test.ts`, 'test/behaviour/consistency.test.ts'],
   },
   {
@@ -122,7 +122,7 @@ export const execute: readonly Mutation[] = [
     breaks: 'rule 20',
     file: 'src/execute/place.ts',
     find: 'await fallBack(request, {',
-    replace: 'await fallBack(moving, {',
+    replace: 'await fallBack({ ...request } as Request, {',
     tests: [`${UNIT}/place.test.ts`, FAILED],
   },
   {

@@ -15,7 +15,8 @@ function comingTo(name: string, lsn: bigint, over: object = {}): PlayedNode {
 
 const route = async (nodes: readonly PlayedNode[], asked: Parameters<typeof aRead>[1], over = {}) => {
   const world = playedFleet(nodes, over);
-  const { node, why } = await catchUp(aRead(world.context, asked), undefined);
+  const request = aRead(world.context, asked);
+  const { node, why } = await catchUp(request, request, undefined);
   return { name: node?.name, why, ...world };
 };
 
@@ -52,14 +53,14 @@ describe('a read that no replica is known to be fresh enough for', () => {
     const read = aRead(context);
     read.floor.wrote(performance.now(), 1);
     primary.refresh = async () => history.add(at(performance.now() + 1, 100n));
-    expect(await catchUp(read, undefined)).toMatchObject({ node: { name: 'r1' }, why: 'gated' });
+    expect(await catchUp(read, read, undefined)).toMatchObject({ node: { name: 'r1' }, why: 'gated' });
   });
 
   it('goes to the primary when that does not tell where a write has ended', async () => {
     const { context } = playedFleet([playedNode('r1', 100n)]);
     const read = aRead(context);
     read.floor.wrote(performance.now() + 1_000, 1);
-    expect(await catchUp(read, undefined)).toEqual({ node: undefined, why: 'floor-unknown' });
+    expect(await catchUp(read, read, undefined)).toEqual({ node: undefined, why: 'floor-unknown' });
   });
 
   it('is not sent to a replica of which nothing is known', async () => {
@@ -73,7 +74,8 @@ describe('a read that no replica is known to be fresh enough for', () => {
     const [lost, other] = [playedNode('r1', 100n), comingTo('r2', 100n)];
     other.lsn = 100n;
     const { context } = playedFleet([lost, other]);
-    expect(await catchUp(aRead(context), new Set([nodeOf(lost)]))).toMatchObject({ node: { name: 'r2' } });
+    const read = aRead(context);
+    expect(await catchUp(read, read, new Set([nodeOf(lost)]))).toMatchObject({ node: { name: 'r2' } });
     expect([lost.log, other.log]).toEqual([[], ['asked']]);
   });
 });
