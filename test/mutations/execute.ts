@@ -185,8 +185,8 @@ export const execute: readonly Mutation[] = [
     name: 'a server that is down from the start is an error at once',
     breaks: 'issue 19.6',
     file: 'src/execute/primary.ts',
-    find: 'if (!isGone(error)) throw error;',
-    replace: 'if (!isGone(error) || !node.hasAnswered) throw error;',
+    find: "until(isFound, giveUpAt - fleet.awakeMillis, 'primary', signal)",
+    replace: "until(isFound, 0, 'primary', signal)",
     tests: ['test/faults/down-from-start.test.ts'],
   },
   {
