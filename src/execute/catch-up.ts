@@ -6,8 +6,9 @@
 import { clearTimeout, performance, setTimeout } from '../clock.js';
 import { abortable, settledWithin } from '../deadline.js';
 import type { Reason } from '../events.js';
+import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
-import { type ReplicaChoice, reasonFor } from '../nodes/selection.js';
+import { type ReadTerms, type ReplicaChoice, reasonFor } from '../nodes/selection.js';
 import { findTimeline } from './find-timeline.js';
 import type { Request } from './request.js';
 
@@ -23,22 +24,29 @@ const NUDGE_AFTER_MILLIS = 5;
 /** All are asked at once: whoever is well has answered by then, too. */
 const OWN_MILLIS = 3;
 
-/** @param except nodes that just failed the read; the others are asked anew then, since what befell one may have befallen all */
-export async function catchUp(request: Request, except: ReadonlySet<Node> | undefined): Promise<Route> {
-  const { context, signal, floor } = request;
+/**
+ * @param terms what the read asks of the replica that it goes to
+ * @param except nodes that just failed the read; the others are asked anew then, since what befell one may have befallen all
+ */
+export async function catchUp(
+  { context, signal }: Request,
+  terms: ReadTerms,
+  except: ReadonlySet<Node> | undefined,
+): Promise<Route> {
+  const { floor } = terms;
   const { fleet } = context;
   const { selection, history, monitor } = fleet;
   // A server that hangs takes its connection with it, and opening another one takes longer than any read should wait.
   const { hangMillis, waitMillis } = fleet.settings;
-  const look = (): ReplicaChoice => selection.choose(request, performance.now(), except);
+  const look = (): ReplicaChoice => selection.choose(terms, performance.now(), except);
   const open = (): boolean => isSettled(look());
 
-  let answering = selection.likeliest(request, except);
+  let answering = selection.likeliest(terms, except);
   if (answering.length === 0 && selection.absence() === 'cold-start') {
     // At first the replicas are as little known as the primary, which is waited for, too.
     await monitor.until(() => selection.absence() !== 'cold-start', hangMillis, 'anything', signal);
     signal?.throwIfAborted();
-    answering = selection.likeliest(request, except);
+    answering = selection.likeliest(terms, except);
   }
   if (answering.length === 0) return { node: undefined, why: selection.absence() };
   let found = look();
@@ -50,12 +58,12 @@ export async function catchUp(request: Request, except: ReadonlySet<Node> | unde
     if (found.why === 'pending' || (except === undefined && isSettled(found))) return routeTo(found, 'gated');
   }
 
-  const own = selection.homeOf(request) ?? selection.firstFor(request);
+  const own = selection.homeOf(terms) ?? selection.firstFor(terms);
   await abortable(settledWithin(refreshUntil(open, answering, own), hangMillis), signal);
   found = look();
   if (isSettled(found) || waitMillis === 0) return routeTo(found, 'gated');
 
-  const nudging = setTimeout(() => void nudge(request), NUDGE_AFTER_MILLIS);
+  const nudging = setTimeout(() => void nudge(fleet, terms), NUDGE_AFTER_MILLIS);
   try {
     await monitor.until(open, waitMillis, answering, signal);
     signal?.throwIfAborted();
@@ -92,11 +100,10 @@ function refreshUntil(open: () => boolean, replicas: readonly Node[], own: Node 
   });
 }
 
-async function nudge(request: Request): Promise<void> {
-  const { fleet } = request.context;
+async function nudge(fleet: Fleet, terms: ReadTerms): Promise<void> {
   // A bound on staleness is met by the newest sample of the primary, a floor by itself.
-  const isStale = fleet.selection.choose(request, performance.now()).why === 'too-stale';
-  const lsn = isStale ? fleet.history.highest : request.floor.resolve(fleet.history);
+  const isStale = fleet.selection.choose(terms, performance.now()).why === 'too-stale';
+  const lsn = isStale ? fleet.history.highest : terms.floor.resolve(fleet.history);
   const { observation, adminQueries } = fleet.primary;
   if (typeof lsn === 'string' || observation === undefined) return;
   await adminQueries.nudge(lsn, observation.identity.version).catch(() => undefined);

@@ -9,6 +9,7 @@ import { closedMeanwhile, LadderError } from '../errors.js';
 import type { Reason } from '../events.js';
 import type { Caller } from '../isolation/priority-limiter.js';
 import type { Node } from '../nodes/node.js';
+import type { ReadTerms } from '../nodes/selection.js';
 import { codeOf, isGone } from '../postgres/errors.js';
 import type { ExecutionContext } from './context.js';
 import type { Placement } from './open-series.js';
@@ -23,6 +24,8 @@ export interface Fallback {
   readonly reason: Reason;
   /** Replicas that must not be tried meanwhile. */
   readonly except: ReadonlySet<Node> | undefined;
+  /** What a replica has to meet that would serve it after all. */
+  readonly terms: ReadTerms;
 }
 
 /** @returns `undefined` when replicas should be looked at once more */
@@ -109,9 +112,9 @@ async function turnOrReplica(request: Request, fallback: Fallback, caller: Calle
   throw overloaded(request, fallback, `no turn within ${Math.round(performance.now() - request.startedAt)} ms`);
 }
 
-function freshReplica(request: Request, { except }: Fallback): () => boolean {
-  const { selection } = request.context.fleet;
-  return () => selection.choose(request, performance.now(), except).node !== undefined;
+function freshReplica({ context }: Request, { terms, except }: Fallback): () => boolean {
+  const { selection } = context.fleet;
+  return () => selection.choose(terms, performance.now(), except).node !== undefined;
 }
 
 function overloaded({ context, signal }: Request, { why }: Fallback, what: string): LadderError {

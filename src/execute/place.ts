@@ -10,6 +10,7 @@ import type { Target } from '../freshness/requirement.js';
 import type { DataConnection } from '../nodes/data-connection.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
+import type { ReadTerms } from '../nodes/selection.js';
 import { isPoolTimeout } from '../postgres/errors.js';
 import { Attempt } from './attempt.js';
 import { catchUp, type Route } from './catch-up.js';
@@ -58,20 +59,20 @@ async function find(request: Request, passedOver: ReadonlySet<Node> | undefined)
       signal?.throwIfAborted();
     }
   }
-  let moving: Request = request;
+  let moving: ReadTerms = request;
   let except = passedOver;
   let route: Route | undefined = passedOver === undefined ? knownRoute(fleet, request, now) : undefined;
   for (;;) {
     if (fleet.isClosed) throw closedMeanwhile();
     if (route === undefined) {
       moving = onTheMove(request);
-      route = await catchUp(moving, except);
+      route = await catchUp(request, moving, except);
     }
     const { node, why } = route;
     if (node === undefined) {
       if (target !== undefined) throw noCandidate(target, why);
       await waitUntilVisible(request);
-      const placement = await fallBack(moving, { why, reason: reasonOf(why), except });
+      const placement = await fallBack(request, { why, reason: reasonOf(why), except, terms: moving });
       if (placement !== undefined) return placement;
       // Time has passed: those that merely gave no connection may do so now.
       except = request.lostOn;
@@ -94,23 +95,22 @@ async function find(request: Request, passedOver: ReadonlySet<Node> | undefined)
 }
 
 /**
- * The request of a read that changes its node: its floor is all that had been committed when the session's
- * last read ended. A copy, since what the session writes from here on came after this read.
+ * What a read that changes its node asks for: all that had been committed when the session's last read ended.
+ * A floor of its own, since what the session writes from here on came after this read.
  */
-function onTheMove(request: Request): Request {
-  const floor = new Floor(undefined, request.floor);
-  const { trace, requirement } = request;
+function onTheMove({ floor: own, requirement, target, key, trace }: Request): ReadTerms {
+  const floor = new Floor(undefined, own);
   if (trace?.server !== undefined && requirement.consistency !== 'eventual') floor.wrote(trace.endedAt, 0);
-  return { ...request, floor };
+  return { floor, requirement, target, key, trace };
 }
 
 /**
  * A connection to a server that is shown to be fresh enough at this moment; `undefined` when there is none to
  * be had. The attempt has left when this throws, and not otherwise.
  */
-async function connect(attempt: Attempt, terms: Request): Promise<DataConnection | undefined> {
-  const { node } = attempt;
-  const { signal, context } = terms;
+async function connect(attempt: Attempt, terms: ReadTerms): Promise<DataConnection | undefined> {
+  const { node, request } = attempt;
+  const { signal, context } = request;
   const { selection } = context.fleet;
   let connection: DataConnection;
   try {

@@ -82,7 +82,7 @@ export async function begunOnPrimary(request: Request): Promise<Placement> {
   const except = new Set(request.context.fleet.replicas);
   const find = async (): Promise<Placement> => {
     for (;;) {
-      const placement = await fallBack(request, { why: 'misrouted', reason: 'misrouted', except });
+      const placement = await fallBack(request, { why: 'misrouted', reason: 'misrouted', except, terms: request });
       if (placement !== undefined) return placement;
     }
   };

@@ -59,7 +59,7 @@ function replicasOf(fleet: Fleet, trace: ReadTrace): readonly Node[] {
 
 /** Those that together show whatever the session may have seen: where its position is known, one that has reached that, and those on which it has read. */
 async function witnesses(request: Request): Promise<readonly Node[]> {
-  const { floor, trace, signal, context } = request;
+  const { floor, target, key, trace, signal, context } = request;
   const { fleet } = context;
   const { replicas, settings, history, selection, monitor } = fleet;
   if (replicas.length === 0) return [];
@@ -71,7 +71,7 @@ async function witnesses(request: Request): Promise<readonly Node[]> {
     await abortable(settledWithin(fleet.primary.probe.refresh(), settings.hangMillis), signal);
   }
   const now = performance.now();
-  const terms = { ...request, requirement: SESSION };
+  const terms = { floor, requirement: SESSION, target, key, trace };
   const reached = replicas.find((replica) => !replica.isEjected && selection.meets(replica, terms, now));
   if (reached === undefined)
     return replicas.filter(({ isEjected, observation }) => !isEjected && observation !== undefined);

@@ -150,6 +150,30 @@ describe('an error of a statement, whatever it says', () => {
     await expect(other.read(kill)).rejects.toMatchObject({ code: '57P01' });
     expect(other.stats().routes.retried).toBe(1);
   });
+
+  it('a read that ends its own connection runs twice, and no third time, where only the primary is fresh', async () => {
+    const kill = 'select pg_terminate_backend(pg_backend_pid())';
+    const drain = async (c: Cluster) => {
+      for await (const row of c.stream(kill)) expect(row).toBeUndefined();
+    };
+    const runs = [(c: Cluster) => c.read(kill), (c: Cluster) => c.pool({ intent: 'read' }).query(kill), drain];
+    await using other = await open(servers, { waitMillis: 10 });
+    for (const replica of servers.replicas) await replica.pauseReplay();
+    try {
+      for (const run of runs) {
+        await other.session(async () => {
+          await other.write('select pg_current_xact_id()');
+          const { retried } = other.stats().routes;
+          const told = run(other).catch(({ code }: { code?: string }) => code);
+          const isEndless = new Promise((resolve) => setTimeout(resolve, 5_000, 'it runs on and on').unref());
+          expect(await Promise.race([told, isEndless])).toBe('57P01');
+          expect(other.stats().routes.retried - retried).toBe(1);
+        });
+      }
+    } finally {
+      for (const replica of servers.replicas) await replica.resumeReplay();
+    }
+  });
 });
 
 describe('a text that does not end its transaction', () => {

@@ -56,11 +56,11 @@ describe("a transaction's client", () => {
     let listeners = 0;
     await cluster.transaction((client) => {
       // As the documentation of node-postgres has it, for finding clients that are not released.
-      const { query } = client;
+      const query: unknown = Reflect.get(client, 'query');
       const asked: unknown[] = [];
       client.query = ((...given: unknown[]) => {
         asked.push(given[0]);
-        return Reflect.apply(query, client, given) as unknown;
+        return Reflect.apply(query as () => unknown, client, given) as unknown;
       }) as typeof client.query;
       listeners = client.listenerCount('drain');
       return client.query('select 1').then(() => expect(asked).toEqual(['select 1']));

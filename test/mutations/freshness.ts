@@ -176,4 +176,20 @@ export const freshness: readonly Mutation[] = [
     replace: '',
     tests: [`${UNIT}/floor.test.ts`],
   },
+  {
+    name: 'a rung that nothing is proven of has reached every floor',
+    breaks: 'rule 22',
+    file: 'src/freshness/demand.ts',
+    find: 'if (lsn === undefined || lsn < floor)',
+    replace: 'if (lsn !== undefined && lsn < floor)',
+    tests: [`${UNIT}/demand.test.ts`],
+  },
+  {
+    name: 'a rung of any age will do',
+    breaks: 'rule 13',
+    file: 'src/freshness/demand.ts',
+    find: ' && rung.freshAsOf < freshSince',
+    replace: ' && rung.freshAsOf === freshSince',
+    tests: [`${UNIT}/demand.test.ts`],
+  },
 ];

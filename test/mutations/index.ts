@@ -1,9 +1,19 @@
 /** All faults that `npm run mutate` plants. */
+import { execute } from './execute.js';
 import { freshness } from './freshness.js';
 import type { Mutation } from './mutation.js';
 import { nodes } from './nodes.js';
+import { pool } from './pool.js';
 import { postgres } from './postgres.js';
 import { sql } from './sql.js';
 import { token } from './token.js';
 
-export const mutations: readonly Mutation[] = [...freshness, ...token, ...nodes, ...postgres, ...sql];
+export const mutations: readonly Mutation[] = [
+  ...freshness,
+  ...token,
+  ...nodes,
+  ...execute,
+  ...pool,
+  ...postgres,
+  ...sql,
+];

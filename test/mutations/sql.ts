@@ -8,7 +8,7 @@ export const sql: readonly Mutation[] = [
   {
     name: 'a node that nobody knows is a read',
     breaks: 'rule 23',
-    file: 'src/sql/facts.ts',
+    file: 'src/sql/walk.ts',
     find: "if (!HARMLESS.has(type) && !type.startsWith('Json')) this.decide('write', type);",
     replace: '',
     tests: [`${UNIT}/facts.test.ts`, CORPUS],
@@ -16,7 +16,7 @@ export const sql: readonly Mutation[] = [
   {
     name: 'a text without any statement is a read',
     breaks: 'rule 23',
-    file: 'src/sql/facts.ts',
+    file: 'src/sql/walk.ts',
     find: "if (statements.length === 0) walk.decide('write', 'no statement');",
     replace: '',
     tests: [`${UNIT}/doubtful-texts.test.ts`],
@@ -24,7 +24,7 @@ export const sql: readonly Mutation[] = [
   {
     name: 'a lock on rows is a read',
     breaks: 'rule 23',
-    file: 'src/sql/facts.ts',
+    file: 'src/sql/walk.ts',
     find: "if (key === 'lockingClause') this.decide('write', 'a row lock');",
     replace: "if (key === 'lockingClause') continue;",
     tests: [`${UNIT}/facts.test.ts`, CORPUS],
@@ -48,7 +48,7 @@ export const sql: readonly Mutation[] = [
   {
     name: 'COPY writes to a file of a replica',
     breaks: 'rule 24',
-    file: 'src/sql/facts.ts',
+    file: 'src/sql/walk.ts',
     find: 'const isToServer = filename !== undefined || is_program === true;',
     replace: 'const isToServer = false;',
     tests: [`${UNIT}/facts.test.ts`, CORPUS],
@@ -56,7 +56,7 @@ export const sql: readonly Mutation[] = [
   {
     name: 'of two values of ANALYZE the first one counts',
     breaks: 'rule 25',
-    file: 'src/sql/facts.ts',
+    file: 'src/sql/walk.ts',
     find: '.findLast(({ defname })',
     replace: '.find(({ defname })',
     tests: [`${UNIT}/facts.test.ts`, CORPUS],
@@ -64,7 +64,7 @@ export const sql: readonly Mutation[] = [
   {
     name: 'EXPLAIN without ANALYZE of a write is a write',
     breaks: 'rule 25',
-    file: 'src/sql/facts.ts',
+    file: 'src/sql/walk.ts',
     find: 'else if (isOn) this.statement(query);',
     replace: 'else if (isOn || query !== undefined) this.statement(query);',
     tests: [`${UNIT}/facts.test.ts`, CORPUS],
@@ -88,7 +88,7 @@ export const sql: readonly Mutation[] = [
   {
     name: 'a statement that depends on its connection shares one with others',
     breaks: 'rule 27',
-    file: 'src/sql/facts.ts',
+    file: 'src/sql/walk.ts',
     find: 'return this.#isQuery && this.statementCount === 1 && !this.isAttached;',
     replace: 'return this.#isQuery;',
     tests: [`${UNIT}/facts.test.ts`, CORPUS, 'test/behaviour/lane/not-sharing.test.ts'],

@@ -7,7 +7,7 @@ export const token: readonly Mutation[] = [
   {
     name: 'of two tokens in a store the one of the earlier timeline stays',
     breaks: 'rule 4',
-    file: 'src/token/store.ts',
+    file: 'src/token/order.ts',
     find: 'return a.timeline - b.timeline || ',
     replace: 'return ',
     tests: [`${UNIT}/store.test.ts`],
@@ -15,7 +15,7 @@ export const token: readonly Mutation[] = [
   {
     name: 'a late response lowers what a store keeps',
     breaks: 'rule 7',
-    file: 'src/token/store.ts',
+    file: 'src/token/merge.ts',
     find: 'compareOrder(one.order, best.order) >= 0 ? one : best',
     replace: 'one',
     tests: [`${UNIT}/store.test.ts`],

@@ -47,6 +47,14 @@ describe('a read that was lost under way', () => {
     expect(request).toMatchObject({ lostOn: new Set([second]), rerunCount: 2 });
   });
 
+  it('is run once more after a conflict with recovery, and no second time on one replica', async () => {
+    const node = startingNode();
+    const request = aRequest();
+    const conflict = Object.assign(new Error('conflict with recovery'), { code: '40001', severity: 'ERROR' });
+    const isRun = () => lostAgain({ request, node } as never, { isLost: false } as never, conflict);
+    expect([await isRun(), await isRun()]).toEqual([true, false]);
+  });
+
   it('is not run again on a server that it has been lost on, nor for a caller who has given up', async () => {
     const node = startingNode();
     const request = aRequest();
