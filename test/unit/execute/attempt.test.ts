@@ -72,7 +72,7 @@ describe('a run of a request in one place', () => {
 
   it('asks the clock for every eighth statement only, once there were enough, unless somebody listens', () => {
     const { attempt, replica, fleet } = attempting();
-    replica.statementCount = 64;
+    replica.load.statementCount = 64;
     const timed = () => Array.from({ length: 16 }, () => attempt.begin(false) > 0).filter(Boolean).length;
     expect(timed()).toBe(2);
     fleet.publisher.emitter.on('query', () => undefined);
@@ -98,9 +98,9 @@ describe('a run of a request in one place', () => {
   it('counts a read once, and where it ends', () => {
     const { attempt, replica } = attempting();
     attempt.placed(performance.now());
-    expect(replica.readCount).toBe(1);
+    expect(replica.load.readCount).toBe(1);
     attempt.abandoned();
-    expect(replica.readCount).toBe(0);
+    expect(replica.load.readCount).toBe(0);
   });
 
   it('cancels on the server what its caller gives up, and answers at once', async () => {

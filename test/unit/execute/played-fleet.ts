@@ -29,7 +29,7 @@ export function playedNode(name: string, lsn: bigint | undefined, over: object =
     query: () => undefined,
     release: (isBroken?: boolean) => void log.push(isBroken === true ? 'closed' : 'released'),
   };
-  return {
+  const node = {
     log,
     client,
     connection: { client, identity, status: () => 'I', isLost: false },
@@ -53,28 +53,32 @@ export function playedNode(name: string, lsn: bigint | undefined, over: object =
     hasJoined: false,
     hasAnswered: true,
     lastError: undefined as unknown,
-    load: new Load(),
-    statementCount: 0,
-    readCount: 0,
-    statementLatency: { add: () => undefined },
-    response: { failed: () => undefined, took: () => undefined },
     roundTripMillis: 0,
+    load: Object.assign(new Load(), {
+      statementCount: 0,
+      readCount: 0,
+      statementLatency: { add: (_: number): void => undefined },
+      response: { failed: (_: number): void => undefined, took: (): void => undefined },
+    }),
     mayHaveMoved: () => true,
     takeLane: (): unknown => ({ of: name }),
-    lostBy: () => void log.push('lost'),
+    gaveNoConnection: () => void log.push('lost'),
     failed: () => void log.push('failed'),
     succeeded: () => undefined,
-    void: () => void log.push('void'),
+    forget: () => void log.push('void'),
     cancel: () => void log.push('cancelled'),
     refresh: async (): Promise<void> => void log.push('asked'),
     observe: async () => undefined,
     observeOn: async (): Promise<unknown> => undefined,
+    locateOn: (_: unknown, _told: (seen: unknown) => void): void => undefined,
+    recordGate: (): void => undefined,
     checkout(_: boolean, taken: (error: unknown, connection?: unknown) => void) {
       log.push('checkout');
       taken(undefined, this.connection);
     },
     ...over,
   };
+  return Object.assign(node, { position: node, probe: node, health: node, connections: node });
 }
 
 export type PlayedNode = ReturnType<typeof playedNode>;

@@ -9,7 +9,7 @@ type Answer = (error: Error | null, result: object | undefined, now: number) => 
 function reading(said: bigint | undefined, failure: Error | null = null, peers: readonly PlayedNode[] = []) {
   const order: string[] = [];
   const replica = playedNode('r1', 90n, {
-    judgeGate: (_: unknown, isProven: boolean) => order.push(isProven ? 'proven' : 'not proven'),
+    recordGate: (_: unknown, isProven: boolean) => order.push(isProven ? 'proven' : 'not proven'),
     locateOn(this: PlayedNode, _: unknown, located: (observation: unknown) => void) {
       order.push('position');
       located(said === undefined ? undefined : { ...this.observation, lsn: said });
@@ -69,7 +69,7 @@ describe('a read on a shared connection', () => {
   it('runs elsewhere, and that is no second run, when its neighbours hold it up', async () => {
     const { run, request, replica } = reading(100n, new LaneEvicted(), [playedNode('r2', 100n)]);
     expect(await run(false)).toBe('elsewhere');
-    expect([request.lostOn, request.rerunCount, replica.readCount]).toEqual([new Set([replica]), 0, 0]);
+    expect([request.lostOn, request.rerunCount, replica.load.readCount]).toEqual([new Set([replica]), 0, 0]);
     const alone = reading(100n, new LaneEvicted());
     await alone.run(false);
     expect(alone.request.lostOn).toBeUndefined();
@@ -79,6 +79,6 @@ describe('a read on a shared connection', () => {
     const { run, request, replica } = reading(100n, new Error('Connection terminated unexpectedly'));
     Object.assign(replica.client, { _queryable: false });
     expect(await run(false)).toBe('elsewhere');
-    expect([request.lostOn, request.rerunCount, replica.readCount]).toEqual([new Set([replica]), 1, 0]);
+    expect([request.lostOn, request.rerunCount, replica.load.readCount]).toEqual([new Set([replica]), 1, 0]);
   });
 });
