@@ -17,8 +17,8 @@ export const execute: readonly Mutation[] = [
     name: 'the position of a replica is asked for after what it must prove',
     breaks: 'rule 9',
     file: 'src/execute/read-on-lane.ts',
-    find: '    node.locateOn(lane, (observation) => {\n      seen = observation;\n    });\n',
-    replace: '    queueMicrotask(() => node.locateOn(lane, (observation) => {\n      seen = observation;\n    }));\n',
+    find: '    node.probe.locateOn(lane, (observation) => {\n      seen = observation;\n    });\n',
+    replace: '    queueMicrotask(() => node.probe.locateOn(lane, (observation) => {\n      seen = observation;\n    }));\n',
     tests: [`${UNIT}/read-on-lane.test.ts`],
   },
   {
@@ -105,8 +105,8 @@ export const execute: readonly Mutation[] = [
     name: 'a full pool is taken for a lost server',
     breaks: 'rule 19',
     file: 'src/execute/place.ts',
-    find: 'if (!isPoolTimeout(error)) node.lostBy(error);',
-    replace: 'node.lostBy(error);',
+    find: 'if (!isPoolTimeout(error)) node.health.gaveNoConnection(error);',
+    replace: 'node.health.gaveNoConnection(error);',
     tests: [`${UNIT}/place.test.ts`],
   },
   {

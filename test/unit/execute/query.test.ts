@@ -34,7 +34,12 @@ describe('a statement that was taken for a read', () => {
   it('runs once more on the primary where a replica refuses it, which is remembered', async () => {
     const { running, misrouted, runs, replica, request } = refused();
     expect(await running).toEqual({ rowCount: 1 });
-    expect([runs, misrouted, request.rerunCount, replica.load.readCount]).toEqual([['primary'], ['select writes()'], 1, 0]);
+    expect([runs, misrouted, request.rerunCount, replica.load.readCount]).toEqual([
+      ['primary'],
+      ['select writes()'],
+      1,
+      0,
+    ]);
   });
 
   it('runs no second time where it is several statements', async () => {
