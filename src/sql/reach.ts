@@ -27,6 +27,8 @@ import {
 } from './unsteady.js';
 
 /** The oid of `time with time zone`. */
+/** Of plpgsql: it runs a text that it makes. */
+const EXECUTE = /^execute$/;
 const TIMETZ = '1266';
 
 export interface Reach {
@@ -236,7 +238,7 @@ export class ReachFinder {
       return;
     }
     for (const { text, isQuoted } of tokens) {
-      if (text === 'execute' && !isQuoted) this.#misses(`${what} runs a text that it makes`);
+      if (EXECUTE.test(text) && !isQuoted) this.#misses(`${what} runs a text that it makes`);
       for (const row of this.#objects.relationsNamed(text)) this.#row(row);
       for (const row of this.#objects.functionsNamed(text)) this.#function(row);
       if (!isMet) continue;

@@ -7,23 +7,23 @@ import { MAX_TEXT_LENGTH } from './readable.js';
 
 /** In characters: far more than any first word and the brackets before it. */
 const OPENING_LENGTH = 64;
-const DEFINITION = firstWord('create|alter|drop|grant|revoke|import|reassign|do');
-/**
- * ROLLBACK TO goes back to a savepoint, and PREPARE without TRANSACTION names a statement: where a
- * comment, or too much white space, hides the next word, it counts as an end.
- */
-const END = firstWord(
-  'commit|end|abort|rollback(?!\\s+(?:work\\s+|transaction\\s+)?to\\b)|prepare(?=\\s+transaction\\b|\\s*(?:/\\*|--|$))',
-);
-
 /** A kind of statements, by how one of them begins: at the start of what is looked at, or behind a semicolon in it. */
 interface FirstWord {
   readonly here: RegExp;
   readonly later: RegExp;
 }
 
-function firstWord(words: string): FirstWord {
-  return { here: new RegExp(`^(?:${words})\\b`, 'i'), later: new RegExp(`;\\s*(?:${words})\\b`, 'i') };
+const DEFINITION = firstWord(/(?:create|alter|drop|grant|revoke|import|reassign|do)\b/);
+/**
+ * ROLLBACK TO goes back to a savepoint, and PREPARE without TRANSACTION names a statement: where a
+ * comment, or too much white space, hides the next word, it counts as an end.
+ */
+const END = firstWord(
+  /(?:commit|end|abort|rollback(?!\s+(?:work\s+|transaction\s+)?to\b)|prepare(?=\s+transaction\b|\s*(?:\/\*|--|$)))\b/,
+);
+
+function firstWord({ source }: RegExp): FirstWord {
+  return { here: new RegExp(`^${source}`, 'i'), later: new RegExp(`;\\s*${source}`, 'i') };
 }
 
 /** The first characters of a text behind its white space and comments. */
