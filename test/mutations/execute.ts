@@ -18,7 +18,8 @@ export const execute: readonly Mutation[] = [
     breaks: 'rule 9',
     file: 'src/execute/read-on-lane.ts',
     find: '    node.probe.locateOn(lane, (observation) => {\n      seen = observation;\n    });\n',
-    replace: '    queueMicrotask(() => node.probe.locateOn(lane, (observation) => {\n      seen = observation;\n    }));\n',
+    replace:
+      '    queueMicrotask(() => node.probe.locateOn(lane, (observation) => {\n      seen = observation;\n    }));\n',
     tests: [`${UNIT}/read-on-lane.test.ts`],
   },
   {
