@@ -15,6 +15,8 @@ export interface Bound {
   readonly late: () => unknown;
   /** Whether it lets the process end meanwhile. Default `false`. */
   readonly isIdle?: boolean;
+  /** Whether no answer can come that is worth a look at the socket first. Default `false`. */
+  readonly isSharp?: boolean;
 }
 
 export class Deadline {
@@ -24,7 +26,7 @@ export class Deadline {
   readonly #given: AbortSignal | undefined;
   readonly #timer: NodeJS.Timeout | undefined;
 
-  constructor({ millis, signal, late, isIdle = false }: Bound) {
+  constructor({ millis, signal, late, isIdle = false, isSharp = false }: Bound) {
     this.signal = this.#controller.signal;
     this.#given = signal;
     allowMany(this.signal);
@@ -35,7 +37,8 @@ export class Deadline {
     }
     if (millis === undefined || this.signal.aborted) return;
     // The answer may already lie in the socket while our own event loop was held up: it is read first.
-    const timer = setTimeout(() => setImmediate(() => this.end(late())), Math.max(0, millis));
+    const end = (): void => this.end(late());
+    const timer = setTimeout(isSharp ? end : () => setImmediate(end), Math.max(0, millis));
     if (isIdle) timer.unref();
     this.#timer = timer;
   }

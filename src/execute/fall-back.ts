@@ -92,7 +92,8 @@ async function turnOrReplica(request: Request, fallback: Fallback, caller: Calle
     throw overloaded(request, fallback, 'it cannot wait for a turn, since enough reads do (maxWaiting)');
   }
   const millis = giveUpAt - fleet.awakeMillis;
-  const waiting = new Deadline({ millis, signal, late: () => undefined });
+  // It ends before the call's own deadline does: then the error can say what was waited for.
+  const waiting = new Deadline({ millis, signal, late: () => undefined, isSharp: true });
   try {
     const turn = limiter.enter(priority, caller, waiting.signal);
     const replica = fleet.monitor.until(freshReplica(request, fallback), millis, 'anything', waiting.signal);

@@ -109,6 +109,15 @@ describe('reads that no replica can serve', () => {
     await waiting;
   });
 
+  it('say what they have waited for, and not merely that their time was over', async () => {
+    const holders = [1, 2].map(() => cluster.read('select pg_sleep(1.5)'));
+    await until('both turns are taken', () => fallback().inUse === 2);
+    const waiting = Array.from({ length: 20 }, () => cluster.read('select 1', [], { timeoutMillis: 500 }));
+    const codes = (await Promise.allSettled(waiting)).map((one) => (one.status === 'rejected' ? one.reason.code : ''));
+    expect(new Set(codes)).toEqual(new Set(['LADDER_OVERLOADED']));
+    await Promise.all(holders);
+  });
+
   it('leave the queue for a replica that has caught up meanwhile', async () => {
     const holders = [1, 2].map(() => cluster.read('select pg_sleep(1.5)'));
     await until('both turns are taken', () => fallback().inUse === 2);
