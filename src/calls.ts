@@ -1,7 +1,7 @@
 /**
  * The life of a call: in through the gate, checked, held to the session that it belongs to or joined to the
- * transaction around it, and handed to whatever runs it. Whose call it is, is told to it: of async contexts it
- * knows nothing.
+ * transaction around it, and handed to the code that runs it. The caller passes in the session: this module knows
+ * no async context.
  */
 
 import type { PoolClient, QueryResult, QueryResultRow } from 'pg';

@@ -1,6 +1,6 @@
 /**
  * How long something is waited for: until a time, until somebody gives up, or both. One object bounds a whole
- * call. It stops the wait and not the work: what runs on a server is cancelled by whoever sent it.
+ * call. It stops the wait and not the work: the sender of a statement cancels it on the server.
  */
 import { clearTimeout, setImmediate, setTimeout } from './clock.js';
 import { AbortController, allowMany } from './signals.js';
@@ -9,7 +9,7 @@ import { AbortController, allowMany } from './signals.js';
 export interface Bound {
   /** Milliseconds from now; `undefined` for no end. */
   readonly millis: number | undefined;
-  /** Whoever gives up, by a signal of any make. */
+  /** The caller's signal, of any make: its abort ends the wait. */
   readonly signal?: AbortSignal | undefined;
   /** What to reject with when the time is over. */
   readonly late: () => unknown;
