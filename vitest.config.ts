@@ -34,7 +34,7 @@ export default defineConfig(({ mode }) => {
       pool: 'forks',
       // with all the time to think that its sessions take, a tool keeps no core busy
       maxWorkers: soak && !compat ? 1 : 2,
-      testTimeout: soak ? 0 : compat ? 60_000 : matrix ? 180_000 : 30_000,
+      testTimeout: soak ? 0 : compat ? 60_000 : matrix ? 600_000 : 30_000,
       hookTimeout: soak ? 0 : matrix ? 180_000 : 60_000,
       teardownTimeout: 20_000,
       reporters: report ? ['default', testReport(report)] : ['default'],

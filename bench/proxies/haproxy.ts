@@ -1,6 +1,7 @@
 /** HAProxy: it sees connections and no statements. */
 import type { Servers } from '../contenders/access.js';
-import { entry, freePort, type Kind, type ProxyPlan, passwordOf } from './proxy.js';
+import { freePort } from '../free-port.js';
+import { entry, type Kind, type ProxyPlan, passwordOf } from './proxy.js';
 import { addresses, instead, recipe } from './recipe.js';
 
 /** An entry for each server. */
@@ -41,6 +42,7 @@ async function filledIn(servers: Servers) {
   return { text, ports };
 }
 
+/** Without SO_REUSEPORT: two that were given one port would share its connections, and say nothing. */
 function planOf(text: string, folder: string, entries: Servers): ProxyPlan {
-  return { files: { 'haproxy.cfg': text }, args: ['-db', '-f', `${folder}/haproxy.cfg`], entries };
+  return { files: { 'haproxy.cfg': text }, args: ['-db', '-dR', '-f', `${folder}/haproxy.cfg`], entries };
 }

@@ -1,5 +1,6 @@
 /** PgBouncer: an entry for each server, told apart by the database's name. In transactions' mode a connection is another one after each transaction. */
-import { entry, freePort, type Kind, passwordOf } from './proxy.js';
+import { freePort } from '../free-port.js';
+import { entry, type Kind, passwordOf } from './proxy.js';
 import { addresses, instead, recipe } from './recipe.js';
 
 type Mode = 'transaction' | 'session';

@@ -1,6 +1,7 @@
 /** Pgpool-II: it parses each statement, and can send those that only read to any of its servers. */
 import type { Servers } from '../contenders/access.js';
-import { addressOf, entry, freePort, type Kind, type ProxyPlan, passwordOf } from './proxy.js';
+import { freePort } from '../free-port.js';
+import { addressOf, entry, type Kind, type ProxyPlan, passwordOf } from './proxy.js';
 import { instead, recipe } from './recipe.js';
 
 /** Before one server, the first; whoever has more runs more of them. */

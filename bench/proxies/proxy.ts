@@ -4,7 +4,6 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { chownSync, closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -31,6 +30,7 @@ export interface ProxyPlan {
   readonly entries: Servers;
 }
 
+const START_ATTEMPTS = 3;
 const START_MILLIS = 15_000;
 const STOP_MILLIS = 3_000;
 
@@ -51,6 +51,19 @@ export class RunningProxy implements AsyncDisposable {
 
   /** @throws Error with the end of its log, when it does not answer */
   static async start(kind: Kind, binary: string, servers: Servers): Promise<RunningProxy> {
+    for (let attempt = 1; ; attempt++) {
+      const proxy = await RunningProxy.#launched(kind, binary, servers);
+      try {
+        await proxy.#ready();
+        return proxy;
+      } catch (error) {
+        // Another process may have taken one of its ports; then it ends at once.
+        if (!proxy.#hasEnded || attempt === START_ATTEMPTS) throw error;
+      }
+    }
+  }
+
+  static async #launched(kind: Kind, binary: string, servers: Servers): Promise<RunningProxy> {
     const account = serverAccount();
     const folder = mkdtempSync(join(tmpdir(), `pg-ladder-${kind.binary}-`));
     const { files, args, entries } = await kind.plan(servers, folder);
@@ -66,9 +79,7 @@ export class RunningProxy implements AsyncDisposable {
       closeSync(log);
       return child;
     };
-    const proxy = new RunningProxy(launch, kind, folder, entries);
-    await proxy.#ready();
-    return proxy;
+    return new RunningProxy(launch, kind, folder, entries);
   }
 
   /** Ends it with all its connections, and starts it again at the same addresses; resolves when it answers. */
@@ -95,13 +106,17 @@ export class RunningProxy implements AsyncDisposable {
 
   async #end(): Promise<void> {
     const child = this.#child;
-    if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    if (child.pid === undefined || this.#hasEnded) return;
     const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
     child.kill(this.#kind.stopSignal);
     await within(STOP_MILLIS, 'stopping', gone).catch(() => {});
     try {
       process.kill(-child.pid, 'SIGKILL'); // whoever is left of its group
     } catch {} // nobody is
+  }
+
+  get #hasEnded(): boolean {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -119,20 +134,11 @@ export class RunningProxy implements AsyncDisposable {
         await client.end();
         return;
       } catch (error) {
-        if (performance.now() > giveUpAt || this.#child.exitCode !== null) throw error;
+        if (performance.now() > giveUpAt || this.#hasEnded) throw error;
         await sleep(50);
       }
     }
   }
-}
-
-/** Free now; somebody else may be faster, and then the proxy says so. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 export function addressOf(url: string): { readonly host: string; readonly port: string } {

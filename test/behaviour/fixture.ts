@@ -54,7 +54,12 @@ export async function open(
     ...(process.env['LANE'] === 'off' ? { lane: false, namedStatements: false } : {}),
     ...options,
   });
-  await until('all nodes are live', () => cluster.stats().nodes.every((node) => node.state === 'live'));
+  try {
+    await until('all nodes are live', () => cluster.stats().nodes.every((node) => node.state === 'live'));
+  } catch (error) {
+    const states = cluster.stats().nodes.map(({ name, state, problem }) => `${name} is ${state}: ${problem}`);
+    throw new Error(states.join('; '), { cause: error });
+  }
   return cluster;
 }
 

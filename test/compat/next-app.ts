@@ -1,7 +1,8 @@
 /** A route handler of Next.js over the packed library, as it is built and started without any option for it. */
 import { expect } from 'vitest';
+import { freePort } from '../../bench/free-port.js';
 import type { TestCluster } from '../../src/testing/index.js';
-import { freePort, ON_REPLICAS, outcomeIn, PackedApp } from './packed-app.js';
+import { ON_REPLICAS, outcomeIn, PackedApp } from './packed-app.js';
 
 const ROUTE = `
   import * as ladder from 'pg-ladder';

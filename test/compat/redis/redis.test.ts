@@ -9,7 +9,7 @@ import { createClient as createClient4 } from 'redis-4';
 import { createClient as createClient5 } from 'redis-5';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { findBinary } from '../../../bench/binaries.js';
-import { freePort } from '../../../bench/proxies/proxy.js';
+import { freePort } from '../../../bench/free-port.js';
 import { httpSessions } from '../../../src/http/sessions.js';
 import type { Cluster, RouteEvent, WarningEvent } from '../../../src/index.js';
 import { startTestCluster, type TestCluster } from '../../../src/testing/index.js';
