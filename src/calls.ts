@@ -82,6 +82,7 @@ export class Calls {
         (onInvalidHint ?? (process.env['NODE_ENV'] === 'production' ? 'ignore' : 'throw')) === 'throw',
     });
     this.publisher.digestOf = (text) => this.classifier.digestOf(text);
+    this.publisher.digestNow = (text) => this.classifier.digestNow(text);
     this.context = executionContext(this.fleet, this.classifier);
     this.gate = new Gate(this.fleet);
     this.tokens = new SessionTokens(this.fleet);

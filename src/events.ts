@@ -90,6 +90,13 @@ export interface QueryEvent {
   readonly rowCount: number | null;
   /** The error's SQLSTATE or code; `undefined` when the statement succeeded. */
   readonly errorCode: string | undefined;
+  /**
+   * The statement without its text, as `explain()` gives it: `18:` and 16 hexadecimal digits, equal
+   * for texts that differ in their constants only. Worked out when it is read. `undefined` for a
+   * statement that was sent by its name alone, and until PostgreSQL's grammar is loaded, which the
+   * first look at it begins.
+   */
+  readonly digest: string | undefined;
 }
 
 /** What is known of a node's health, in a word; see {@link NodeEvent.state}. */
@@ -253,6 +260,8 @@ const PRINTED: ReadonlySet<Name> = new Set<Name>(['route', 'node', 'topology', '
 export class Publisher {
   /** The digest of a text, for warnings. The cluster sets it, since only it can read SQL. */
   digestOf: (text: string) => Promise<string> = async () => 'unknown';
+  /** As `digestOf`; `undefined` while the grammar is not there, which is loaded then. */
+  digestNow: (text: string) => string | undefined = () => undefined;
   readonly emitter: LadderEvents = new EventEmitter<LadderEventMap>();
   readonly #log = new DecisionLog();
   readonly #isPrinting = this.#log.isOn;

@@ -10,6 +10,7 @@ import type { Lsn } from '../freshness/lsn.js';
 import type { DataConnection } from '../nodes/data-connection.js';
 import type { LaneConnection, LaneStatement } from '../nodes/lane-connection.js';
 import type { Node } from '../nodes/node.js';
+import { textOf } from '../postgres/arguments.js';
 import { codeOf, isServerFault } from '../postgres/errors.js';
 import { fateOf } from '../postgres/fate.js';
 import { preparing } from '../postgres/preparing-query.js';
@@ -32,6 +33,16 @@ type LaneAnswered<Row extends QueryResultRow> = (
   now: number,
   isLost: boolean,
 ) => void;
+
+/** A statement that is under way, and whose duration is wanted. */
+interface Sent {
+  /** As pg gets it. */
+  readonly asked: unknown;
+  /** Our monotonic clock. */
+  readonly at: number;
+  /** Whether it is wanted by more than the one who has sent it. */
+  readonly isTold: boolean;
+}
 
 export class Attempt {
   readonly request: Request;
@@ -104,15 +115,15 @@ export class Attempt {
   ): void {
     const { client, names } = connection;
     const { query, values, profile } = statement;
-    const sentAt = this.begin(profile !== undefined);
+    const sent = this.begin(query, profile !== undefined);
     const answered: Answered<QueryResult<Row>> = (error, result) => {
-      const now = this.end(sentAt, error, error === null ? result.rowCount : null);
+      const now = this.end(sent, error, error === null ? result.rowCount : null);
       if (error !== null) {
         if (now > 0 && isServerFault(error)) this.node.load.response.failed(now);
         failedOn(connection, error, () => answer(error, result));
         return;
       }
-      if (profile !== undefined) measure(this.node, profile, now - Math.abs(sentAt), now);
+      if (profile !== undefined && sent !== undefined) measure(this.node, profile, now - sent.at, now);
       this.mark(result);
       answer(null, result);
     };
@@ -123,7 +134,7 @@ export class Attempt {
       answered(error as Error, undefined as never);
       return;
     }
-    const prepared = named(connection, statement, Math.abs(sentAt));
+    const prepared = named(connection, statement, sent?.at ?? 0);
     if (prepared === undefined || profile === undefined || names === undefined) {
       submitQuery(client, query, values, answered);
       return;
@@ -145,9 +156,9 @@ export class Attempt {
     profile: Profile,
     answer: LaneAnswered<Row>,
   ): void {
-    const sentAt = this.begin(false);
+    const sent = this.begin(statement, false);
     lane.send(statement, profile, (error, result, now) => {
-      this.end(sentAt, error, result?.rowCount ?? null, now);
+      this.end(sent, error, result?.rowCount ?? null, now);
       if (error !== null) {
         fateOf({ client: lane.client }, error, (isLost) => answer(error, undefined, now, isLost));
         return;
@@ -159,34 +170,47 @@ export class Attempt {
 
   /**
    * Something is sent for the request: `end` says when it is over.
+   * @param asked the statement in whatever form pg gets it
    * @param isMeasured whether its duration is wanted anyway
-   * @returns our monotonic clock, to be handed to `end`: 0 where nobody wants to know, negative where only the caller does
+   * @returns what `end` is given; `undefined` where nobody wants to know
    */
-  begin(isMeasured: boolean): number {
+  begin(asked: unknown, isMeasured = false): Sent | undefined {
     const { node } = this;
     const count = node.load.statementCount++;
     const isTimed = count < TIMED_ALL || (count & TIMED_MASK) === 0;
-    if (isTimed || this.request.context.fleet.publisher.wants('query')) return performance.now();
-    return isMeasured ? -performance.now() : 0;
+    const isTold = isTimed || this.request.context.fleet.publisher.wants('query');
+    return isTold || isMeasured ? { asked, at: performance.now(), isTold } : undefined;
   }
 
-  /** It is over. @param sentAt as `begin` gave it @returns our monotonic clock; 0 where nobody wants to know */
-  end(sentAt: number, error: Error | null, rowCount: number | null, at?: number): number {
-    if (sentAt === 0) return 0;
+  /** It is over. @param sent as `begin` gave it @returns our monotonic clock; 0 where nobody wants to know */
+  end(sent: Sent | undefined, error: Error | null, rowCount: number | null, at?: number): number {
+    if (sent === undefined) return 0;
     const now = at ?? performance.now();
-    if (sentAt < 0) return now;
-    this.node.load.statementLatency.add(now - sentAt);
-    if (this.request.context.fleet.publisher.wants('query')) this.#tell(now - sentAt, rowCount, error);
+    if (!sent.isTold) return now;
+    this.node.load.statementLatency.add(now - sent.at);
+    if (this.request.context.fleet.publisher.wants('query')) this.#tell(sent.asked, now - sent.at, rowCount, error);
     return now;
   }
 
-  #tell(durationMillis: number, rowCount: number | null, error: Error | null): void {
+  #tell(asked: unknown, durationMillis: number, rowCount: number | null, error: Error | null): void {
     const { id, context } = this.request;
+    const { publisher } = context.fleet;
     const { name, role } = this.node;
     // A server, or a driver, may say anything in its place.
     const code = error === null ? undefined : (codeOf(error) ?? 'unknown');
     const errorCode = code === undefined || /^\w{1,64}$/.test(code) ? code : 'unknown';
-    context.fleet.publisher.publish('query', { id, node: name, role, durationMillis, rowCount, errorCode });
+    publisher.publish('query', {
+      id,
+      node: name,
+      role,
+      durationMillis,
+      rowCount,
+      errorCode,
+      get digest() {
+        const text = textOf(asked);
+        return text === undefined ? undefined : publisher.digestNow(text);
+      },
+    });
   }
 
   /** Says on a result who gave it; see `routeOf`. */

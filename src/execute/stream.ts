@@ -60,7 +60,7 @@ export async function* stream<Row>(
     let rowCount = 0;
     let isWhole = false;
     let failure: unknown = null;
-    const sentAt = attempt.begin(false);
+    const sent = attempt.begin(rows);
     try {
       // It may have been given up while its connection was waited for.
       signal?.throwIfAborted();
@@ -89,7 +89,7 @@ export async function* stream<Row>(
       if (!(await lostAgain(attempt, connection, error))) throw adviceOn(error, attempt.node);
       attempt.abandoned();
     } finally {
-      attempt.end(sentAt, failure as Error | null, isWhole ? rowCount : null);
+      attempt.end(sent, failure as Error | null, isWhole ? rowCount : null);
       signal?.removeEventListener('abort', cancel);
       client.removeListener('end', lost);
       // A stream that was left early has rows under way: its connection serves nobody else.

@@ -32,9 +32,9 @@ export function transactionClient(
     if (transaction.hasEnded) return refuse(asked, values, callback);
     transaction.sends(textOf(asked));
     if (isSubmittable(asked)) return submit(attempt, own, asked, values, callback);
-    const sentAt = attempt.begin(false);
+    const sent = attempt.begin(asked);
     const over = (error: Error | null, result: QueryResult | undefined): void => {
-      attempt.end(sentAt, error, result?.rowCount ?? null);
+      attempt.end(sent, error, result?.rowCount ?? null);
       if (error !== null) transaction.failed(error);
       else if (result !== undefined) attempt.mark(result);
     };
@@ -82,11 +82,11 @@ export function transactionClient(
 
 /** A cursor, a stream, COPY: over when pg has nothing more to send. */
 function submit(attempt: Attempt, own: PoolClient, asked: Submittable, values: unknown, callback: unknown): unknown {
-  const sentAt = attempt.begin(false);
+  const sent = attempt.begin(asked);
   const over = (): void => {
     own.removeListener('drain', over);
     own.removeListener('end', over);
-    attempt.end(sentAt, null, null);
+    attempt.end(sent, null, null);
   };
   own.on('drain', over);
   own.on('end', over);

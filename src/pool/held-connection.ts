@@ -64,10 +64,10 @@ export class HeldConnection {
   run({ query, values, answer }: Answering, leavesState: boolean): Promise<void> {
     this.#mustClose ||= leavesState;
     const { attempt, connection } = this.#placement;
-    const sentAt = attempt.begin(false);
+    const sent = attempt.begin(query);
     return new Promise((resolve) => {
       const answered: Answer = (error, result) => {
-        attempt.end(sentAt, error ?? null, result?.rowCount ?? null);
+        attempt.end(sent, error ?? null, result?.rowCount ?? null);
         const over = (): void => {
           this.#mustClose ||= connection.isLost || !isQueryable(this.#client);
           // What comes next is decided before the user hears of it.
@@ -94,12 +94,12 @@ export class HeldConnection {
       return Promise.resolve();
     }
     const { attempt } = this.#placement;
-    const sentAt = attempt.begin(false);
+    const sent = attempt.begin(submittable);
     this.isStreaming = true;
     return new Promise((resolve, reject) => {
       const over = (): void => {
         if (!this.isStreaming) return;
-        attempt.end(sentAt, null, null);
+        attempt.end(sent, null, null);
         this.isStreaming = false;
         client.removeListener('drain', over);
         client.removeListener('end', lost);

@@ -115,11 +115,11 @@ export class PrimaryConnection {
     const attempt = this.#enter(this.#cluster.writeRequest(scope, entry), finding);
     const { timeline } = attempt.request.context.fleet.history.timelines;
     this.#settings.before();
-    const sentAt = attempt.begin(false);
+    const sent = attempt.begin(query);
     const number = ++this.#sentCount;
     const wasQueryable = isQueryable(this.client);
     const answered: Answer = (error, result) => {
-      attempt.end(sentAt, error ?? null, result?.rowCount ?? null);
+      attempt.end(sent, error ?? null, result?.rowCount ?? null);
       if (error) this.#failed(error, number, wasQueryable, finding, attempt);
       else this.#settleBefore(number);
       if (!error && result !== undefined) attempt.mark(result);
@@ -153,7 +153,7 @@ export class PrimaryConnection {
       return;
     }
     const attempt = this.#enter(request, finding);
-    const sentAt = attempt.begin(false);
+    const sent = attempt.begin(submittable);
     const { floor } = request.asker;
     const { fleet } = request.context;
     const isRead = finding.found?.class === 'read';
@@ -162,7 +162,7 @@ export class PrimaryConnection {
     const over = (): void => {
       this.client.removeListener('drain', over);
       this.client.removeListener('end', over);
-      attempt.end(sentAt, null, null);
+      attempt.end(sent, null, null);
       if (!isRead) {
         if (!this.isUsable) holdUntilSettled(fleet, this.node, this.#connection, floor);
         this.#writers.add(floor);

@@ -264,6 +264,13 @@ export class Classifier {
     return this.digest(text);
   }
 
+  /** As `digest`; `undefined` while the grammar is not there, which is loaded then. */
+  digestNow(text: string): string | undefined {
+    if (this.#hasGrammar) return this.digest(text);
+    void this.#loadGrammar();
+    return undefined;
+  }
+
   #hint(text: string): Hint | undefined {
     try {
       return hintOf(text);

@@ -42,6 +42,30 @@ describe('events', () => {
     expect(JSON.stringify(heard)).not.toMatch(/xyzzy|secrets|postgres:/);
   });
 
+  it('say which statement it was by its digest, wherever it was sent, and never by its text', async () => {
+    const digests: (string | undefined)[] = [];
+    const { digest } = await cluster.explain("select word from secrets where word = 'a'");
+    cluster.events.on('query', (event) => digests.push(event.digest));
+    await cluster.read("select word from secrets where word = 'b'");
+    await cluster.query("select word from secrets where word = 'c'");
+    await cluster.transaction(async (client) => {
+      await client.query("select word from secrets where word = 'd'");
+      await cluster.query("select word from secrets where word = 'e'");
+    });
+    for await (const _ of cluster.stream("select word from secrets where word = 'f'"));
+    const pool = cluster.pool();
+    await pool.query("select word from secrets where word = 'g'");
+    const client = await pool.connect();
+    await client.query('begin');
+    await client.query("select word from secrets where word = 'h'");
+    await client.query('commit');
+    client.release();
+    await pool.end();
+    cluster.events.removeAllListeners();
+    expect(digests.filter((each) => each === digest)).toHaveLength(7);
+    expect(digests.every((each) => each !== undefined && /^18:[0-9a-f]{16}$/.test(each))).toBe(true);
+  });
+
   it('do not let a listener’s mistake fail a write that was committed', async () => {
     const caught = new Promise((resolve) => {
       const others = process.listeners('uncaughtException');

@@ -73,7 +73,7 @@ describe('a run of a request in one place', () => {
   it('asks the clock for every eighth statement only, once there were enough, unless somebody listens', () => {
     const { attempt, replica, fleet } = attempting();
     replica.load.statementCount = 64;
-    const timed = () => Array.from({ length: 16 }, () => attempt.begin(false) > 0).filter(Boolean).length;
+    const timed = () => Array.from({ length: 16 }, () => attempt.begin('select 1')).filter(Boolean).length;
     expect(timed()).toBe(2);
     fleet.publisher.emitter.on('query', () => undefined);
     expect(timed()).toBe(16);
