@@ -3,16 +3,17 @@
  * and leaves again; only here a read leaves its trace. Which place that is, and what follows from
  * the answer, is decided elsewhere.
  */
-import type { QueryResult, QueryResultRow } from 'pg';
+import type { ClientBase, QueryResult, QueryResultRow } from 'pg';
 import { performance } from '../clock.js';
 import type { Reason } from '../events.js';
 import type { Lsn } from '../freshness/lsn.js';
 import type { DataConnection } from '../nodes/data-connection.js';
 import type { LaneConnection, LaneStatement } from '../nodes/lane-connection.js';
 import type { Node } from '../nodes/node.js';
-import { textOf } from '../postgres/arguments.js';
+import { type Answer, type Submittable, textOf } from '../postgres/arguments.js';
 import { codeOf, isServerFault } from '../postgres/errors.js';
 import { fateOf } from '../postgres/fate.js';
+import type { PreparedQuery } from '../postgres/prepared-query.js';
 import { preparing } from '../postgres/preparing-query.js';
 import type { StatementName } from '../postgres/statement-names.js';
 import { type Answered, submitQuery } from '../postgres/submit.js';
@@ -35,7 +36,7 @@ type LaneAnswered<Row extends QueryResultRow> = (
 ) => void;
 
 /** A statement that is under way, and whose duration is wanted. */
-interface Sent {
+export interface Sent {
   /** As pg gets it. */
   readonly asked: unknown;
   /** Our monotonic clock. */
@@ -166,6 +167,41 @@ export class Attempt {
       this.mark(result as QueryResult<Row>);
       answer(null, result as QueryResult<Row>, now, false);
     });
+  }
+
+  /** Sends a statement as its user gave it, and marks its result. What follows from an error is the caller's. */
+  submit(client: ClientBase, query: PreparedQuery, values: unknown[] | undefined, answer: Answer): void {
+    const sent = this.begin(query);
+    submitQuery<QueryResult | undefined>(client, query, values, (error, result) => {
+      this.end(sent, error, result?.rowCount ?? null);
+      if (error === null && result !== undefined) this.mark(result);
+      answer(error, result);
+    });
+  }
+
+  /**
+   * Sends a cursor, a stream or COPY, of whose end pg tells by events alone.
+   * @param over called once, when pg has nothing more to send or the connection has ended (`isLost`)
+   * @throws what `send` throws, behind `over`
+   */
+  follow<T>(client: ClientBase, asked: Submittable, send: () => T, over?: (isLost: boolean) => void): T {
+    const sent = this.begin(asked);
+    const done = (isLost: boolean): void => {
+      client.removeListener('drain', drained);
+      client.removeListener('end', lost);
+      this.end(sent, null, null);
+      over?.(isLost);
+    };
+    const drained = (): void => done(false);
+    const lost = (): void => done(true);
+    client.on('drain', drained);
+    client.on('end', lost);
+    try {
+      return send();
+    } catch (error) {
+      lost();
+      throw error;
+    }
   }
 
   /**

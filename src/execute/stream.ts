@@ -3,6 +3,7 @@ import { performance } from '../clock.js';
 import { invalidOptions, wordFor } from '../errors.js';
 import { throwAway } from '../nodes/data-connection.js';
 import { isOnlyForPrimary } from '../postgres/errors.js';
+import type { Sent } from './attempt.js';
 import { failedOn } from './connection-state.js';
 import { giveBack } from './give-back.js';
 import { place } from './place.js';
@@ -60,8 +61,9 @@ export async function* stream<Row>(
     let rowCount = 0;
     let isWhole = false;
     let failure: unknown = null;
-    const sent = attempt.begin(rows);
+    let sent: Sent | undefined;
     try {
+      sent = attempt.begin(rows);
       // It may have been given up while its connection was waited for.
       signal?.throwIfAborted();
       client.query(rows);

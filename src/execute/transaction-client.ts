@@ -7,7 +7,7 @@
 import process from 'node:process';
 import type { PoolClient, QueryConfig, QueryResult } from 'pg';
 import type { DataConnection } from '../nodes/data-connection.js';
-import { callbackOf, isSubmittable, promised, type Submittable, textOf } from '../postgres/arguments.js';
+import { callbackOf, isSubmittable, promised, textOf } from '../postgres/arguments.js';
 import { promiseClassOf } from '../postgres/internals.js';
 import { preparedQuery, preparedWith } from '../postgres/prepared-query.js';
 import type { Attempt } from './attempt.js';
@@ -31,7 +31,9 @@ export function transactionClient(
     if (asked === null || asked === undefined) return own.query(asked as never);
     if (transaction.hasEnded) return refuse(asked, values, callback);
     transaction.sends(textOf(asked));
-    if (isSubmittable(asked)) return submit(attempt, own, asked, values, callback);
+    if (isSubmittable(asked)) {
+      return attempt.follow(own, asked, () => own.query(asked as never, values as never, callback as never));
+    }
     const sent = attempt.begin(asked);
     const over = (error: Error | null, result: QueryResult | undefined): void => {
       attempt.end(sent, error, result?.rowCount ?? null);
@@ -78,24 +80,6 @@ export function transactionClient(
       return isUnwanted;
     },
   };
-}
-
-/** A cursor, a stream, COPY: over when pg has nothing more to send. */
-function submit(attempt: Attempt, own: PoolClient, asked: Submittable, values: unknown, callback: unknown): unknown {
-  const sent = attempt.begin(asked);
-  const over = (): void => {
-    own.removeListener('drain', over);
-    own.removeListener('end', over);
-    attempt.end(sent, null, null);
-  };
-  own.on('drain', over);
-  own.on('end', over);
-  try {
-    return own.query(asked as never, values as never, callback as never);
-  } catch (error) {
-    over();
-    throw error;
-  }
 }
 
 /** As pg answers on a client that has ended. */

@@ -9,7 +9,7 @@ import { place } from '../execute/place.js';
 import type { Request } from '../execute/request.js';
 import type { Answer, Submittable } from '../postgres/arguments.js';
 import { bytesReadOn, isQueryable } from '../postgres/internals.js';
-import { submit, submitQuery } from '../postgres/submit.js';
+import { submit } from '../postgres/submit.js';
 import type { TransactionStatus } from '../postgres/transaction-status.js';
 import type { Job } from './job.js';
 
@@ -64,24 +64,18 @@ export class HeldConnection {
   run({ query, values, answer }: Answering, leavesState: boolean): Promise<void> {
     this.#mustClose ||= leavesState;
     const { attempt, connection } = this.#placement;
-    const sent = attempt.begin(query);
     return new Promise((resolve) => {
       const answered: Answer = (error, result) => {
-        attempt.end(sent, error ?? null, result?.rowCount ?? null);
         const over = (): void => {
           this.#mustClose ||= connection.isLost || !isQueryable(this.#client);
           // What comes next is decided before the user hears of it.
           resolve();
           answer(error, result);
         };
-        if (error) {
-          failedOn(connection, error, over);
-          return;
-        }
-        if (result !== undefined) attempt.mark(result);
-        over();
+        if (error) failedOn(connection, error, over);
+        else over();
       };
-      submitQuery(this.#client, query, values, answered);
+      attempt.submit(this.#client, query, values, answered);
     });
   }
 
@@ -94,30 +88,20 @@ export class HeldConnection {
       return Promise.resolve();
     }
     const { attempt } = this.#placement;
-    const sent = attempt.begin(submittable);
     this.isStreaming = true;
     return new Promise((resolve, reject) => {
-      const over = (): void => {
-        if (!this.isStreaming) return;
-        attempt.end(sent, null, null);
-        this.isStreaming = false;
-        client.removeListener('drain', over);
-        client.removeListener('end', lost);
-        this.#onEnd?.();
-        resolve();
-      };
       this.#goOn = resolve;
-      const lost = (): void => {
-        this.#mustClose = true;
-        over();
+      const over = (isLost: boolean): void => {
+        this.#mustClose ||= isLost;
+        this.isStreaming = false;
+        this.#onEnd?.();
+        // Behind the error, where pg has thrown one.
+        queueMicrotask(resolve);
       };
-      client.on('drain', over);
-      client.on('end', lost);
       try {
-        submit(client, submittable, callback);
+        attempt.follow(client, submittable, () => submit(client, submittable, callback), over);
       } catch (error) {
         reject(error as Error);
-        lost();
       }
     });
   }

@@ -19,7 +19,7 @@ import { type Answer, type Submittable, textOf } from '../postgres/arguments.js'
 import { isServerError, verdictOf } from '../postgres/errors.js';
 import { fateOf, whenReady } from '../postgres/fate.js';
 import { isQueryable } from '../postgres/internals.js';
-import { submit, submitQuery } from '../postgres/submit.js';
+import { submit } from '../postgres/submit.js';
 import type { ReadStatus } from '../postgres/transaction-status.js';
 import { mayBind } from '../sql/session-state.js';
 import type { Classification } from '../statements/classifier.js';
@@ -115,14 +115,11 @@ export class PrimaryConnection {
     const attempt = this.#enter(this.#cluster.writeRequest(scope, entry), finding);
     const { timeline } = attempt.request.context.fleet.history.timelines;
     this.#settings.before();
-    const sent = attempt.begin(query);
     const number = ++this.#sentCount;
     const wasQueryable = isQueryable(this.client);
     const answered: Answer = (error, result) => {
-      attempt.end(sent, error ?? null, result?.rowCount ?? null);
       if (error) this.#failed(error, number, wasQueryable, finding, attempt);
       else this.#settleBefore(number);
-      if (!error && result !== undefined) attempt.mark(result);
       this.#answered(error, query, finding.found, attempt, timeline);
       const over = (): void => {
         this.#noteState(error, query, finding, result);
@@ -143,7 +140,7 @@ export class PrimaryConnection {
         answer(error, result);
       }
     };
-    submitQuery(this.client, query, values, answered);
+    attempt.submit(this.client, query, values, answered);
   }
 
   /** When it ends is told by pg alone, and after its user: until then the session reads on the primary, unless it is known to only read. */
@@ -153,16 +150,12 @@ export class PrimaryConnection {
       return;
     }
     const attempt = this.#enter(request, finding);
-    const sent = attempt.begin(submittable);
     const { floor } = request.asker;
     const { fleet } = request.context;
     const isRead = finding.found?.class === 'read';
     const open: UncertainWrite = { settledAt: undefined };
     if (!isRead) floor.hold(open);
     const over = (): void => {
-      this.client.removeListener('drain', over);
-      this.client.removeListener('end', over);
-      attempt.end(sent, null, null);
       if (!isRead) {
         if (!this.isUsable) holdUntilSettled(fleet, this.node, this.#connection, floor);
         this.#writers.add(floor);
@@ -172,14 +165,7 @@ export class PrimaryConnection {
       }
       this.#leave(attempt, finding);
     };
-    this.client.on('drain', over);
-    this.client.on('end', over);
-    try {
-      submit(this.client, submittable, callback);
-    } catch (error) {
-      over();
-      throw error;
-    }
+    attempt.follow(this.client, submittable, () => submit(this.client, submittable, callback), over);
   }
 
   #enter(request: Request, { found }: Finding): Attempt {
