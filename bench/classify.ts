@@ -123,7 +123,7 @@ try {
   const { loadCatalog } = await import('../src/execute/load-catalog.js');
   const { Fleet } = await import('../src/nodes/fleet.js');
   const { settingsFrom } = await import('../src/options/cluster.js');
-  const { Publisher } = await import('../src/events.js');
+  const { Publisher } = await import('../src/publisher.js');
   const fleet = new Fleet(settingsFrom({ primary: servers.primary.connectionString }), new Publisher());
   fleet.monitor.start();
   const millis: number[] = [];

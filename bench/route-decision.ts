@@ -1,10 +1,11 @@
 /** What it costs to decide where a read goes when all is known: a floor, some replicas, nothing to wait for. */
-import { Publisher } from '../src/events.js';
+
 import { Floor } from '../src/freshness/floor.js';
 import { ReadTrace } from '../src/freshness/read-trace.js';
 import { Fleet } from '../src/nodes/fleet.js';
 import type { ReadTerms, Selection } from '../src/nodes/selection.js';
 import { settingsFrom } from '../src/options/cluster.js';
+import { Publisher } from '../src/publisher.js';
 import { hashOf } from '../src/routing/partition.js';
 import type { Servers } from './contenders/access.js';
 

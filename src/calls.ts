@@ -6,7 +6,7 @@
 
 import type { PoolClient, QueryResult, QueryResultRow } from 'pg';
 import { invalidOptions, LadderError, wordFor } from './errors.js';
-import { becauseOf, Publisher } from './events.js';
+import { becauseOf } from './events.js';
 import { deadlineOf, withAbort } from './execute/abort.js';
 import { checkedQuery, isDefinition, type Query, rejectWithin, textOf, type Values } from './execute/call.js';
 import { connection } from './execute/connection.js';
@@ -35,6 +35,7 @@ import {
 import { withoutUndefined } from './options/check.js';
 import type { Settings } from './options/cluster.js';
 import { preparedValues } from './postgres/prepared-query.js';
+import { Publisher } from './publisher.js';
 import type { SessionScope } from './session/scope.js';
 import { type Classification, Classifier } from './statements/classifier.js';
 

@@ -7,9 +7,9 @@
 import type { Pool } from 'pg';
 import { clearTimeout, performance, setTimeout } from './clock.js';
 import { settledWithin } from './deadline.js';
-import type { Publisher } from './events.js';
 import type { Gate } from './execute/gate.js';
 import type { Fleet } from './nodes/fleet.js';
+import type { Publisher } from './publisher.js';
 
 /** What there is to be closed. */
 interface Estate {

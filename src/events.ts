@@ -1,11 +1,5 @@
-/**
- * What the library tells about itself, on an EventEmitter and on `diagnostics_channel`. It builds a
- * payload only when somebody listens. No payload carries SQL, values or connection strings.
- */
-import { type Channel, channel } from 'node:diagnostics_channel';
-import { EventEmitter } from 'node:events';
-import { DecisionLog } from './decision-log.js';
-import { MAX_MESSAGE_LENGTH, printable } from './printable.js';
+/** What the library tells about itself. No payload carries SQL, values or connection strings. */
+import type { EventEmitter } from 'node:events';
 
 /** Every {@link Reason}. */
 export const reasons = [
@@ -251,58 +245,3 @@ export interface LadderEventMap {
 
 /** What `cluster.events` is: the usual EventEmitter, typed. */
 export type LadderEvents = EventEmitter<LadderEventMap>;
-
-type Name = keyof LadderEventMap;
-
-/** What `NODE_DEBUG=pg-ladder` prints: where statements go, and what that follows from. */
-const PRINTED: ReadonlySet<Name> = new Set<Name>(['route', 'node', 'topology', 'membership']);
-
-export class Publisher {
-  /** The digest of a text, for warnings. The cluster sets it, since only it can read SQL. */
-  digestOf: (text: string) => Promise<string> = async () => 'unknown';
-  /** As `digestOf`; `undefined` while the grammar is not there, which is loaded then. */
-  digestNow: (text: string) => string | undefined = () => undefined;
-  readonly emitter: LadderEvents = new EventEmitter<LadderEventMap>();
-  readonly #log = new DecisionLog();
-  readonly #isPrinting = this.#log.isOn;
-  readonly #channels: Readonly<Record<Name, Channel>> = {
-    route: channel('pg-ladder:route'),
-    query: channel('pg-ladder:query'),
-    node: channel('pg-ladder:node'),
-    topology: channel('pg-ladder:topology'),
-    membership: channel('pg-ladder:membership'),
-    tokenLost: channel('pg-ladder:tokenLost'),
-    warning: channel('pg-ladder:warning'),
-  };
-
-  /** Whether anybody listens; ask before building a payload. */
-  wants(name: Name): boolean {
-    if (this.#isPrinting && PRINTED.has(name)) return true;
-    return this.#channels[name].hasSubscribers || this.emitter.listenerCount(name) > 0;
-  }
-
-  publish<N extends Name>(name: N, given: LadderEventMap[N][0]): void {
-    const payload = name === 'warning' ? shown(given as WarningEvent) : given;
-    if (this.#isPrinting && PRINTED.has(name)) this.#log.print(name, payload);
-    this.#channels[name].publish(payload);
-    // The map's tuples hold one payload each; TypeScript cannot see that through the generic name.
-    const emitter: EventEmitter = this.emitter;
-    try {
-      emitter.emit(name, payload);
-    } catch (error) {
-      // A listener's mistake is the listener's: it must not turn a committed write into a failed one.
-      process.nextTick(() => {
-        throw error;
-      });
-    }
-  }
-}
-
-/** A warning may quote what others have written. */
-function shown(warning: WarningEvent): WarningEvent {
-  const message = printable(warning.message, MAX_MESSAGE_LENGTH);
-  if (message === warning.message) return warning;
-  // Also its cause, which is hidden from whatever prints it.
-  const own = Object.getOwnPropertyDescriptors(warning);
-  return Object.defineProperties({} as WarningEvent, { ...own, message: { ...own.message, value: message } });
-}

@@ -29,6 +29,19 @@ async function withinDeadline<T>(
   }
 }
 
+/** The outcome of what runs, or the signal's reason: then it is cancelled. */
+export function cancellable<T>(running: Promise<T>, signal: AbortSignal, cancel: () => void): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => {
+      cancel();
+      reject(signal.reason);
+    };
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
+    running.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}
+
 function timeout(timeoutMillis: number): LadderError {
   return new LadderError(
     'LADDER_TIMEOUT',

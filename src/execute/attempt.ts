@@ -19,6 +19,7 @@ import type { StatementName } from '../postgres/statement-names.js';
 import { type Answered, submitQuery } from '../postgres/submit.js';
 import { writable } from '../postgres/values.js';
 import type { Profile } from '../statements/profile.js';
+import { cancellable } from './abort.js';
 import { failedOn } from './connection-state.js';
 import type { Request, Statement } from './request.js';
 import { markRoute } from './route.js';
@@ -292,16 +293,4 @@ function named(
   if (plain === undefined) return undefined;
   const name = names.use(profile, now);
   return name === undefined ? undefined : { name, values: plain };
-}
-
-function cancellable<T>(running: Promise<T>, signal: AbortSignal, cancel: () => void): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => {
-      cancel();
-      reject(signal.reason);
-    };
-    if (signal.aborted) onAbort();
-    else signal.addEventListener('abort', onAbort, { once: true });
-    running.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
-  });
 }

@@ -4,10 +4,10 @@
  */
 import { performance } from '../clock.js';
 import { discoveryFailed, LadderError } from '../errors.js';
-import type { Publisher } from '../events.js';
 import { PrimaryHistory } from '../freshness/primary-history.js';
 import type { Settings } from '../options/cluster.js';
 import type { NodeAnswer } from '../options/discovery.js';
+import type { Publisher } from '../publisher.js';
 import { isFarSlower } from './ejection.js';
 import { faultOf } from './fault.js';
 import { Heartbeat } from './heartbeat.js';

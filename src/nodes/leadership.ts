@@ -4,9 +4,10 @@
  */
 import { performance } from '../clock.js';
 import { LadderError } from '../errors.js';
-import type { Publisher, TopologyEvent } from '../events.js';
+import type { TopologyEvent } from '../events.js';
 import type { PrimaryHistory } from '../freshness/primary-history.js';
 import type { Settings } from '../options/cluster.js';
+import type { Publisher } from '../publisher.js';
 import { faultOf } from './fault.js';
 import type { Node } from './node.js';
 import { Suspicions } from './suspicions.js';

@@ -7,11 +7,12 @@ import type pg from 'pg';
 import { clearTimeout, performance, setTimeout } from '../clock.js';
 import { Deadline } from '../deadline.js';
 import { LadderError, wordFor } from '../errors.js';
-import { becauseOf, type Publisher } from '../events.js';
+import { becauseOf } from '../events.js';
 import type { Settings } from '../options/cluster.js';
 import type { Discovery, DiscoveryContext } from '../options/discovery.js';
 import { type FoundServer, foundServers, MAX_SERVERS, type RefusedServer } from '../options/found-servers.js';
 import type { NodeSettings } from '../options/servers.js';
+import type { Publisher } from '../publisher.js';
 import { AbortController } from '../signals.js';
 
 /** What is told of a discovery. */

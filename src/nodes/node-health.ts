@@ -3,11 +3,11 @@
  * asks no server; whether a replica is fresh enough for a read is decided elsewhere.
  */
 import { performance } from '../clock.js';
-import type { Publisher } from '../events.js';
 import type { PrimaryHistory } from '../freshness/primary-history.js';
 import type { Settings } from '../options/cluster.js';
 import { WaitCancelled } from '../postgres/errors.js';
 import { printable } from '../printable.js';
+import type { Publisher } from '../publisher.js';
 import type { ResponseTime } from '../routing/balance.js';
 import { Ejection, type Health } from './ejection.js';
 import { wordsOf } from './fault.js';

@@ -5,11 +5,11 @@
 
 import type { Pool, PoolClient } from 'pg';
 import { performance } from '../clock.js';
-import type { Publisher } from '../events.js';
 import type { Lsn } from '../freshness/lsn.js';
 import type { PrimaryHistory } from '../freshness/primary-history.js';
 import type { Settings } from '../options/cluster.js';
 import type { NodeSettings } from '../options/servers.js';
+import type { Publisher } from '../publisher.js';
 import { logsOnly } from '../redaction.js';
 import { hashOf } from '../routing/partition.js';
 import type { Candidate } from '../routing/route.js';

@@ -1,5 +1,6 @@
 /** Counts where statements go and why, and tells of it. It decides nothing. */
-import { type Publisher, type Reason, reasons } from '../events.js';
+import { type Reason, reasons } from '../events.js';
+import type { Publisher } from '../publisher.js';
 import type { Node } from './node.js';
 
 /** A statement that was placed. */

@@ -3,9 +3,9 @@
  * become the primary, and gives up a timeline that rests on the word of a server which is gone. It names no primary.
  */
 import { performance } from '../clock.js';
-import type { Publisher } from '../events.js';
 import type { PrimaryHistory } from '../freshness/primary-history.js';
 import type { Settings } from '../options/cluster.js';
+import type { Publisher } from '../publisher.js';
 import { doubtOf, type Reference } from './claims.js';
 import type { Node } from './node.js';
 import type { Observation } from './observation.js';

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Publisher } from '../../src/events.js';
 import { loadCatalog } from '../../src/execute/load-catalog.js';
 import { Fleet } from '../../src/nodes/fleet.js';
 import { settingsFrom } from '../../src/options/cluster.js';
+import { Publisher } from '../../src/publisher.js';
 import { type CatalogRows, CatalogTooLargeError } from '../../src/sql/catalog-rows.js';
 import { hintOf } from '../../src/sql/hint.js';
 import { definesSomething, openingOf } from '../../src/sql/statement-start.js';

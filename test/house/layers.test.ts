@@ -12,6 +12,7 @@ const layers = [
   ['deadline'],
   ['freshness', 'postgres'],
   ['options', 'events'],
+  ['publisher'],
   ['token', 'routing', 'sql'],
   ['statements'],
   ['nodes', 'session'],

@@ -13,7 +13,7 @@ async function logged(enabled: boolean) {
     ...(await original<object>()),
     debuglog: () => Object.assign((_: string, line: string) => lines.push(line), { enabled }),
   }));
-  const { Publisher } = await import('../../src/events.js');
+  const { Publisher } = await import('../../src/publisher.js');
   return { publisher: new Publisher(), lines };
 }
 

@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { discoveryFailed, LadderError, wordFor } from '../../src/errors.js';
-import { Publisher, type WarningEvent } from '../../src/events.js';
+import type { WarningEvent } from '../../src/events.js';
 import { printable, printableJson, printableLines } from '../../src/printable.js';
+import { Publisher } from '../../src/publisher.js';
 
 const UNSEEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
 

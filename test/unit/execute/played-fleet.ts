@@ -1,5 +1,5 @@
 /** Servers that are plain objects, under the real history, selection and budget: for decisions that run nothing. */
-import { type Publisher as EventPublisher, Publisher } from '../../../src/events.js';
+
 import type { ExecutionContext } from '../../../src/execute/context.js';
 import { Request } from '../../../src/execute/request.js';
 import { Floor } from '../../../src/freshness/floor.js';
@@ -10,6 +10,7 @@ import { PriorityLimiter } from '../../../src/isolation/priority-limiter.js';
 import type { Node } from '../../../src/nodes/node.js';
 import { RouteCounts } from '../../../src/nodes/route-counts.js';
 import { Selection } from '../../../src/nodes/selection.js';
+import { type Publisher as EventPublisher, Publisher } from '../../../src/publisher.js';
 import { Load } from '../../../src/routing/load.js';
 import { hashOf } from '../../../src/routing/partition.js';
 import { at, position } from '../freshness/positions.js';
