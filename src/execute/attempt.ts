@@ -22,7 +22,7 @@ import type { Profile } from '../statements/profile.js';
 import { cancellable } from './abort.js';
 import { failedOn } from './connection-state.js';
 import type { Request, Statement } from './request.js';
-import { markRoute } from './route.js';
+import { markRoute, type RouteRecord } from './route.js';
 
 /** The first statements are all timed, and later every eighth: enough for percentiles, and nothing beside the statement itself. */
 const TIMED_ALL = 64;
@@ -55,6 +55,8 @@ export class Attempt {
   private waitedMillis: number;
   /** How far the replica was known to be before anything was sent. */
   private lsn: Lsn | undefined;
+  /** What is said on its results, once there is one. */
+  private route: RouteRecord | undefined;
 
   /** Enters the node: from here on it counts as its load, also while it waits for a connection. */
   constructor(request: Request, node: Node, reason: Reason) {
@@ -64,6 +66,7 @@ export class Attempt {
     this.endTurn = undefined;
     this.waitedMillis = 0;
     this.lsn = undefined;
+    this.route = undefined;
     node.load.add();
   }
 
@@ -72,6 +75,7 @@ export class Attempt {
     const { id, startedAt, context } = this.request;
     this.waitedMillis = now - startedAt;
     if (this.node.role === 'replica') this.lsn = this.node.lsn;
+    this.route = undefined;
     context.fleet.counts.placed(this, id, this.waitedMillis);
   }
 
@@ -252,17 +256,17 @@ export class Attempt {
 
   /** Says on a result who gave it; see `routeOf`. */
   mark(result: object): void {
-    const { node, reason, request } = this;
-    markRoute(result, {
-      rung: node.role,
-      node: node.name,
-      role: node.role,
-      reason,
-      waitedMillis: this.waitedMillis,
-      rerunCount: request.rerunCount,
-      timeline: request.context.fleet.history.timelines.timeline,
-      lsn: this.lsn,
-    });
+    // It may be promoted in the middle of a transaction.
+    if (this.route?.role !== this.node.role) this.route = this.#route();
+    markRoute(result, this.route);
+  }
+
+  #route(): RouteRecord {
+    const { node, reason, request, waitedMillis, lsn } = this;
+    const { name, role } = node;
+    const { rerunCount } = request;
+    const { timeline } = request.context.fleet.history.timelines;
+    return { rung: role, node: name, role, reason, waitedMillis, rerunCount, timeline, lsn };
   }
 }
 

@@ -99,12 +99,13 @@ function refuse(asked: unknown, values: unknown, callback: unknown): unknown {
  * whatever is set, listened to or kept in private fields is the other one's.
  */
 function inFront<T extends object>(other: T, own: Record<string, unknown>): T {
-  const methods = new Map<unknown, unknown>();
+  let methods: Map<unknown, unknown> | undefined;
   const front: T = new Proxy(other, {
     get(target, key) {
       if (typeof key === 'string' && Object.hasOwn(own, key)) return own[key];
       const value: unknown = Reflect.get(target, key);
       if (typeof value !== 'function' || key === 'constructor') return value;
+      methods ??= new Map();
       let method = methods.get(value);
       if (method === undefined) {
         method = (...given: unknown[]): unknown => {
