@@ -30,8 +30,8 @@ export interface Verdict {
   readonly documented: Readonly<Record<string, number>>;
 }
 
-/** A promise that has not settled by then never will. */
-const PATIENCE_MILLIS = 15_000;
+/** A promise that has not settled by then never will, also on a machine that stood still for a while. */
+const PATIENCE_MILLIS = 60_000;
 /** What a fault that ended the process leaves unsettled is not waited for. */
 const GRACE_MILLIS = 100;
 /** As long as a change by others may go unnoticed, and some more. */
