@@ -19,6 +19,7 @@ export { type Route, routeOf } from './execute/route.js';
 export type { RefusedPositions } from './freshness/primary-history.js';
 export type { Consistency, FreshnessOptions, Target } from './freshness/requirement.js';
 export type { FallbackStats } from './isolation/priority-limiter.js';
+export { currentJointSession, type JointSession, jointSession } from './joint-session.js';
 export type { DiscoveryStats } from './nodes/membership.js';
 export type { Role } from './nodes/node.js';
 export type { ExplainedDependencies, Explanation, ReplicaVerdict } from './observe/explain.js';

@@ -3,6 +3,7 @@ import type { Calls } from './calls.js';
 import type { Contexts } from './contexts.js';
 import type { SessionRunner } from './session/runner.js';
 import type { SessionScope } from './session/scope.js';
+import { clusterInToken } from './token/order.js';
 
 export function sessionRunner(calls: Calls, contexts: Contexts): SessionRunner<SessionScope> {
   const { tokens, settings, publisher, fleet } = calls;
@@ -19,6 +20,8 @@ export function sessionRunner(calls: Calls, contexts: Contexts): SessionRunner<S
       refuse: (why) => history.refuse(why),
     },
     carrier: {
+      name: settings.identity.name,
+      clusterId: () => (history.clusterId === undefined ? undefined : clusterInToken(history.clusterId)),
       isSigned: settings.secrets.length > 0,
       hasTokens: () => history.isTracking,
       tokenLifetimeMillis: settings.tokenLifetimeMillis,

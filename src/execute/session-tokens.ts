@@ -4,10 +4,10 @@ import { FirstSights } from '../freshness/first-sights.js';
 import type { Claim, Floor } from '../freshness/floor.js';
 import { newerPosition } from '../freshness/position.js';
 import type { Fleet } from '../nodes/fleet.js';
-import { type Moment, momentOf } from '../session/arrivals.js';
+import { type Moment, momentOf, type Refused } from '../session/arrivals.js';
 import type { SessionScope } from '../session/scope.js';
 import { type Subject, subjectOf } from '../session/subject.js';
-import { TokenCodec, type TokenFault } from '../token/codec.js';
+import { TokenCodec } from '../token/codec.js';
 import { commitPosition } from './commit-position.js';
 import { confirmVisible } from './visibility.js';
 
@@ -18,7 +18,8 @@ export class SessionTokens {
 
   constructor(fleet: Fleet) {
     this.#fleet = fleet;
-    this.#codec = new TokenCodec(fleet.settings.secrets, fleet.settings.tokenLifetimeMillis);
+    const { secrets, tokenLifetimeMillis, tokenVersion } = fleet.settings;
+    this.#codec = new TokenCodec(secrets, tokenLifetimeMillis, tokenVersion);
   }
 
   /** Lays a stranger's token on a floor; one that is refused is counted and otherwise absent. */
@@ -42,11 +43,12 @@ export class SessionTokens {
     subject: string | undefined,
     isAsked: boolean,
     { epochMillis, monotonicMillis }: Moment,
-  ): Claim | 'primary-only' | TokenFault {
+  ): Claim | 'primary-only' | Refused {
     const { history, settings } = this.#fleet;
     let position = this.#codec.decode(token, epochMillis, subject);
     if (position === 'forged' && subject !== undefined && isAsked) position = this.#codec.decode(token, epochMillis);
     if (typeof position === 'string') return position;
+    if ('onPrimaryOf' in position) return this.#isOwn(position.onPrimaryOf) ? 'primary-only' : 'foreign';
     const isKnown = position.timeline <= history.timelines.timeline;
     const arrivedAt = isKnown ? monotonicMillis : this.#firstSights.of(token as string, monotonicMillis);
     return { position, arrivedAt, until: arrivedAt + settings.tokenLifetimeMillis, isRefused: false };
@@ -69,6 +71,12 @@ export class SessionTokens {
   }
 
   primaryOnlyToken(subject: Subject): string {
-    return this.#codec.encodePrimaryOnly(wallMillis(), subjectOf(subject));
+    return this.#codec.encodePrimaryOnly(wallMillis(), subjectOf(subject), this.#fleet.history.clusterId);
+  }
+
+  /** As far as that is known. */
+  #isOwn(clusterId: string | undefined): boolean {
+    const { clusterId: own } = this.#fleet.history;
+    return clusterId === undefined || own === undefined || clusterId === own;
   }
 }

@@ -6,6 +6,7 @@ import type { IncomingMessage } from 'node:http';
 import type { TLSSocket } from 'node:tls';
 import { type CookieOptions, of } from './options.js';
 
+const PREFIX = '__Host-';
 const TAB = 9;
 const SPACE = 32;
 const QUOTE = 34;
@@ -13,15 +14,15 @@ const EQUALS = 61;
 
 /** @param lifetimeMillis of the token */
 export function cookieText<Request extends IncomingMessage>(
+  name: string,
   value: string,
   request: Request,
   cookie: CookieOptions<Request>,
   lifetimeMillis: number,
 ): string {
   const { path = '/', domain, sameSite = 'lax' } = cookie;
-  const secure = of(cookie.secure, request) ?? isSecure(request);
+  const secure = isToBeSecure(request, cookie);
   const lifetimeSeconds = Math.ceil(lifetimeMillis / 1_000);
-  const [name] = cookieNames(cookie, secure);
   return [
     `${name}=${value}`,
     `Path=${path}`,
@@ -34,14 +35,31 @@ export function cookieText<Request extends IncomingMessage>(
 }
 
 /**
- * The names that a request may have it under; with `secure`, the name that a response sets.
- * Browsers accept the prefix from the host itself only.
+ * The name that a response sets: the usual one, or the one with the cluster's name where another
+ * cluster's cookie has that.
  */
-export function cookieNames({ name, domain, path }: Omit<CookieOptions, 'secure'>, secure?: boolean): string[] {
-  if (name !== undefined) return [name];
-  const mayBePrefixed = domain === undefined && (path === undefined || path === '/');
-  if (secure === undefined) return mayBePrefixed ? ['__Host-pg-ladder', 'pg-ladder'] : ['pg-ladder'];
-  return [secure && mayBePrefixed ? '__Host-pg-ladder' : 'pg-ladder'];
+export function cookieNameFor<Request extends IncomingMessage>(
+  request: Request,
+  cookie: CookieOptions<Request>,
+  taken: ReadonlySet<string>,
+  cluster: string,
+): string {
+  const { name = 'pg-ladder' } = cookie;
+  const isPrefixed = mayBePrefixed(cookie) && isToBeSecure(request, cookie);
+  const usual = isPrefixed ? `${PREFIX}${name}` : name;
+  return taken.has(usual) ? `${usual}-${cluster}` : usual;
+}
+
+/** The names that a request may have a cluster's cookie under: those that browsers protect first. */
+export function cookieNames(cookie: Omit<CookieOptions, 'secure'>, cluster: string): string[] {
+  const { name = 'pg-ladder' } = cookie;
+  const names = [name, `${name}-${cluster}`];
+  return mayBePrefixed(cookie) ? [...names.map((each) => `${PREFIX}${each}`), ...names] : names;
+}
+
+/** Browsers accept the prefix from the host itself only. */
+function mayBePrefixed({ name, domain, path }: Omit<CookieOptions, 'secure'>): boolean {
+  return name === undefined && domain === undefined && (path === undefined || path === '/');
 }
 
 /**
@@ -85,6 +103,10 @@ function valueBetween(text: string, start: number, end: number): string {
 
 function isBlank(code: number): boolean {
   return code === SPACE || code === TAB;
+}
+
+function isToBeSecure<Request extends IncomingMessage>(request: Request, cookie: CookieOptions<Request>): boolean {
+  return of(cookie.secure, request) ?? isSecure(request);
 }
 
 function isSecure(request: IncomingMessage): boolean {

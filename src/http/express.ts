@@ -1,8 +1,8 @@
 /** Sessions for Express 4 and 5. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Cluster } from '../cluster.js';
 import { checkOptions, type SessionOptions } from '../options/calls.js';
 import { carriedBy } from '../session/carried-session.js';
+import { type Clusters, listOf, nested } from '../clusters.js';
 import { keepEventsWithin } from './events-within.js';
 import { type HttpSessionOptions, httpSessions } from './sessions.js';
 
@@ -14,13 +14,14 @@ export type Middleware<Request> = (request: Request, response: ServerResponse, n
 /**
  * Runs each request in a session that starts from its token, and gives the token of what it wrote
  * back with the answer. Put it before whatever reads or writes.
+ * @param clusters one, or a list: then each request has a session of each
  * @throws LadderError `LADDER_INVALID_OPTIONS`
  */
 export function sessionMiddleware<Request extends IncomingMessage = IncomingMessage>(
-  cluster: Cluster,
+  clusters: Clusters,
   options: HttpSessionOptions<Request> = {},
 ): Middleware<Request> {
-  const sessions = httpSessions(cluster, options);
+  const sessions = httpSessions(clusters, options);
   return (request, response, next) => {
     const running = sessions.run(request, response, () => next());
     if (running instanceof Promise) running.catch(next);
@@ -34,13 +35,14 @@ export function sessionMiddleware<Request extends IncomingMessage = IncomingMess
  * @throws LadderError `LADDER_INVALID_OPTIONS`
  */
 export function routeSession(
-  cluster: Cluster,
+  clusters: Clusters,
   options: Pick<SessionOptions, 'consistency' | 'maxStalenessMillis' | 'partitionKey' | 'priority'>,
 ): Middleware<IncomingMessage> {
   checkOptions('session', options);
+  const list = listOf(clusters);
   return (request, _response, next) =>
-    cluster.session((session) => {
-      keepEventsWithin(carriedBy(session), request);
+    nested(list, options, (sessions) => {
+      keepEventsWithin(sessions.map(carriedBy), request);
       next();
-    }, options);
+    });
 }

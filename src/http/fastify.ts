@@ -3,14 +3,16 @@ import type { IncomingMessage } from 'node:http';
 import type { FastifyPluginCallback, FastifyRequest } from 'fastify';
 import type { Cluster } from '../cluster.js';
 import { checkOptions, type SessionOptions } from '../options/calls.js';
-import { carriedBy } from '../session/carried-session.js';
+import type { CarriedSession } from '../session/carried-session.js';
 import type { Session } from '../session/session.js';
+import { type Clusters, currentSessions, listOf, nested, withinAll } from '../clusters.js';
 import { type CookieOptions, type HttpSessionOptions, type HttpSessions, httpSessions } from './sessions.js';
 
 export type { CookieOptions, HttpSessionOptions, PerRequest } from './sessions.js';
 
 export interface SessionPluginOptions extends HttpSessionOptions<FastifyRequest> {
-  cluster: Cluster;
+  /** One, or a list: then each request has a session of each. */
+  cluster: Clusters;
 }
 
 /**
@@ -24,7 +26,7 @@ export type RouteSessionOptions = Pick<
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The request's session. */
+    /** The request's session; of several clusters that of the first. */
     ladder: Session;
   }
   interface FastifyContextConfig {
@@ -37,7 +39,8 @@ declare module 'fastify' {
  * all the rest.
  */
 const REQUEST = Symbol('pg-ladder.request');
-type Raw = IncomingMessage & { [REQUEST]?: FastifyRequest };
+const SESSIONS = Symbol('pg-ladder.sessions');
+type Raw = IncomingMessage & { [REQUEST]?: FastifyRequest; [SESSIONS]?: readonly CarriedSession[] };
 
 /**
  * Runs each request in a session that starts from its token, and gives the token of what it wrote
@@ -52,7 +55,9 @@ export const sessionPlugin: FastifyPluginCallback<SessionPluginOptions> = (app, 
   });
   const { cookie = {} } = options;
   let sessions: HttpSessions;
+  let clusters: readonly Cluster[];
   try {
+    clusters = listOf(cluster);
     sessions = httpSessions(cluster, {
       ...(Object.fromEntries(asked) as HttpSessionOptions),
       // As `trustProxy` has it.
@@ -71,12 +76,13 @@ export const sessionPlugin: FastifyPluginCallback<SessionPluginOptions> = (app, 
     (request.raw as Raw)[REQUEST] = request;
     const within = (session: Session): void => {
       request.ladder = session;
+      (request.raw as Raw)[SESSIONS] = currentSessions(clusters);
       next();
     };
     const { ladder } = configOf(request);
     try {
       const running = sessions.run(request.raw, reply.raw, (session) =>
-        ladder === undefined ? within(session) : cluster.session(within, ladder),
+        ladder === undefined ? within(session) : nested(clusters, ladder, ([own]) => within(own as Session)),
       );
       if (running instanceof Promise) running.catch(next);
     } catch (error) {
@@ -85,7 +91,7 @@ export const sessionPlugin: FastifyPluginCallback<SessionPluginOptions> = (app, 
   });
   // A body is read by its socket's events, which know nothing of the request.
   app.addHook('preValidation', (request, _reply, next) => {
-    carriedBy(request.ladder).within(next);
+    withinAll((request.raw as Raw)[SESSIONS] ?? [], next);
   });
   done();
 };

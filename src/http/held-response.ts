@@ -37,16 +37,14 @@ const HOLD = Symbol('pg-ladder.hold');
 
 type Holding = ServerResponse & { [HOLD]?: Hold };
 
-/** @returns `false` when the response is held already */
-export function holdResponse(response: ServerResponse, keeper: AnswerKeeper): boolean {
+/** Once for each response. */
+export function holdResponse(response: ServerResponse, keeper: AnswerKeeper): void {
   const holding = response as Holding;
-  if (holding[HOLD] !== undefined) return false;
   holding[HOLD] = new Hold(response, keeper);
   holding.writeHead = writeHead;
   holding.write = write as ServerResponse['write'];
   holding.end = end;
   holding.flushHeaders = flushHeaders;
-  return true;
 }
 
 interface HeldCall {

@@ -2,12 +2,12 @@
  * Sessions that travel to other services and back: the token goes along with what is asked of them,
  * and what their answers carry is folded in.
  */
-import type { Cluster } from '../cluster.js';
 import { invalidOptions } from '../errors.js';
-import { type CarriedSession, carriedBy } from '../session/carried-session.js';
+import type { CarriedSession } from '../session/carried-session.js';
 import { TOKEN_HEADER } from '../session/session.js';
 import { SEPARATOR } from '../token/order.js';
 import { Candidates } from './candidates.js';
+import { type Clusters, currentSessions, listOf, tokensFor, tokenTest } from '../clusters.js';
 import { failed, isUsedUp, KeptBody, nextStep, type Step } from './redirects.js';
 
 export interface ServiceOptions {
@@ -57,19 +57,21 @@ interface Handler {
  * where it leads to one of `origins`, and only what these answer is taken in. A body that can be
  * sent only once, such as a stream, is not sent on, as with fetch itself; nor is that of a
  * `Request` above 1 MiB.
+ * @param clusters one, or a list: then the sessions of all go along
  * @throws LadderError `LADDER_INVALID_OPTIONS`
  */
 export function sessionFetch(
-  cluster: Cluster,
+  clusters: Clusters,
   options: ServiceOptions,
   fetch: typeof globalThis.fetch = globalThis.fetch,
 ): typeof globalThis.fetch {
   const told = checked(options);
+  const list = listOf(clusters);
   return async (input, init) => {
-    const session = cluster.currentSession();
+    const sessions = currentSessions(list);
     const url = new URL(isRequest(input) ? input.url : input);
-    if (session === undefined || !told.isTold(url)) return fetch(input, init);
-    return followed(fetch, input, init, url, carriedBy(session), told);
+    if (sessions.length === 0 || !told.isTold(url)) return fetch(input, init);
+    return followed(fetch, input, init, url, sessions, told);
   };
 }
 
@@ -79,7 +81,7 @@ async function followed(
   input: string | URL | Request,
   init: RequestInit | undefined,
   url: URL,
-  session: CarriedSession,
+  sessions: readonly CarriedSession[],
   { header, isTold }: Told,
 ): Promise<Response> {
   const request = isRequest(input) ? input : undefined;
@@ -100,7 +102,7 @@ async function followed(
     for (let count = 0; ; count++) {
       const isNamed = isTold(step.url);
       // One that the caller has set is not for others either.
-      if (isNamed) step.headers.set(header, await tokenOf(session));
+      if (isNamed) step.headers.set(header, await tokensOf(sessions));
       else step.headers.delete(header);
       const own = { headers: step.headers, redirect: isFollowing ? 'manual' : redirect } as const;
       const response =
@@ -115,7 +117,7 @@ async function followed(
             });
       // A fetch that was handed in may have gone on all the same.
       const hasLeft = response.redirected && !(URL.canParse(response.url) && isTold(new URL(response.url)));
-      if (isNamed && !hasLeft) fold(session, response.headers.get(header));
+      if (isNamed && !hasLeft) fold(sessions, response.headers.get(header));
       const next = isFollowing ? nextStep(step, response, count) : undefined;
       if (next === undefined) return count === 0 ? response : redirected(response);
       await response.body?.cancel();
@@ -155,23 +157,23 @@ function redirected(response: Response): Response {
  * along.
  * @throws LadderError `LADDER_INVALID_OPTIONS`
  */
-export function sessionInterceptor(cluster: Cluster, options: ServiceOptions) {
+export function sessionInterceptor(clusters: Clusters, options: ServiceOptions) {
   const { header, isTold } = checked(options);
+  const list = listOf(clusters);
   return <D extends (options: never, handler: never) => boolean>(inner: D): D => {
     const dispatch = inner as unknown as Dispatch;
     const own: Dispatch = (request, handler) => {
-      const current = cluster.currentSession();
-      if (current === undefined || request.origin === undefined || !isTold(new URL(request.origin)))
+      const sessions = currentSessions(list);
+      if (sessions.length === 0 || request.origin === undefined || !isTold(new URL(request.origin)))
         return dispatch(request, handler);
-      const session = carriedBy(current);
-      tokenOf(session)
+      tokensOf(sessions)
         .then((token) => {
-          dispatch({ ...request, headers: withHeader(request.headers, header, token) }, folding(session));
+          dispatch({ ...request, headers: withHeader(request.headers, header, token) }, folding(sessions));
         })
         .catch((error: unknown) => handler.onResponseError?.(null as never, error as Error));
       return true;
 
-      function folding(to: CarriedSession): Handler {
+      function folding(to: readonly CarriedSession[]): Handler {
         return {
           onRequestStart: (controller, context) => {
             if (isOnTheWay(context)) controller.abort(invalidOptions(COMPOSED_BELOW));
@@ -218,6 +220,12 @@ function checked({ origins, header = TOKEN_HEADER }: ServiceOptions): Told {
   return { header: header.toLowerCase(), isTold };
 }
 
+async function tokensOf(sessions: readonly CarriedSession[]): Promise<string> {
+  const tokens = await Promise.all(sessions.map(tokenOf));
+  const told = tokens.filter((token) => token !== NOTHING);
+  return told.length === 0 ? NOTHING : told.join(SEPARATOR);
+}
+
 /** What could not be told in time keeps the other service's reads on the primary. */
 async function tokenOf(session: CarriedSession): Promise<string> {
   session.applyTokens();
@@ -229,14 +237,16 @@ async function tokenOf(session: CarriedSession): Promise<string> {
   return isPinned ? [session.pinnedBy() ?? session.primaryOnlyToken(), token].join(SEPARATOR) : token;
 }
 
-function fold(session: CarriedSession, value: string | string[] | null | undefined): void {
+function fold(sessions: readonly CarriedSession[], value: string | string[] | null | undefined): void {
   // One that was sent twice comes with a comma.
   if (value === null || value === undefined) return;
-  const { isToken, countMalformed } = session.carrier;
-  const candidates = new Candidates(isToken);
+  const all = sessions.map(({ carrier }) => carrier);
+  const candidates = new Candidates(tokenTest(all));
   for (const one of [value].flat()) candidates.add(one);
-  countMalformed(candidates.malformedCount);
-  for (const token of candidates.tokens) session.observe(token);
+  all[0]?.countMalformed(candidates.malformedCount);
+  for (const session of sessions) {
+    for (const token of tokensFor(session.carrier, all, candidates.tokens)) session.observe(token);
+  }
 }
 
 /** Whether something below follows a redirect, and does not tell where it leads. */

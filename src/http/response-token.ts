@@ -1,9 +1,9 @@
 /**
- * The token of one response: when the head must wait for it, what it says, and what becomes of
- * writes that come later. It holds nothing back itself, see `held-response.ts`.
+ * One cluster's token of a response: when the head must wait for it, what it says, and what becomes
+ * of writes that come later. How it leaves is decided in `answer.ts`.
  */
 
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { setImmediate } from '../clock.js';
 import { within } from '../deadline.js';
 import { noAnswer, wordFor } from '../errors.js';
@@ -12,11 +12,8 @@ import type { CarriedSession } from '../session/carried-session.js';
 import type { CarrierTools } from '../session/runner.js';
 import { TokenKeeper } from '../token/keeper.js';
 import { SEPARATOR } from '../token/order.js';
-import { forbidSharing, mayBeShared } from './caching.js';
-import { cookieText } from './cookie.js';
-import type { AnswerKeeper, BodyKeeper } from './held-response.js';
+import type { BodyKeeper } from './held-response.js';
 import type { CookieOptions } from './options.js';
-import { ResponseHead } from './response-head.js';
 import type { StoreAccess } from './store-access.js';
 
 /** Where in a token's text its time begins: before it stands the position. */
@@ -33,10 +30,9 @@ export interface ResponseRules<Request extends IncomingMessage> {
   readonly positionTimeoutMillis: number;
 }
 
-export class ResponseToken<Request extends IncomingMessage> implements AnswerKeeper {
-  readonly #rules: ResponseRules<Request>;
+export class ResponseToken<Request extends IncomingMessage> {
+  readonly rules: ResponseRules<Request>;
   readonly #request: Request;
-  readonly #response: ServerResponse;
   readonly #session: CarriedSession;
   /** What the client holds already. */
   readonly #tokens: readonly string[];
@@ -49,13 +45,11 @@ export class ResponseToken<Request extends IncomingMessage> implements AnswerKee
   constructor(
     rules: ResponseRules<Request>,
     request: Request,
-    response: ServerResponse,
     session: CarriedSession,
     tokens: readonly string[],
   ) {
-    this.#rules = rules;
+    this.rules = rules;
     this.#request = request;
-    this.#response = response;
     this.#session = session;
     this.#tokens = tokens;
     const { store } = rules;
@@ -75,10 +69,11 @@ export class ResponseToken<Request extends IncomingMessage> implements AnswerKee
     return this.#withinBound(this.#writesOver()).then(settled, settled);
   }
 
-  complete(args: unknown[] | undefined): unknown[] | undefined {
+  /** The head leaves now. @returns what it shall carry; `undefined`: nothing */
+  leaves(): string | undefined {
     if (this.#hasMovedOn) this.#wroteLate();
     this.#session.whenMoved(() => this.#wroteLate());
-    return this.#value === undefined ? args : this.#addTo(this.#value, args);
+    return this.#value;
   }
 
   /** Resolves when the response's value is known; `undefined` when there is nothing to tell. */
@@ -124,7 +119,7 @@ export class ResponseToken<Request extends IncomingMessage> implements AnswerKee
   }
 
   #ended(kept: TokenKeeper): void {
-    if (!kept.ended()) this.#rules.store.late();
+    if (!kept.ended()) this.rules.store.late();
   }
 
   /** What the response carries; `undefined` when the client holds it already. */
@@ -141,7 +136,7 @@ export class ResponseToken<Request extends IncomingMessage> implements AnswerKee
 
   /** The position was not known in time: a primary-only token stands in for it. */
   async #valueWithoutPosition(): Promise<string | undefined> {
-    const { tools, store, positionTimeoutMillis } = this.#rules;
+    const { tools, store, positionTimeoutMillis } = this.rules;
     let mark: string;
     try {
       mark = this.#session.primaryOnlyToken();
@@ -161,23 +156,9 @@ export class ResponseToken<Request extends IncomingMessage> implements AnswerKee
     return mark;
   }
 
-  /** @returns what `writeHead` is given */
-  #addTo(value: string, args: unknown[] | undefined): unknown[] | undefined {
-    const { header, cookie, caching, tools } = this.#rules;
-    const request = this.#request;
-    const head = new ResponseHead(this.#response, args);
-    if (mayBeShared(head, request.method)) {
-      if (caching === 'omit') return args;
-      forbidSharing(head);
-    }
-    if (header !== undefined && request.headers[header] !== undefined) head.set(header, value);
-    if (cookie !== undefined) head.add('set-cookie', cookieText(value, request, cookie, tools.tokenLifetimeMillis));
-    return head.args;
-  }
-
   /** The request wrote after the head had left: only a store can still tell its client. */
   #wroteLate(): void {
-    const { tools, store } = this.#rules;
+    const { tools, store } = this.rules;
     if (this.#kept === undefined || !store.isKeyed(this.#request)) {
       tools.warn(() => ({
         code: 'write-after-headers',
@@ -197,7 +178,7 @@ export class ResponseToken<Request extends IncomingMessage> implements AnswerKee
   }
 
   #withinBound<T>(asked: Promise<T>): Promise<T> {
-    const { positionTimeoutMillis: millis } = this.#rules;
+    const { positionTimeoutMillis: millis } = this.rules;
     return within(asked, millis, () => noAnswer(millis));
   }
 }

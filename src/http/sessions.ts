@@ -4,15 +4,16 @@
  * a header for services. The other entries of this room build on this one.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Cluster } from '../cluster.js';
 import type { Session } from '../session/session.js';
 import { HttpCarrier } from './carrier.js';
+import type { Clusters } from '../clusters.js';
 import type { HttpSessionOptions } from './options.js';
 
 export { memoryTokenStore } from '../token/memory-store.js';
 export { mergedTokens } from '../token/merge.js';
 export { orderOf, type TokenOrder } from '../token/order.js';
 export type { TokenStore } from '../token/store.js';
+export type { Clusters } from '../clusters.js';
 export type { CookieOptions, HttpSessionOptions, PerRequest } from './options.js';
 export { type ServiceOptions, sessionFetch, sessionInterceptor } from './outgoing.js';
 
@@ -28,15 +29,18 @@ export interface HttpSessions<Request extends IncomingMessage = IncomingMessage>
 }
 
 /**
- * Makes sessions for requests to one cluster.
+ * Makes sessions for requests.
+ * @param clusters one, or a list of up to eight: a request has a session of each then, and `fn` is
+ * given the first one's; the others' are their `currentSession()`. Each has a cookie of its own, the
+ * first under the usual name, the others with theirs behind it
  * @throws LadderError `LADDER_INVALID_OPTIONS`, also for cookies that clients could forge in
  * production: set `secrets` on the cluster
  */
 export function httpSessions<Request extends IncomingMessage = IncomingMessage>(
-  cluster: Cluster,
+  clusters: Clusters,
   options: HttpSessionOptions<Request> = {},
 ): HttpSessions<Request> {
-  const carrier = new HttpCarrier<Request>(cluster, options);
+  const carrier = new HttpCarrier<Request>(clusters, options);
   return {
     run: (request, response, fn) => carrier.run(request, response, fn),
     runDetached: (request, fn) => carrier.run(request, undefined, fn),

@@ -22,11 +22,20 @@ export interface StoredTokens {
   readonly failure: Error | undefined;
 }
 
+/** For which cluster a store is used. */
+interface StoreUser {
+  readonly tools: CarrierTools;
+  /** Whether a text has a token's form, of any of the request's clusters. */
+  readonly isToken: (text: unknown) => text is string;
+  readonly warnings: OneTimeWarnings;
+}
+
 export const NOTHING_STORED: StoredTokens = { tokens: [], failure: undefined };
 
 export class StoreAccess<Request extends IncomingMessage> {
   readonly #options: HttpSessionOptions<Request>;
   readonly #tools: CarrierTools;
+  readonly #isToken: (text: unknown) => text is string;
   readonly #warnings: OneTimeWarnings;
   readonly #timeoutMillis: number;
   /** Requests without a key when they came: the store was not asked for these. */
@@ -35,12 +44,12 @@ export class StoreAccess<Request extends IncomingMessage> {
   /** @param timeoutMillis how long a request waits for the store */
   constructor(
     options: HttpSessionOptions<Request>,
-    tools: CarrierTools,
-    warnings: OneTimeWarnings,
+    { tools, isToken, warnings }: StoreUser,
     timeoutMillis: number,
   ) {
     this.#options = options;
     this.#tools = tools;
+    this.#isToken = isToken;
     this.#warnings = warnings;
     this.#timeoutMillis = timeoutMillis;
   }
@@ -73,7 +82,7 @@ export class StoreAccess<Request extends IncomingMessage> {
   async #tokensAt(key: string, store: TokenStore): Promise<StoredTokens> {
     const found: unknown = await store.get(key);
     if (found === undefined || found === null) return NOTHING_STORED;
-    const candidates = new Candidates(this.#tools.isToken);
+    const candidates = new Candidates(this.#isToken);
     candidates.add(found);
     this.#tools.countMalformed(candidates.malformedCount);
     const isAll = candidates.malformedCount === 0;

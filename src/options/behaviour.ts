@@ -198,6 +198,12 @@ export interface ClusterBehaviour extends FreshnessOptions {
    */
   tokenLifetimeMillis?: number | undefined;
   /**
+   * Which version of tokens is written; both are read. Version 3 can tell which cluster's primary a
+   * client shall read from, where a position was late; version 2 (default, and all that 0.1.0 reads)
+   * sends it to the primaries of all. Set it to 3 once every process runs a release that reads 3.
+   */
+  tokenVersion?: 2 | 3 | undefined;
+  /**
    * `timer` (default): positions are kept up to date in the background. `onDemand`: only statements
    * make pg-ladder ask, for processes that are frozen between requests.
    */

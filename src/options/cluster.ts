@@ -57,6 +57,7 @@ export interface Settings {
   readonly stickinessMillis: number;
   readonly secrets: readonly string[];
   readonly tokenLifetimeMillis: number;
+  readonly tokenVersion: 2 | 3;
   readonly monitor: 'timer' | 'onDemand';
   readonly onConnect: OnConnect | undefined;
 }
@@ -108,6 +109,7 @@ const clusterSchema = optionsOf({
     .min(10_000)
     .max(2 ** 31 - 1)
     .default(60_000),
+  tokenVersion: z.union([z.literal(2), z.literal(3)]).default(2),
   monitor: z.enum(['timer', 'onDemand']).default('timer'),
   onConnect: z.custom<OnConnect>((value) => typeof value === 'function').optional(),
 });

@@ -15,14 +15,17 @@ export interface Moment {
   readonly monotonicMillis: number;
 }
 
+/** Why a token was refused: by what it is, or since it is of another cluster. */
+export type Refused = TokenFault | 'foreign';
+
 /** Reads tokens. */
 export interface TokenReader {
   /**
    * What a token says: a position, or that its reads belong on the primary.
    * @param isAsked whether the subject was asked for: then tokens that were made for nobody hold for everybody
    */
-  judge(token: unknown, subject: string | undefined, isAsked: boolean, at: Moment): Claim | 'primary-only' | TokenFault;
-  refuse(why: TokenFault): void;
+  judge(token: unknown, subject: string | undefined, isAsked: boolean, at: Moment): Claim | 'primary-only' | Refused;
+  refuse(why: Refused): void;
 }
 
 /** One that was believed. */

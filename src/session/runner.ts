@@ -8,6 +8,10 @@ import type { Subject } from './subject.js';
 
 /** What those that carry sessions from request to request use of the cluster. */
 export interface CarrierTools {
+  /** The cluster's name. */
+  readonly name: string;
+  /** The system identifier, as tokens have it; `undefined` while no server has told it. */
+  clusterId(): string | undefined;
   /** Whether tokens are signed, so that no client can make one. */
   readonly isSigned: boolean;
   /** Whether there are tokens at all: not with `tracking: 'window'`, nor where servers tell no positions. */

@@ -7,7 +7,10 @@
 export interface TokenOrder {
   /** Whether it has no position, and sends its client's reads to the primary instead. */
   readonly isPrimaryOnly: boolean;
-  /** The system identifier in 16 hexadecimal digits. */
+  /**
+   * The system identifier in 16 hexadecimal digits. All zero in a primary-only token for all
+   * clusters.
+   */
   readonly clusterId: string;
   readonly timeline: number;
   readonly high: number;
@@ -16,10 +19,18 @@ export interface TokenOrder {
   readonly issuedAt: number;
 }
 
-/** Separates two tokens in one text; no token contains it. */
+/** A system identifier, an unsigned 64-bit number in decimal, as tokens have it. */
+export function clusterInToken(clusterId: string): string {
+  return BigInt(clusterId).toString(16).padStart(16, '0');
+}
+
+/** In the place of a cluster's identifier. */
+export const ALL_CLUSTERS = '0'.repeat(16);
+
+/** Separates tokens in one text; no token contains it. */
 export const SEPARATOR = '.';
 
-const TOKEN = /^2([0-9a-f]{16})([0-9a-f]{8})([0-9a-f]{8})([0-9a-f]{8})([0-9a-f]{11})(?:[\w-]{43})?$/;
+const TOKEN = /^[23]([0-9a-f]{16})([0-9a-f]{8})([0-9a-f]{8})([0-9a-f]{8})([0-9a-f]{11})(?:[\w-]{43})?$/;
 
 /** @returns what the text of a token says; `undefined` for any other text */
 export function orderOf(token: string): TokenOrder | undefined {
@@ -31,10 +42,9 @@ export function orderOf(token: string): TokenOrder | undefined {
 }
 
 /**
- * Below zero if `a` is the older one. Of equal positions the token that was issued later is newer.
- * So it is with two clusters: one has replaced the other.
+ * Of two tokens of one cluster: below zero if `a` is the older one. Of equal positions the token
+ * that was issued later is newer.
  */
 export function compareOrder(a: TokenOrder, b: TokenOrder): number {
-  if (a.clusterId !== b.clusterId) return a.issuedAt - b.issuedAt;
   return a.timeline - b.timeline || a.high - b.high || a.low - b.low || a.issuedAt - b.issuedAt;
 }

@@ -9,7 +9,7 @@ import { z } from 'zod';
 import { within } from '../deadline.js';
 import { invalidOptions, LadderError, toldAsItIs } from '../errors.js';
 import { check, optionsOf } from '../options/check.js';
-import { mergedTokens } from './merge.js';
+import { MAX_CLUSTERS, mergedTokens } from './merge.js';
 import { orderOf, SEPARATOR } from './order.js';
 import type { TokenStore } from './store.js';
 
@@ -41,8 +41,8 @@ export interface RedisTokenStoreOptions {
   timeoutMillis?: number;
 }
 
-/** Of a hash, that GET asks for. */
-const FIELD_COUNT = 2;
+/** In one hash: a position and a primary-only token of each cluster, and the two fields of 0.1.0. */
+const MAX_ENTRIES = 2 * MAX_CLUSTERS + 2;
 /** Where the token stands in what PUT keeps, and how long that is at most. */
 const TOKEN_AT = 5;
 const MAX_ENTRY_LENGTH = 256;
@@ -57,7 +57,7 @@ const MAX_READ_LENGTH = 10_000;
 const MAX_UNANSWERED = 10_000;
 
 /** Whatever is a token, or has been cut out of one. */
-const TOKEN_IN_TEXT = /2[0-9a-f]{7,}[\w-]*/g;
+const TOKEN_IN_TEXT = /[23][0-9a-f]{7,}[\w-]*/g;
 const ARGUMENTS = /,? with args beginning with:.*$/s;
 /** In the address of a server. */
 const LOGIN = /\/\/[^\s/]*@/g;
@@ -69,13 +69,19 @@ interface Script {
 
 /**
  * Lua's numbers are exact to 2^53 and its strings compare by the server's locale: positions come in
- * integers below that. Each token stands with them in a field of its own; of two that stand alike,
- * and of two clusters, the one that was made later stays. A primary-only one goes when it has
- * expired.
+ * integers below that. Each token stands with them in a field of its cluster; of two that stand
+ * alike, the one that was made later stays. What has expired goes, and so does the cluster of the
+ * oldest token where there are too many.
+ *
+ * Release 0.1.0 knows two fields, of one cluster: tokens that it can read are kept there, too, by
+ * its own rule for two clusters, by which the token that was made later stays.
  */
 const PUT = scriptOf(`
+local function read(entry)
+  return { string.match(entry, '^(%d+) (%d+) (%d+) (%d+) (%x+) ') }
+end
 local function isBelow(kept, at)
-  local order = { string.match(kept, '^(%d+) (%d+) (%d+) (%d+) (%x+) ') }
+  local order = read(kept)
   local isSameCluster = order[5] == ARGV[at + 5]
   for i = isSameCluster and 1 or 4, 4 do
     local before, now = tonumber(order[i]), tonumber(ARGV[at + i])
@@ -83,26 +89,36 @@ local function isBelow(kept, at)
   end
   return true
 end
-local latest = 0
-for at = 2, #ARGV, 7 do
-  latest = math.max(latest, tonumber(ARGV[at + 4]))
-  local kept = redis.call('HGET', KEYS[1], ARGV[at])
+local function keep(field, at)
+  local kept = redis.call('HGET', KEYS[1], field)
   if not kept or isBelow(kept, at) then
-    redis.call('HSET', KEYS[1], ARGV[at], table.concat(ARGV, ' ', at + 1, at + 6))
+    redis.call('HSET', KEYS[1], field, table.concat(ARGV, ' ', at + 1, at + 6))
   end
 end
-local mark = redis.call('HGET', KEYS[1], 'primary-only')
-local markedAt = mark and tonumber(string.match(mark, '^%d+ %d+ %d+ (%d+) '))
-if markedAt and latest - markedAt >= tonumber(ARGV[1]) then redis.call('HDEL', KEYS[1], 'primary-only') end
+for at = 2, #ARGV, 7 do
+  keep(ARGV[at] .. ':' .. ARGV[at + 5], at)
+  if string.sub(ARGV[at + 6], 1, 1) == '2' then keep(ARGV[at], at) end
+end
+local entries, latest = {}, 0
+local all = redis.call('HGETALL', KEYS[1])
+for i = 1, #all, 2 do
+  local issuedAt = tonumber(read(all[i + 1])[4]) or 0
+  entries[#entries + 1] = { all[i], issuedAt }
+  latest = math.max(latest, issuedAt)
+end
+table.sort(entries, function(a, b) return a[2] > b[2] end)
+for i, entry in ipairs(entries) do
+  if i > ${MAX_ENTRIES} or latest - entry[2] >= tonumber(ARGV[1]) then redis.call('HDEL', KEYS[1], entry[1]) end
+end
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
 `);
 
 /** A script, too: plain reads may go to a replica of Redis, which lags as ours do. */
-const GET = scriptOf(`return redis.call('HMGET', KEYS[1], 'primary-only', 'position')`);
+const GET = scriptOf(`return redis.call('HVALS', KEYS[1])`);
 
 /**
  * A store on Redis, for all processes that share it: per key one hash, which expires, with the
- * highest position and the latest primary-only token in it. Its `get` and `put` reject as the
+ * highest position and the latest primary-only token of each cluster in it. Its `get` and `put` reject as the
  * client does, with `LADDER_TIMEOUT` when Redis does not answer in time, and with
  * `LADDER_OVERLOADED` while 10,000 answers are awaited; no token is in any of their errors. What
  * Redis evicts, or loses in a failover, no session is held to.
@@ -141,7 +157,7 @@ export function redisTokenStore(
   return {
     async get(key) {
       const tokens = tokensIn(await ask(GET, key, []));
-      return tokens.length === 0 ? undefined : tokens.join(SEPARATOR);
+      return tokens.length === 0 ? undefined : mergedTokens(tokens.join(SEPARATOR), '');
     },
     async put(key, token, lifetimeMillis) {
       if (!Number.isFinite(lifetimeMillis) || lifetimeMillis <= 0) {
@@ -210,15 +226,14 @@ function entryOf(token: string): string[] {
  * @throws Error otherwise: what that key was given is not known then
  */
 function tokensIn(answer: unknown): string[] {
-  if (!Array.isArray(answer) || answer.length !== FIELD_COUNT) throw unexpected();
-  return (answer as unknown[]).flatMap((entry) => {
-    if (entry === null) return [];
+  if (!Array.isArray(answer) || answer.length > MAX_ENTRIES) throw unexpected();
+  return (answer as unknown[]).map((entry) => {
     // Node-redis gives bytes where it was told to.
     const isText = typeof entry === 'string' || Buffer.isBuffer(entry);
     if (!isText || entry.length > MAX_ENTRY_LENGTH) throw unexpected();
     const token = entry.toString().split(' ')[TOKEN_AT] ?? '';
     if (orderOf(token) === undefined) throw unexpected();
-    return [token];
+    return token;
   });
 }
 

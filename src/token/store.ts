@@ -5,13 +5,14 @@
 
 export interface TokenStore {
   /**
-   * Returns what is kept for a key: one token, or two separated by a dot.
+   * Returns what is kept for a key: tokens, separated by dots.
    * @returns `undefined` when nothing is kept, or it has expired
    * @throws anything (rejects) when it cannot be told; the request then reads from the primary
    */
   get(key: string): Promise<string | undefined>;
   /**
-   * Merges a token into what is kept: the highest position wins, see `mergedTokens`.
+   * Merges a token, or several, into what is kept: of each cluster the highest position wins, see
+   * `mergedTokens`.
    * @param lifetimeMillis how long to keep it, in milliseconds, above 0
    * @throws anything (rejects) when it cannot be kept; a `token-store` warning tells of it
    */

@@ -67,7 +67,7 @@ describe('strangers', () => {
       await pauseAll();
       const name = await save();
       const honest = await tokenNow();
-      const codec = new TokenCodec(['another secret of tests'], LIFETIME_MILLIS);
+      const codec = new TokenCodec(['another secret of tests'], LIFETIME_MILLIS, 2);
       const forged = (lsn: bigint) => codec.encode({ clusterId: '7', timeline: 1, lsn }, Date.now());
       const tossed = [
         Array.from({ length: 50 }, () => '__Host-pg-ladder=junk').join('; '),
@@ -155,7 +155,7 @@ describe('strangers', () => {
 
   describe('without secrets, with tokens of timelines that are nowhere', () => {
     const forged = (token: string, timeline: number, lsn = 50n) =>
-      new TokenCodec([], LIFETIME_MILLIS).encode(
+      new TokenCodec([], LIFETIME_MILLIS, 2).encode(
         { clusterId: BigInt(`0x${token.slice(1, 17)}`).toString(), timeline, lsn },
         Date.now(),
       );

@@ -52,8 +52,8 @@ describe.each([
       timeline: Number.parseInt(honest.slice(17, 25), 16),
       lsn: BigInt(`0x${honest.slice(25, 41)}`),
     };
-    const codec = new TokenCodec(secrets, LIFETIME_MILLIS);
-    const others = [new TokenCodec([], LIFETIME_MILLIS), new TokenCodec(['another secret of tests'], LIFETIME_MILLIS)];
+    const codec = new TokenCodec(secrets, LIFETIME_MILLIS, 2);
+    const others = [new TokenCodec([], LIFETIME_MILLIS, 2), new TokenCodec(['another secret of tests'], LIFETIME_MILLIS, 2)];
     strangers = [
       old,
       codec.encode({ ...position, clusterId: '7' }, now),

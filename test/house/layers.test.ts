@@ -23,7 +23,8 @@ const layers = [
   ['contexts'],
   ['pool-access', 'session-runner'],
   ['cluster'],
-  ['discovery', 'http'],
+  ['clusters'],
+  ['discovery', 'http', 'joint-session'],
   ['index', 'cli', 'testing'],
 ];
 

@@ -97,8 +97,8 @@ describe('sessions that travel with requests', () => {
       const url = await serve(profile());
       const old = Date.now() - LIFETIME_MILLIS - 1;
       for (const mark of [
-        new TokenCodec([SECRET], LIFETIME_MILLIS).encodePrimaryOnly(old),
-        new TokenCodec(['another secret of tests'], LIFETIME_MILLIS).encodePrimaryOnly(Date.now()),
+        new TokenCodec([SECRET], LIFETIME_MILLIS, 2).encodePrimaryOnly(old),
+        new TokenCodec(['another secret of tests'], LIFETIME_MILLIS, 2).encodePrimaryOnly(Date.now()),
       ]) {
         const response = await post(url, newName(), new Browser(), { cookie: `pg-ladder=${mark}` });
         expect(tokensIn(response)[0]).toMatch(/^[\w-]{95}$/);

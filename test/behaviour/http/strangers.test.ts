@@ -131,7 +131,7 @@ describe('sessions that travel with requests', () => {
       await caughtUp();
       await until('a replica has it', async () => (await readWith({}))?.role === 'replica');
       const position = positionIn(honest);
-      const codec = new TokenCodec([SECRET], LIFETIME_MILLIS);
+      const codec = new TokenCodec([SECRET], LIFETIME_MILLIS, 2);
       const now = Date.now();
       const stranger = `${String(BigInt(position.clusterId) + 1n)}`;
       const replayed = codec.encode(position, now, 'bob');
@@ -143,7 +143,7 @@ describe('sessions that travel with requests', () => {
         [
           'forged',
           'of a wrong key',
-          new TokenCodec(['another secret of tests'], LIFETIME_MILLIS).encode(position, now),
+          new TokenCodec(['another secret of tests'], LIFETIME_MILLIS, 2).encode(position, now),
         ],
         ['expired', 'expired', codec.encode(position, now - LIFETIME_MILLIS - 1)],
         ['expired', 'expired mark', codec.encodePrimaryOnly(now - LIFETIME_MILLIS - 1)],
@@ -188,7 +188,7 @@ describe('sessions that travel with requests', () => {
     it('without secrets, a mark from the future pins nobody for longer than a token lives', async () => {
       const unsigned = await openOne({ secrets: [] });
       unsigned.events.on('route', (event) => routes.push(event));
-      const mark = new TokenCodec([], LIFETIME_MILLIS).encodePrimaryOnly(Date.now() + 10 * LIFETIME_MILLIS);
+      const mark = new TokenCodec([], LIFETIME_MILLIS, 2).encodePrimaryOnly(Date.now() + 10 * LIFETIME_MILLIS);
       expect(await readWith({ cookie: `pg-ladder=${mark}` }, unsigned)).toMatchObject({ role: 'replica' });
     });
 

@@ -77,7 +77,7 @@ const clients: [name: string, connect: (port: number) => Promise<Connection>][] 
 /** For what is about something else than time: this machine may be slow. */
 const PATIENT = { timeoutMillis: 10_000 };
 const LIFETIME_MILLIS = 60_000;
-const codec = new TokenCodec(['a secret of sixteen'], LIFETIME_MILLIS);
+const codec = new TokenCodec(['a secret of sixteen'], LIFETIME_MILLIS, 2);
 
 function at(timeline: number, lsn: bigint, issuedAt = 1_000): string {
   return codec.encode({ clusterId: '7345678901234567890', timeline, lsn }, issuedAt);
@@ -193,7 +193,7 @@ describe.skipIf(found === undefined)('redisTokenStore', () => {
     });
 
     it('keeps the later one of two that do not differ in where they stand', async () => {
-      const rotated = new TokenCodec(['another secret of more'], LIFETIME_MILLIS);
+      const rotated = new TokenCodec(['another secret of more'], LIFETIME_MILLIS, 2);
       const resigned = rotated.encode({ clusterId: '7345678901234567890', timeline: 1, lsn: 5n }, 1_000);
       for (const token of [at(1, 5n), resigned, at(1, 5n)]) {
         await store.put('ada', token, LIFETIME_MILLIS);

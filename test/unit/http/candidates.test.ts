@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Candidates } from '../../../src/http/candidates.js';
 import { TokenCodec } from '../../../src/token/codec.js';
 
-const codec = new TokenCodec(['a secret of some length'], 60_000);
+const codec = new TokenCodec(['a secret of some length'], 60_000, 2);
 const token = (lsn: bigint) => codec.encode({ clusterId: '7', timeline: 1, lsn }, 0);
 const candidatesIn = (...texts: unknown[]) => {
   const candidates = new Candidates((text) => codec.isToken(text));
