@@ -264,9 +264,19 @@ export class Attempt {
   #route(): RouteRecord {
     const { node, reason, request, waitedMillis, lsn } = this;
     const { name, role } = node;
-    const { rerunCount } = request;
+    const { cluster } = request.context.fleet.publisher;
     const { timeline } = request.context.fleet.history.timelines;
-    return { rung: role, node: name, role, reason, waitedMillis, rerunCount, timeline, lsn };
+    return {
+      cluster,
+      rung: role,
+      node: name,
+      role,
+      reason,
+      waitedMillis,
+      rerunCount: request.rerunCount,
+      timeline,
+      lsn,
+    };
   }
 }
 

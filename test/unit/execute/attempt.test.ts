@@ -85,6 +85,7 @@ describe('a run of a request in one place', () => {
     attempt.placed(request.startedAt + 5);
     replica.lsn = 200n;
     expect(routeOf(await run())).toEqual({
+      cluster: 'shop',
       rung: 'replica',
       node: 'r1',
       role: 'replica',
