@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Cluster } from '../cluster.js';
+import { type Clusters, listOf, tokensFor, tokenTest, toolsOf } from '../clusters.js';
 import { invalidOptions } from '../errors.js';
 import type { SessionOptions } from '../options/calls.js';
 import { type CarriedSession, carriedBy } from '../session/carried-session.js';
@@ -11,7 +12,6 @@ import type { CarrierTools } from '../session/runner.js';
 import { type Session, TOKEN_HEADER } from '../session/session.js';
 import { carryIn } from './answer.js';
 import { Candidates } from './candidates.js';
-import { type Clusters, listOf, tokensFor, tokenTest, toolsOf } from '../clusters.js';
 import { cookieNames, cookieValues } from './cookie.js';
 import { keepEventsWithin } from './events-within.js';
 import { OneTimeWarnings } from './one-time-warnings.js';

@@ -1,7 +1,7 @@
 /** The events of a request within its sessions. */
 import type { IncomingMessage } from 'node:http';
-import type { CarriedSession } from '../session/carried-session.js';
 import { withinAll } from '../clusters.js';
+import type { CarriedSession } from '../session/carried-session.js';
 
 const WITHIN = Symbol('pg-ladder.within');
 

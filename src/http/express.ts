@@ -1,8 +1,8 @@
 /** Sessions for Express 4 and 5. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type Clusters, listOf, nested } from '../clusters.js';
 import { checkOptions, type SessionOptions } from '../options/calls.js';
 import { carriedBy } from '../session/carried-session.js';
-import { type Clusters, listOf, nested } from '../clusters.js';
 import { keepEventsWithin } from './events-within.js';
 import { type HttpSessionOptions, httpSessions } from './sessions.js';
 

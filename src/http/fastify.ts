@@ -2,10 +2,10 @@
 import type { IncomingMessage } from 'node:http';
 import type { FastifyPluginCallback, FastifyRequest } from 'fastify';
 import type { Cluster } from '../cluster.js';
+import { type Clusters, currentSessions, listOf, nested, withinAll } from '../clusters.js';
 import { checkOptions, type SessionOptions } from '../options/calls.js';
 import type { CarriedSession } from '../session/carried-session.js';
 import type { Session } from '../session/session.js';
-import { type Clusters, currentSessions, listOf, nested, withinAll } from '../clusters.js';
 import { type CookieOptions, type HttpSessionOptions, type HttpSessions, httpSessions } from './sessions.js';
 
 export type { CookieOptions, HttpSessionOptions, PerRequest } from './sessions.js';

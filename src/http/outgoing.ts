@@ -2,12 +2,13 @@
  * Sessions that travel to other services and back: the token goes along with what is asked of them,
  * and what their answers carry is folded in.
  */
+
+import { type Clusters, currentSessions, listOf, tokensFor, tokenTest } from '../clusters.js';
 import { invalidOptions } from '../errors.js';
 import type { CarriedSession } from '../session/carried-session.js';
 import { TOKEN_HEADER } from '../session/session.js';
 import { SEPARATOR } from '../token/order.js';
 import { Candidates } from './candidates.js';
-import { type Clusters, currentSessions, listOf, tokensFor, tokenTest } from '../clusters.js';
 import { failed, isUsedUp, KeptBody, nextStep, type Step } from './redirects.js';
 
 export interface ServiceOptions {

@@ -42,12 +42,7 @@ export class ResponseToken<Request extends IncomingMessage> {
   #hasMovedOn = false;
 
   /** @param tokens that came with the request */
-  constructor(
-    rules: ResponseRules<Request>,
-    request: Request,
-    session: CarriedSession,
-    tokens: readonly string[],
-  ) {
+  constructor(rules: ResponseRules<Request>, request: Request, session: CarriedSession, tokens: readonly string[]) {
     this.rules = rules;
     this.#request = request;
     this.#session = session;

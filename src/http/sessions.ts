@@ -4,16 +4,16 @@
  * a header for services. The other entries of this room build on this one.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Clusters } from '../clusters.js';
 import type { Session } from '../session/session.js';
 import { HttpCarrier } from './carrier.js';
-import type { Clusters } from '../clusters.js';
 import type { HttpSessionOptions } from './options.js';
 
+export type { Clusters } from '../clusters.js';
 export { memoryTokenStore } from '../token/memory-store.js';
 export { mergedTokens } from '../token/merge.js';
 export { orderOf, type TokenOrder } from '../token/order.js';
 export type { TokenStore } from '../token/store.js';
-export type { Clusters } from '../clusters.js';
 export type { CookieOptions, HttpSessionOptions, PerRequest } from './options.js';
 export { type ServiceOptions, sessionFetch, sessionInterceptor } from './outgoing.js';
 

@@ -42,11 +42,7 @@ export class StoreAccess<Request extends IncomingMessage> {
   readonly #unasked = new WeakSet<Request>();
 
   /** @param timeoutMillis how long a request waits for the store */
-  constructor(
-    options: HttpSessionOptions<Request>,
-    { tools, isToken, warnings }: StoreUser,
-    timeoutMillis: number,
-  ) {
+  constructor(options: HttpSessionOptions<Request>, { tools, isToken, warnings }: StoreUser, timeoutMillis: number) {
     this.#options = options;
     this.#tools = tools;
     this.#isToken = isToken;

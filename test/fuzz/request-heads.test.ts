@@ -53,7 +53,10 @@ describe.each([
       lsn: BigInt(`0x${honest.slice(25, 41)}`),
     };
     const codec = new TokenCodec(secrets, LIFETIME_MILLIS, 2);
-    const others = [new TokenCodec([], LIFETIME_MILLIS, 2), new TokenCodec(['another secret of tests'], LIFETIME_MILLIS, 2)];
+    const others = [
+      new TokenCodec([], LIFETIME_MILLIS, 2),
+      new TokenCodec(['another secret of tests'], LIFETIME_MILLIS, 2),
+    ];
     strangers = [
       old,
       codec.encode({ ...position, clusterId: '7' }, now),

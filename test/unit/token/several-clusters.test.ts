@@ -7,8 +7,7 @@ import { clusterInToken } from '../../../src/token/order.js';
 
 const second = new TokenCodec([], 60_000, 2);
 const third = new TokenCodec([], 60_000, 3);
-const at = (clusterId: string, lsn: bigint, now = 1_000): string =>
-  third.encode({ clusterId, timeline: 1, lsn }, now);
+const at = (clusterId: string, lsn: bigint, now = 1_000): string => third.encode({ clusterId, timeline: 1, lsn }, now);
 const tools = (clusterId: string | undefined): CarrierTools =>
   ({ clusterId: () => (clusterId === undefined ? undefined : clusterInToken(clusterId)) }) as CarrierTools;
 
@@ -22,7 +21,11 @@ describe('tokens of several clusters', () => {
     const nine = Array.from({ length: 9 }, (_, i) => at(String(i + 1), 5n, 1_000 + i));
     const kept = mergedTokens(nine.join('.'), '').split('.');
     expect(kept.sort()).toEqual(nine.slice(1).sort());
-    expect(mergedTokens([...nine].reverse().join('.'), '').split('.').sort()).toEqual(kept.sort());
+    expect(
+      mergedTokens([...nine].reverse().join('.'), '')
+        .split('.')
+        .sort(),
+    ).toEqual(kept.sort());
   });
 
   it('tell in version 3 which primary a client shall read from, and in version 2 all of them', () => {
