@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { LongestFirst, sharingFiles } from './scripts/test-plan.mjs';
 import { testReport } from './scripts/test-report.mjs';
 
 export default defineConfig(({ mode }) => {
@@ -13,25 +14,38 @@ export default defineConfig(({ mode }) => {
   // a path to also write how each test ended to (.ci/run counts them)
   const report = process.env['TEST_REPORT'];
 
+  const isWhole = !soak && !laneOff && !compat && !matrix;
+  const sharing = isWhole ? sharingFiles(import.meta.dirname) : [];
+  const include = compat
+    ? ['test/compat/**/*.test.ts']
+    : matrix
+      ? ['test/{compat,matrix}/**/*.test.ts']
+      : soak
+        ? ['test/{behaviour,differential,faults,fuzz,simulation,unit/sql}/**/*.test.ts']
+        : ['test/{behaviour,faults}/**/!(lane).test.ts'];
+  const exclude = [
+    '**/node_modules/**',
+    ...(compat || matrix ? [] : ['test/{compat,matrix}/**']),
+    ...(laneOff ? ['test/behaviour/lane/**'] : []),
+  ];
+
   return {
     test: {
-      include: compat
-        ? ['test/compat/**/*.test.ts']
-        : matrix
-          ? ['test/{compat,matrix}/**/*.test.ts']
-          : soak
-            ? ['test/{behaviour,differential,faults,fuzz,simulation,unit/sql}/**/*.test.ts']
-            : laneOff
-              ? ['test/{behaviour,faults}/**/!(lane).test.ts']
-              : ['test/**/*.test.ts'],
-      exclude: [
-        '**/node_modules/**',
-        ...(compat || matrix ? [] : ['test/{compat,matrix}/**']),
-        ...(laneOff ? ['test/behaviour/lane/**'] : []),
-      ],
+      ...(isWhole
+        ? {
+            projects: [
+              {
+                extends: true,
+                test: { name: 'alone', include: ['test/**/*.test.ts'], exclude: [...exclude, ...sharing] },
+              },
+              { extends: true, test: { name: 'sharing', include: sharing, exclude, isolate: false } },
+            ],
+          }
+        : { include, exclude }),
       env: { ...(soak ? { SOAK: '1' } : {}), ...(laneOff ? { LANE: 'off' } : {}), ...(matrix ? { MATRIX: '1' } : {}) },
       // each file may start a PostgreSQL cluster of its own: a process per file, and two at a time
       pool: 'forks',
+      sequence: { sequencer: LongestFirst },
       // with all the time to think that its sessions take, a tool keeps no core busy
       maxWorkers: soak && !compat ? 1 : 2,
       testTimeout: soak ? 0 : compat ? 60_000 : matrix ? 600_000 : 30_000,

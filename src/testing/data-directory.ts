@@ -8,9 +8,12 @@ import {
   appendFile,
   chmod,
   chown,
+  type FileHandle,
   lstat,
   mkdir,
   mkdtemp,
+  open,
+  readdir,
   readFile,
   rename,
   rm,
@@ -35,8 +38,11 @@ const run = promisify(execFile);
  * UTF-8, no waiting for disks.
  */
 export const INITDB_FLAGS = ['-U', 'postgres', '-A', 'scram-sha-256', '-E', 'UTF8', '--no-locale', '--no-sync'];
+/** Part of a template's name: one that was made in another way is not taken for it. */
+const TEMPLATE_FORMAT = 2;
 const SETTINGS_FILE = 'pg-ladder.conf';
 const PASSWORD_FILE = 'password';
+const LOG_BLOCK_BYTES = 64 * 1024;
 const SHARED_MEMORY = '/dev/shm';
 const SHARED_MEMORY_NEEDED_BYTES = 512 * 1024 * 1024;
 
@@ -100,7 +106,7 @@ export async function templateDirectory(
   account: Account | undefined,
   watchdog: Watchdog,
 ): Promise<Template> {
-  const key = hash(JSON.stringify([binaries.initdb, binaries.version, INITDB_FLAGS]));
+  const key = hash(JSON.stringify([binaries.initdb, binaries.version, INITDB_FLAGS, TEMPLATE_FORMAT]));
   const template = join(await cacheDirectory(), `template-${binaries.version}-${key}`);
   if (await exists(template)) return readTemplate(template);
   const making = await mkdtemp(`${template}.`);
@@ -118,6 +124,7 @@ export async function templateDirectory(
     throw new TestBackendError('LADDER_TEST_START_FAILED', `initdb failed: ${said}`, { cause: error });
   });
   await rm(verifier);
+  await freeUnusedLog(join(making, 'data', 'pg_wal'));
   // Readable for the account that copies it, writable for this user alone.
   if (account) await run('chown', ['-R', '0:0', making]);
   await run('chmod', ['-R', 'a+rX,go-w', making]);
@@ -126,6 +133,36 @@ export async function templateDirectory(
   await moveIntoPlace(making, template);
   watchdog.release(making);
   return readTemplate(template);
+}
+
+/**
+ * Makes the zeros at the end of the log's segments a hole: of 16 MB hardly two are used, and a hole
+ * costs no time to copy and no memory. PostgreSQL reads zeros there, as before.
+ */
+async function freeUnusedLog(directory: string): Promise<void> {
+  for (const name of await readdir(directory)) {
+    if (!/^[0-9A-F]{24}$/.test(name)) continue;
+    const segment = await open(join(directory, name), 'r+');
+    try {
+      const { size } = await segment.stat();
+      await segment.truncate(await usedLength(segment, size));
+      await segment.truncate(size);
+    } finally {
+      await segment.close();
+    }
+  }
+}
+
+/** The length of a file without the blocks of zeros at its end. */
+async function usedLength(file: FileHandle, size: number): Promise<number> {
+  const block = Buffer.alloc(LOG_BLOCK_BYTES);
+  const zeros = Buffer.alloc(LOG_BLOCK_BYTES);
+  for (let end = size; end > 0; end -= LOG_BLOCK_BYTES) {
+    const start = Math.max(0, end - LOG_BLOCK_BYTES);
+    const { bytesRead } = await file.read(block, 0, end - start, start);
+    if (!block.subarray(0, bytesRead).equals(zeros.subarray(0, bytesRead))) return end;
+  }
+  return 0;
 }
 
 async function readTemplate(template: string): Promise<Template> {
@@ -145,6 +182,14 @@ export async function clusterDirectory(account: Account | undefined, watchdog: W
   await mkdir(directory, { mode: 0o700 });
   if (account) await run('chown', [`${account.uid}:${account.gid}`, directory]);
   return directory;
+}
+
+/** Removes a cluster's directory. */
+export async function removeDirectory(directory: string): Promise<void> {
+  // By far the quickest way for thousands of files. What it leaves, or where there is none, goes
+  // one by one.
+  await run('rm', ['-rf', directory]).catch(() => {});
+  await rm(directory, { recursive: true, force: true, maxRetries: 5 });
 }
 
 /** Copies a template to `target`, as `account`, and gives it `systemIdentifier`. */

@@ -37,7 +37,7 @@ async function launch(found: Binaries, plans: readonly ServerPlan[]): Promise<Fl
   const dispose = async () => {
     await Promise.all(servers.map((server) => server.destroy()));
     if (base) {
-      await rm(base, { recursive: true, force: true, maxRetries: 5 });
+      await data.removeDirectory(base);
       watchdog.release(base);
     }
     await watchdog.end();

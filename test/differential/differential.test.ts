@@ -16,6 +16,11 @@ const RUNNERS = size(2, 8);
 const asked = process.env['DIFFERENTIAL_SEED'];
 const statements = Number(process.env['DIFFERENTIAL_STATEMENTS'] ?? size(1_000, 1_000_000));
 
+function progress(seed: number, programs: number, sent: number): void {
+  if (programs % size(1_000, 20) === 0)
+    process.stderr.write(`  ${programs} programs, the last of seed ${seed}, ${sent} statements\n`);
+}
+
 let servers: Servers;
 let pairs: Pair[];
 let watch: ProcessWatch;
@@ -41,6 +46,7 @@ describe('the library beside bare pg', () => {
         millis: size(6_000, Number.POSITIVE_INFINITY),
         length: STEPS,
         switches: switchesFor(process.env['DIFFERENTIAL_FAULTS']),
+        progress,
       };
       const { find, documented, ...figures } = await fuzz(pairs, watch, options);
       report('differential', { ...figures, ...documented });

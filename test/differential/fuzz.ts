@@ -20,6 +20,8 @@ export interface FuzzOptions {
   /** Steps of a program. */
   readonly length: number;
   readonly switches: ReadonlySet<Switch>;
+  /** Told after each program. */
+  readonly progress?: (seed: number, programCount: number, statementCount: number) => void;
 }
 
 export interface Find {
@@ -55,6 +57,7 @@ export async function fuzz(pairs: readonly Pair[], watch: ProcessWatch, options:
       const verdict = await play(pair, watch, program);
       programCount++;
       statementCount += verdict.statementCount;
+      options.progress?.(program.seed, programCount, statementCount);
       for (const [name, count] of Object.entries(verdict.documented))
         documented[name] = (documented[name] ?? 0) + count;
       if (verdict.difference !== undefined) finds.push({ program, difference: verdict.difference });

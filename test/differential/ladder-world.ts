@@ -35,7 +35,8 @@ export class LadderWorld implements World {
       ...(setup.lane ? {} : { lane: false as const }),
       ...(setup.namedStatements ? {} : { namedStatements: false as const }),
     });
-    await until('all nodes are live', () => cluster.stats().nodes.every(({ state }) => state === 'live'));
+    const areLive = () => cluster.stats().nodes.every(({ state }) => state === 'live');
+    await until('all nodes are live', areLive, 60_000);
     return new LadderWorld(cluster);
   }
 
