@@ -62,5 +62,5 @@ async function rollBack(attempt: Attempt, connection: DataConnection, query: Pre
   if (!publisher.wants('warning')) return;
   const digest = await publisher.digestOf(textOf(query));
   const message = `a statement (digest ${digest}) began a transaction and did not end it: it was rolled back; use transaction()`;
-  publisher.publish('warning', { code: 'transaction-left-open', message, digest });
+  publisher.publish('warning', { code: 'transaction-left-open', message, digest }, attempt.request.callingContext);
 }

@@ -5,6 +5,7 @@
  */
 
 import type { QueryConfig, QueryResult, QueryResultRow } from 'pg';
+import { CallingContext } from '../async-context.js';
 import { performance } from '../clock.js';
 import { abortable } from '../deadline.js';
 import { saying } from '../errors.js';
@@ -96,6 +97,7 @@ export function remember({ fleet, warned }: ExecutionContext, text: string, prof
   profile?.refused(performance.now());
   const { publisher } = fleet;
   if (!publisher.wants('warning')) return;
+  const calling = new CallingContext();
   const tell = async (): Promise<void> => {
     const digest = await publisher.digestOf(text);
     if (warned.get(digest) !== undefined) return;
@@ -103,7 +105,7 @@ export function remember({ fleet, warned }: ExecutionContext, text: string, prof
     const message =
       `no replica can run a read (digest ${digest}), as of an UNLOGGED table: it runs on the primary, READ ONLY; ` +
       "use query, or target: 'primary'";
-    publisher.publish('warning', { code: 'misrouted', message, digest });
+    publisher.publish('warning', { code: 'misrouted', message, digest }, calling);
   };
   tell().catch(() => undefined);
 }
