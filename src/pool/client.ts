@@ -83,7 +83,7 @@ export class RoutedClient extends EventEmitter {
     }
     this.#router.open(true).then(
       // pg-pool sets the connection up, and hands it to whoever has waited longest.
-      () => inNoContext(process.nextTick, callback, null, this),
+      () => inNoContext(() => process.nextTick(callback, null, this)),
       (error: unknown) => process.nextTick(callback, error),
     );
     return undefined;

@@ -17,9 +17,9 @@ const DEFAULT_NAME = 'pg-ladder';
 /** pg's Client with what its types leave out. */
 interface Parameters {
   readonly connectionParameters?: {
-    readonly application_name?: unknown;
-    readonly fallback_application_name?: unknown;
-    readonly options?: unknown;
+    readonly application_name?: string;
+    readonly fallback_application_name?: string;
+    readonly options?: string;
   };
 }
 
@@ -34,8 +34,9 @@ function givenName(options: object): string | undefined {
   const { connectionString, application_name, fallback_application_name, options: flags } = options as pg.ClientConfig;
   const asked = { connectionString, application_name, fallback_application_name, options: flags } as pg.ClientConfig;
   const { connectionParameters: found = {} } = new pg.Client(asked) as unknown as Parameters;
-  const name = found.application_name || found.fallback_application_name || nameInFlags(String(found.options ?? ''));
-  return name ? String(name) : undefined;
+  // As with pg, an empty one is none.
+  const name = found.application_name || found.fallback_application_name || nameInFlags(`${found.options ?? ''}`);
+  return name ? `${name}` : undefined;
 }
 
 /** The name in the server's own flags, such as `-c application_name=shop`; the last one counts. */
