@@ -16,12 +16,11 @@ import { codeOf, isServerFault } from '../postgres/errors.js';
 import { fateOf } from '../postgres/fate.js';
 import type { PreparedQuery } from '../postgres/prepared-query.js';
 import { preparing } from '../postgres/preparing-query.js';
-import type { StatementName } from '../postgres/statement-names.js';
 import { type Answered, submitQuery } from '../postgres/submit.js';
-import { writable } from '../postgres/values.js';
 import type { Profile } from '../statements/profile.js';
 import { cancellable } from './abort.js';
 import { failedOn } from './connection-state.js';
+import { named } from './named.js';
 import type { Request, Statement } from './request.js';
 import { markRoute, type RouteRecord } from './route.js';
 
@@ -288,27 +287,4 @@ export class Attempt {
 function measure(node: Node, profile: Profile, millis: number, now: number): void {
   if (profile.isShort) node.load.response.took(Math.max(0, millis - profile.expectedMillis), now);
   profile.took(millis - node.probe.roundTripMillis);
-}
-
-/** Under a name its values must not fail while they are written. Without values it may be several statements, of which no name can stand. */
-function named(
-  { names }: DataConnection,
-  { query, values, profile }: Statement,
-  now: number,
-): { readonly name: StatementName; readonly values: unknown[] } | undefined {
-  if (profile?.isUndivided !== true || names === undefined) return undefined;
-  const given = values ?? (typeof query === 'string' ? undefined : query.values);
-  if (!Array.isArray(given) || given.length === 0) return undefined;
-  if (typeof query !== 'string' && query.name !== undefined) return undefined;
-  let plain: unknown[] | undefined;
-  try {
-    plain = writable(given);
-  } catch {
-    // pg reports it, as of any other statement.
-  }
-  // Nothing else is under way there.
-  names.over();
-  if (plain === undefined) return undefined;
-  const name = names.use(profile, now);
-  return name === undefined ? undefined : { name, values: plain };
 }
