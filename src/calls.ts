@@ -5,6 +5,7 @@
  */
 
 import type { PoolClient, QueryResult, QueryResultRow } from 'pg';
+import { CallingContext, inNoContext } from './async-context.js';
 import { invalidOptions, LadderError, wordFor } from './errors.js';
 import { becauseOf } from './events.js';
 import { deadlineOf, withAbort } from './execute/abort.js';
@@ -80,7 +81,7 @@ export class Calls {
     this.fleet = new Fleet(settings, this.publisher);
     const { readOnlyFunctions, catalogRefreshMillis, onInvalidHint } = settings;
     this.classifier = new Classifier({
-      load: (known) => loadCatalog(this.fleet, undefined, known),
+      load: (known) => inNoContext(() => loadCatalog(this.fleet, undefined, known)),
       grammarMissing: (cause) => this.#tellOfGrammar(cause),
       readOnlyFunctions,
       catalogRefreshMillis,
@@ -184,7 +185,7 @@ export class Calls {
     if (found.class === 'session' && this.publisher.wants('warning') && this.classifier.isFirst(text)) {
       const digest = this.classifier.digest(text);
       const message = `${found.because}: it ran on a pool, whose connections belong to nobody; use transaction() or connection(), or onConnect for what holds for all`;
-      this.publisher.publish('warning', { code: 'session-state', message, digest });
+      this.publisher.publish('warning', { code: 'session-state', message, digest }, new CallingContext());
     }
     const isPlain = options === undefined && found.hint === undefined;
     const asked = isPlain ? undefined : { ...found.hint, ...withoutUndefined(options ?? {}) };

@@ -1,13 +1,18 @@
 /**
  * Our clock and our timers, taken when the library is loaded: a test that plays the time (`vi.useFakeTimers()`, Jest, Sinon) must not make a replica look fresh, nor keep an answer
- * waiting. Where the time was played before that, what it took the place of is looked for. It only tells the time; what has become of what was dated by it is decided elsewhere.
+ * waiting. Where the time was played before that, what it took the place of is looked for. Timers fire in no async context: what a call awaits of one goes on in its own. It only
+ * tells the time; what has become of what was dated by it is decided elsewhere.
  */
 import { performance as nodes } from 'node:perf_hooks';
 import * as timers from 'node:timers';
 import { runInNewContext } from 'node:vm';
+import { inNoContext } from './async-context.js';
 
 /** A clock that runs shows that it does within so long. */
 const TRIAL_SECONDS = 20e-6;
+
+/** Called without anything; what resolves a promise takes a value. */
+type Callback = (value: undefined) => void;
 
 /** Stands in the place of Node's: milliseconds, monotonic. Under systems that stop it while they sleep, a {@link wallMillis} that goes on tells. */
 export const performance = Object.freeze({ now: runningClock() });
@@ -15,11 +20,17 @@ export const performance = Object.freeze({ now: runningClock() });
 /** The time of day in epoch milliseconds; it may be set. */
 export const wallMillis = runningDate();
 
-export const setTimeout = original('setTimeout', timers.setTimeout);
+export const setTimeout = nobodys<[callback: Callback, millis?: number], NodeJS.Timeout>(
+  original('setTimeout', timers.setTimeout),
+);
 export const clearTimeout = original('clearTimeout', timers.clearTimeout);
-export const setInterval = original('setInterval', timers.setInterval);
+export const setInterval = nobodys<[callback: Callback, millis?: number], NodeJS.Timeout>(
+  original('setInterval', timers.setInterval),
+);
 export const clearInterval = original('clearInterval', timers.clearInterval);
-export const setImmediate = original('setImmediate', timers.setImmediate);
+export const setImmediate = nobodys<[callback: Callback], NodeJS.Immediate>(
+  original('setImmediate', timers.setImmediate),
+);
 
 /** Node's own, which those who play the time leave alone: they put another object into its global place. Where somebody replaced its method, a second one. */
 function runningClock(): () => number {
@@ -57,4 +68,9 @@ function original<T>(name: string, timer: T): T {
     found = before;
   }
   return found as T;
+}
+
+/** One whose callbacks run in no async context, whoever sets it. */
+function nobodys<A extends unknown[], R>(timer: (...args: A) => R): (...args: A) => R {
+  return (...args) => inNoContext(timer, ...args);
 }

@@ -1,6 +1,7 @@
 /** `createCluster` and `Cluster`: what users call. Each call goes on to its room, with the session of the calling code. */
 
 import type { Pool, PoolClient, QueryResultRow } from 'pg';
+import { CallingContext } from './async-context.js';
 import { Calls, type Context } from './calls.js';
 import { Closing } from './closing.js';
 import { Contexts } from './contexts.js';
@@ -270,10 +271,9 @@ export class Cluster implements AsyncDisposable {
     return poolAccess(this.#calls, {
       scope: () => this.#context().scope,
       bind: (callback) => {
-        const { current } = this.#contexts;
-        return (...args) => this.#contexts.within(current, callback, ...args);
+        const calling = new CallingContext();
+        return (...args) => calling.runInAsyncScope(callback, undefined, ...args);
       },
-      outsideSessions: (fn) => this.#contexts.within(undefined, fn),
     });
   }
 }

@@ -236,15 +236,12 @@ export interface WarningEvent extends OfCluster {
   readonly cause?: unknown;
 }
 
-/**
- * The warning with what somebody else threw as its `cause`. It is not enumerable: what prints the
- * event does not show it.
- */
+/** The warning with what somebody else threw as its `cause`: hidden from what prints the event. */
 export function becauseOf(cause: unknown, warning: Untold<WarningEvent>): Untold<WarningEvent> {
   return Object.defineProperty(warning, 'cause', { value: cause });
 }
 
-/** Event names and what they carry. Each is also the `diagnostics_channel` `pg-ladder:<name>`. */
+/** What each event carries. Its `diagnostics_channel` is `pg-ladder:<name>`. */
 export interface LadderEventMap {
   route: [RouteEvent];
   query: [QueryEvent];

@@ -1,4 +1,5 @@
 /** The door to the cluster for `cluster.pool()`: its statements pass the same gate as all others. */
+import { CallingContext } from './async-context.js';
 import type { Calls } from './calls.js';
 import { performance } from './clock.js';
 import { openPrimary } from './execute/primary.js';
@@ -7,7 +8,7 @@ import { write } from './execute/write.js';
 import type { ClusterAccess } from './pool/access.js';
 
 /** What is known of the calling code. */
-type Caller = Pick<ClusterAccess, 'scope' | 'bind' | 'outsideSessions'>;
+type Caller = Pick<ClusterAccess, 'scope' | 'bind'>;
 
 export function poolAccess({ fleet, classifier, gate, publisher, requests }: Calls, caller: Caller): ClusterAccess {
   return {
@@ -28,12 +29,12 @@ export function poolAccess({ fleet, classifier, gate, publisher, requests }: Cal
       const request = requests.readStatement(scope, found.hint, entry, undefined, statement);
       return readUnlessRefused(request, reading, classifier, onPrimary ?? (() => write(request, 'misrouted')));
     },
-    openPrimary: (clientFor) => openPrimary(fleet, clientFor, caller.outsideSessions),
+    openPrimary: (clientFor) => openPrimary(fleet, clientFor),
     known: (text) => classifier.known(text, performance.now()),
     classify: (text) => classifier.classify(text),
     changed: (text) => classifier.changed(text),
     warn: (warning) => {
-      if (publisher.wants('warning')) publisher.publish('warning', warning());
+      if (publisher.wants('warning')) publisher.publish('warning', warning(), new CallingContext());
     },
     warnOnce: (text, warning) => {
       if (!publisher.wants('warning') || !classifier.isFirst(text)) return;

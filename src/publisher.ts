@@ -3,8 +3,10 @@
  * `NODE_DEBUG` asks for them. Each says which cluster it is of. A payload is built only when
  * somebody listens.
  */
+import type { AsyncResource } from 'node:async_hooks';
 import { type Channel, channel } from 'node:diagnostics_channel';
 import { EventEmitter } from 'node:events';
+import { nobody } from './async-context.js';
 import { DecisionLog } from './decision-log.js';
 import type { LadderEventMap, LadderEvents, Untold, WarningEvent } from './events.js';
 import { MAX_MESSAGE_LENGTH, printable } from './printable.js';
@@ -44,23 +46,28 @@ export class Publisher {
     return this.#channels[name].hasSubscribers || this.emitter.listenerCount(name) > 0;
   }
 
-  /** @param given the publisher's from now on: it adds the cluster's name */
-  publish<N extends Name>(name: N, given: Untold<LadderEventMap[N][0]>): void {
+  /**
+   * @param given the publisher's from now on: it adds the cluster's name
+   * @param calling the async context of the call that caused it, in which listeners run; none by default
+   */
+  publish<N extends Name>(name: N, given: Untold<LadderEventMap[N][0]>, calling: AsyncResource = nobody()): void {
     const untold = name === 'warning' ? shown(given as Untold<WarningEvent>) : given;
     // No copy: that would work out a digest which nobody may ever look at.
     const payload = Object.assign(untold, { cluster: this.cluster });
     if (this.#isPrinting && PRINTED.has(name)) this.#log.print(name, payload);
-    this.#channels[name].publish(payload);
-    // The map's tuples hold one payload each; TypeScript cannot see that through the generic name.
-    const emitter: EventEmitter = this.emitter;
-    try {
-      emitter.emit(name, payload);
-    } catch (error) {
-      // A listener's mistake is the listener's: it must not turn a committed write into a failed one.
-      process.nextTick(() => {
-        throw error;
-      });
-    }
+    calling.runInAsyncScope(() => {
+      this.#channels[name].publish(payload);
+      // The map's tuples hold one payload each; TypeScript cannot see that through the generic name.
+      const emitter: EventEmitter = this.emitter;
+      try {
+        emitter.emit(name, payload);
+      } catch (error) {
+        // A listener's mistake is the listener's: it must not turn a committed write into a failed one.
+        process.nextTick(() => {
+          throw error;
+        });
+      }
+    });
   }
 }
 

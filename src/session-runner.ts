@@ -1,4 +1,5 @@
 /** The door to the cluster for its sessions: their statements pass the same gate as all others, in their own context. */
+import { CallingContext } from './async-context.js';
 import type { Calls } from './calls.js';
 import type { Contexts } from './contexts.js';
 import type { SessionRunner } from './session/runner.js';
@@ -31,7 +32,7 @@ export function sessionRunner(calls: Calls, contexts: Contexts): SessionRunner<S
       },
       primaryOnlyToken: (subject) => tokens.primaryOnlyToken(subject),
       warn: (warning) => {
-        if (publisher.wants('warning')) publisher.publish('warning', warning());
+        if (publisher.wants('warning')) publisher.publish('warning', warning(), new CallingContext());
       },
     },
     within: (scope, fn) => {

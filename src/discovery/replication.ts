@@ -7,6 +7,7 @@ import { discoveryFailed } from '../errors.js';
 import { check, optionsOf } from '../options/check.js';
 import type { Discovery, NodeAnswer } from '../options/discovery.js';
 import { type NodeOptions, shownName } from '../options/servers.js';
+import { own } from '../postgres/own-statements.js';
 import { eachOnce } from './found.js';
 
 /** A standby, as its upstream sees it. */
@@ -42,11 +43,11 @@ interface Row extends Omit<WalReceiver, 'state' | 'clientAddress'> {
  * what they have written, and replay nothing. Who may not see the rows sees NULL for the state; nobody else does. Operators are qualified: on the role's
  * search path plain ones may be another role's.
  */
-const STANDBYS = `
-select r.application_name as "applicationName", pg_catalog.host(r.client_addr) as "clientAddress", r.client_hostname as "clientHostname",
+const STANDBYS =
+  own(`select r.application_name as "applicationName", pg_catalog.host(r.client_addr) as "clientAddress", r.client_hostname as "clientHostname",
   r.state, r.usename as "user"
 from pg_catalog.pg_stat_replication r join pg_catalog.pg_stat_activity a on a.pid operator(pg_catalog.=) r.pid and a.datid is null
-where r.state is null or (r.state operator(pg_catalog.=) any ('{streaming,catchup}') and r.replay_lsn is not null)`;
+where r.state is null or (r.state operator(pg_catalog.=) any ('{streaming,catchup}') and r.replay_lsn is not null)`);
 
 const schema = optionsOf({
   node: z

@@ -1,12 +1,13 @@
 /**
  * One run of a request in one place. Only here a statement enters a node, is sent, timed, told of,
- * and leaves again; only here a read leaves its trace. Which place that is, and what follows from
- * the answer, is decided elsewhere.
+ * and leaves again; only here a read leaves its trace. Its answers come in the async context of the
+ * call. Which place that is, and what follows from the answer, is decided elsewhere.
  */
 import type { ClientBase, QueryResult, QueryResultRow } from 'pg';
 import { performance } from '../clock.js';
-import type { Reason } from '../events.js';
+import type { QueryEvent, Reason } from '../events.js';
 import type { Lsn } from '../freshness/lsn.js';
+import type { CheckedOut } from '../nodes/checkout-queue.js';
 import type { DataConnection } from '../nodes/data-connection.js';
 import type { LaneConnection, LaneStatement } from '../nodes/lane-connection.js';
 import type { Node } from '../nodes/node.js';
@@ -15,12 +16,11 @@ import { codeOf, isServerFault } from '../postgres/errors.js';
 import { fateOf } from '../postgres/fate.js';
 import type { PreparedQuery } from '../postgres/prepared-query.js';
 import { preparing } from '../postgres/preparing-query.js';
-import type { StatementName } from '../postgres/statement-names.js';
 import { type Answered, submitQuery } from '../postgres/submit.js';
-import { writable } from '../postgres/values.js';
 import type { Profile } from '../statements/profile.js';
 import { cancellable } from './abort.js';
 import { failedOn } from './connection-state.js';
+import { named } from './named.js';
 import type { Request, Statement } from './request.js';
 import { markRoute, type RouteRecord } from './route.js';
 
@@ -72,11 +72,11 @@ export class Attempt {
 
   /** It has a connection that will do: counts and tells where the statement goes. @param now our monotonic clock */
   placed(now: number): void {
-    const { id, startedAt, context } = this.request;
+    const { startedAt, context } = this.request;
     this.waitedMillis = now - startedAt;
     if (this.node.role === 'replica') this.lsn = this.node.lsn;
     this.route = undefined;
-    context.fleet.counts.placed(this, id, this.waitedMillis);
+    context.fleet.counts.placed(this, this.waitedMillis);
   }
 
   /** It runs elsewhere, and counts there. */
@@ -90,6 +90,14 @@ export class Attempt {
     if (readOn !== undefined) trace?.ended(readOn, now, key);
     this.node.load.remove();
     this.endTurn?.();
+  }
+
+  /** Takes a connection of the node's pool, which another call's release may hand out. */
+  checkout(mayWrite: boolean, done: CheckedOut): void {
+    const { callingContext } = this.request;
+    this.node.connections.checkout(mayWrite, (error, connection) =>
+      callingContext.runInAsyncScope(done, undefined, error, connection),
+    );
   }
 
   /** Runs a statement on that connection. @throws pg's error, or the reason of `signal` */
@@ -121,17 +129,18 @@ export class Attempt {
   ): void {
     const { client, names } = connection;
     const { query, values, profile } = statement;
+    const { callingContext } = this.request;
     const sent = this.begin(query, profile !== undefined);
     const answered: Answered<QueryResult<Row>> = (error, result) => {
       const now = this.end(sent, error, error === null ? result.rowCount : null);
       if (error !== null) {
         if (now > 0 && isServerFault(error)) this.node.load.response.failed(now);
-        failedOn(connection, error, () => answer(error, result));
+        failedOn(connection, error, () => callingContext.runInAsyncScope(answer, undefined, error, result));
         return;
       }
       if (profile !== undefined && sent !== undefined) measure(this.node, profile, now - sent.at, now);
       this.mark(result);
-      answer(null, result);
+      callingContext.runInAsyncScope(answer, undefined, null, result);
     };
     try {
       statement.introduce?.(client);
@@ -151,7 +160,7 @@ export class Attempt {
       const isInUse = error === null && name.isReady;
       // Where the name may be to blame nothing has happened: without it, it is no second run.
       if (isInUse || !names.settle(profile, name, error)) answered(error, result);
-      else submitQuery(client, query, values, answered);
+      else callingContext.runInAsyncScope(submitQuery, undefined, client, query, values, answered as Answered<unknown>);
     });
   }
 
@@ -162,15 +171,18 @@ export class Attempt {
     profile: Profile,
     answer: LaneAnswered<Row>,
   ): void {
+    const { callingContext } = this.request;
     const sent = this.begin(statement, false);
     lane.send(statement, profile, (error, result, now) => {
       this.end(sent, error, result?.rowCount ?? null, now);
       if (error !== null) {
-        fateOf({ client: lane.client }, error, (isLost) => answer(error, undefined, now, isLost));
+        fateOf({ client: lane.client }, error, (isLost) =>
+          callingContext.runInAsyncScope(answer, undefined, error, undefined, now, isLost),
+        );
         return;
       }
       this.mark(result as QueryResult<Row>);
-      answer(null, result as QueryResult<Row>, now, false);
+      callingContext.runInAsyncScope(answer, undefined, null, result as QueryResult<Row>, now, false);
     });
   }
 
@@ -234,13 +246,13 @@ export class Attempt {
   }
 
   #tell(asked: unknown, durationMillis: number, rowCount: number | null, error: Error | null): void {
-    const { id, context } = this.request;
+    const { id, context, callingContext } = this.request;
     const { publisher } = context.fleet;
     const { name, role } = this.node;
     // A server, or a driver, may say anything in its place.
     const code = error === null ? undefined : (codeOf(error) ?? 'unknown');
     const errorCode = code === undefined || /^\w{1,64}$/.test(code) ? code : 'unknown';
-    publisher.publish('query', {
+    const event: Untold<QueryEvent> = {
       id,
       node: name,
       role,
@@ -251,7 +263,8 @@ export class Attempt {
         const text = textOf(asked);
         return text === undefined ? undefined : publisher.digestNow(text);
       },
-    });
+    };
+    publisher.publish('query', event, callingContext);
   }
 
   /** Says on a result who gave it; see `routeOf`. */
@@ -284,27 +297,4 @@ export class Attempt {
 function measure(node: Node, profile: Profile, millis: number, now: number): void {
   if (profile.isShort) node.load.response.took(Math.max(0, millis - profile.expectedMillis), now);
   profile.took(millis - node.probe.roundTripMillis);
-}
-
-/** Under a name its values must not fail while they are written. Without values it may be several statements, of which no name can stand. */
-function named(
-  { names }: DataConnection,
-  { query, values, profile }: Statement,
-  now: number,
-): { readonly name: StatementName; readonly values: unknown[] } | undefined {
-  if (profile?.isUndivided !== true || names === undefined) return undefined;
-  const given = values ?? (typeof query === 'string' ? undefined : query.values);
-  if (!Array.isArray(given) || given.length === 0) return undefined;
-  if (typeof query !== 'string' && query.name !== undefined) return undefined;
-  let plain: unknown[] | undefined;
-  try {
-    plain = writable(given);
-  } catch {
-    // pg reports it, as of any other statement.
-  }
-  // Nothing else is under way there.
-  names.over();
-  if (plain === undefined) return undefined;
-  const name = names.use(profile, now);
-  return name === undefined ? undefined : { name, values: plain };
 }

@@ -5,6 +5,7 @@
 import { LadderError } from '../errors.js';
 import { type DataConnection, throwAway } from '../nodes/data-connection.js';
 import { isServerError } from '../postgres/errors.js';
+import { ROLLBACK } from '../postgres/own-statements.js';
 import type { PreparedQuery } from '../postgres/prepared-query.js';
 import type { Attempt } from './attempt.js';
 import { textOf } from './call.js';
@@ -54,7 +55,7 @@ async function refuse(attempt: Attempt, connection: DataConnection, query: Prepa
 /** Its connection has room for the next one afterwards. Where that cannot be had it is closed, which rolls back as well. */
 async function rollBack(attempt: Attempt, connection: DataConnection, query: PreparedQuery): Promise<void> {
   const { context, signal } = attempt.request;
-  await attempt.ask(connection, 'rollback').catch(() => undefined);
+  await attempt.ask(connection, ROLLBACK).catch(() => undefined);
   if (isIdle(connection) && signal?.aborted !== true && !connection.isLost && !connection.wasCancelled)
     connection.client.release();
   else throwAway(connection);
@@ -62,5 +63,5 @@ async function rollBack(attempt: Attempt, connection: DataConnection, query: Pre
   if (!publisher.wants('warning')) return;
   const digest = await publisher.digestOf(textOf(query));
   const message = `a statement (digest ${digest}) began a transaction and did not end it: it was rolled back; use transaction()`;
-  publisher.publish('warning', { code: 'transaction-left-open', message, digest });
+  publisher.publish('warning', { code: 'transaction-left-open', message, digest }, attempt.request.callingContext);
 }

@@ -1,5 +1,6 @@
 /** Reads the primary's catalogue on a connection of its pool, where the user's search path holds: as much of it as a process can hold, or nothing. */
 import type { QueryConfig, QueryResult } from 'pg';
+import { inBackground } from '../async-context.js';
 import type { Fleet } from '../nodes/fleet.js';
 import { plainTypes, question } from '../postgres/plain-types.js';
 import { catalogQuery } from '../sql/catalog-queries.js';
@@ -41,7 +42,8 @@ export async function loadCatalog(
       const types = bounded(maxLength, reject);
       const text = catalogQuery(known?.changed);
       // pg gives one result for each statement of a text, which its types do not say.
-      const running = client.query({ ...question(text), types }) as Promise<unknown> as Promise<QueryResult[]>;
+      const asking = (): unknown => client.query({ ...question(text), types });
+      const running = inBackground(asking) as Promise<QueryResult[]>;
       running.then(resolve, reject);
     });
   } catch (error) {

@@ -8,6 +8,7 @@ import { abortable } from '../deadline.js';
 import { LadderError } from '../errors.js';
 import type { DataConnection } from '../nodes/data-connection.js';
 import { codeOf } from '../postgres/errors.js';
+import { RELEASE_SAVEPOINT, SAVEPOINT, UNDO_SAVEPOINT } from '../postgres/own-statements.js';
 import { logsOnly } from '../redaction.js';
 import { endsTransaction } from '../sql/statement-start.js';
 import type { Attempt } from './attempt.js';
@@ -101,19 +102,18 @@ export class Transaction {
   nest<T>(fn: (inner: Transaction, client: PoolClient) => Promise<T>): Promise<T> {
     const ask = (text: string): Promise<QueryResult> => this.#attempt.ask(this.#connection, text);
     return this.#inTurn(async () => {
-      // Savepoints of one name lie on top of each other, the newest in reach: no need to number them.
-      await ask('savepoint ladder');
+      await ask(SAVEPOINT);
       const inner = new Transaction(this.#attempt, this.#connection, this.isReadOnly, this);
       try {
         const result = await fn(inner, this.#client as PoolClient);
         await inner.end();
-        await ask('release savepoint ladder').catch((error: unknown) => {
+        await ask(RELEASE_SAVEPOINT).catch((error: unknown) => {
           throw codeOf(error) === ABORTED_STATE ? aborted(inner.failure ?? error) : error;
         });
         return result;
       } catch (error) {
         await inner.end();
-        await ask('rollback to savepoint ladder; release savepoint ladder').catch(() => undefined);
+        await ask(UNDO_SAVEPOINT).catch(() => undefined);
         throw error;
       }
     });

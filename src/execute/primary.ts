@@ -4,6 +4,7 @@
  */
 
 import type { Client } from 'pg';
+import { inNoContext } from '../async-context.js';
 import { performance } from '../clock.js';
 import { abortable } from '../deadline.js';
 import { closedMeanwhile } from '../errors.js';
@@ -151,14 +152,9 @@ const TIMER_MILLIS = 5;
  * Opens a connection of somebody's own to the primary. It waits for a new primary where others could take the
  * place of one that is gone, as a write does.
  * @param clientFor pg's client for that server, not connected yet
- * @param outside what comes on it without being asked for, such as a notification, belongs to nobody's session
  * @throws pg's error, and LadderError `LADDER_NO_PRIMARY`, `LADDER_TWO_PRIMARIES`
  */
-export async function openPrimary(
-  fleet: Fleet,
-  clientFor: (node: Node) => Client,
-  outside: <T>(fn: () => T) => T,
-): Promise<Opened> {
+export async function openPrimary(fleet: Fleet, clientFor: (node: Node) => Client): Promise<Opened> {
   const { connectionTimeoutMillis = 0 } = fleet.primary.pool.options;
   const isAlone = fleet.nodes.length === 1;
   const patience = isAlone ? 0 : connectionTimeoutMillis || fleet.settings.primaryWaitMillis;
@@ -170,7 +166,8 @@ export async function openPrimary(
     const client = clientFor(node);
     let connection: DataConnection;
     try {
-      connection = await outside(() => node.connections.adopt(client));
+      // What comes on it without being asked for, such as a notification, is nobody's.
+      connection = await inNoContext(() => node.connections.adopt(client));
     } catch (error) {
       endQuietly(client);
       // Without replicas it behaves as pg's pool: the first failed connection is an error at once.

@@ -5,12 +5,14 @@
  */
 
 import type { QueryConfig, QueryResult, QueryResultRow } from 'pg';
+import { CallingContext } from '../async-context.js';
 import { performance } from '../clock.js';
 import { abortable } from '../deadline.js';
 import { saying } from '../errors.js';
 import { type DataConnection, throwAway } from '../nodes/data-connection.js';
 import type { Node } from '../nodes/node.js';
 import { codeOf, isOnlyForPrimary, isServerError, isWriteRefusal } from '../postgres/errors.js';
+import { BEGIN_READ_ONLY, COMMIT, ROLLBACK } from '../postgres/own-statements.js';
 import { preparedWith } from '../postgres/prepared-query.js';
 import type { Profile } from '../statements/profile.js';
 import type { Attempt } from './attempt.js';
@@ -61,7 +63,7 @@ export async function readOnPrimary<Row extends QueryResultRow>(request: Stateme
     let readOn: string | undefined;
     try {
       const result = await attempt.run<Row>(connection, alone, signal);
-      await attempt.ask(connection, 'commit');
+      await attempt.ask(connection, COMMIT);
       connection.client.release();
       readOn = connection.identity.server;
       return result;
@@ -87,7 +89,7 @@ export async function begunOnPrimary(request: Request): Promise<Placement> {
     }
   };
   return openSeries(request, find, ({ attempt, connection }) =>
-    abortable(attempt.ask(connection, 'begin read only'), request.signal),
+    abortable(attempt.ask(connection, BEGIN_READ_ONLY), request.signal),
   );
 }
 
@@ -96,6 +98,7 @@ export function remember({ fleet, warned }: ExecutionContext, text: string, prof
   profile?.refused(performance.now());
   const { publisher } = fleet;
   if (!publisher.wants('warning')) return;
+  const calling = new CallingContext();
   const tell = async (): Promise<void> => {
     const digest = await publisher.digestOf(text);
     if (warned.get(digest) !== undefined) return;
@@ -103,14 +106,14 @@ export function remember({ fleet, warned }: ExecutionContext, text: string, prof
     const message =
       `no replica can run a read (digest ${digest}), as of an UNLOGGED table: it runs on the primary, READ ONLY; ` +
       "use query, or target: 'primary'";
-    publisher.publish('warning', { code: 'misrouted', message, digest });
+    publisher.publish('warning', { code: 'misrouted', message, digest }, calling);
   };
   tell().catch(() => undefined);
 }
 
 async function rollBack(attempt: Attempt, connection: DataConnection, error: unknown): Promise<void> {
   const isAnswered = isServerError(error) && !connection.isLost && attempt.request.signal?.aborted !== true;
-  if (isAnswered) await attempt.ask(connection, 'rollback').catch(() => undefined);
+  if (isAnswered) await attempt.ask(connection, ROLLBACK).catch(() => undefined);
   if (isAnswered && isIdle(connection) && !connection.isLost && !connection.wasCancelled) connection.client.release();
   else throwAway(connection);
 }

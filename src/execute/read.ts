@@ -86,7 +86,7 @@ function readAtOnce<Row extends QueryResultRow>(
   const { node, why } = route;
   const attempt = new Attempt(request, node, request.target === undefined ? why : 'hint');
   return new Promise((resolve) => {
-    node.connections.checkout(false, (error, connection) => {
+    attempt.checkout(false, (error, connection) => {
       const now = performance.now();
       if (connection === undefined || !isStillRight(route, connection, request, now)) {
         attempt.leave();

@@ -2,6 +2,7 @@
  * One call under way. It is made where the call comes in, and walks through this room as it is:
  * what it asks, since when, for how long, and which servers were lost under it. It runs nothing.
  */
+import { CallingContext } from '../async-context.js';
 import type { Floor } from '../freshness/floor.js';
 import type { ReadTrace } from '../freshness/read-trace.js';
 import type { Requirement, Target } from '../freshness/requirement.js';
@@ -65,6 +66,8 @@ export class Request implements ReadTerms {
   readonly giveUpAt: number;
   /** Gives up on it: what runs is cancelled on its server. */
   readonly signal: AbortSignal | undefined;
+  /** Where all goes on that the call does, whatever socket or timer has brought it about. */
+  readonly callingContext = new CallingContext();
   /** Servers that were lost under earlier attempts. */
   lostOn: ReadonlySet<Node> | undefined;
   /** How often it was run again. */

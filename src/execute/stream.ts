@@ -3,6 +3,7 @@ import { performance } from '../clock.js';
 import { invalidOptions, wordFor } from '../errors.js';
 import { throwAway } from '../nodes/data-connection.js';
 import { isOnlyForPrimary } from '../postgres/errors.js';
+import { COMMIT } from '../postgres/own-statements.js';
 import type { Sent } from './attempt.js';
 import { failedOn } from './connection-state.js';
 import { giveBack } from './give-back.js';
@@ -72,7 +73,7 @@ export async function* stream<Row>(
         rowCount++;
         yield row as Row;
       }
-      if (isForPrimary) await attempt.ask(connection, 'commit');
+      if (isForPrimary) await attempt.ask(connection, COMMIT);
       isWhole = true;
       if (wasRefused) remember(context, text, profile);
       return;

@@ -19,6 +19,7 @@ import {
   verdictOf,
 } from '../postgres/errors.js';
 import { isBusy, isQueryable } from '../postgres/internals.js';
+import { begin, COMMIT, ROLLBACK } from '../postgres/own-statements.js';
 import { failedOn, isInTransaction } from './connection-state.js';
 import { openSeries, type Placement } from './open-series.js';
 import { aborted, Transaction } from './open-transaction.js';
@@ -88,7 +89,7 @@ async function once<T>(request: Request, work: Work<T>, run: Run): Promise<T> {
   const { fn, options, enter } = work;
   const { context, signal } = request;
   const isReadOnly = options.readOnly === true;
-  const { attempt, connection } = await begin(request, options, run);
+  const { attempt, connection } = await begun(request, options, run);
   const { timeline } = context.fleet.history.timelines;
   run.wasOnReplica = attempt.node.role === 'replica';
   const current = new Transaction(attempt, connection, isReadOnly);
@@ -167,12 +168,12 @@ async function isLostUnder(connection: DataConnection, error: unknown): Promise<
 }
 
 /** A connection on which the transaction has begun. */
-async function begin(request: Request, options: TransactionOptions, { isForPrimary }: Run): Promise<Placement> {
+async function begun(request: Request, options: TransactionOptions, { isForPrimary }: Run): Promise<Placement> {
   const { isolation, readOnly } = options;
   const textOn = ({ isRelaxed }: DataConnection): string => {
     // Its user may have undone what it was set to.
     const level = isolation ?? (isRelaxed ? 'repeatable read' : undefined);
-    return `begin${level === undefined ? '' : ` isolation level ${level}`}${readOnly === true ? ' read only' : ''}`;
+    return begin(level === undefined ? '' : `isolation level ${level}`, readOnly === true ? 'read only' : '');
   };
   if (readOnly === true) request.context.fleet.selection.recordUse(request, performance.now());
   return openSeries(
@@ -195,7 +196,7 @@ async function placeTransaction(
 }
 
 async function commit({ attempt, connection }: Placement, current: Transaction): Promise<void> {
-  const { command } = await abortable(attempt.ask(connection, 'commit'), attempt.request.signal);
+  const { command } = await abortable(attempt.ask(connection, COMMIT), attempt.request.signal);
   // PostgreSQL answers COMMIT of a failed transaction with ROLLBACK, and no error.
   if (command === 'ROLLBACK') throw aborted(current.failure);
 }
@@ -205,7 +206,7 @@ async function rolledBack({ attempt, connection }: Placement, cause: unknown): P
   const { settings } = attempt.request.context.fleet;
   let isOver: boolean | undefined;
   connection.isRefusing ||= refusesSerializable(cause);
-  const running = attempt.ask(connection, 'rollback').then(
+  const running = attempt.ask(connection, ROLLBACK).then(
     () => {
       isOver = true;
     },

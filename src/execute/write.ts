@@ -4,6 +4,7 @@
  */
 
 import type { QueryResult, QueryResultRow } from 'pg';
+import { inBackground } from '../async-context.js';
 import { performance } from '../clock.js';
 import { LadderError } from '../errors.js';
 import type { Reason } from '../events.js';
@@ -43,7 +44,7 @@ function writeAtOnce<Row extends QueryResultRow>(request: StatementRequest, reas
   const attempt = new Attempt(request, fleet.primary, reason);
   const { node } = attempt;
   return new Promise((resolve, reject) => {
-    node.connections.checkout(true, (error, connection) => {
+    attempt.checkout(true, (error, connection) => {
       if (connection === undefined || !isKnown(fleet, node, connection)) {
         attempt.leave();
         connection?.client.release();
@@ -151,7 +152,8 @@ export function writeError({ node, request }: Attempt, connection: DataConnectio
 export function holdUntilSettled(fleet: Fleet, node: Node, connection: Backend, floor: Floor): UncertainWrite {
   const uncertain: UncertainWrite = { settledAt: undefined };
   floor.hold(uncertain);
-  void settle(fleet, node, connection, uncertain);
+  // It may go on for long after the call.
+  void inBackground(() => settle(fleet, node, connection, uncertain));
   return uncertain;
 }
 

@@ -5,9 +5,11 @@
  */
 
 import type { Client, Pool, QueryResultRow } from 'pg';
+import { inBackground } from '../async-context.js';
 import { clearTimeout, performance, setImmediate, setTimeout } from '../clock.js';
 import { NoAnswer, refusesSerializable } from '../postgres/errors.js';
-import { connected, dropSocket, newClient } from '../postgres/internals.js';
+import { connected, dropSocket } from '../postgres/internals.js';
+import { ownClient, refusesName } from '../postgres/own-client.js';
 import { question } from '../postgres/plain-types.js';
 import { AnswerGuard } from './answer-guard.js';
 import { wordsOf } from './fault.js';
@@ -42,6 +44,8 @@ export class ControlConnection {
   #client: ControlClient | undefined;
   #tail: Promise<unknown> = Promise.resolve();
   #awaited = 0;
+  /** Whether it has a name of its own: unless a pooler takes none. */
+  #isNamed = true;
   #closed = false;
 
   /**
@@ -65,6 +69,10 @@ export class ControlConnection {
    * @param name for a question that is asked time and again
    */
   query<Row extends QueryResultRow>(text: string, values?: unknown[], name?: string): Promise<Answer<Row>> {
+    return inBackground(() => this.#query<Row>(text, values, name));
+  }
+
+  #query<Row extends QueryResultRow>(text: string, values?: unknown[], name?: string): Promise<Answer<Row>> {
     const once = async ({ client, guard, identity }: Open): Promise<Answer<Row>> => {
       const sentAt = performance.now();
       const query = question(text, values, isDirect(client, identity) ? name : undefined);
@@ -131,7 +139,8 @@ export class ControlConnection {
   }
 
   async #connect(): Promise<Open> {
-    const client = newClient<ControlClient>(this.#pool);
+    const isNamed = this.#isNamed;
+    const client = ownClient<ControlClient>(this.#pool, isNamed ? 'control' : undefined);
     this.#client = client;
     const guard = new AnswerGuard();
     guard.watch(client);
@@ -147,6 +156,11 @@ export class ControlConnection {
       if (isRelaxed) this.#onRelaxed?.();
       return { client, guard, identity };
     } catch (error) {
+      if (isNamed && refusesName(error)) {
+        this.#isNamed = false;
+        dropSocket(client);
+        return this.#connect();
+      }
       this.#lost(client, wordsOf(error));
       dropSocket(client);
       throw error;

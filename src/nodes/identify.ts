@@ -6,12 +6,9 @@
 import type { Client, PoolClient } from 'pg';
 import { refusesSerializable } from '../postgres/errors.js';
 import { listenForSettings } from '../postgres/internals.js';
-import { IDENTITY } from '../postgres/own-statements.js';
+import { IDENTITY, IDENTITY_RELAXED, RELAX_ALL } from '../postgres/own-statements.js';
 import { question } from '../postgres/plain-types.js';
 import { type Identity, type IdentityRow, identityFrom, isDirect } from './observation.js';
-
-const ONE_TRANSACTION = 'set transaction isolation level repeatable read';
-const ALL_TRANSACTIONS = "set default_transaction_isolation = 'repeatable read'";
 
 export interface Identified {
   readonly identity: Identity;
@@ -25,9 +22,9 @@ export async function identify(client: Client | PoolClient, mayRelax: boolean): 
     return { identity: await ask(client, IDENTITY), isRelaxed: false };
   } catch (error) {
     if (!mayRelax || !refusesSerializable(error)) throw error;
-    const identity = await ask(client, `${ONE_TRANSACTION}; ${IDENTITY}`);
+    const identity = await ask(client, IDENTITY_RELAXED);
     if (!isDirect(client, identity)) throw error;
-    await client.query(question(ALL_TRANSACTIONS));
+    await client.query(question(RELAX_ALL));
     return { identity, isRelaxed: true };
   }
 }

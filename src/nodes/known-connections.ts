@@ -3,6 +3,7 @@
  * first statement. It hands none out and asks no server by itself.
  */
 import type { Client, Pool, PoolClient } from 'pg';
+import { inBackground } from '../async-context.js';
 import { clientsOf, connected, dropSocket, idleClientsOf, isReady } from '../postgres/internals.js';
 import { StatementNames } from '../postgres/statement-names.js';
 import { statusReader } from '../postgres/transaction-status.js';
@@ -102,7 +103,12 @@ export class KnownConnections {
   }
 
   /** Sets a new connection up and finds out who answers on it. Rejects when that fails. */
-  async introduce(client: PoolClient, mayWrite: boolean): Promise<DataConnection> {
+  introduce(client: PoolClient, mayWrite: boolean): Promise<DataConnection> {
+    // It will serve other calls than the one that has it opened.
+    return inBackground(() => this.#introduce(client, mayWrite));
+  }
+
+  async #introduce(client: PoolClient, mayWrite: boolean): Promise<DataConnection> {
     this.#listenTo(client);
     const status = statusReader(client);
     this.#known.set(client, undefined);

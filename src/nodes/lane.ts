@@ -4,9 +4,11 @@
  */
 
 import type { Client, Pool, PoolClient } from 'pg';
+import { inBackground } from '../async-context.js';
 import { performance } from '../clock.js';
 import type { LaneSettings } from '../options/cluster.js';
 import { connected, dropSocket } from '../postgres/internals.js';
+import { ownClient, refusesName } from '../postgres/own-client.js';
 import { CAP_STATEMENTS } from '../postgres/own-statements.js';
 import { question } from '../postgres/plain-types.js';
 import { identify, listenForRole } from './identify.js';
@@ -56,6 +58,8 @@ export class Lane {
   #takenCount = 0;
   #retryAt = Number.NEGATIVE_INFINITY;
   #isClosed: boolean;
+  /** Whether its connections have a name of their own: unless a pooler takes none. */
+  #isNamed = true;
 
   constructor(pool: Pool, options: LaneOptions, hooks: LaneHooks) {
     this.#pool = pool;
@@ -130,7 +134,7 @@ export class Lane {
 
   #open(): void {
     if (performance.now() < this.#retryAt) return;
-    this.#connect().catch(() => this.#postpone());
+    inBackground(() => this.#connect()).catch(() => this.#postpone());
   }
 
   /** The next one may do better. */
@@ -180,6 +184,7 @@ export class Lane {
       connection = opened;
       this.#connections.push(opened);
     } catch (error) {
+      if (refusesName(error)) this.#isNamed = false;
       dropSocket(client);
       throw error;
     } finally {
@@ -189,21 +194,19 @@ export class Lane {
 
   /** As the pool makes its own clients, and with statements in flight; `undefined` where that cannot or should not be. */
   #newClient(): PipelinedClient | undefined {
-    const { Client: PoolClient, options } = this.#pool as unknown as {
-      Client: new (config: unknown) => PipelinedClient & { pipeline?: boolean };
-      options: { onConnect?: unknown; verify?: unknown };
-    };
+    const pool = this.#pool;
+    const { options } = pool as unknown as { options: { onConnect?: unknown; verify?: unknown } };
     const { ownsPool } = this.#options;
-    const isHeard = !ownsPool && this.#pool.listenerCount('connect') > 0;
+    const isHeard = !ownsPool && pool.listenerCount('connect') > 0;
     const hasSetUp = isHeard || options.onConnect !== undefined || options.verify !== undefined;
     if (hasSetUp && this.#options.isWanted !== true) return undefined;
-    // Also what the pool hides from enumeration, such as the password. A read timeout would take all that is under way with it.
-    const config = Object.defineProperties({}, Object.getOwnPropertyDescriptors(options));
-    Object.defineProperties(config, {
-      pipeline: { value: true, enumerable: true },
-      query_timeout: { value: undefined, enumerable: true },
-    });
-    const client = new PoolClient(config);
+    // A read timeout would take all that is under way with it.
+    const config = { pipeline: true, query_timeout: undefined };
+    const client = ownClient<PipelinedClient & { pipeline?: boolean }>(
+      pool,
+      this.#isNamed ? 'lane' : undefined,
+      config,
+    );
     return client.pipeline === true ? client : undefined;
   }
 

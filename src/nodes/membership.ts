@@ -4,6 +4,7 @@
  */
 
 import type pg from 'pg';
+import { inBackground } from '../async-context.js';
 import { clearTimeout, performance, setTimeout } from '../clock.js';
 import { Deadline } from '../deadline.js';
 import { LadderError, wordFor } from '../errors.js';
@@ -97,7 +98,7 @@ export class Membership {
       return;
     this.#askedAt = now;
     this.#isAsking = true;
-    void this.#ask(discovery).finally(() => {
+    void inBackground(() => this.#ask(discovery)).finally(() => {
       this.#isAsking = false;
       this.#arm();
     });

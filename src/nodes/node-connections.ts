@@ -3,6 +3,7 @@
  * are taken, cancelled and let go. Which statement runs where is decided elsewhere.
  */
 import type { Client, Pool, PoolClient } from 'pg';
+import { inBackground } from '../async-context.js';
 import { clearTimeout, setTimeout } from '../clock.js';
 import type { Settings } from '../options/cluster.js';
 import type { NodeSettings } from '../options/servers.js';
@@ -88,7 +89,7 @@ export class NodeConnections {
   cancel(connection: DataConnection): void {
     connection.wasCancelled = true;
     if (connection.isDirect) this.#adminQueries.cancel(connection.identity.pid);
-    else connection.cancelling ??= cancelByKey(this.pool, connection.client, this.#hangMillis);
+    else connection.cancelling ??= inBackground(() => cancelByKey(this.pool, connection.client, this.#hangMillis));
   }
 
   /** Asks the server to stop everything that the library runs there, and sends those who wait away. */

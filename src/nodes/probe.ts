@@ -3,6 +3,7 @@
  * connection that is checked out. What follows from the answers is decided by the node.
  */
 
+import { inBackground } from '../async-context.js';
 import { performance } from '../clock.js';
 import type { PrimaryHistory } from '../freshness/primary-history.js';
 import type { Settings } from '../options/cluster.js';
@@ -13,7 +14,7 @@ import { Profile } from '../statements/profile.js';
 import type { ControlConnection } from './control-connection.js';
 import type { DataConnection } from './data-connection.js';
 import type { Lane } from './lane.js';
-import type { LaneConnection } from './lane-connection.js';
+import type { LaneConnection, Settle } from './lane-connection.js';
 import { Latency } from './latency.js';
 import { type Identity, type Observation, observationFrom, type ProbeRow, shownTimelineFrom } from './observation.js';
 import type { ReplicaPosition } from './replica-position.js';
@@ -127,19 +128,20 @@ export class Probe {
     const sentAt = performance.now();
     this.#isLocating = true;
     const statement = { text: this.#text, values: [], rowMode: undefined, types: plainTypes };
-    connection.send(statement, this.#profile, (error, result) => {
+    const answered: Settle = (error, result) => {
       this.#isLocating = false;
       // It counts for the node also where nobody asked: the argument of `told?.()` is not evaluated without `told`.
       const row = result?.rows[0] as ProbeRow | undefined;
       const observation = error === null ? this.#recordAnswer(row, connection, sentAt) : undefined;
       told?.(observation);
-    });
+    };
+    inBackground(() => connection.send(statement, this.#profile, answered));
   }
 
   /** Where the server behind that very connection stands; `undefined` when it tells no position. */
   async observeOn({ client, identity }: DataConnection): Promise<Observation | undefined> {
     const sentAt = performance.now();
-    const { rows } = await client.query<ProbeRow>(question(this.#text));
+    const { rows } = await inBackground(() => client.query<ProbeRow>(question(this.#text)));
     return this.#read(rows[0], identity, sentAt);
   }
 
@@ -173,7 +175,8 @@ export class Probe {
 
   #ask(): Promise<void> {
     this.#next = undefined;
-    const asking = this.#probe().finally(() => {
+    // Whoever asks first, others may wait for the answer.
+    const asking = inBackground(() => this.#probe()).finally(() => {
       if (this.#asking === asking) this.#asking = undefined;
     });
     this.#asking = asking;
@@ -183,7 +186,7 @@ export class Probe {
   async #probe(): Promise<void> {
     try {
       const sentAt = performance.now();
-      const name = this.#history.isTracking ? 'ladder_probe' : 'ladder_role';
+      const name = this.#history.isTracking ? 'pgladder_probe' : 'pgladder_role';
       const { rows, identity, tookMillis } = await this.#control.query<ProbeRow>(this.#text, undefined, name);
       this.#latency.add(tookMillis);
       this.roundTripMillis = Math.min(this.roundTripMillis, tookMillis);
@@ -205,7 +208,7 @@ export class Probe {
 
   /** It answers, if not what it was asked: at least its role can be had. */
   async #untrack(): Promise<void> {
-    const { rows } = await this.#control.query<ProbeRow>(PROBE_ROLE, undefined, 'ladder_role');
+    const { rows } = await this.#control.query<ProbeRow>(PROBE_ROLE, undefined, 'pgladder_role');
     this.untrackedRole = rows[0]?.in_recovery === false ? 'primary' : 'replica';
     this.#listener.untracked();
   }

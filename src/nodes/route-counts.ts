@@ -1,4 +1,5 @@
 /** Counts where statements go and why, and tells of it. It decides nothing. */
+import type { CallingContext } from '../async-context.js';
 import { type Reason, reasons } from '../events.js';
 import type { Publisher } from '../publisher.js';
 import type { Node } from './node.js';
@@ -7,6 +8,8 @@ import type { Node } from './node.js';
 export interface Placed {
   readonly node: Node;
   readonly reason: Reason;
+  /** The call that it belongs to. */
+  readonly request: { readonly id: number; readonly callingContext: CallingContext };
 }
 
 export class RouteCounts {
@@ -21,14 +24,15 @@ export class RouteCounts {
 
   /**
    * A statement goes there.
-   * @param id the call's
    * @param waitedMillis spent on finding that place
    */
-  placed({ node, reason }: Placed, id: number, waitedMillis: number): void {
+  placed({ node, reason, request }: Placed, waitedMillis: number): void {
     this.byReason[reason]++;
     if (isOfRead(reason)) node.load.readCount++;
     if (!this.#publisher.wants('route')) return;
-    this.#publisher.publish('route', { id, node: node.name, role: node.role, reason, waitedMillis });
+    const { id, callingContext } = request;
+    const event = { id, node: node.name, role: node.role, reason, waitedMillis };
+    this.#publisher.publish('route', event, callingContext);
   }
 
   /** What was placed there runs elsewhere: a read counts once, and where it ends. */

@@ -3,6 +3,7 @@
  * own, the others are given up once the server does not run their statement any more. It hands no connection out.
  */
 import type { PoolClient } from 'pg';
+import { inBackground } from '../async-context.js';
 import { clearTimeout, setImmediate, setTimeout } from '../clock.js';
 import { isBusy } from '../postgres/internals.js';
 import { IDENTITY } from '../postgres/own-statements.js';
@@ -47,7 +48,7 @@ export class SuspectConnections {
       timer = setTimeout(() => setImmediate(() => reject(new Error('no answer'))), this.#hangMillis);
     });
     try {
-      await Promise.race([client.query(question(IDENTITY)), silence]);
+      await Promise.race([inBackground(() => client.query(question(IDENTITY))), silence]);
       this.#suspects.delete(client);
     } catch (error) {
       this.#giveUp(client);

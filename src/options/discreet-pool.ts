@@ -4,6 +4,7 @@
  * asked by name, stays as pg has it.
  */
 import pg from 'pg';
+import { inNoContext } from '../async-context.js';
 import { logsOnly } from '../redaction.js';
 
 interface PoolInternals {
@@ -19,6 +20,20 @@ class Client extends pg.Client {
   }
 }
 
+/** What the pool itself connects. It serves many calls: what comes on its socket belongs to none of them. */
+class PooledClient extends Client {
+  /** Of the connections that the library opens beside the pool. */
+  static readonly unpooled = Client;
+
+  static {
+    callAs(PooledClient, pg.Client.name);
+  }
+
+  override connect(callback?: unknown): never {
+    return inNoContext(() => super.connect(callback as () => void)) as never;
+  }
+}
+
 export class DiscreetPool extends pg.Pool {
   static {
     logsOnly(DiscreetPool.prototype, 'Pool', poolFacts);
@@ -28,7 +43,7 @@ export class DiscreetPool extends pg.Pool {
   constructor(options: pg.PoolConfig) {
     super(options);
     const internals = this as unknown as PoolInternals;
-    if (!internals.options.Client) internals.Client = Client;
+    if (!internals.options.Client) internals.Client = PooledClient;
     hideSecrets(internals.options, options.connectionString);
   }
 }

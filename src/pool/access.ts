@@ -33,9 +33,8 @@ export interface ClusterAccess {
   readonly nodeCount: number;
   /** The calling code's session; a pool never joins its transaction. */
   scope(): SessionScope;
-  /** Pg calls back in the context of whoever opened the connection: what it is given by this belongs to the session of whoever asks. */
+  /** Pg calls back in the context of its socket: what it is given by this runs in that of whoever asks, and so in its session. */
   bind<A extends unknown[]>(callback: (...args: A) => void): (...args: A) => void;
-  outsideSessions<T>(fn: () => T): T;
   /** A statement comes in. */
   pass(): Entry;
   /** Of a transaction or a cursor. */

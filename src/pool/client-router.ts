@@ -7,6 +7,7 @@ import process from 'node:process';
 import type { QueryResult } from 'pg';
 import { LadderError } from '../errors.js';
 import { promised, textOf } from '../postgres/arguments.js';
+import { SET_READ_ONLY } from '../postgres/own-statements.js';
 import type { Classification } from '../statements/classifier.js';
 import type { ClientHost } from './access.js';
 import { type Course, courseOf } from './decide.js';
@@ -180,7 +181,7 @@ export class ClientRouter {
       result = await promised<QueryResult>(Promise, (answer) => void hold.run({ ...job, answer }, found.leavesState));
       // On a replica it is read-only whatever it says.
       if (found.begins === 'plain' && hold.isOnPrimary) {
-        const query = 'set transaction read only';
+        const query = SET_READ_ONLY;
         await promised(Promise, (answer) => void hold.run({ query, values: undefined, answer }, false));
       }
     });

@@ -5,6 +5,7 @@
 import { EventEmitter } from 'node:events';
 import process from 'node:process';
 import pg, { type Client, type QueryResult } from 'pg';
+import { inNoContext } from '../async-context.js';
 import { clientFacts } from '../options/discreet-pool.js';
 import { callbackOf, isSubmittable, promised, type Submittable, textOf } from '../postgres/arguments.js';
 import { isBroken } from '../postgres/internals.js';
@@ -81,7 +82,8 @@ export class RoutedClient extends EventEmitter {
       return undefined;
     }
     this.#router.open(true).then(
-      () => process.nextTick(callback, null, this),
+      // pg-pool sets the connection up, and hands it to whoever has waited longest.
+      () => inNoContext(() => process.nextTick(callback, null, this)),
       (error: unknown) => process.nextTick(callback, error),
     );
     return undefined;

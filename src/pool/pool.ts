@@ -4,6 +4,7 @@
  */
 
 import pg, { type Client, type PoolClient, type PoolConfig, type PoolOptions, type QueryResult } from 'pg';
+import { inBackground } from '../async-context.js';
 import { setImmediate } from '../clock.js';
 import { invalidOptions, isError } from '../errors.js';
 import type { Introduce } from '../execute/call.js';
@@ -233,7 +234,7 @@ export class RoutingPool extends pg.Pool {
     const introduce: Introduce = (client) => {
       if (this.#met.has(client)) return;
       this.#met.add(client);
-      super.emit('connect', client);
+      inBackground(() => super.emit('connect', client));
     };
     const isUsers = (listener: object): boolean => !this.#instruments.has(listener);
     const wants = (): boolean => this.listenerCount('connect') > 0 && this.rawListeners('connect').some(isUsers);
@@ -243,7 +244,7 @@ export class RoutingPool extends pg.Pool {
       isLate,
       Promise: PromiseClass,
       newClient: ({ pool }) => newClient(pool),
-      opened: (client) => this.#opened(client),
+      opened: (client) => inBackground(() => this.#opened(client)),
       get introduce() {
         return wants() ? introduce : undefined;
       },

@@ -1,5 +1,7 @@
 /** One after the other, as a connection would run them: what waits for something elsewhere holds up those behind it, everything else runs at once. */
 
+import { CallingContext } from '../async-context.js';
+
 /** Never throws. @param done called once, when what it began is over @returns whether there is anything to wait for */
 export type Turn = (done: () => void) => boolean;
 
@@ -24,8 +26,13 @@ export class Turns {
   }
 
   take(turn: Turn): void {
-    if (this.#isBusy) this.#waiting.push(turn);
-    else this.#start(turn);
+    if (!this.#isBusy) {
+      this.#start(turn);
+      return;
+    }
+    // The turn before it may end in another call's context.
+    const calling = new CallingContext();
+    this.#waiting.push((done) => calling.runInAsyncScope(turn, undefined, done));
   }
 
   /** Calls `then` when nothing is under way any more. */

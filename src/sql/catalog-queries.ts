@@ -3,6 +3,7 @@
  * below oid 16384 are built in, and known without asking. Each query gives the rows of
  * {@link CatalogRows} in its order.
  */
+import { own } from '../postgres/own-statements.js';
 import { resolutionQuery } from './resolution-query.js';
 
 /**
@@ -99,7 +100,7 @@ export function catalogQuery(names: ReadonlySet<string> | undefined): string {
   const wanted = names === undefined ? '' : ` and p.proname ${EQ} any ('{${[...names].join()}}')`;
   const functions = `${FUNCTIONS}${wanted}`;
   const resolution = resolutionQuery(names);
-  return [SEARCH_PATH, functions, PATIENCE, SAFE_PATH, RELATIONS, OPERATORS, TYPES, resolution].join(';\n');
+  return [SEARCH_PATH, functions, PATIENCE, SAFE_PATH, RELATIONS, OPERATORS, TYPES, resolution].map(own).join('; ');
 }
 
 export const CATALOG = catalogQuery(undefined);

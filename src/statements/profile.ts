@@ -2,8 +2,8 @@
  * What running a text has taught: that it comes again, how long it keeps a server busy, and that
  * replicas refuse it. It decides nothing about routing by itself.
  */
-import { createHash } from 'node:crypto';
 import { openingOf } from '../sql/statement-start.js';
+import { statementName } from './statement-name.js';
 
 /** A slower statement holds up all others on a shared connection, and gains nothing by sharing. */
 const SLOW_MILLIS = 5;
@@ -81,7 +81,7 @@ export class Profile {
    * name, and must mean the same text.
    */
   comesAgain(text: string): void {
-    this.name = `ladder_${createHash('sha256').update(text).digest('hex').slice(0, 32)}`;
+    this.name = statementName(text);
   }
 
   /** Whether a definition has passed since: what was found out before may be out of date. */

@@ -135,12 +135,14 @@ describe.each([14, 16, 18])('names of another role on PostgreSQL %i', (postgresV
     // The first is for other servers; the second differs from CATALOG in a condition alone, and is sent after definitions.
     const others = [postgresVersion >= 17 ? 'nudge before 17' : 'nudge', 'the catalogue with few functions'];
     const missing = Object.entries(ownStatements).filter(([name, text]) => {
+      // What controls transactions looks nothing up.
+      if (!text.startsWith('select ')) return false;
       const start = text.split("'16/B374D848'")[0]?.replaceAll(/\s+/g, ' ').trim() ?? '';
       return !others.includes(name) && ![...sent].some((each) => each.startsWith(start));
     });
     expect(missing.map(([name]) => name)).toEqual([]);
     // Those that are put together anywhere else are qualified, too. The application's own are written alike here.
-    const ours = logs.flat().filter(({ by, text }) => by === 'of the app' && !text.includes('evil'));
+    const ours = logs.flat().filter(({ by, text }) => by.startsWith('of the app') && !text.includes('evil'));
     expect(ours.filter(({ text }) => unqualified(text, ['app']).length > 0)).toEqual([]);
 
     for (const path of ['evil,pg_catalog,public', 'evil,public']) {

@@ -12,7 +12,7 @@ class Counting extends pg.Client {
   // biome-ignore lint/suspicious/noExplicitAny: pg's query has as many shapes as callers.
   override query(...args: any[]): any {
     const [config] = args as [{ text?: string; name?: string } | string];
-    if (typeof config === 'object' && config.text?.includes(PROBE) && config.name === 'ladder_probe') probes++;
+    if (typeof config === 'object' && config.text?.includes(PROBE) && config.name === 'pgladder_probe') probes++;
     // biome-ignore lint/suspicious/noExplicitAny: the same.
     return (super.query as any)(...args);
   }

@@ -17,7 +17,7 @@ export async function layTable(cluster: Cluster): Promise<void> {
 
 /** The most statements that the library has named on one of the primary's connections. */
 export async function nameCount(cluster: Cluster): Promise<number> {
-  const text = "select count(*)::int as n from pg_prepared_statements where name like 'ladder%'";
+  const text = "select count(*)::int as n from pg_prepared_statements where name like 'pgladder%'";
   const answers = await Promise.all(Array.from({ length: 10 }, () => cluster.write<{ n: number }>(text)));
   return Math.max(...answers.map(({ rows }) => rows[0]?.n ?? 0));
 }

@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 
 /** From the ground up. A room is a file of src/ without its suffix, or a folder with all that is in it. */
 const layers = [
-  ['printable'],
+  ['printable', 'async-context'],
   ['clock', 'decision-log', 'errors', 'nearest', 'redaction', 'signals'],
   ['deadline'],
   ['freshness', 'postgres'],

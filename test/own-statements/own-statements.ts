@@ -4,10 +4,11 @@ import { replicationDiscovery } from '../../src/discovery/index.js';
 import * as statements from '../../src/postgres/own-statements.js';
 import { CATALOG, catalogQuery } from '../../src/sql/catalog-queries.js';
 
-const { nudge, ...constants } = statements;
+const { nudge, begin, own: _, ...constants } = statements;
 
 export const ownStatements: Readonly<Record<string, string>> = {
   ...constants,
+  'BEGIN with modes': begin('isolation level repeatable read', 'read only'),
   'nudge before 17': nudge('16/B374D848', 160_000),
   nudge: nudge('16/B374D848', 180_000),
   CATALOG,

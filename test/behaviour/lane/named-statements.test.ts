@@ -10,7 +10,7 @@ sharesConnections();
 
 describe('statements that come again', () => {
   const names = (of: string) =>
-    `select count(*)::int as n from pg_prepared_statements where name like 'ladder%' and statement like '${of}%'`;
+    `select count(*)::int as n from pg_prepared_statements where name like 'pgladder%' and statement like '${of}%'`;
 
   it('are prepared on the connections of the pools, too, by their exact text', async () => {
     await using cluster = createCluster({ primary: { connectionString: primaryUrl, max: 1 } });

@@ -51,7 +51,7 @@ describe('a transaction', () => {
             target: 'primary',
           }),
         );
-        return rows[0]?.query === 'commit';
+        return rows[0]?.query === 'commit /* pg-ladder */';
       });
       await cluster.read('select pg_terminate_backend($1)', [pid], { target: 'primary' });
       await outcome;
@@ -69,7 +69,7 @@ describe('a transaction', () => {
         const attempt = cluster.transaction(work, { signal: controller.signal, retries: 2 });
         const outcome = expect(attempt).rejects.toMatchObject({ code: 'LADDER_WRITE_OUTCOME_UNKNOWN' });
         await until('COMMIT is under way', async () => {
-          const text = "select 1 from pg_stat_activity where state = 'active' and query = 'commit'";
+          const text = "select 1 from pg_stat_activity where state = 'active' and query like 'commit%'";
           return (await cluster.read(text, [], { target: 'primary' })).rowCount === 1;
         });
         controller.abort(Object.assign(new Error('of another'), { code }));

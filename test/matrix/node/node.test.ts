@@ -14,7 +14,7 @@ const { ALL_RIGHT } = createRequire(import.meta.url)('../every-way.cjs') as { AL
 
 /** Heap and garbage collection, timers and clocks, HTTP and the contexts of promises. */
 const SENSITIVE = readdirSync(`${root}test/behaviour`, { recursive: true, encoding: 'utf8' })
-  .filter((name) => /^(lifetime|fake-timers.*|clock|http.*)\.test\.ts$/.test(name))
+  .filter((name) => /^(lifetime|fake-timers.*|clock|http.*|async-context)\.test\.ts$/.test(name))
   .map((name) => `test/behaviour/${name}`);
 
 /** Without what the vitest that runs this says to its own tests. */

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Transaction } from '../../../src/execute/open-transaction.js';
+import { RELEASE_SAVEPOINT, SAVEPOINT, UNDO_SAVEPOINT } from '../../../src/postgres/own-statements.js';
 
 type Answer = (error?: Error) => void;
 
@@ -71,18 +72,18 @@ describe('an open transaction', () => {
     const nested = transaction.nest((inner) => run('inner', undefined, inner));
     const after = run('after');
     await answer();
-    expect(sent).toEqual(['savepoint ladder', 'inner']);
+    expect(sent).toEqual([SAVEPOINT, 'inner']);
     await answer();
     await nested;
     await answer();
     await after;
-    expect(sent).toEqual(['savepoint ladder', 'inner', 'release savepoint ladder', 'after']);
+    expect(sent).toEqual([SAVEPOINT, 'inner', RELEASE_SAVEPOINT, 'after']);
   });
 
   it('goes back to before the one within it when that fails', async () => {
     const { transaction, sent } = open();
     await expect(transaction.nest(() => Promise.reject(new Error('no')))).rejects.toThrow('no');
-    expect(sent).toEqual(['savepoint ladder', 'rollback to savepoint ladder; release savepoint ladder']);
+    expect(sent).toEqual([SAVEPOINT, UNDO_SAVEPOINT]);
   });
 
   it.each([

@@ -27,7 +27,7 @@ describe('the names of prepared statements', () => {
       ? (names
           .ahead(name)
           .toString('latin1')
-          .match(/ladder_[0-9a-f]{32}/g) ?? [])
+          .match(/pgladder_[0-9a-z_]+/g) ?? [])
       : [];
   const used = (profile: Profile): StatementName => {
     const name = names.use(profile, now);

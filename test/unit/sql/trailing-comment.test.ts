@@ -157,6 +157,6 @@ describe('a text and what stands before its trailing comment', () => {
     for (let i = 0; i < 2; i++) for (const text of texts) statements.recordUse(text);
     const names = texts.map((text) => statements.recordUse(text).profile.name);
     expect(new Set(names).size).toBe(3);
-    expect(names.every((name) => name?.startsWith('ladder_'))).toBe(true);
+    expect(names.every((name) => name?.startsWith('pgladder_select_'))).toBe(true);
   });
 });

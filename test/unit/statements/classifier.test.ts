@@ -127,7 +127,7 @@ describe('the entries of texts', () => {
     const own = statements.recordUse('select 1 /* a */');
     expect(own).not.toBe(shared);
     expect(own.meaning).toBe(shared.meaning);
-    expect([own.profile.name, shared.profile.name]).toEqual([expect.stringMatching(/^ladder_/), undefined]);
+    expect([own.profile.name, shared.profile.name]).toEqual([expect.stringMatching(/^pgladder_/), undefined]);
     expect(statements.find('select 1 /* a */')).toBe(own);
     expect(statements.find('select 1 /* c */')).toBe(shared);
   });
