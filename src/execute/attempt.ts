@@ -5,7 +5,7 @@
  */
 import type { ClientBase, QueryResult, QueryResultRow } from 'pg';
 import { performance } from '../clock.js';
-import type { QueryEvent, Reason } from '../events.js';
+import type { QueryEvent, Reason, Untold } from '../events.js';
 import type { Lsn } from '../freshness/lsn.js';
 import type { CheckedOut } from '../nodes/checkout-queue.js';
 import type { DataConnection } from '../nodes/data-connection.js';
