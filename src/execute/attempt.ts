@@ -53,8 +53,9 @@ export class Attempt {
   /** Gives back the turn under the primary's budget, where one was needed. */
   endTurn: (() => void) | undefined;
   private waitedMillis: number;
-  /** How far the replica was known to be before anything was sent. */
+  /** How far the replica was known to be before the statement ran, on which timeline. */
   private lsn: Lsn | undefined;
+  private timeline = 0;
   /** What is said on its results, once there is one. */
   private route: RouteRecord | undefined;
 
@@ -70,11 +71,13 @@ export class Attempt {
     node.load.add();
   }
 
-  /** It has a connection that will do: counts and tells where the statement goes. @param now our monotonic clock */
-  placed(now: number): void {
+  /** It has a connection that will do: counts and tells where the statement goes. @param lsn how far the replica was before that */
+  placed(now: number, lsn = this.node.lsn): void {
     const { id, startedAt, context } = this.request;
     this.waitedMillis = now - startedAt;
-    if (this.node.role === 'replica') this.lsn = this.node.lsn;
+    if (this.node.role === 'replica') this.lsn = lsn;
+    // By the time of the answer there may be another one, of which the position is none.
+    this.timeline = context.fleet.history.timelines.timeline;
     this.route = undefined;
     context.fleet.counts.placed(this, id, this.waitedMillis);
   }
@@ -155,7 +158,7 @@ export class Attempt {
     });
   }
 
-  /** Sends a statement on a connection that it shares with others. */
+  /** Sends a statement on a connection that it shares with others. Its answer may prove nothing yet, so the caller marks it. */
   sendShared<Row extends QueryResultRow>(
     lane: LaneConnection,
     statement: LaneStatement,
@@ -169,7 +172,6 @@ export class Attempt {
         fateOf({ client: lane.client }, error, (isLost) => answer(error, undefined, now, isLost));
         return;
       }
-      this.mark(result as QueryResult<Row>);
       answer(null, result as QueryResult<Row>, now, false);
     });
   }
@@ -262,11 +264,9 @@ export class Attempt {
   }
 
   #route(): RouteRecord {
-    const { node, reason, request, waitedMillis, lsn } = this;
-    const { name, role } = node;
-    const { rerunCount } = request;
-    const { timeline } = request.context.fleet.history.timelines;
-    return { rung: role, node: name, role, reason, waitedMillis, rerunCount, timeline, lsn };
+    const { reason, waitedMillis, lsn, timeline } = this;
+    const { name, role } = this.node;
+    return { rung: role, node: name, role, reason, waitedMillis, rerunCount: this.request.rerunCount, timeline, lsn };
   }
 }
 
