@@ -53,8 +53,9 @@ export class Attempt {
   /** Gives back the turn under the primary's budget, where one was needed. */
   endTurn: (() => void) | undefined;
   private waitedMillis: number;
-  /** How far the replica was known to be before anything was sent. */
+  /** How far the replica was known to be before the statement ran, on which timeline. */
   private lsn: Lsn | undefined;
+  private timeline = 0;
   /** What is said on its results, once there is one. */
   private route: RouteRecord | undefined;
 
@@ -70,11 +71,13 @@ export class Attempt {
     node.load.add();
   }
 
-  /** It has a connection that will do: counts and tells where the statement goes. @param now our monotonic clock */
-  placed(now: number): void {
+  /** It has a connection that will do: counts and tells where the statement goes. @param lsn how far the replica was before that */
+  placed(now: number, lsn = this.node.lsn): void {
     const { startedAt, context } = this.request;
     this.waitedMillis = now - startedAt;
-    if (this.node.role === 'replica') this.lsn = this.node.lsn;
+    if (this.node.role === 'replica') this.lsn = lsn;
+    // By the time of the answer there may be another one, of which the position is none.
+    this.timeline = context.fleet.history.timelines.timeline;
     this.route = undefined;
     context.fleet.counts.placed(this, this.waitedMillis);
   }
@@ -164,7 +167,7 @@ export class Attempt {
     });
   }
 
-  /** Sends a statement on a connection that it shares with others. */
+  /** Sends a statement on a connection that it shares with others. Its answer may prove nothing yet, so the caller marks it. */
   sendShared<Row extends QueryResultRow>(
     lane: LaneConnection,
     statement: LaneStatement,
@@ -181,7 +184,6 @@ export class Attempt {
         );
         return;
       }
-      this.mark(result as QueryResult<Row>);
       callingContext.runInAsyncScope(answer, undefined, null, result as QueryResult<Row>, now, false);
     });
   }
@@ -275,21 +277,10 @@ export class Attempt {
   }
 
   #route(): RouteRecord {
-    const { node, reason, request, waitedMillis, lsn } = this;
-    const { name, role } = node;
+    const { reason, request, waitedMillis, lsn, timeline } = this;
+    const { name: node, role } = this.node;
     const { cluster } = request.context.fleet.publisher;
-    const { timeline } = request.context.fleet.history.timelines;
-    return {
-      cluster,
-      rung: role,
-      node: name,
-      role,
-      reason,
-      waitedMillis,
-      rerunCount: request.rerunCount,
-      timeline,
-      lsn,
-    };
+    return { cluster, rung: role, node, role, reason, waitedMillis, rerunCount: request.rerunCount, timeline, lsn };
   }
 }
 

@@ -6,6 +6,7 @@ import { performance } from '../clock.js';
 import { closedMeanwhile, LadderError } from '../errors.js';
 import type { Reason } from '../events.js';
 import { Floor } from '../freshness/floor.js';
+import type { Lsn } from '../freshness/lsn.js';
 import type { Target } from '../freshness/requirement.js';
 import type { DataConnection } from '../nodes/data-connection.js';
 import type { Fleet } from '../nodes/fleet.js';
@@ -79,9 +80,10 @@ async function find(request: Request, passedOver: ReadonlySet<Node> | undefined)
     } else {
       const isStaying = why === 'affinity';
       const attempt = new Attempt(request, node, reasonOf(why));
-      const connection = await connect(attempt, isStaying ? request : moving);
+      const proven = await connect(attempt, isStaying ? request : moving);
+      const connection = proven?.connection;
       if (connection !== undefined && (!isStaying || connection.identity.server === request.trace?.server)) {
-        attempt.placed(performance.now());
+        attempt.placed(performance.now(), proven?.lsn);
         if (hasMoved(fleet, request, connection)) fleet.counts.moveCount++;
         return { attempt, connection };
       }
@@ -104,11 +106,17 @@ function onTheMove({ floor: own, requirement, target, key, trace }: Request): Re
   return { floor, requirement, target, key, trace };
 }
 
+/** A connection, and how far its server was when that was shown. */
+interface Proven {
+  readonly connection: DataConnection;
+  readonly lsn: Lsn | undefined;
+}
+
 /**
  * A connection to a server that is shown to be fresh enough at this moment; `undefined` when there is none to
  * be had. The attempt has left when this throws, and not otherwise.
  */
-async function connect(attempt: Attempt, terms: ReadTerms): Promise<DataConnection | undefined> {
+async function connect(attempt: Attempt, terms: ReadTerms): Promise<Proven | undefined> {
   const { node, request } = attempt;
   const { signal, context } = request;
   const { selection } = context.fleet;
@@ -124,14 +132,15 @@ async function connect(attempt: Attempt, terms: ReadTerms): Promise<DataConnecti
   }
   const isSameServer = node.observation?.identity.server === connection.identity.server;
   // It may be found sick while the read waits.
-  if (isSameServer && !selection.isOut(node) && selection.meets(node, terms, performance.now())) return connection;
+  if (isSameServer && !selection.isOut(node) && selection.meets(node, terms, performance.now()))
+    return { connection, lsn: node.lsn };
 
   // Another server, or another life of it, answers here than the one that was observed; or the proof ran out in the pool's queue.
   if (!isSameServer) node.health.forget('its connections reach different servers, or it was restarted');
   try {
     const own = await node.probe.observeOn(connection);
     const isProven = own !== undefined && selection.isProvenBy(own, terms, performance.now());
-    if (isProven && !selection.isOut(node)) return connection;
+    if (isProven && !selection.isOut(node)) return { connection, lsn: own.lsn };
     connection.client.release();
   } catch {
     connection.client.release(true);

@@ -5,6 +5,7 @@
 import type { QueryResult, QueryResultRow } from 'pg';
 import type { LaneStatement } from '../nodes/lane-connection.js';
 import { LaneEvicted } from '../nodes/lane-connection.js';
+import type { Node } from '../nodes/node.js';
 import type { Observation } from '../nodes/observation.js';
 import { isRecoveryConflict, isServerError, isServerFault, refusesSerializable } from '../postgres/errors.js';
 import type { Profile } from '../statements/profile.js';
@@ -25,10 +26,11 @@ export type Refused<Row extends QueryResultRow> = (
   error: unknown,
 ) => Promise<QueryResult<Row>>;
 
-/** Runs it elsewhere: on none of the servers that the request has lost. */
+/** Runs it elsewhere: on none of these, by default of those that the request has lost. */
 type Elsewhere<Row extends QueryResultRow> = (
   request: StatementRequest,
   refused: Refused<Row>,
+  passedOver?: ReadonlySet<Node>,
 ) => Promise<QueryResult<Row>>;
 
 /** @param refused what follows when the server has answered with an error */
@@ -57,8 +59,10 @@ export function readOnLane<Row extends QueryResultRow>(
         resolve(elsewhere(request, refused));
         return;
       }
-      if (isGated) attempt.placed(now);
+      // By now the node may be known to be further than the read has seen it.
+      if (isGated) attempt.placed(now, seen?.lsn);
       if (error === null) {
+        attempt.mark(result as QueryResult<Row>);
         node.health.succeeded();
         attempt.leave(lane.identity.server, now);
         resolve(result as QueryResult<Row>);
@@ -86,8 +90,10 @@ async function recover<Row extends QueryResultRow>(
     const hasPeers = request.context.fleet.selection
       .candidates(request.target)
       .some((peer) => peer !== node && peer.observation !== undefined && !peer.isEjected);
-    if (hasPeers) request.lostOn = new Set([node]);
-    return elsewhere(request, refused);
+    if (!hasPeers) return elsewhere(request, refused);
+    // Nothing was lost: if the next server is, that is the first loss.
+    request.lostOn = new Set();
+    return elsewhere(request, refused, new Set([node]));
   }
   if (isServerFault(error)) node.load.response.failed(now);
   const isOfReplica = node.role === 'replica' && (isRecoveryConflict(error) || refusesSerializable(error));

@@ -70,6 +70,45 @@ describe('shared connections, when things go wrong', () => {
     expect(shared).toBe(size(2, 20));
   });
 
+  it('a read that took too long for a shared connection outlasts the loss of the one that it has then', async () => {
+    await cluster.write(
+      'create function slowly(s float) returns int stable language plpgsql as $$ begin return (select 1 from pg_sleep(s)); end $$',
+    );
+    for (const replica of servers.replicas) await replica.waitForReplay();
+    const monitors = await Promise.all(
+      servers.replicas.map(async ({ connectionString }) => {
+        const client = new pg.Client({ connectionString });
+        await client.connect();
+        return client;
+      }),
+    );
+    // On a shared connection it would have been stopped by then.
+    const terminate = `select pg_terminate_backend(pid) from pg_stat_activity where state = 'active'
+      and query like 'select slowly%' and query_start < clock_timestamp() - interval '0.4 s'`;
+    const laneCount = (): number =>
+      nodeOf(cluster, 'r1').lane.statementCount + nodeOf(cluster, 'r2').lane.statementCount;
+    let attempts = 0;
+    const isLostThen = async (): Promise<boolean> => {
+      // Of another name each time: a text that was slow just now shares no connection.
+      const text = `select slowly($1) as nap_${attempts++}`;
+      await cluster.explain(text);
+      for (let i = 0; i < 10; i++) await cluster.read(text, [0]);
+      const before = laneCount();
+      const lasting = cluster.read(text, [1.5]);
+      const wasShared = laneCount() > before;
+      let terminatedCount = 0;
+      for (let i = 0; i < 50 && wasShared && terminatedCount === 0; i++) {
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        const answers = await Promise.all(monitors.map((monitor) => monitor.query(terminate)));
+        terminatedCount = answers.reduce((sum, { rowCount }) => sum + (rowCount ?? 0), 0);
+      }
+      expect((await lasting).rowCount).toBe(1);
+      return terminatedCount > 0;
+    };
+    await until('one was lost where it went on', isLostThen, 20_000);
+    for (const monitor of monitors) await monitor.end();
+  });
+
   it('500 reads under way outlast their server being killed', async () => {
     const { slowestMillis } = await underWay(async () => servers.replicas[0]?.kill());
     expect(slowestMillis).toBeLessThan(5_000);

@@ -110,6 +110,22 @@ export const sql: readonly Mutation[] = [
     tests: [`${UNIT}/session-state.test.ts`],
   },
   {
+    name: 'after any definition every read is a write for a while',
+    breaks: 'issue 18.14',
+    file: 'src/statements/current-catalog.ts',
+    find: 'if (this.#rows === undefined) return EVERYTHING;',
+    replace: "if (this.#rows === undefined || text !== '') return EVERYTHING;",
+    tests: ['test/behaviour/definitions.test.ts'],
+  },
+  {
+    name: 'a definition leaves reads as they are that meet what it changes behind a view',
+    breaks: 'issue 18.14',
+    file: 'src/sql/definition.ts',
+    find: 'return left < 0 || mentions(text, asked);',
+    replace: 'return left < 0 && mentions(text, asked);',
+    tests: [`${UNIT}/definition.test.ts`, 'test/behaviour/definitions.test.ts'],
+  },
+  {
     name: 'a grammar that could not be loaded once is never tried again',
     breaks: 'issue 19.1',
     file: 'src/sql/grammar.ts',

@@ -1,14 +1,26 @@
 /** pg's Client as far as the library uses it, with a played server behind it. */
 import { EventEmitter } from 'node:events';
+import { CAP_STATEMENTS } from '../../src/postgres/own-statements.js';
+import { DIVISION_BY_ZERO, isRead, type ReadValues } from './reads.js';
 import { type FakeServer, nextLife } from './server.js';
-
-/** When the caller asked, by the library's clock, and how long the statement itself takes. */
-export type ReadValues = readonly [askedAt: number, takesMillis: number];
 
 /** How many connections each pool has. */
 export const POOL_MAX = 4;
 
+/** The least that a statement keeps a server busy. */
+const SERVICE_MILLIS = 1;
+/** What a server says of a statement that reaches `statement_timeout`. */
+const TIMED_OUT = { code: '57014', severity: 'ERROR', routine: 'ProcessInterrupts' };
+const DIVIDED_BY_ZERO = { code: DIVISION_BY_ZERO, severity: 'ERROR', routine: 'int4div' };
+
 type Callback = (error: Error | undefined, result?: unknown) => void;
+/** The caller's own, as pg calls it. */
+type Answered = (error: Error | null, result: unknown) => void;
+
+interface Asked {
+  readonly text: string;
+  readonly values?: readonly unknown[];
+}
 
 /** Who watches what comes through a door. */
 export interface Watch {
@@ -62,37 +74,60 @@ export interface Question {
 
 /** pg's Client, with a fake server behind it. */
 export class FakeClient extends EventEmitter {
-  readonly #server: FakeServer;
-  readonly #door: Door;
-  readonly #life: number;
-  readonly #questions: Question[] = [];
-  readonly #pid = nextLife();
-  readonly connection = { stream: { destroy: () => this.#destroy() }, on: () => undefined };
+  readonly pid = nextLife();
+  readonly door: Door;
+  /** Whether it sends what it is asked at once, and not when it is its turn. */
+  readonly pipeline: boolean;
+  readonly connection = {
+    stream: {
+      bytesRead: 0,
+      cork: () => undefined,
+      uncork: () => undefined,
+      destroy: () => this.#destroy(),
+    },
+    on: () => undefined,
+  };
   _queryable = true;
   _ending = false;
+  readonly #server: FakeServer;
+  readonly #life: number;
+  readonly #questions: Question[] = [];
+  /** Its session's `statement_timeout`, where it has one. */
+  #capMillis = Number.POSITIVE_INFINITY;
   #isOpen = false;
   #onConnect: Callback | undefined;
 
-  constructor(door: Door) {
+  constructor(door: Door, { pipeline = false }: { readonly pipeline?: boolean } = {}) {
     super();
-    this.#door = door;
+    this.pipeline = pipeline;
+    this.door = door;
     this.#server = door.server;
     this.#life = door.server.startedAt;
     // A connection is opened and closed by listeners enough.
     this.setMaxListeners(0);
   }
 
+  /** What the server, or the pooler before it, has told of the connection when it was opened. */
+  get processID(): number | undefined {
+    return this.#server.isDirect ? this.pid : undefined;
+  }
+
+  /** Whether nothing is under way; behind a pooler pg's Client is played without. */
+  get readyForQuery(): boolean | undefined {
+    return this.#server.isDirect ? this.#isOpen && this.#questions.length === 0 : undefined;
+  }
+
   connect(callback?: Callback): Promise<void> | undefined {
     if (callback === undefined) return promised((settle) => void this.connect(settle));
-    this.#door.clients.add(this);
+    this.door.clients.add(this);
     setTimeout(() => {
       if (!this._queryable) {
         callback(new Error('Connection terminated'));
         return;
       }
-      if (!this.#server.isUp || this.#door.isClosed) {
+      if (!this.#server.isUp || this.door.isClosed) {
         this._queryable = false;
-        this.#door.clients.delete(this);
+        this.door.clients.delete(this);
         callback(Object.assign(new Error('refused'), { code: 'ECONNREFUSED' }));
         return;
       }
@@ -103,30 +138,25 @@ export class FakeClient extends EventEmitter {
     return undefined;
   }
 
-  query(
-    text: string | { text: string },
-    values?: readonly unknown[],
-    callback?: (error: Error | null, result: unknown) => void,
-  ): Promise<unknown> {
-    const answer = this.#answer(text, values ?? []);
-    if (callback !== undefined)
+  /** As pg's: with the values and the callback, or with the callback in the place of the values. */
+  query(query: string | Asked, given?: readonly unknown[] | Answered, callback?: Answered): Promise<unknown> {
+    const asked = typeof query === 'string' ? { text: query } : query;
+    const [values, answered] = typeof given === 'function' ? [undefined, given] : [given, callback];
+    const answer = this.#answer(asked.text, values ?? asked.values ?? []);
+    if (answered !== undefined)
       answer.then(
-        (result) => callback(null, result),
-        (error: Error) => callback(error, undefined),
+        (result) => answered(null, result),
+        (error: Error) => answered(error, undefined),
       );
     return answer;
   }
 
-  #answer(text: string | { text: string }, values: readonly unknown[]): Promise<unknown> {
+  #answer(text: string, values: readonly unknown[]): Promise<unknown> {
     if (!this._queryable) return Promise.reject(new Error('Client was closed and is not queryable'));
     return promised((settle) => {
-      this.#questions.push({
-        text: typeof text === 'string' ? text : text.text,
-        values,
-        settle,
-        isSent: false,
-        sentAt: 0,
-      });
+      const question = { text, values, settle, isSent: false, sentAt: 0 };
+      this.#questions.push(question);
+      if (this.pipeline) this.#send(question);
       if (this.#questions.length === 1) this.#work();
     });
   }
@@ -136,12 +166,21 @@ export class FakeClient extends EventEmitter {
     this._ending = true;
     // A frozen server answers no goodbye.
     if (this._queryable) this.once('end', () => callback(undefined));
-    setTimeout(() => {
-      if (!this._queryable) callback(undefined);
-      else if (!this.#server.isFrozen) this.#destroy();
-    }, 1);
+    const goodbye = (): void => {
+      setTimeout(() => {
+        if (!this._queryable) callback(undefined);
+        else if (!this.#server.isFrozen) this.#destroy();
+      }, 1);
+    };
+    // What shares a connection is answered first.
+    if (this.pipeline && this.#questions.length > 0) this.once('drain', goodbye);
+    else goodbye();
     return undefined;
   }
+
+  ref(): void {}
+
+  unref(): void {}
 
   getTransactionStatus(): string {
     return 'I';
@@ -150,7 +189,7 @@ export class FakeClient extends EventEmitter {
   /** The server has woken up. */
   flush(): void {
     if (this.#server.isFrozen) return;
-    if (this._ending) {
+    if (this._ending && !(this.pipeline && this.#questions.length > 0)) {
       this.break();
       return;
     }
@@ -168,38 +207,42 @@ export class FakeClient extends EventEmitter {
     if (!this._queryable) return;
     this._queryable = false;
     this.#server.closed(this);
-    this.#door.clients.delete(this);
+    this.door.clients.delete(this);
     const error = new Error('Connection terminated unexpectedly');
     this.#onConnect?.(error);
     this.#onConnect = undefined;
-    for (const { text, isSent, settle } of this.#questions.splice(0)) {
-      if (isSent && text === 'read') this.#server.readsNow--;
-      settle(error);
-    }
+    for (const { settle } of this.#questions.splice(0)) settle(error);
     if (this.#isOpen && !this._ending && this.listenerCount('error') > 0) this.emit('error', error);
     this.emit('end');
   }
 
   /** The library has had enough: a goodbye cuts off what is under way as well. */
   #destroy(): void {
-    const [question] = this.#questions;
-    if (this._queryable && question?.isSent === true && question.text === 'read') this.#door.cut(question.sentAt);
+    if (this._queryable) {
+      for (const { text, isSent, sentAt } of this.#questions) if (isSent && isRead(text)) this.door.cut(sentAt);
+    }
     this.break();
   }
 
-  #work(): void {
-    const question = this.#questions[0];
-    if (question === undefined) return;
+  #send(question: Question): void {
     question.isSent = true;
     question.sentAt = performance.now();
-    let millis = this.#server.latencyMillis;
-    if (question.text === 'read') {
-      const [askedAt, takesMillis] = question.values as ReadValues;
-      this.#server.readsNow++;
-      this.#door.sent(askedAt);
-      millis += takesMillis;
+    if (isRead(question.text)) this.door.sent((question.values as ReadValues)[0]);
+  }
+
+  /** The server takes one after the other, in the order in which they were sent. */
+  #work(): void {
+    const [question] = this.#questions;
+    if (question === undefined) {
+      this.emit('drain');
+      return;
     }
-    setTimeout(() => this.#reply(question), millis);
+    if (!question.isSent) this.#send(question);
+    const { text, values, sentAt } = question;
+    const takesMillis = isRead(text) ? (values as ReadValues)[1] : 0;
+    // What is sent along with another one sees the server a little later than that.
+    const onTheWay = Math.max(SERVICE_MILLIS, sentAt + this.#server.latencyMillis - performance.now());
+    setTimeout(() => this.#reply(question), onTheWay + Math.min(takesMillis, this.#capMillis));
   }
 
   #reply(question = this.#questions[0]): void {
@@ -209,14 +252,29 @@ export class FakeClient extends EventEmitter {
       return;
     }
     this.#questions.shift();
-    if (question.text === 'read') this.#server.readsNow--;
+    this.connection.stream.bytesRead++;
     try {
-      const rows = this.#server.answer(question, this.#pid, this.#door);
-      question.settle(undefined, { rows, rowCount: rows.length });
+      question.settle(undefined, this.#resultOf(question));
     } catch (error) {
       question.settle(error as Error);
     }
     this.#work();
+  }
+
+  /** @throws what PostgreSQL would */
+  #resultOf(question: Question): unknown {
+    const { text, values } = question;
+    if (isRead(text)) {
+      const [, takesMillis, divisor] = values as ReadValues;
+      if (takesMillis > this.#capMillis) throw Object.assign(new Error('it took too long'), TIMED_OUT);
+      if (divisor === 0) throw Object.assign(new Error('division by zero'), DIVIDED_BY_ZERO);
+    }
+    if (text === CAP_STATEMENTS) this.#capMillis = values[0] as number;
+    const rows = this.#server.answer(question, this);
+    const commands = text.split(';\n').map((one) => one.slice(0, one.indexOf(' ')).toUpperCase());
+    if (commands.length === 1) return { command: commands[0], rows, rowCount: rows.length };
+    // Such as the catalogue, which is empty.
+    return commands.map((command) => ({ command, rows: [], rowCount: 0 }));
   }
 }
 
@@ -227,10 +285,15 @@ function promised<T>(start: (settle: Callback) => void): Promise<T> {
 }
 
 /** pg's Client class for a server, by a way of its own. */
-export function clientOf(server: FakeServer, door = new Door(server.name, server)): new () => FakeClient {
+export function clientOf(
+  server: FakeServer,
+  door = new Door(server.name, server),
+): new (options?: {
+  readonly pipeline?: boolean;
+}) => FakeClient {
   return class extends FakeClient {
-    constructor() {
-      super(door);
+    constructor(options?: { readonly pipeline?: boolean }) {
+      super(door, options);
     }
   };
 }

@@ -12,6 +12,8 @@ export interface Call {
   readonly key: string | undefined;
   readonly consistency: 'session' | 'strong' | 'eventual';
   readonly maxStalenessMillis: number | undefined;
+  /** How long the statement itself takes. */
+  readonly takesMillis: number;
   /** Whether nothing was written or handed over that it must see. */
   readonly isFloorless: boolean;
   /** What its session has read before: last of all, and last where it asked for what it had seen. */
@@ -41,9 +43,14 @@ const LONGEST_MILLIS = 15_000;
 
 export class Judge {
   readonly violations: string[] = [];
+  /** What was answered, one after the other. */
+  readonly answers: string[] = [];
   readonly figures = {
     reads: 0,
     'on replicas': 0,
+    shared: 0,
+    gated: 0,
+    failed: 0,
     'keyed reads': 0,
     'own expected': 0,
     'on own': 0,
@@ -57,6 +64,8 @@ export class Judge {
   routeCount = 0;
   /** Where the library runs. */
   zone: string | undefined;
+  /** Whether reads share connections: what takes long then goes on elsewhere. */
+  hasLanes = false;
   readonly #cluster: Cluster;
   readonly #servers: Servers;
   readonly #membership: Membership;
@@ -101,7 +110,9 @@ export class Judge {
     if (millis > LONGEST_MILLIS) this.#violated(`a read took ${millis} ms`);
     if (seen === undefined) return undefined;
     this.figures.reads++;
+    this.answers.push(`${seen.door.name} ${seen.count} at ${performance.now()}`);
     if (!seen.server.isPrimary) this.figures['on replicas']++;
+    if (seen.isShared) this.figures.shared++;
     if (call.key !== undefined) this.figures['keyed reads']++;
     if (call.maxStalenessMillis !== undefined) this.#checkStaleness(call, call.maxStalenessMillis, seen);
     for (const { commit } of mustShow) this.#expectShown(seen, commit, 'a strong read');
@@ -133,7 +144,15 @@ export class Judge {
   }
 
   /** Where a read must go that meets nobody else; `undefined` where the model cannot tell. */
-  #expectation({ key, before, consistency, isFloorless, maxStalenessMillis }: Call): Expectation | undefined {
+  #expectation({
+    key,
+    before,
+    consistency,
+    isFloorless,
+    maxStalenessMillis,
+    takesMillis,
+  }: Call): Expectation | undefined {
+    if (this.hasLanes && takesMillis > 0) return undefined;
     if (!isFloorless || consistency === 'strong' || maxStalenessMillis !== undefined) return undefined;
     const home = consistency === 'eventual' ? undefined : before?.server;
     const replicas = this.replicas();
@@ -243,6 +262,7 @@ export class Judge {
   #checkRoute({ node, role, reason }: RouteEvent): void {
     this.routeCount++;
     if (reason === 'hot-key') this.figures['hot routes']++;
+    if (reason === 'gated') this.figures.gated++;
     if (reason === 'write') return;
     // What stats() tells is dear; what events have told says when it is worth a look.
     if (role === 'replica' && this.#states.get(node) !== 'ejected') return;
@@ -251,6 +271,8 @@ export class Judge {
     const chosen = nodes.find(({ name }) => name === node);
     // What is run again may have met the others already, and a pool that stands still counts as none.
     if (reason === 'retried') return;
+    // What is sent along with a question is told of when that is answered: its node may have been ejected by then.
+    if (this.hasLanes && reason === 'gated') return;
     const live = nodes.filter(
       ({ role: is, state, pool }) =>
         is === 'replica' &&
@@ -258,7 +280,7 @@ export class Judge {
         (pool.idleCount > 0 || pool.totalCount < POOL_MAX),
     );
     if (chosen?.role === 'replica' && chosen.state === 'ejected' && live.length > 0) {
-      this.#violated(`${node} is ejected and was chosen beside ${live.map(({ name }) => name).join()}`);
+      this.#violated(`${node} (${reason}) is ejected and was chosen beside ${live.map(({ name }) => name).join()}`);
     }
   }
 

@@ -2,7 +2,9 @@
  * A PostgreSQL server as far as the library can see one: a log that it writes or replays, connections that break, and the answers to the library's own
  * questions. It stands in for a server where thousands of faults are played through in seconds; what it promises is shown on real ones elsewhere.
  */
+import { BACKEND_ALIVE, BACKENDS_RUNNING, CAP_STATEMENTS } from '../../src/postgres/own-statements.js';
 import type { Door, FakeClient, Question } from './client.js';
+import { isRead } from './reads.js';
 
 /** A commit: where it lies in the log, and what was written. */
 export interface Commit {
@@ -24,6 +26,8 @@ export interface Seen {
   readonly sentAt: number;
   /** Which way it came. */
   readonly door: Door;
+  /** Whether it shared its connection with others. */
+  readonly isShared: boolean;
 }
 
 const CLUSTER_ID = '7300000000000000001';
@@ -56,8 +60,8 @@ export class FakeServer {
   /** How old what it shows has been lately, in truth: the latest last. */
   readonly ages: number[] = [];
   startedAt = nextLife();
-  /** Reads that run here now, and the most that ever did at once. */
-  readsNow = 0;
+  /** Whether no pooler stands before it, so that a connection tells which backend answers on it. */
+  isDirect = false;
 
   constructor(name: string, upstream: FakeServer | undefined) {
     this.name = name;
@@ -174,15 +178,22 @@ export class FakeServer {
     this.#clients.delete(client);
   }
 
+  /** Those with these process ids that are there. */
+  #backends(pids: readonly unknown[]): FakeClient[] {
+    return [...this.#clients].filter(({ pid }) => pids.includes(pid));
+  }
+
   /** The answer to a statement. @throws what PostgreSQL would */
-  answer({ text, values, sentAt }: Question, pid: number, door: Door): Record<string, unknown>[] {
+  answer({ text, values, sentAt }: Question, client: FakeClient): Record<string, unknown>[] {
     if (text === 'write') {
       if (!this.isPrimary) throw Object.assign(new Error('read-only'), { code: '25006' });
       this.commit(values[0] as number);
       return [];
     }
-    if (text === 'read')
-      return [{ server: this, log: this.log, count: this.replayedCount, sentAt, door } satisfies Seen];
+    if (isRead(text)) {
+      const { door, pipeline: isShared } = client;
+      return [{ server: this, log: this.log, count: this.replayedCount, sentAt, door, isShared } satisfies Seen];
+    }
     if (text.includes('system_identifier')) {
       return [
         {
@@ -191,7 +202,7 @@ export class FakeServer {
           version: '180000',
           block_bytes: '8192',
           segment_bytes: 16777216,
-          pid,
+          pid: client.pid,
         },
       ];
     }
@@ -202,6 +213,12 @@ export class FakeServer {
       const wal_file = `${this.timeline.toString(16).padStart(8, '0')}0000000000000003`;
       const replay_lsn = this.forkLsn === undefined ? null : formatted(this.forkLsn);
       return [{ in_recovery: false, replay_lsn, insert_lsn: lsn, flush_lsn: lsn, wal_file }];
+    }
+    if (text === CAP_STATEMENTS) return [{ is_capped: true }];
+    if (text === BACKEND_ALIVE) return this.#backends([values[0]]).map(() => ({}));
+    if (text === BACKENDS_RUNNING) {
+      const running = this.#backends(values[0] as unknown[]).filter(({ readyForQuery }) => readyForQuery === false);
+      return running.map((one) => ({ pid: one.pid, is_sending: false }));
     }
     if (text.includes('received_tli')) return [{ timeline: this.timeline }];
     if (text.includes('pg_current_snapshot')) return [{ next: '1', unfinished: [] }];

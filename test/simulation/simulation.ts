@@ -33,7 +33,8 @@ export class Simulation {
   #leader = GIVEN[0];
   #even: number | undefined;
 
-  constructor(seed: number) {
+  /** @param hasLanes whether reads share connections, and no pooler hides who answers on them */
+  constructor(seed: number, hasLanes: boolean) {
     const random = new Random(seed);
     this.#random = random;
     // The library's own chance, apart from the run's: what it draws must not change what befalls it.
@@ -41,6 +42,7 @@ export class Simulation {
     vi.spyOn(Math, 'random').mockImplementation(() => this.#drawn());
     this.#servers = new Servers(random, [...GIVEN, ...CHURNING]);
     const { all } = this.#servers;
+    for (const server of all) server.isDirect = hasLanes;
     this.membership = new Membership(random, all.slice(GIVEN.length));
     const options = {
       hotKeys: random.pick([false, {}, {}, { share: 0.1 }, { share: 0.1, target: 'primary' as const }] as const),
@@ -53,13 +55,13 @@ export class Simulation {
       nodes: all.slice(0, GIVEN.length).map((server) => this.membership.given(server)),
       primaryReadBudget: BUDGET,
       primaryWaitMillis: 4_000,
-      // Played servers have no catalogue, so that nothing would ever share a connection.
-      lane: false,
+      lane: hasLanes,
       discovery: this.membership.discover,
       ...options,
     });
     this.judge = new Judge(this.#cluster, this.#servers, this.membership, BUDGET);
     this.judge.zone = options.zone;
+    this.judge.hasLanes = hasLanes;
     this.traffic = new Traffic(random, this.#cluster, this.judge);
     this.#cluster.events.on('membership', (event) => this.membership.changed(event));
     this.#cluster.events.on('topology', ({ primary }) => {
@@ -72,7 +74,8 @@ export class Simulation {
     return [...this.judge.violations, ...this.membership.violations];
   }
 
-  async run(faults: number): Promise<void> {
+  /** Sessions meet so many faults, and then calm. */
+  async play(faults: number): Promise<void> {
     const callers = this.traffic.run();
     await this.#pass(500);
     for (let i = 0; i < faults; i++) {
@@ -88,6 +91,11 @@ export class Simulation {
     // A discovery that hangs is given up after 10 s.
     await this.#pass(20_000, CALM_TICK_MILLIS);
     await callers;
+  }
+
+  /** As `play`, and what must hold in the end. */
+  async run(faults: number): Promise<void> {
+    await this.play(faults);
     const wrong = await inTheEnd({
       cluster: this.#cluster,
       membership: this.membership,
@@ -104,7 +112,7 @@ export class Simulation {
     });
     this.judge.violations.push(...wrong);
     this.judge.close();
-    await this.#close();
+    await this.close();
   }
 
   /** Nothing befalls anybody for a while, and servers come and go all the same. */
@@ -130,7 +138,7 @@ export class Simulation {
     );
   }
 
-  async #close(): Promise<void> {
+  async close(): Promise<void> {
     await this.#until(this.#cluster.close());
     await this.#until(this.membership.close());
     await this.#pass(100);

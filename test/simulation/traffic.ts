@@ -1,14 +1,17 @@
 /** Sessions with and without keys that write and read, as long as they are let. */
 import type { Cluster, ReadOptions } from '../../src/index.js';
-import type { ReadValues } from './client.js';
+
 import type { Call, Judge } from './judge.js';
 import type { Random } from './random.js';
+import { DIVISION_BY_ZERO, LASTING_READ, READS, type ReadValues } from './reads.js';
 import type { Commit, Seen } from './server.js';
 
 const CALLERS = 6;
 const KEYS = Array.from({ length: 300 }, (_, i) => `user:${i}`);
 const CELEBRITY = 'celebrity';
 const SESSION_READS = 20;
+/** So many reads come to one that fails by itself. */
+const FAILING_EVERY = 37;
 
 export class Traffic {
   readonly failures: Record<string, number> = {};
@@ -19,6 +22,7 @@ export class Traffic {
   readonly #cluster: Cluster;
   readonly #judge: Judge;
   #nextId = 1;
+  #readCount = 0;
 
   constructor(random: Random, cluster: Cluster, judge: Judge) {
     this.#random = random;
@@ -51,12 +55,14 @@ export class Traffic {
       key,
       consistency: 'session',
       maxStalenessMillis,
+      takesMillis,
       isFloorless: true,
       before: undefined,
       held: undefined,
       own: [],
     };
-    const read = (): Promise<Seen | undefined> => this.#read(call, { maxStalenessMillis }, takesMillis);
+    const text = takesMillis > 0 ? LASTING_READ : this.#nextText();
+    const read = (): Promise<Seen | undefined> => this.#read(text, call, 1, { maxStalenessMillis });
     return this.#cluster.session(read, { inherit: 'none', partitionKey: key });
   }
 
@@ -111,12 +117,13 @@ export class Traffic {
         key: ownKey ?? sessionKey,
         consistency: options.consistency ?? 'session',
         maxStalenessMillis: options.maxStalenessMillis,
+        takesMillis,
         isFloorless,
         before,
         held,
         own: kind === 'eventual' ? [] : own,
       };
-      const seen = await this.#read(call, options, takesMillis);
+      const seen = await this.#read(this.#nextText(), call, this.#readCount % FAILING_EVERY === 0 ? 0 : 1, options);
       // Where it goes on must have what it has seen where it was.
       if (before !== undefined && seen?.server !== before.server) isFloorless = false;
       before = seen ?? before;
@@ -125,17 +132,28 @@ export class Traffic {
     }
   }
 
-  #read(call: Call, options: ReadOptions, takesMillis: number): Promise<Seen | undefined> {
-    const values: ReadValues = [call.askedAt, takesMillis];
+  #nextText(): string {
+    return READS[this.#readCount++ % READS.length] as string;
+  }
+
+  /** @param divisor 0 for one that fails by itself, and alone */
+  #read(text: string, call: Call, divisor: 0 | 1, options: ReadOptions): Promise<Seen | undefined> {
+    const values: ReadValues = [call.askedAt, call.takesMillis, divisor];
     return this.#judge.judge(call, async () => {
       try {
-        const { rows } = await this.#cluster.read('read', [...values], options);
+        const { rows } = await this.#cluster.read(text, [...values], options);
+        if (divisor === 0) this.#failed('answered in the place of an error');
         return rows[0] as unknown as Seen;
       } catch (error) {
         const { code = String(error) } = error as { code?: string };
-        this.failures[code] = (this.failures[code] ?? 0) + 1;
+        if (divisor === 0 && code === DIVISION_BY_ZERO) this.#judge.figures.failed++;
+        else this.#failed(code);
         return undefined;
       }
     });
+  }
+
+  #failed(code: string): void {
+    this.failures[code] = (this.failures[code] ?? 0) + 1;
   }
 }

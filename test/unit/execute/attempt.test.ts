@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Attempt } from '../../../src/execute/attempt.js';
 import { routeOf } from '../../../src/execute/route.js';
 import type { QueryEvent, RouteEvent } from '../../../src/index.js';
+import { at } from '../freshness/positions.js';
 import { aRead, nodeOf, type PlayedNode, playedFleet, playedNode } from './played-fleet.js';
 
 type Called = (error: Error | null, result?: object) => void;
@@ -80,10 +81,11 @@ describe('a run of a request in one place', () => {
   });
 
   it('says on its answer who gave it, and up to where the replica was known to be before', async () => {
-    const { attempt, run, replica, request } = attempting();
+    const { attempt, run, replica, request, fleet } = attempting();
     request.rerunCount = 2;
     attempt.placed(request.startedAt + 5);
     replica.lsn = 200n;
+    fleet.history.add({ ...at(performance.now(), 500n), timeline: 2, forkLsn: 80n, startedAt: '2' });
     expect(routeOf(await run())).toEqual({
       cluster: 'shop',
       rung: 'replica',

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { place } from '../../../src/execute/place.js';
 import { lostAgain } from '../../../src/execute/rerun.js';
+import { routeOf } from '../../../src/execute/route.js';
 import { aRead, nodeOf, type PlayedNode, playedFleet, playedNode } from './played-fleet.js';
 
 const fresh = (name = 'r1', over: object = {}) => playedNode(name, 100n, over);
@@ -43,6 +44,11 @@ describe('a read that is placed', () => {
     const proof = { ...fresh('r1').observation, identity: other.identity };
     const proven = fresh('r1', { ...anotherServer, observeOn: async () => proof });
     expect((await placed([proven], { floor: 100n })).node.name).toBe('r1');
+    // What the node is known for is another server's position.
+    const { attempt } = await placed([fresh('r1', { ...anotherServer, lsn: 300n, observeOn: async () => proof })]);
+    const answer = {};
+    attempt.mark(answer);
+    expect(routeOf(answer as never)?.position?.lsn).toBe('0/64');
     const tooOld = fresh('r1', { ...anotherServer, observeOn: async () => ({ ...proof, lsn: 99n }) });
     expect((await placed([tooOld], { floor: 100n })).node.name).toBe('p');
   });

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { readOnLane } from '../../../src/execute/read-on-lane.js';
+import { routeOf } from '../../../src/execute/route.js';
 import { LaneEvicted } from '../../../src/nodes/lane-connection.js';
+import { at } from '../freshness/positions.js';
 import { aRead, nodeOf, type PlayedNode, playedFleet, playedNode } from './played-fleet.js';
 
 type Answer = (error: Error | null, result: object | undefined, now: number) => void;
@@ -8,6 +10,7 @@ type Answer = (error: Error | null, result: object | undefined, now: number) => 
 /** A read on a shared connection to a replica that says how far it is, and then answers. */
 function reading(said: bigint | undefined, failure: Error | null = null, peers: readonly PlayedNode[] = []) {
   const order: string[] = [];
+  const passedOver: unknown[] = [];
   const replica = playedNode('r1', 90n, {
     recordGate: (_: unknown, isProven: boolean) => order.push(isProven ? 'proven' : 'not proven'),
     locateOn(this: PlayedNode, _: unknown, located: (observation: unknown) => void) {
@@ -30,12 +33,15 @@ function reading(said: bigint | undefined, failure: Error | null = null, peers: 
       request as never,
       { node: nodeOf(replica), lane: lane as never, reason: isGated ? 'gated' : 'affinity', isGated },
       { statement: {} as never, profile: {} as never },
-      async () => 'elsewhere' as never,
+      async (_, __, nodes) => {
+        passedOver.push(...(nodes ?? []));
+        return 'elsewhere' as never;
+      },
       async (_, __, error) => {
         throw error;
       },
     );
-  return { run, order, request, replica, fleet };
+  return { run, order, passedOver, request, replica, fleet };
 }
 
 describe('a read on a shared connection', () => {
@@ -43,6 +49,23 @@ describe('a read on a shared connection', () => {
     const { run, order, fleet } = reading(100n);
     expect(await run(true)).toEqual({ rowCount: 1 });
     expect(order).toEqual(['position', 'data', 'proven']);
+    expect(fleet.counts.byReason.gated).toBe(1);
+  });
+
+  it('says of its answer how far the replica was when the read ran there, and not how far it is by now', async () => {
+    const { run, replica, fleet } = reading(100n);
+    const answered = run(true);
+    replica.lsn = 300n;
+    const route = routeOf((await answered) as never);
+    expect(route).toMatchObject({ node: 'r1', reason: 'gated', position: { timeline: 1, lsn: '0/64' } });
+    expect(route?.waitedMillis).toBeGreaterThan(0);
+    replica.lsn = 90n;
+    const atOnce = reading(undefined);
+    const known = atOnce.run(false);
+    atOnce.replica.lsn = 300n;
+    atOnce.fleet.history.add({ ...at(performance.now(), 500n), timeline: 2, forkLsn: 80n, startedAt: '2' });
+    // It was placed on the timeline before.
+    expect(routeOf((await known) as never)?.position).toEqual({ timeline: 1, lsn: '0/5A' });
     expect(fleet.counts.byReason.gated).toBe(1);
   });
 
@@ -66,13 +89,14 @@ describe('a read on a shared connection', () => {
     expect(order).toEqual(['data']);
   });
 
-  it('runs elsewhere, and that is no second run, when its neighbours hold it up', async () => {
-    const { run, request, replica } = reading(100n, new LaneEvicted(), [playedNode('r2', 100n)]);
+  it('runs elsewhere, and that is no loss and no second run, when its neighbours hold it up', async () => {
+    const { run, passedOver, request, replica } = reading(100n, new LaneEvicted(), [playedNode('r2', 100n)]);
     expect(await run(false)).toBe('elsewhere');
-    expect([request.lostOn, request.rerunCount, replica.load.readCount]).toEqual([new Set([replica]), 0, 0]);
+    expect(passedOver).toEqual([replica]);
+    expect([request.lostOn?.size, request.rerunCount, replica.load.readCount]).toEqual([0, 0, 0]);
     const alone = reading(100n, new LaneEvicted());
     await alone.run(false);
-    expect(alone.request.lostOn).toBeUndefined();
+    expect([alone.passedOver, alone.request.lostOn]).toEqual([[], undefined]);
   });
 
   it('runs once more elsewhere when its server is lost under it', async () => {

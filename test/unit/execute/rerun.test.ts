@@ -55,6 +55,27 @@ describe('a read that was lost under way', () => {
     expect([await isRun(), await isRun()]).toEqual([true, false]);
   });
 
+  it('is run once more where a replica refuses it, since it would be SERIALIZABLE, and no second time there', async () => {
+    const node = startingNode();
+    const request = aRequest();
+    const refusal = Object.assign(new Error('cannot use serializable mode in a hot standby'), {
+      code: '0A000',
+      severity: 'ERROR',
+      routine: 'GetSerializableTransactionSnapshot',
+    });
+    const isRun = () => lostAgain({ request, node } as never, { isLost: false } as never, refusal);
+    expect([await isRun(), await isRun()]).toEqual([true, false]);
+    expect(request).toMatchObject({ lostOn: new Set([node]), rerunCount: 1 });
+    // The primary's own word is final.
+    expect(
+      await lostAgain(
+        { request: aRequest(), node: { ...node, role: 'primary' } } as never,
+        { isLost: false } as never,
+        refusal,
+      ),
+    ).toBe(false);
+  });
+
   it('is not run again on a server that it has been lost on, nor for a caller who has given up', async () => {
     const node = startingNode();
     const request = aRequest();
