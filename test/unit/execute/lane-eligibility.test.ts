@@ -141,7 +141,7 @@ describe('a text that comes again', () => {
     await classifier.ready();
     await classifier.classify(READ);
     expect([profileOf(READ).name, profileOf(READ).tableCount]).toEqual([undefined, 7]);
-    expect(profileOf(READ).name).toMatch(/^ladder_[0-9a-f]{32}$/);
+    expect(profileOf(READ).name).toMatch(/^pgladder_select_items_/);
     expect(own.recordUse(undefined)).toBeUndefined();
   });
 
