@@ -143,7 +143,8 @@ export class Attempt {
       }
       if (profile !== undefined && sent !== undefined) measure(this.node, profile, now - sent.at, now);
       this.mark(result);
-      callingContext.runInAsyncScope(answer, undefined, null, result);
+      // Nothing is begun then: whoever awaits it goes on in his own context.
+      answer(null, result);
     };
     try {
       statement.introduce?.(client);
@@ -184,7 +185,7 @@ export class Attempt {
         );
         return;
       }
-      callingContext.runInAsyncScope(answer, undefined, null, result as QueryResult<Row>, now, false);
+      answer(null, result as QueryResult<Row>, now, false);
     });
   }
 

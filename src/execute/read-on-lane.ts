@@ -56,7 +56,7 @@ export function readOnLane<Row extends QueryResultRow>(
       // Also an error may be that of a time before the floor.
       if (!isProven && !isLost) {
         attempt.leave();
-        resolve(elsewhere(request, refused));
+        resolve(request.callingContext.runInAsyncScope(() => elsewhere(request, refused)));
         return;
       }
       // By now the node may be known to be further than the read has seen it.
