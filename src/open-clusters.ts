@@ -39,7 +39,7 @@ export class NameClaim implements ClusterIdentity {
     for (const entry of claims) {
       const other = entry.deref();
       if (other === undefined) claims.delete(entry);
-      else if (isTaken(this, other)) throw taken(this, other);
+      else if (isTaken(this, other)) throw taken(this);
     }
     claims.add(this.#entry);
   }
@@ -65,14 +65,13 @@ export function isTaken(asked: ClusterIdentity, open: ClusterIdentity): boolean 
   return !asked.places.some((place) => places.has(place));
 }
 
-function taken(asked: ClusterIdentity, open: ClusterIdentity): Error {
-  const how = asked.isGiven
-    ? 'give each cluster a name of its own, or close() the other one first. ' +
-      'Where modules are loaded twice, as by dev servers, keep one cluster on globalThis'
-    : 'its name is that of its database by default: give it one of its own with the option name, or close() the other one first';
+function taken({ name, isGiven }: ClusterIdentity): Error {
   return invalidOptions(
-    `createCluster: name: expected a name that no open cluster of this process has, got "${asked.name}", which ` +
-      `${open.isGiven ? 'was given to another one' : 'is another one’s by its database'}: ${how}`,
+    isGiven
+      ? `createCluster: name: expected one of its own, got "${name}", which another open cluster of this process has: choose another name, ` +
+          'or close() that cluster first. Where modules are loaded twice, as by dev servers, keep one cluster on globalThis'
+      : `createCluster: name: expected one, since another open cluster of this process is called "${name}", as this one's database is: ` +
+          'give each cluster a name of its own, or close() that one first',
   );
 }
 

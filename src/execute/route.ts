@@ -6,8 +6,6 @@ import type { Role } from '../nodes/node.js';
 
 /** Who gave an answer, and why it was that one: see {@link routeOf}. */
 export interface Route {
-  /** The cluster's name. */
-  readonly cluster: string;
   /** Where it stood on the ladder. */
   readonly rung: RungName;
   /** The node's name. */
@@ -29,7 +27,6 @@ export interface Route {
 
 /** What is remembered of a route: the rest is worked out when somebody asks. */
 export interface RouteRecord {
-  readonly cluster: string;
   readonly rung: RungName;
   readonly node: string;
   readonly role: Role;
@@ -59,7 +56,7 @@ export function markRoute(result: object, record: RouteRecord): void {
 export function routeOf(result: QueryResult | readonly QueryResult[]): Route | undefined {
   const record = (result as { [ROUTE]?: RouteRecord })[ROUTE];
   if (record === undefined) return undefined;
-  const { cluster, rung, node, role, reason, waitedMillis, rerunCount, timeline, lsn } = record;
+  const { rung, node, role, reason, waitedMillis, rerunCount, timeline, lsn } = record;
   const position = lsn === undefined ? undefined : { timeline, lsn: formatLsn(lsn) };
-  return { cluster, rung, node, role, reason, waitedMillis, rerunCount, position };
+  return { rung, node, role, reason, waitedMillis, rerunCount, position };
 }

@@ -87,7 +87,6 @@ describe('a run of a request in one place', () => {
     replica.lsn = 200n;
     fleet.history.add({ ...at(performance.now(), 500n), timeline: 2, forkLsn: 80n, startedAt: '2' });
     expect(routeOf(await run())).toEqual({
-      cluster: 'shop',
       rung: 'replica',
       node: 'r1',
       role: 'replica',
