@@ -124,7 +124,7 @@ try {
   const { Fleet } = await import('../src/nodes/fleet.js');
   const { settingsFrom } = await import('../src/options/cluster.js');
   const { Publisher } = await import('../src/publisher.js');
-  const fleet = new Fleet(settingsFrom({ primary: servers.primary.connectionString }), new Publisher());
+  const fleet = new Fleet(settingsFrom({ primary: servers.primary.connectionString }), new Publisher('shop'));
   fleet.monitor.start();
   const millis: number[] = [];
   for (let i = 0; i <= ROUNDS; i++) {

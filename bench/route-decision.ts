@@ -30,7 +30,7 @@ export async function routeDecision(
   const connectionString = replicas[0] ?? primary;
   const names = Array.from({ length: count }, (_, i) => `r${i + 1}`);
   const settings = settingsFrom({ primary, replicas: names.map((name) => ({ name, connectionString })) });
-  const fleet = new Fleet(settings, new Publisher());
+  const fleet = new Fleet(settings, new Publisher('shop'));
   try {
     for (const node of fleet.nodes) await node.probe.refresh();
     const floor = new Floor();

@@ -24,6 +24,7 @@ import { transaction } from './execute/transaction.js';
 import { write } from './execute/write.js';
 import { Fleet } from './nodes/fleet.js';
 import { type Explanation, explain } from './observe/explain.js';
+import type { NameClaim } from './open-clusters.js';
 import {
   type ConnectionOptions,
   checkOptions,
@@ -59,7 +60,9 @@ const SETTLED = {
 
 export class Calls {
   readonly settings: Settings;
-  readonly publisher = new Publisher();
+  /** It is held here, since whatever may publish leads here. */
+  readonly claim: NameClaim;
+  readonly publisher: Publisher;
   readonly fleet: Fleet;
   readonly classifier: Classifier;
   readonly context: ExecutionContext;
@@ -69,8 +72,10 @@ export class Calls {
   readonly #within: Within;
   #hasToldOfGrammar = false;
 
-  constructor(settings: Settings, within: Within) {
+  constructor(settings: Settings, within: Within, claim: NameClaim) {
     this.settings = settings;
+    this.claim = claim;
+    this.publisher = new Publisher(claim.name);
     this.#within = within;
     this.fleet = new Fleet(settings, this.publisher);
     const { readOnlyFunctions, catalogRefreshMillis, onInvalidHint } = settings;
@@ -85,7 +90,7 @@ export class Calls {
     this.publisher.digestOf = (text) => this.classifier.digestOf(text);
     this.publisher.digestNow = (text) => this.classifier.digestNow(text);
     this.context = executionContext(this.fleet, this.classifier);
-    this.gate = new Gate(this.fleet);
+    this.gate = new Gate(this.fleet, claim);
     this.tokens = new SessionTokens(this.fleet);
     this.requests = new Requests(this.context, this.tokens);
   }

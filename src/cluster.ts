@@ -9,6 +9,7 @@ import type { LadderEvents } from './events.js';
 import type { Query } from './execute/call.js';
 import type { Explanation } from './observe/explain.js';
 import { type ClusterStats, statsOf } from './observe/stats.js';
+import { NameClaim } from './open-clusters.js';
 import {
   type CloseOptions,
   type ConnectionOptions,
@@ -60,6 +61,7 @@ export class Cluster implements AsyncDisposable {
 
   static {
     logsOnly(Cluster.prototype, 'Cluster', (cluster) => ({
+      name: cluster.name,
       nodes: cluster.#calls.fleet.nodes.map(({ name }) => name),
       isClosed: cluster.#closing !== undefined,
     }));
@@ -67,7 +69,9 @@ export class Cluster implements AsyncDisposable {
 
   constructor(options: string | ClusterOptions, behaviour?: ClusterBehaviour) {
     const settings = settingsFrom(options, behaviour);
-    this.#calls = new Calls(settings, (context, fn) => this.#contexts.within(context, fn));
+    const contexts = this.#contexts;
+    const claim = new NameClaim(settings.identity);
+    this.#calls = new Calls(settings, (context, fn) => contexts.within(context, fn), claim);
     this.#runner = sessionRunner(this.#calls, this.#contexts);
     const { consistency, maxStalenessMillis } = settings;
     const scope = new SessionScope(this.#runner, undefined, {}, { consistency, maxStalenessMillis });
@@ -76,7 +80,12 @@ export class Cluster implements AsyncDisposable {
     this.#calls.fleet.start();
   }
 
-  /** `route`, `query` and `node` events; the same are published on `diagnostics_channel` as `pg-ladder:<name>`. */
+  /** Its name in events, `stats()`, logs and errors: the option `name`, or its database's. */
+  get name(): string {
+    return this.#calls.claim.name;
+  }
+
+  /** `route`, `query` and `node` events; the same are published on `diagnostics_channel` as `pg-ladder:<event>`. */
   get events(): LadderEvents {
     return this.#calls.publisher.emitter;
   }
@@ -247,7 +256,8 @@ export class Cluster implements AsyncDisposable {
 
   #close(): Closing {
     const pools = [...this.#pools].filter(({ ended }) => !ended);
-    const { fleet, gate, publisher } = this.#calls;
+    const { claim, fleet, gate, publisher } = this.#calls;
+    claim.release();
     const ended = pools.map((pool) => (pool.ending ? undefined : pool.end()));
     return new Closing(Promise.all([gate.close(), ...ended]), { fleet, gate, publisher, pools });
   }

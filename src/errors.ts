@@ -67,10 +67,10 @@ export function noAnswer(millis: number): LadderError {
 }
 
 /** `LADDER_CLOSED`, of a statement that waited when the cluster was closed for good; of a read also when it was lost on a server, and waited for another one. */
-export function closedMeanwhile(): LadderError {
+export function closedMeanwhile(cluster: string): LadderError {
   return new LadderError(
     'LADDER_CLOSED',
-    'the cluster was closed while a statement waited for a server: a write was not sent, a read has no answer',
+    `the cluster was closed ("${cluster}") while a statement waited for a server: a write was not sent, a read has no answer`,
   );
 }
 

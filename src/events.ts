@@ -55,9 +55,21 @@ export type Reason = (typeof reasons)[number];
 /** The places on the ladder that can answer, the dearest last. */
 export type RungName = 'replica' | 'primary';
 
+/** What every event says. */
+interface OfCluster {
+  /** The name of the cluster that tells it, see {@link ClusterBehaviour.name}. */
+  readonly cluster: string;
+}
+
+/** An event before the publisher has said whose it is. */
+export type Untold<Event extends OfCluster> = Omit<Event, 'cluster'>;
+
 /** A statement, or a transaction, has been placed. */
-export interface RouteEvent {
-  /** Names the call within this process. The `query` events of its statements carry the same. */
+export interface RouteEvent extends OfCluster {
+  /**
+   * Names the call within this process, whichever cluster it was of. The `query` events of its
+   * statements carry the same.
+   */
   readonly id: number;
   /** The node's name. */
   readonly node: string;
@@ -69,7 +81,7 @@ export interface RouteEvent {
 }
 
 /** A statement has ended. BEGIN, COMMIT, cursors and streams are statements, too. */
-export interface QueryEvent {
+export interface QueryEvent extends OfCluster {
   /**
    * Names the call, as in the `route` event that said where it goes. All statements of one
    * `transaction()` share it.
@@ -97,7 +109,7 @@ export interface QueryEvent {
 export type NodeState = 'unknown' | 'live' | 'lagging' | 'ejected' | 'probation';
 
 /** What is known of a node has changed. */
-export interface NodeEvent {
+export interface NodeEvent extends OfCluster {
   /** The node's name. */
   readonly node: string;
   readonly role: 'primary' | 'replica';
@@ -116,7 +128,7 @@ export interface NodeEvent {
 }
 
 /** Who takes writes has changed. */
-export interface TopologyEvent {
+export interface TopologyEvent extends OfCluster {
   /**
    * - `found`: the first primary.
    * - `promotion`: another node has become the primary.
@@ -136,7 +148,7 @@ export interface TopologyEvent {
 }
 
 /** A node has been found by discovery, or has gone. */
-export interface MembershipEvent {
+export interface MembershipEvent extends OfCluster {
   /** The node's name. */
   readonly node: string;
   /**
@@ -147,7 +159,7 @@ export interface MembershipEvent {
 }
 
 /** After a failover, a session's position is not in the history of the present primary. */
-export interface TokenLostEvent {
+export interface TokenLostEvent extends OfCluster {
   /**
    * `true`: the position lies above the point where the present primary left its timeline. `false`:
    * the primary was lost before it told where the write had ended, so it may have survived.
@@ -158,7 +170,7 @@ export interface TokenLostEvent {
 }
 
 /** Something that works and is likely not meant. */
-export interface WarningEvent {
+export interface WarningEvent extends OfCluster {
   /**
    * Of statements:
    * - `session-state`: a statement whose effect belongs to its connection ran on a pool, or keeps a
@@ -228,7 +240,7 @@ export interface WarningEvent {
  * The warning with what somebody else threw as its `cause`. It is not enumerable: what prints the
  * event does not show it.
  */
-export function becauseOf(cause: unknown, warning: WarningEvent): WarningEvent {
+export function becauseOf(cause: unknown, warning: Untold<WarningEvent>): Untold<WarningEvent> {
   return Object.defineProperty(warning, 'cause', { value: cause });
 }
 

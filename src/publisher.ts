@@ -1,11 +1,12 @@
 /**
  * Tells events on an EventEmitter and on `diagnostics_channel`, and prints decisions where
- * `NODE_DEBUG` asks for them. A payload is built only when somebody listens.
+ * `NODE_DEBUG` asks for them. Each says which cluster it is of. A payload is built only when
+ * somebody listens.
  */
 import { type Channel, channel } from 'node:diagnostics_channel';
 import { EventEmitter } from 'node:events';
 import { DecisionLog } from './decision-log.js';
-import type { LadderEventMap, LadderEvents, WarningEvent } from './events.js';
+import type { LadderEventMap, LadderEvents, Untold, WarningEvent } from './events.js';
 import { MAX_MESSAGE_LENGTH, printable } from './printable.js';
 
 type Name = keyof LadderEventMap;
@@ -14,6 +15,8 @@ type Name = keyof LadderEventMap;
 const PRINTED: ReadonlySet<Name> = new Set<Name>(['route', 'node', 'topology', 'membership']);
 
 export class Publisher {
+  /** The cluster's name. */
+  readonly cluster: string;
   /** The digest of a text, for warnings. The cluster sets it, since only it can read SQL. */
   digestOf: (text: string) => Promise<string> = async () => 'unknown';
   /** As `digestOf`; `undefined` while the grammar is not there, which is loaded then. */
@@ -31,14 +34,21 @@ export class Publisher {
     warning: channel('pg-ladder:warning'),
   };
 
+  constructor(cluster: string) {
+    this.cluster = cluster;
+  }
+
   /** Whether anybody listens; ask before building a payload. */
   wants(name: Name): boolean {
     if (this.#isPrinting && PRINTED.has(name)) return true;
     return this.#channels[name].hasSubscribers || this.emitter.listenerCount(name) > 0;
   }
 
-  publish<N extends Name>(name: N, given: LadderEventMap[N][0]): void {
-    const payload = name === 'warning' ? shown(given as WarningEvent) : given;
+  /** @param given the publisher's from now on: it adds the cluster's name */
+  publish<N extends Name>(name: N, given: Untold<LadderEventMap[N][0]>): void {
+    const untold = name === 'warning' ? shown(given as Untold<WarningEvent>) : given;
+    // No copy: that would work out a digest which nobody may ever look at.
+    const payload = Object.assign(untold, { cluster: this.cluster });
     if (this.#isPrinting && PRINTED.has(name)) this.#log.print(name, payload);
     this.#channels[name].publish(payload);
     // The map's tuples hold one payload each; TypeScript cannot see that through the generic name.
@@ -55,10 +65,10 @@ export class Publisher {
 }
 
 /** A warning may quote what others have written. */
-function shown(warning: WarningEvent): WarningEvent {
+function shown(warning: Untold<WarningEvent>): Untold<WarningEvent> {
   const message = printable(warning.message, MAX_MESSAGE_LENGTH);
   if (message === warning.message) return warning;
   // Also its cause, which is hidden from whatever prints it.
   const own = Object.getOwnPropertyDescriptors(warning);
-  return Object.defineProperties({} as WarningEvent, { ...own, message: { ...own.message, value: message } });
+  return Object.defineProperties({} as Untold<WarningEvent>, { ...own, message: { ...own.message, value: message } });
 }

@@ -80,7 +80,7 @@ async function primaryOrReplica(request: Request, fallback: Fallback): Promise<'
   throwIfGivenUp(fleet, signal);
   if (mayTry(fleet)) return 'primary';
   if (isFresh()) return 'replica';
-  throw (fleet.isClosed ? undefined : fleet.leadership.vacancy) ?? closedMeanwhile();
+  throw (fleet.isClosed ? undefined : fleet.leadership.vacancy) ?? closedMeanwhile(fleet.publisher.cluster);
 }
 
 /** Waits for a turn under the budget, or for a replica that is fresh enough by now. */
@@ -107,7 +107,7 @@ async function turnOrReplica(request: Request, fallback: Fallback, caller: Calle
   } finally {
     waiting.close();
   }
-  if (fleet.isClosed) throw closedMeanwhile();
+  if (fleet.isClosed) throw closedMeanwhile(fleet.publisher.cluster);
   limiter.refuse();
   if (signal?.aborted === true && codeOf(signal.reason) !== 'LADDER_TIMEOUT') throw signal.reason;
   throw overloaded(request, fallback, `no turn within ${Math.round(performance.now() - request.startedAt)} ms`);
@@ -122,7 +122,7 @@ function overloaded({ context, signal }: Request, { why }: Fallback, what: strin
   const { estimateMillis: retryAfterMillis, stats } = context.limiter;
   return new LadderError(
     'LADDER_OVERLOADED',
-    `no replica could serve the read (${why}), and the primary takes ${stats.limit} of these at a time (primaryReadBudget): ${what}, ` +
+    `no replica of cluster "${context.fleet.publisher.cluster}" could serve the read (${why}), and the primary takes ${stats.limit} of these at a time (primaryReadBudget): ${what}, ` +
       `${stats.waiting} others wait; a turn is likely in about ${retryAfterMillis} ms`,
     { retryAfterMillis, cause: signal?.reason },
   );

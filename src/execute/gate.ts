@@ -15,15 +15,22 @@ export interface Entry {
   readonly startedAt: number;
 }
 
+/** What the door goes by: the cluster's name, and the number of the latest call in the process. */
+interface Numbered {
+  readonly name: string;
+  readonly calls: { last: number };
+}
+
 export class Gate {
   readonly #fleet: Fleet;
-  #lastId = 0;
+  readonly #cluster: Numbered;
   #count = 0;
   #isClosed = false;
   #onEmpty: (() => void) | undefined;
 
-  constructor(fleet: Fleet) {
+  constructor(fleet: Fleet, cluster: Numbered) {
     this.#fleet = fleet;
+    this.#cluster = cluster;
   }
 
   /** How many calls are under way. */
@@ -58,7 +65,7 @@ export class Gate {
   pass(): Entry {
     const startedAt = performance.now();
     this.#fleet.used(startedAt);
-    return { id: ++this.#lastId, startedAt };
+    return { id: ++this.#cluster.calls.last, startedAt };
   }
 
   leave(): void {
@@ -67,8 +74,9 @@ export class Gate {
 
   /** @throws LadderError `LADDER_CLOSED` */
   check(): void {
-    if (this.#isClosed)
-      throw new LadderError('LADDER_CLOSED', 'the cluster was closed; statements must come before close()');
+    if (!this.#isClosed) return;
+    const { name } = this.#cluster;
+    throw new LadderError('LADDER_CLOSED', `the cluster was closed ("${name}"); statements must come before close()`);
   }
 
   /** Lets nobody in any more. Resolves when all have left. */

@@ -64,14 +64,14 @@ async function find(request: Request, passedOver: ReadonlySet<Node> | undefined)
   let except = passedOver;
   let route: Route | undefined = passedOver === undefined ? knownRoute(fleet, request, now) : undefined;
   for (;;) {
-    if (fleet.isClosed) throw closedMeanwhile();
+    if (fleet.isClosed) throw closedMeanwhile(fleet.publisher.cluster);
     if (route === undefined) {
       moving = onTheMove(request);
       route = await catchUp(request, moving, except);
     }
     const { node, why } = route;
     if (node === undefined) {
-      if (target !== undefined) throw noCandidate(target, why);
+      if (target !== undefined) throw noCandidate(fleet.publisher.cluster, target, why);
       await waitUntilVisible(request);
       const placement = await fallBack(request, { why, reason: reasonOf(why), except, terms: moving });
       if (placement !== undefined) return placement;
@@ -154,11 +154,11 @@ function hasMoved({ primary }: Fleet, { trace }: Request, { identity }: DataConn
   return before !== undefined && before !== identity.server && before !== primary.observation?.identity.server;
 }
 
-function noCandidate(target: Target, why: Reason): LadderError {
+function noCandidate(cluster: string, target: Target, why: Reason): LadderError {
   const wanted = typeof target === 'object' ? `node "${target.node}"` : 'a replica';
   return new LadderError(
     'LADDER_NO_CANDIDATE',
-    `the read insists on ${wanted}, and none was fresh enough in time (${why}); ` +
+    `the read insists on ${wanted} of cluster "${cluster}", and none was fresh enough in time (${why}); ` +
       'leave out target to let the primary answer, or ask for less with consistency or maxStalenessMillis',
   );
 }

@@ -36,7 +36,7 @@ export async function onPrimary(request: Request, use: PrimaryUse): Promise<Plac
   const { context, signal } = request;
   const { fleet } = context;
   for (;;) {
-    if (fleet.isClosed) throw closedMeanwhile();
+    if (fleet.isClosed) throw closedMeanwhile(fleet.publisher.cluster);
     if (!fleet.leadership.isSettled) await primaryFound(fleet, giveUpAt, signal);
     const attempt = new Attempt(request, fleet.primary, reason);
     const { node } = attempt;
@@ -76,7 +76,7 @@ export async function primaryFound(fleet: Fleet, giveUpAt: number, signal: Abort
   const isFound = (): boolean => mayTry(fleet);
   if (await fleet.monitor.until(isFound, giveUpAt - fleet.awakeMillis, 'primary', signal)) return;
   throwIfGivenUp(fleet, signal);
-  if (fleet.isClosed) throw closedMeanwhile();
+  if (fleet.isClosed) throw closedMeanwhile(fleet.publisher.cluster);
   const { vacancy } = fleet.leadership;
   if (vacancy !== undefined) throw vacancy;
 }

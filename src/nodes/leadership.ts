@@ -70,16 +70,17 @@ export class Leadership {
   /** Why no statement may go to the primary; `undefined` while one may. */
   get vacancy(): LadderError | undefined {
     if (this.#verdict.is === 'settled') return undefined;
+    const { cluster } = this.#publisher;
     if (this.#verdict.is === 'contested') {
       const names = this.#verdict.between.map(({ name }) => `"${name}"`).join(' and ');
       return new LadderError(
         'LADDER_TWO_PRIMARIES',
-        `nodes ${names} both take writes, and which one is right cannot be told: nothing was sent. Stop or rebuild one of them`,
+        `nodes ${names} of cluster "${cluster}" both take writes, and which one is right cannot be told: nothing was sent. Stop or rebuild one of them`,
       );
     }
     return new LadderError(
       'LADDER_NO_PRIMARY',
-      'no node takes writes: nothing was sent. See cause for the last one that did, and stats() for all',
+      `no node takes writes in cluster "${cluster}": nothing was sent. See cause for the last one that did, and stats() for all`,
       { cause: faultOf(this.#primary, this.#history) },
     );
   }
@@ -167,6 +168,7 @@ export class Leadership {
       previous: previous?.name,
       timeline: this.#history.timelines.timeline,
       at: Date.now(),
+      cluster: this.#publisher.cluster,
     };
     this.changes.push(event);
     if (this.changes.length > CHANGES_KEPT) this.changes.shift();

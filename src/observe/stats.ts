@@ -46,6 +46,8 @@ export interface NodeStats {
 }
 
 export interface ClusterStats {
+  /** The cluster's, see {@link ClusterBehaviour.name}. */
+  readonly name: string;
   /** The system identifier in decimal; `undefined` until the primary has answered. */
   readonly clusterId: string | undefined;
   /** The primary's timeline; 0 until it has answered. */
@@ -76,6 +78,7 @@ export function statsOf(fleet: Fleet, limiter: PriorityLimiter): ClusterStats {
   const now = performance.now();
   const readCount = nodes.reduce((sum, node) => sum + node.load.readCount, 0);
   return Object.freeze({
+    name: fleet.publisher.cluster,
     clusterId: history.clusterId,
     timeline: history.timelines.timeline,
     tracking: history.isTracking ? 'lsn' : 'window',

@@ -43,6 +43,14 @@ export interface HotKeyOptions {
 /** Options that hold for the whole cluster. */
 export interface ClusterBehaviour extends FreshnessOptions {
   /**
+   * How the cluster is called in events, `stats()`, logs and errors: 1 to 64 letters (a to z),
+   * digits, `_`, `-` and `.`. No two open clusters of a process have the same one, upper and lower
+   * case apart. Default: the database's name, as pg finds it for the first server. What a name may
+   * not hold becomes `_`. It is `cluster` where the database has no name that can be shown. Several
+   * clusters of one database may have its name by default.
+   */
+  name?: string | undefined;
+  /**
    * How long a read waits for a replica to catch up before it goes to the primary, in milliseconds,
    * 0 and above. Default 50: replay usually lags by a few milliseconds, and readers do not notice
    * 50.

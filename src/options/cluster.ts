@@ -9,6 +9,7 @@ import type { Consistency } from '../freshness/requirement.js';
 import { logsOnly } from '../redaction.js';
 import type { ClusterBehaviour, ClusterOptions, HotKeyOptions, LaneOptions, OnConnect } from './behaviour.js';
 import { check, freshness, label, millis, optionsOf, positiveMillis } from './check.js';
+import { type ClusterIdentity, clusterName, identityOf } from './cluster-name.js';
 import type { InheritCredentials } from './credentials.js';
 import type { Discovery } from './discovery.js';
 import { type NodeSettings, node, nodesFromUrl, nodesOf, rejectTwins } from './servers.js';
@@ -21,6 +22,7 @@ export interface LaneSettings {
 }
 
 export interface Settings {
+  readonly identity: ClusterIdentity;
   /** One of them guessed to be the primary. */
   readonly nodes: readonly NodeSettings[];
   readonly primaryReadBudget: number | undefined;
@@ -72,6 +74,7 @@ const hotKeys = optionsOf({
 });
 
 const clusterSchema = optionsOf({
+  name: clusterName.optional(),
   primary: node.optional(),
   replicas: z.array(node).optional(),
   nodes: z.array(node).min(1).optional(),
@@ -124,6 +127,7 @@ export function settingsFrom(options: string | ClusterOptions, behaviour: Cluste
   const checked = check(clusterSchema, given, 'createCluster');
   // The checked copy told whether the labels are right; pg gets the caller's own objects.
   const {
+    name,
     primary,
     replicas,
     nodes,
@@ -138,8 +142,11 @@ export function settingsFrom(options: string | ClusterOptions, behaviour: Cluste
     namedStatements,
     ...rest
   } = checked;
+  const servers = nodesOf(given, typeof lane === 'object' ? undefined : lane);
+  rejectTwins(servers);
   const settings: Settings = {
     ...rest,
+    identity: identityOf(name, servers),
     onConnect,
     primaryReadBudget,
     onInvalidHint,
@@ -150,9 +157,8 @@ export function settingsFrom(options: string | ClusterOptions, behaviour: Cluste
     lane: laneSettings(typeof lane === 'object' ? lane : {}),
     namedStatements,
     foundLane: typeof lane === 'object' ? undefined : lane,
-    nodes: nodesOf(given, typeof lane === 'object' ? undefined : lane),
+    nodes: servers,
   };
-  rejectTwins(settings.nodes);
   Object.defineProperty(settings, 'secrets', { enumerable: false });
   logsOnly(settings, 'Settings', () => ({}));
   return Object.freeze(settings);

@@ -3,12 +3,13 @@
  * to here.
  */
 import { isIP } from 'node:net';
-import pg from 'pg';
+import type pg from 'pg';
 import { parse } from 'pg-connection-string';
 import { z } from 'zod';
 import { invalidOptions } from '../errors.js';
 import { check, withoutUndefined } from './check.js';
 import { type InheritCredentials, refusalToInherit, withoutLogin } from './credentials.js';
+import { clientOf, placeIn, placeOf, type Where } from './place.js';
 import { givenTls } from './servername.js';
 import {
   checkConfig,
@@ -170,30 +171,6 @@ function laidOver(
   return { ...(inheritCredentials === 'never' ? withoutLogin(first) : first), ...found };
 }
 
-/** Where a server is, by what pg makes of the options; nothing is connected to. */
-interface Where {
-  /** `host:port`. */
-  readonly address: string;
-  readonly database: string;
-}
-
-/** @throws LadderError `LADDER_INVALID_OPTIONS` */
-function clientOf(config: pg.PoolConfig, which: string): pg.Client {
-  try {
-    return new pg.Client(config);
-  } catch {
-    throw invalidOptions(`${which}: expected a server with options that pg can parse`);
-  }
-}
-
 function whereOf(config: pg.PoolConfig, which: string): Where {
   return placeIn(clientOf(config, which));
-}
-
-function placeIn({ host, port, database = '' }: pg.Client): Where {
-  return { address: `${host.toLowerCase()}:${port}`, database };
-}
-
-function placeOf({ address, database }: Where): string {
-  return `${address}/${database}`;
 }

@@ -1,6 +1,6 @@
 /** What a pool asks of the cluster that it belongs to, and what its clients ask of the pool. */
 import type { Client, QueryResult } from 'pg';
-import type { WarningEvent } from '../events.js';
+import type { Untold, WarningEvent } from '../events.js';
 import type { Introduce } from '../execute/call.js';
 import type { Entry } from '../execute/gate.js';
 import type { Opened } from '../execute/primary.js';
@@ -51,9 +51,9 @@ export interface ClusterAccess {
   /** A definition has been answered. @param text `undefined` where nobody knows it */
   changed(text: string | undefined): void;
   /** @param warning asked for only when somebody listens */
-  warn(warning: () => WarningEvent): void;
+  warn(warning: () => Untold<WarningEvent>): void;
   /** Once for all texts that differ in their constants only. */
-  warnOnce(text: string, warning: (digest: string) => WarningEvent): void;
+  warnOnce(text: string, warning: (digest: string) => Untold<WarningEvent>): void;
 }
 
 export interface ClientHost {

@@ -1,6 +1,6 @@
 /** What a session asks of the cluster that it belongs to: to run its statements, and to read and write tokens. */
 import type { PoolClient, QueryConfig, QueryResult, QueryResultRow } from 'pg';
-import type { WarningEvent } from '../events.js';
+import type { Untold, WarningEvent } from '../events.js';
 import type { Floor } from '../freshness/floor.js';
 import type { ReadOptions, TransactionOptions, WriteOptions } from '../options/calls.js';
 import type { TokenReader } from './arrivals.js';
@@ -18,7 +18,7 @@ export interface CarrierTools {
   /** Counts texts without a token's form. */
   readonly countMalformed: (count: number) => void;
   primaryOnlyToken(subject: Subject): string;
-  warn(warning: () => WarningEvent): void;
+  warn(warning: () => Untold<WarningEvent>): void;
 }
 
 /** What runs a session's statements. */

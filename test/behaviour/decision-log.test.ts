@@ -32,9 +32,13 @@ describe('the log of decisions', () => {
 
   it('prints with NODE_DEBUG=pg-ladder where each statement goes and why, and what becomes of servers', async () => {
     const text = await printed('pg-ladder');
-    expect(text).toMatch(/^PG-LADDER \d+: route id=\d+ node=primary role=primary reason=write waitedMillis=[\d.]+$/m);
+    expect(text).toMatch(
+      /^PG-LADDER \d+: route id=\d+ node=primary role=primary reason=write waitedMillis=[\d.]+ cluster=postgres$/m,
+    );
     expect(
-      text.match(/^PG-LADDER \d+: route id=\d+ node=\w+ role=\w+ reason=[\w-]+ waitedMillis=[\d.]+$/gm),
+      text.match(
+        /^PG-LADDER \d+: route id=\d+ node=\w+ role=\w+ reason=[\w-]+ waitedMillis=[\d.]+ cluster=postgres$/gm,
+      ),
     ).toHaveLength(3);
     expect(text).toMatch(/^PG-LADDER \d+: topology change=found primary=primary /m);
     expect(text).toMatch(/^PG-LADDER \d+: node node=r1 role=replica state=live previous=unknown cause=/m);

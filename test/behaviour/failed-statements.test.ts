@@ -210,6 +210,7 @@ describe('a text that does not end its transaction', () => {
         code: 'transaction-left-open',
         message: expect.any(String),
         digest: expect.stringMatching(/^18:[0-9a-f]{16}$/),
+        cluster: 'postgres',
       },
     ]);
     await cluster.write('delete from t');

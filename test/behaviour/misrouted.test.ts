@@ -166,6 +166,7 @@ describe('a read that no replica can run', () => {
         code: 'misrouted',
         message: expect.stringContaining('READ ONLY'),
         digest: expect.stringMatching(/^18:[0-9a-f]{16}$/),
+        cluster: 'postgres',
       },
     ]);
   });

@@ -90,7 +90,12 @@ describe('a setting on a client of a pool', () => {
     await withClient((client) => client.query(text));
     expect(await withClient(roleOfRead)).toBe('primary');
     expect(warnings).toEqual([
-      { code: 'session-state', message: expect.any(String), digest: expect.stringMatching(/^18:[0-9a-f]{16}$/) },
+      {
+        code: 'session-state',
+        message: expect.any(String),
+        digest: expect.stringMatching(/^18:[0-9a-f]{16}$/),
+        cluster: 'postgres',
+      },
     ]);
     await withClient((client) => client.query(release));
     await until('a read is on a replica', () => withClient(onReplica));

@@ -173,7 +173,7 @@ describe('close({ timeoutMillis })', () => {
 
   it('ends, too, where a server hangs: its write has an unknown outcome', async () => {
     await using frozen = await startTestCluster({ replicas: 0 });
-    const hung = createCluster(frozen.primary.connectionString);
+    const hung = createCluster(frozen.primary.connectionString, { name: 'hung' });
     await hung.ready();
     const write = hung.write(SLOW).then(
       () => 'done',
@@ -191,7 +191,7 @@ describe('close({ timeoutMillis })', () => {
 
   it('says of a read that hung servers did not answer that it has no answer, and of a write that waited that it was not sent', async () => {
     await using frozen = await startTestCluster({ replicas: 1 });
-    const hung = await open(frozen);
+    const hung = await open(frozen, { name: 'hung' });
     const told = (call: Promise<unknown>) => call.then(String, ({ code, message }) => `${code}: ${message}`);
     const read = told(hung.read(SLOW, [], { target: 'replica' }));
     await until('it runs', () => nodeOf(hung, 'r1').inFlight === 1);

@@ -115,7 +115,7 @@ describe('a primary that dies with writes that no other server has', () => {
       }
       expect(nodeOf(cluster, 'r2').state).not.toBe('live');
       expect(nodeOf(cluster, 'r2').problem).toContain('timeline 2');
-      expect(lost[0]).toEqual({ isCertain: true, count: 1 });
+      expect(lost[0]).toEqual({ isCertain: true, count: 1, cluster: 'postgres' });
       expect(cluster.stats().tokens).toMatchObject({ lost: lost.length, uncertain: 0 });
 
       await using fresh = createCluster({ nodes: servers.nodes.map(named) });
@@ -156,7 +156,7 @@ describe('a primary that dies right after a write', () => {
       await cluster.read('select v from t');
     };
     await cluster.session(lonely, { inherit: 'none' });
-    expect(lost).toEqual([{ isCertain: false, count: 1 }]);
+    expect(lost).toEqual([{ isCertain: false, count: 1, cluster: 'postgres' }]);
     expect(cluster.stats().tokens).toMatchObject({ lost: 0, uncertain: 1 });
   });
 });

@@ -178,7 +178,7 @@ describe('functions left behind by a role that may create some', () => {
   });
 
   it('are not read at all when there is more of them than a process should hold', async () => {
-    const fleet = new Fleet(settingsFrom({ primary: servers.primary.connectionString }), new Publisher());
+    const fleet = new Fleet(settingsFrom({ primary: servers.primary.connectionString }), new Publisher('shop'));
     fleet.monitor.start();
     try {
       expect((await loadCatalog(fleet)).functions.length).toBeGreaterThan(500);

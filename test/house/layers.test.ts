@@ -12,7 +12,7 @@ const layers = [
   ['deadline'],
   ['freshness', 'postgres'],
   ['options', 'events'],
-  ['publisher'],
+  ['open-clusters', 'publisher'],
   ['token', 'routing', 'sql'],
   ['statements'],
   ['nodes', 'session'],

@@ -14,7 +14,7 @@ async function logged(enabled: boolean) {
     debuglog: () => Object.assign((_: string, line: string) => lines.push(line), { enabled }),
   }));
   const { Publisher } = await import('../../src/publisher.js');
-  return { publisher: new Publisher(), lines };
+  return { publisher: new Publisher('shop'), lines };
 }
 
 const health = { node: 'r1', role: 'replica', state: 'ejected', previous: 'live', cause: 'it hung' } as const;
@@ -26,8 +26,8 @@ describe('the log of decisions', () => {
     publisher.publish('route', { id: 7, node: 'r1', role: 'replica', reason: 'gated', waitedMillis: 1.23456 });
     publisher.publish('node', { ...health, node: 'r1\n\u001b[31m "x"' });
     expect(lines).toEqual([
-      'route id=7 node=r1 role=replica reason=gated waitedMillis=1.235',
-      'node node="r1  \\"x\\"" role=replica state=ejected previous=live cause="it hung"',
+      'route id=7 node=r1 role=replica reason=gated waitedMillis=1.235 cluster=shop',
+      'node node="r1  \\"x\\"" role=replica state=ejected previous=live cause="it hung" cluster=shop',
     ]);
   });
 

@@ -91,14 +91,14 @@ describe('what others have written', () => {
   });
 
   it('never reaches the message of a warning as it was, whose cause stays what and where it is', () => {
-    const publisher = new Publisher();
+    const publisher = new Publisher('shop');
     const heard: WarningEvent[] = [];
     publisher.emitter.on('warning', (warning) => heard.push(warning));
     const cause = new Error('r1\u001b[2J');
     const warning = { code: 'discovery' as const, message: 'the discovery of \u001b[2Jr1\u202e failed' };
     publisher.publish('warning', Object.defineProperty(warning, 'cause', { value: cause }));
-    expect(heard).toEqual([{ code: 'discovery', message: 'the discovery of r1 failed' }]);
-    expect(Object.keys(heard[0] as object)).toEqual(['code', 'message']);
+    expect(heard).toEqual([{ code: 'discovery', message: 'the discovery of r1 failed', cluster: 'shop' }]);
+    expect(Object.keys(heard[0] as object)).toEqual(['code', 'message', 'cluster']);
     expect(heard[0]?.cause).toBe(cause);
   });
 

@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { describe, expect, it } from 'vitest';
-import { type Cluster, createCluster } from '../../../src/index.js';
+import { type Cluster, type ClusterOptions, createCluster } from '../../../src/index.js';
 import { startTestCluster } from '../../../src/testing/index.js';
 import { nodeOf, open, replicaShare, until } from '../fixture.js';
 import { asRole, callsAsOrdinaryRole, servers } from './ordinary-role.js';
@@ -103,8 +103,8 @@ describe('at the door', () => {
     await using others = await startTestCluster({ replicas: 1 });
     const primary = servers.primary.connectionString;
     const stranger = others.replicas[0]?.connectionString ?? '';
-    const refusal = async (options: Parameters<typeof createCluster>[0]) => {
-      await using cluster = createCluster(options);
+    const refusal = async (options: ClusterOptions) => {
+      await using cluster = createCluster({ name: 'asked', ...options });
       return cluster.ready({ timeoutMillis: 300 }).then(
         () => undefined,
         (error: Error & { code: string }) => error,
@@ -125,6 +125,7 @@ describe('at the door', () => {
     await using servers = await startTestCluster({ replicas: 0 });
     await using others = await startTestCluster({ replicas: 1 });
     await using cluster = createCluster({
+      name: 'half-foreign',
       primary: servers.primary.connectionString,
       replicas: [others.replicas[0]?.connectionString ?? ''],
     });

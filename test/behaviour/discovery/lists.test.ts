@@ -98,6 +98,7 @@ describe('servers that come and go', () => {
       expect(namesOf(now.cluster)).toEqual(['primary', 'r1', 'r2', 'r3']);
       expect(warnings).toEqual([
         {
+          cluster: 'postgres',
           code: 'discovery',
           message:
             `the discovery found "away" (0.0.0.0:${thief.port}/postgres), not joined: it would be sent a login that is not its own without TLS; ` +

@@ -60,11 +60,14 @@ export const bare: Make = async (options, at = servers.primary.connectionString)
 
 export function facade(intent: 'auto' | 'write', replicaCount: number): Make {
   let shared: Promise<Cluster> | undefined;
+  let count = 0;
   afterAll(async () => (await shared)?.close());
 
   async function open(options: Options | undefined, at: string): Promise<Cluster> {
     const types = options?.['types'] === undefined ? {} : { types: options['types'] };
     const cluster = createCluster({
+      // Beside the shared one, which has the database's name.
+      name: at === servers.primary.connectionString ? undefined : `at-${new URL(at).port}-${++count}`,
       primary: { ...options, connectionString: at } as PoolConfig,
       replicas: servers.replicas.slice(0, replicaCount).map(({ connectionString }) => ({ connectionString, ...types })),
       primaryWaitMillis: NO_PRIMARY_MILLIS,

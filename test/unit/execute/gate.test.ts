@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Gate } from '../../../src/execute/gate.js';
 
-const gate = () => new Gate({ used: () => undefined } as never);
+const gate = () => new Gate({ used: () => undefined } as never, { name: 'shop', calls: { last: 0 } });
 
 describe('the door of a cluster', () => {
   it('gives each call a number, and counts it until it is over, however that ends', async () => {

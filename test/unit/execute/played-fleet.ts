@@ -117,7 +117,7 @@ export function playedFleet(replicas: readonly PlayedNode[], over: Over = {}) {
     vacancy: undefined as unknown,
     ...over.leadership,
   };
-  const publisher: EventPublisher = new Publisher();
+  const publisher: EventPublisher = new Publisher('shop');
   const waits: unknown[] = [];
   const monitor = {
     until: async (reached: () => boolean, _millis: number, wanted: unknown): Promise<boolean> => {

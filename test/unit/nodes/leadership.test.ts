@@ -52,7 +52,7 @@ const as = (nodes: readonly Played[]) => nodes as unknown as readonly Node[];
 function aLeadership(names: readonly string[], over: object = {}) {
   const nodes = names.map((name, i) => playedNode(name, i === 0 ? 'primary' : 'replica'));
   const history = new PrimaryHistory();
-  const publisher = new Publisher();
+  const publisher = new Publisher('shop');
   const told: TopologyEvent[] = [];
   publisher.emitter.on('topology', (event) => told.push(event));
   const settings = { hangMillis: 1_000, onTwoPrimaries: 'highestTimeline', discovery: undefined, ...over };
