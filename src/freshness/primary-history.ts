@@ -27,7 +27,7 @@ export interface PrimarySample {
 
 /** How many positions were given up since the start, by why. */
 export interface RefusedPositions {
-  /** Not a token of this version and length. */
+  /** Not a token of a version that is read, or of another length. */
   malformed: number;
   /** Not signed with one of the secrets, or for another subject. */
   forged: number;

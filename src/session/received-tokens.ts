@@ -4,14 +4,11 @@
  */
 import type { Floor } from '../freshness/floor.js';
 import type { ReadTrace } from '../freshness/read-trace.js';
-import { MAX_CLUSTERS } from '../token/merge.js';
+import { MAX_TOKENS } from '../token/merge.js';
 import { SEPARATOR } from '../token/order.js';
 import { Arrivals } from './arrivals.js';
 import type { SessionRunner } from './runner.js';
 import type { Subject } from './subject.js';
-
-/** A position and a primary-only token of each cluster that a text may have. */
-const MAX_OBSERVED = 2 * MAX_CLUSTERS;
 
 /** What decides about tokens. */
 type TokenJudge = Pick<SessionRunner<never>, 'claim' | 'reader'>;
@@ -45,7 +42,7 @@ export class ReceivedTokens {
 
   /** Lays tokens on the floor at once: one, or several with dots between them. */
   observe(text: string): void {
-    const tokens = typeof text === 'string' && text.includes(SEPARATOR) ? text.split(SEPARATOR, MAX_OBSERVED) : [text];
+    const tokens = typeof text === 'string' && text.includes(SEPARATOR) ? text.split(SEPARATOR, MAX_TOKENS) : [text];
     for (const token of tokens) this.#observe(token);
   }
 

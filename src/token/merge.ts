@@ -3,6 +3,8 @@ import { ALL_CLUSTERS, compareOrder, orderOf, SEPARATOR, type TokenOrder } from 
 
 /** Of so many clusters tokens are kept in one text; those whose newest token is the oldest go. */
 export const MAX_CLUSTERS = 8;
+/** A position and a primary-only token of each cluster, and a primary-only token for all of them. */
+export const MAX_TOKENS = 2 * MAX_CLUSTERS + 1;
 
 interface Piece {
   readonly token: string;

@@ -9,8 +9,8 @@ import { z } from 'zod';
 import { within } from '../deadline.js';
 import { invalidOptions, LadderError, toldAsItIs } from '../errors.js';
 import { check, optionsOf } from '../options/check.js';
-import { MAX_CLUSTERS, mergedTokens } from './merge.js';
-import { orderOf, SEPARATOR } from './order.js';
+import { MAX_CLUSTERS, MAX_TOKENS, mergedTokens } from './merge.js';
+import { ALL_CLUSTERS, orderOf, SEPARATOR } from './order.js';
 import type { TokenStore } from './store.js';
 
 export type { TokenStore } from './store.js';
@@ -41,8 +41,8 @@ export interface RedisTokenStoreOptions {
   timeoutMillis?: number;
 }
 
-/** In one hash: a position and a primary-only token of each cluster, and the two fields of 0.1.0. */
-const MAX_ENTRIES = 2 * MAX_CLUSTERS + 2;
+/** In one hash: all tokens that may be kept, and the two fields of 0.1.0. */
+const MAX_ENTRIES = MAX_TOKENS + 2;
 /** Where the token stands in what PUT keeps, and how long that is at most. */
 const TOKEN_AT = 5;
 const MAX_ENTRY_LENGTH = 256;
@@ -70,8 +70,8 @@ interface Script {
 /**
  * Lua's numbers are exact to 2^53 and its strings compare by the server's locale: positions come in
  * integers below that. Each token stands with them in a field of its cluster; of two that stand
- * alike, the one that was made later stays. What has expired goes, and so does the cluster of the
- * oldest token where there are too many.
+ * alike, the one that was made later stays. What has expired goes. So does, as a whole, the cluster
+ * whose newest token is the oldest where there are too many.
  *
  * Release 0.1.0 knows two fields, of one cluster: tokens that it can read are kept there, too, by
  * its own rule for two clusters, by which the token that was made later stays.
@@ -99,16 +99,24 @@ for at = 2, #ARGV, 7 do
   keep(ARGV[at] .. ':' .. ARGV[at + 5], at)
   if string.sub(ARGV[at + 6], 1, 1) == '2' then keep(ARGV[at], at) end
 end
-local entries, latest = {}, 0
+local entries, newest, clusters, latest = {}, {}, {}, 0
 local all = redis.call('HGETALL', KEYS[1])
 for i = 1, #all, 2 do
-  local issuedAt = tonumber(read(all[i + 1])[4]) or 0
-  entries[#entries + 1] = { all[i], issuedAt }
+  local order = read(all[i + 1])
+  local cluster, issuedAt = order[5] or '', tonumber(order[4]) or 0
+  entries[#entries + 1] = { all[i], cluster, issuedAt }
+  if not newest[cluster] and cluster ~= '${ALL_CLUSTERS}' then clusters[#clusters + 1] = cluster end
+  newest[cluster] = math.max(newest[cluster] or 0, issuedAt)
   latest = math.max(latest, issuedAt)
 end
-table.sort(entries, function(a, b) return a[2] > b[2] end)
-for i, entry in ipairs(entries) do
-  if i > ${MAX_ENTRIES} or latest - entry[2] >= tonumber(ARGV[1]) then redis.call('HDEL', KEYS[1], entry[1]) end
+table.sort(clusters, function(a, b)
+  if newest[a] ~= newest[b] then return newest[a] > newest[b] end
+  return a < b
+end)
+local isBeyond = {}
+for i = ${MAX_CLUSTERS} + 1, #clusters do isBeyond[clusters[i]] = true end
+for _, entry in ipairs(entries) do
+  if isBeyond[entry[2]] or latest - entry[3] >= tonumber(ARGV[1]) then redis.call('HDEL', KEYS[1], entry[1]) end
 end
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
 `);
