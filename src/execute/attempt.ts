@@ -278,10 +278,9 @@ export class Attempt {
   }
 
   #route(): RouteRecord {
-    const { reason, request, waitedMillis, lsn, timeline } = this;
-    const { name: node, role } = this.node;
-    const { cluster } = request.context.fleet.publisher;
-    return { cluster, rung: role, node, role, reason, waitedMillis, rerunCount: request.rerunCount, timeline, lsn };
+    const { reason, waitedMillis, lsn, timeline } = this;
+    const { name, role } = this.node;
+    return { rung: role, node: name, role, reason, waitedMillis, rerunCount: this.request.rerunCount, timeline, lsn };
   }
 }
 
