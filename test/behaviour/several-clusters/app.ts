@@ -58,12 +58,12 @@ await onFastify.register(sessionPlugin, { cluster: clusters });
 onFastify.all('/*', async ({ method, url }) => work(method, url));
 
 const sessions = httpSessions(clusters);
-const onNode = createServer((request: IncomingMessage, response: ServerResponse) =>
-  sessions.run(request, response, async () => {
+const onNode = createServer((request: IncomingMessage, response: ServerResponse) => {
+  void sessions.run(request, response, async () => {
     response.setHeader('content-type', 'application/json');
     response.end(JSON.stringify(await work(request.method, request.url)));
-  }),
-);
+  });
+});
 
 const listening = (server: Server): Promise<string> =>
   new Promise((resolve) => {

