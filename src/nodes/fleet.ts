@@ -144,7 +144,9 @@ export class Fleet {
 
   /** What nobody is ready with. A server that was found may be gone by now, and is waited for no longer than for its first answer. */
   #obstacle(node: Node): LadderError | undefined {
-    return node.probe.wasAsked && this.membership.has(node.name) ? undefined : this.problemOf(node);
+    if (node.probe.wasAsked && this.membership.has(node.name)) return undefined;
+    // The server was given, whichever of its addresses has answered first.
+    return this.#isTwin(node) && this.membership.has(this.primary.name) ? undefined : this.problemOf(node);
   }
 
   /** Whether it is the primary's server under another name, as when that was given by its host and found by its address. */
