@@ -1,5 +1,3 @@
-import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
-import { pipeline } from 'node:stream';
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import {
@@ -15,45 +13,6 @@ import { until } from '../fixture.js';
 import { addressOf, findsServers, lane, list, live, namesOf, now, openWith, servers } from './found.js';
 
 findsServers();
-
-/** A port that leads to a server once it was opened, and breaks every connection before. */
-class Gate implements AsyncDisposable {
-  readonly #server: Server;
-  readonly #sockets = new Set<Socket>();
-  #isOpen = false;
-
-  private constructor(target: number) {
-    this.#server = createServer((socket) => {
-      this.#sockets.add(socket.on('error', () => undefined));
-      if (!this.#isOpen) socket.destroy();
-      else pipeline(socket, this.#kept(connect(target, '127.0.0.1')), socket, () => undefined);
-    });
-  }
-
-  static async before(target: number): Promise<Gate> {
-    const gate = new Gate(target);
-    await new Promise<void>((resolve) => gate.#server.listen(0, '127.0.0.1', resolve));
-    return gate;
-  }
-
-  get port(): number {
-    return (this.#server.address() as AddressInfo).port;
-  }
-
-  open(): void {
-    this.#isOpen = true;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const socket of this.#sockets) socket.destroy();
-    await new Promise((resolve) => this.#server.close(resolve));
-  }
-
-  #kept(socket: Socket): Socket {
-    this.#sockets.add(socket);
-    return socket;
-  }
-}
 
 describe('servers that come and go', () => {
   it('nothing changes when the list cannot be had, or makes no sense: a warning and stats() say why, never what others wrote', async () => {
@@ -219,45 +178,6 @@ describe('servers that come and go', () => {
       'does not answer (ECONNREFUSED)',
     );
     expect((await now.cluster.read('select 1 as one')).rows).toEqual([{ one: 1 }]);
-  });
-
-  it('the primary by another address is no second one, and gets no reads', async () => {
-    const { host, port, password } = servers.primary;
-    now.found = [{ name: 'leader', host, port }, ...servers.replicas.map(addressOf)];
-    now.cluster = createCluster({
-      primary: { host: 'localhost', port, user: 'postgres', password, database: 'postgres' },
-      discovery: list,
-      discoveryMillis: 10,
-      onTwoPrimaries: 'refuse',
-    });
-    await now.cluster.ready({ timeoutMillis: 5_000 });
-    await now.cluster.write('update items set value = 0 where id = 1');
-    await until('all have joined', () => namesOf(now.cluster).length === 5);
-    for (let i = 0; i < 50; i++) await now.cluster.read('select 1');
-    const leader = now.cluster.stats().nodes.find(({ name }) => name === 'leader');
-    expect(leader).toMatchObject({
-      readShare: 0,
-      problem: 'node "leader" is the primary "primary" by another address, and gets no reads',
-    });
-  });
-
-  it('the primary that was given is ready, also where its server was found by another address before it answered', async () => {
-    const { host, port, password } = servers.primary;
-    await using gate = await Gate.before(port);
-    now.found = [{ name: 'leader', host, port }, ...servers.replicas.map(addressOf)];
-    now.cluster = createCluster({
-      primary: { host: '127.0.0.1', port: gate.port, user: 'postgres', password, database: 'postgres' },
-      discovery: list,
-      discoveryMillis: 10,
-    });
-    await until('it is found', () =>
-      now.cluster.stats().nodes.some(({ role, name }) => role === 'primary' && name === 'leader'),
-    );
-    gate.open();
-    await now.cluster.ready({ timeoutMillis: 5_000 });
-    expect(now.cluster.stats().nodes.find(({ name }) => name === 'primary')?.problem).toBe(
-      'node "primary" is the primary "leader" by another address, and gets no reads',
-    );
   });
 
   it('one missing answer is no leave, and an answer that does not come holds up nobody', async () => {
