@@ -5,7 +5,7 @@
 import type { Floor } from '../freshness/floor.js';
 import type { ReadTrace } from '../freshness/read-trace.js';
 import { MAX_TOKENS } from '../token/merge.js';
-import { SEPARATOR } from '../token/order.js';
+import { orderOf, SEPARATOR } from '../token/order.js';
 import { Arrivals } from './arrivals.js';
 import type { SessionRunner } from './runner.js';
 import type { Subject } from './subject.js';
@@ -42,8 +42,11 @@ export class ReceivedTokens {
 
   /** Lays tokens on the floor at once: one, or several with dots between them. */
   observe(text: string): void {
-    const tokens = typeof text === 'string' && text.includes(SEPARATOR) ? text.split(SEPARATOR, MAX_TOKENS) : [text];
-    for (const token of tokens) this.#observe(token);
+    const isSeveral = typeof text === 'string' && text.includes(SEPARATOR);
+    const tokens = isSeveral ? text.split(SEPARATOR, MAX_TOKENS) : [text];
+    // What is no list of tokens is one text that is none.
+    if (isSeveral && tokens.some((token) => orderOf(token) === undefined)) this.#observe(text);
+    else for (const token of tokens) this.#observe(token);
   }
 
   #observe(token: string): void {

@@ -271,7 +271,7 @@ export class FakeClient extends EventEmitter {
     }
     if (text === CAP_STATEMENTS) this.#capMillis = values[0] as number;
     const rows = this.#server.answer(question, this);
-    const commands = text.split(';\n').map((one) => one.slice(0, one.indexOf(' ')).toUpperCase());
+    const commands = text.split(/;\s/).map((one) => one.slice(0, one.indexOf(' ')).toUpperCase());
     if (commands.length === 1) return { command: commands[0], rows, rowCount: rows.length };
     // Such as the catalogue, which is empty.
     return commands.map((command) => ({ command, rows: [], rowCount: 0 }));
