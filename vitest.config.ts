@@ -2,6 +2,9 @@ import { defineConfig } from 'vitest/config';
 import { LongestFirst, sharingFiles } from './scripts/test-plan.mjs';
 import { testReport } from './scripts/test-report.mjs';
 
+/** Behind programs that are no part of Node and npm: they run with the other tools. */
+const POOLERS = 'test/faults/*pooler*.test.ts';
+
 export default defineConfig(({ mode }) => {
   // `npm run test:soak`, or SOAK=1: the tests on real clusters and the simulation with the full numbers, for as long as they like
   const soak = mode === 'soak' || process.env['SOAK'] === '1';
@@ -11,21 +14,26 @@ export default defineConfig(({ mode }) => {
   const compat = mode === 'compat';
   // `npm run test:matrix`: these, and more of each kind: bundlers, test runners, frameworks, versions of Node and pg
   const matrix = mode === 'matrix';
+  // part of `npm run check`: the packed library
+  const packed = mode === 'package';
   // a path to also write how each test ended to (.ci/run counts them)
   const report = process.env['TEST_REPORT'];
 
-  const isWhole = !soak && !laneOff && !compat && !matrix;
+  const isWhole = !soak && !laneOff && !compat && !matrix && !packed;
   const sharing = isWhole ? sharingFiles(import.meta.dirname) : [];
-  const include = compat
-    ? ['test/compat/**/*.test.ts']
-    : matrix
-      ? ['test/{compat,matrix}/**/*.test.ts']
-      : soak
-        ? ['test/{behaviour,differential,faults,fuzz,simulation,unit/sql}/**/*.test.ts']
-        : ['test/{behaviour,faults}/**/!(lane).test.ts'];
+  const include = packed
+    ? ['test/package/**/*.test.ts']
+    : compat
+      ? ['test/compat/**/*.test.ts', POOLERS]
+      : matrix
+        ? ['test/{compat,matrix}/**/*.test.ts']
+        : soak
+          ? ['test/{behaviour,differential,faults,fuzz,simulation,unit/sql}/**/*.test.ts']
+          : ['test/{behaviour,faults}/**/!(lane).test.ts'];
   const exclude = [
     '**/node_modules/**',
     ...(compat || matrix ? [] : ['test/{compat,matrix}/**']),
+    ...(isWhole ? [POOLERS, 'test/package/**'] : []),
     ...(laneOff ? ['test/behaviour/lane/**'] : []),
   ];
 

@@ -12,8 +12,6 @@ const CHANGES_PROCESS = /\bvi\.(mock|doMock|resetModules|useFakeTimers|stub\w+)\
 
 /** The files that take longest, the longest first: with them at the start, both workers end together. */
 const LONGEST = [
-  'test/faults/poolers.test.ts',
-  'test/package/tarball.test.ts',
   'test/corpus/servers.test.ts',
   'test/cli/demo.test.ts',
   'test/faults/health.test.ts',

@@ -143,11 +143,19 @@ export const nodes: readonly Mutation[] = [
     tests: ['test/unit/isolation/priority-limiter.test.ts'],
   },
   {
+    name: 'a probe is somebody’s: it runs in the async context of the request that began it',
+    breaks: 'issue 21.3',
+    file: 'src/async-context.ts',
+    find: '  return ROOT.runInAsyncScope(empty);',
+    replace: '  return empty();',
+    tests: ['test/unit/async-context.test.ts'],
+  },
+  {
     name: 'a read timeout of one caller takes all that share its connection with it',
     breaks: 'rule 27',
     file: 'src/nodes/lane.ts',
-    find: '      query_timeout: { value: undefined, enumerable: true },\n',
-    replace: '',
+    find: 'const config = { pipeline: true, query_timeout: undefined };',
+    replace: 'const config = { pipeline: true };',
     tests: ['test/behaviour/lane/not-sharing.test.ts'],
   },
   {

@@ -64,8 +64,8 @@ export const pool: readonly Mutation[] = [
     name: 'statements of one client overtake each other',
     breaks: 'issue 18.13',
     file: 'src/pool/turns.ts',
-    find: 'if (this.#isBusy) this.#waiting.push(turn);\n    else ',
-    replace: '',
+    find: 'if (!this.#isBusy) {',
+    replace: 'if (!this.#isBusy || turn !== undefined) {',
     tests: [`${UNIT}/clients.test.ts`],
   },
   {

@@ -43,7 +43,7 @@ describe('a simulation of random faults', () => {
   });
 
   const asked = process.env['SIMULATION_SEED'];
-  const seeds = asked === undefined ? Array.from({ length: size(5, 100) }, (_, i) => i + 1) : [Number(asked)];
+  const seeds = asked === undefined ? Array.from({ length: size(3, 100) }, (_, i) => i + 1) : [Number(asked)];
   const totals: Record<string, number> = { seeds: 0, faults: 0, violations: 0 };
 
   it.each(seeds)(
