@@ -14,12 +14,12 @@ describe('which of several replicas answers', () => {
     const celebrity = () => by(Math.random() < 0.5 ? 42 : anyItem());
     await run(now.cluster, 16, 300, celebrity);
     // Other work on this machine may hold up one server for a while, never the same one in each of three batches.
-    const batches = [];
+    const batches: Awaited<ReturnType<typeof run>>[] = [];
     for (let i = 0; i < size(3, 1); i++) batches.push(await run(now.cluster, 16, millis, celebrity));
     const names = servers.replicas.map(({ name }) => name);
     const largest = (of: 'work' | 'counts') =>
       Math.min(...batches.map((batch) => Math.max(...names.map((name) => shareOf(batch[of], name)))));
-    const hot = batches[0] as (typeof batches)[0];
+    const hot = batches[0] as Awaited<ReturnType<typeof run>>;
     const { hotKeys, routes } = now.cluster.stats();
     report('uniform', { reads: uniform.reads, p99: uniform.p99, ...shares(uniform.work) });
     report('celebrity', { reads: hot.reads, p99: hot.p99, ...shares(hot.work), 'found share': hotKeys[0]?.share ?? 0 });
