@@ -5,7 +5,7 @@
  */
 
 import type { PoolClient, QueryResult, QueryResultRow } from 'pg';
-import { CallingContext, inNoContext } from './async-context.js';
+import { CallingContext, inBackground } from './async-context.js';
 import { invalidOptions, LadderError, wordFor } from './errors.js';
 import { becauseOf } from './events.js';
 import { deadlineOf, withAbort } from './execute/abort.js';
@@ -81,7 +81,7 @@ export class Calls {
     this.fleet = new Fleet(settings, this.publisher);
     const { readOnlyFunctions, catalogRefreshMillis, onInvalidHint } = settings;
     this.classifier = new Classifier({
-      load: (known) => inNoContext(() => loadCatalog(this.fleet, undefined, known)),
+      load: (known) => inBackground(() => loadCatalog(this.fleet, undefined, known)),
       grammarMissing: (cause) => this.#tellOfGrammar(cause),
       readOnlyFunctions,
       catalogRefreshMillis,

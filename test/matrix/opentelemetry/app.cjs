@@ -24,7 +24,9 @@ module.exports = async function app(ladder) {
   const { outcome, sent } = await everyWay(ladder, { options, around, here });
 
   const spans = exporter.getFinishedSpans().filter(({ instrumentationScope }) => instrumentationScope.name !== 'app');
+  // Of what is submitted, such as a stream, the instrumentation makes no span.
   const unseen = Object.keys(idsOf).filter((way) => {
+    if (way === 'a stream that fails') return false;
     const isOf = (span) => span.name.startsWith('pg.query') && span.spanContext().traceId === idsOf[way];
     return !spans.some(isOf);
   });
