@@ -1,11 +1,11 @@
 /**
- * Whose async context code runs in. What the library does in the background is nobody's: it runs outside
- * of every AsyncLocalStorage store, and its statements make no spans. What a call does later, in an event
- * of somebody else's socket or timer, runs in the context of that call. Sessions are kept elsewhere.
+ * Chooses the async context that code runs in. Background work runs outside of every AsyncLocalStorage
+ * store, and its statements make no spans. What a call does later, in an event of another call's socket or
+ * timer, runs in the context of that call. Sessions are kept elsewhere.
  */
 import { AsyncResource } from 'node:async_hooks';
 
-/** Nothing runs in it but {@link nobody}: on Node 20 and 22 what enters a store leaves it on the resource. */
+/** Runs {@link emptyContext} only: on Node 20 and 22, code that enters a store leaves it on its resource. */
 const ROOT = root();
 
 /** Where OpenTelemetry's API keeps what was set up, and how its SDK marks what makes no spans. */
@@ -28,18 +28,18 @@ export class CallingContext extends AsyncResource {
 }
 
 /** An async context of its own, without any store. */
-export function nobody(): AsyncResource {
+export function emptyContext(): AsyncResource {
   return ROOT.runInAsyncScope(empty);
 }
 
 /** Runs `fn`, and all that it begins, in no async context: for sockets, timers and listeners that outlive a call. */
 export function inNoContext<T, A extends unknown[]>(fn: (...args: A) => T, ...args: A): T {
-  return nobody().runInAsyncScope(fn, undefined, ...args);
+  return emptyContext().runInAsyncScope(fn, undefined, ...args);
 }
 
 /** Runs `fn`, and all that it begins, in no async context and without spans: for the library's own work. */
 export function inBackground<T>(fn: () => T): T {
-  return nobody().runInAsyncScope(untraced<T>, undefined, fn);
+  return emptyContext().runInAsyncScope(untraced<T>, undefined, fn);
 }
 
 function empty(): AsyncResource {

@@ -20,15 +20,15 @@ export const performance = Object.freeze({ now: runningClock() });
 /** The time of day in epoch milliseconds; it may be set. */
 export const wallMillis = runningDate();
 
-export const setTimeout = nobodys<[callback: Callback, millis?: number], NodeJS.Timeout>(
+export const setTimeout = withoutContext<[callback: Callback, millis?: number], NodeJS.Timeout>(
   original('setTimeout', timers.setTimeout),
 );
 export const clearTimeout = original('clearTimeout', timers.clearTimeout);
-export const setInterval = nobodys<[callback: Callback, millis?: number], NodeJS.Timeout>(
+export const setInterval = withoutContext<[callback: Callback, millis?: number], NodeJS.Timeout>(
   original('setInterval', timers.setInterval),
 );
 export const clearInterval = original('clearInterval', timers.clearInterval);
-export const setImmediate = nobodys<[callback: Callback], NodeJS.Immediate>(
+export const setImmediate = withoutContext<[callback: Callback], NodeJS.Immediate>(
   original('setImmediate', timers.setImmediate),
 );
 
@@ -70,7 +70,7 @@ function original<T>(name: string, timer: T): T {
   return found as T;
 }
 
-/** One whose callbacks run in no async context, whoever sets it. */
-function nobodys<A extends unknown[], R>(timer: (...args: A) => R): (...args: A) => R {
+/** A timer whose callbacks run in no async context, also when a call sets it. */
+function withoutContext<A extends unknown[], R>(timer: (...args: A) => R): (...args: A) => R {
   return (...args) => inNoContext(timer, ...args);
 }

@@ -1,6 +1,6 @@
 /**
  * The clusters that requests have sessions with: one, or a list. A token that is known to be of one
- * of them is no business of the others.
+ * of them goes to that one only.
  */
 import type { Cluster } from './cluster.js';
 import { invalidOptions } from './errors.js';

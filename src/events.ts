@@ -61,7 +61,7 @@ interface OfCluster {
   readonly cluster: string;
 }
 
-/** An event before the publisher has said whose it is. */
+/** An event before the publisher has added its cluster. */
 export type Untold<Event extends OfCluster> = Omit<Event, 'cluster'>;
 
 /** A statement, or a transaction, has been placed. */

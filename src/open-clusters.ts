@@ -1,6 +1,6 @@
 /**
  * The names of the clusters that are open in this process. It refuses a name that is taken, and
- * holds no cluster: one that nobody uses any more frees its name. It is the one state that clusters
+ * holds no cluster: one that is out of use frees its name. It is the one state that clusters
  * share, and so stands on `globalThis`: `import` and `require` load different copies of this file.
  */
 import { invalidOptions } from './errors.js';
@@ -19,7 +19,7 @@ interface OpenClusters {
 
 const OPEN_CLUSTERS = Symbol.for('pg-ladder.clusters');
 
-/** A cluster's right to its name. Whoever may still tell of the cluster by its name holds it. */
+/** A cluster's right to its name. It is held by what may still publish under that name. */
 export class NameClaim implements ClusterIdentity {
   readonly name: string;
   readonly isGiven: boolean;

@@ -6,7 +6,7 @@
 import type { AsyncResource } from 'node:async_hooks';
 import { type Channel, channel } from 'node:diagnostics_channel';
 import { EventEmitter } from 'node:events';
-import { nobody } from './async-context.js';
+import { emptyContext } from './async-context.js';
 import { DecisionLog } from './decision-log.js';
 import type { LadderEventMap, LadderEvents, Untold, WarningEvent } from './events.js';
 import { MAX_MESSAGE_LENGTH, printable } from './printable.js';
@@ -50,9 +50,9 @@ export class Publisher {
    * @param given the publisher's from now on: it adds the cluster's name
    * @param calling the async context of the call that caused it, in which listeners run; none by default
    */
-  publish<N extends Name>(name: N, given: Untold<LadderEventMap[N][0]>, calling: AsyncResource = nobody()): void {
+  publish<N extends Name>(name: N, given: Untold<LadderEventMap[N][0]>, calling: AsyncResource = emptyContext()): void {
     const untold = name === 'warning' ? shown(given as Untold<WarningEvent>) : given;
-    // No copy: that would work out a digest which nobody may ever look at.
+    // No copy: that would work out a digest that may never be read.
     const payload = Object.assign(untold, { cluster: this.cluster });
     if (this.#isPrinting && PRINTED.has(name)) this.#log.print(name, payload);
     calling.runInAsyncScope(() => {

@@ -143,7 +143,7 @@ export class Attempt {
       }
       if (profile !== undefined && sent !== undefined) measure(this.node, profile, now - sent.at, now);
       this.mark(result);
-      // Nothing is begun then: whoever awaits it goes on in his own context.
+      // Nothing is begun here: the promise's awaiter goes on in its own context.
       answer(null, result);
     };
     try {
@@ -228,7 +228,7 @@ export class Attempt {
    * Something is sent for the request: `end` says when it is over.
    * @param asked the statement in whatever form pg gets it
    * @param isMeasured whether its duration is wanted anyway
-   * @returns what `end` is given; `undefined` where nobody wants to know
+   * @returns what `end` is given; `undefined` where its duration is not wanted
    */
   begin(asked: unknown, isMeasured = false): Sent | undefined {
     const { node } = this;
@@ -238,7 +238,7 @@ export class Attempt {
     return isTold || isMeasured ? { asked, at: performance.now(), isTold } : undefined;
   }
 
-  /** It is over. @param sent as `begin` gave it @returns our monotonic clock; 0 where nobody wants to know */
+  /** It is over. @param sent as `begin` gave it @returns our monotonic clock; 0 where its duration is not wanted */
   end(sent: Sent | undefined, error: Error | null, rowCount: number | null, at?: number): number {
     if (sent === undefined) return 0;
     const now = at ?? performance.now();

@@ -166,7 +166,7 @@ export async function openPrimary(fleet: Fleet, clientFor: (node: Node) => Clien
     const client = clientFor(node);
     let connection: DataConnection;
     try {
-      // What comes on it without being asked for, such as a notification, is nobody's.
+      // What comes on it unasked, such as a notification, runs in no context.
       connection = await inNoContext(() => node.connections.adopt(client));
     } catch (error) {
       endQuietly(client);

@@ -175,7 +175,7 @@ export class Probe {
 
   #ask(): Promise<void> {
     this.#next = undefined;
-    // Whoever asks first, others may wait for the answer.
+    // Other callers may wait for the first one's answer.
     const asking = inBackground(() => this.#probe()).finally(() => {
       if (this.#asking === asking) this.#asking = undefined;
     });

@@ -1,10 +1,8 @@
-import { type ChildProcess, fork } from 'node:child_process';
-import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
 import { CookieJar } from 'tough-cookie';
 import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ReplayJitter, startTestCluster, type TestCluster } from '../../../src/testing/index.js';
+import { type AppProcess, startApp } from '../app-process.js';
 import { open, report, size } from '../fixture.js';
 import type { AppConfig, Framework, Origins } from './app.js';
 
@@ -13,32 +11,11 @@ const USERS = 8;
 const NAMES = ['main', 'billing'];
 const secrets = ['a secret that all the processes share'];
 
-interface App {
-  readonly origins: Origins;
-  stop(): Promise<void>;
-}
-
-async function start(config: AppConfig): Promise<App> {
-  const path = fileURLToPath(new URL('app.ts', import.meta.url));
-  const child: ChildProcess = fork(path, [JSON.stringify(config)], { execArgv: ['--import', 'tsx'] });
-  const ended = once(child, 'exit');
-  const [said] = (await Promise.race([once(child, 'message'), ended])) as [Origins | number | null];
-  if (said === null || typeof said === 'number') throw new Error(`an app ended with ${said} before it listened`);
-  return {
-    origins: said,
-    stop: async () => {
-      child.disconnect();
-      const giveUp = setTimeout(() => child.kill('SIGKILL'), 5_000);
-      const [code] = (await ended) as [number | null];
-      clearTimeout(giveUp);
-      expect(code).toBe(0);
-    },
-  };
-}
+const start = (config: AppConfig) => startApp<Origins>(new URL('app.ts', import.meta.url), config);
 
 describe('two clusters in each of two processes', () => {
   let servers: TestCluster[];
-  let apps: App[];
+  let apps: AppProcess<Origins>[];
   let jitters: ReplayJitter[];
 
   beforeAll(async () => {
@@ -73,7 +50,7 @@ describe('two clusters in each of two processes', () => {
   it.each<Framework>(['express', 'fastify', 'http'])(
     'each user sees on the other process what they wrote to either cluster: %s',
     async (framework) => {
-      const origins = apps.map((app) => app.origins[framework]);
+      const origins = apps.map((app) => app.said[framework]);
       let [turn, stale] = [0, 0];
       const user = async (id: number): Promise<void> => {
         const jar = new CookieJar();
