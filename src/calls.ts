@@ -264,7 +264,7 @@ export class Calls {
   #tellOfGrammar(cause: unknown): void {
     if (this.#hasToldOfGrammar || !this.publisher.wants('warning')) return;
     this.#hasToldOfGrammar = true;
-    const message = `PostgreSQL's grammar cannot be loaded (${wordFor(cause)}): query, explain and cluster.pool() take every statement for a write and send it to the primary, until a later try succeeds. Deploy all files that your bundler has written, or keep pg-ladder out of the bundle: see "Bundlers, test runners, frameworks" in pg-ladder's README`;
+    const message = `PostgreSQL's grammar cannot be loaded (${wordFor(cause)}): query, explain and cluster.pool() take every statement for a write and send it to the primary, until a later try succeeds. Deploy all files that your bundler has written, or keep pg-ladder out of the bundle: see https://pg-ladder.github.io/pg-ladder/guide/bundlers`;
     this.publisher.publish('warning', becauseOf(cause, { code: 'grammar', message }));
   }
 }

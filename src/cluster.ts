@@ -115,7 +115,7 @@ export class Cluster implements AsyncDisposable {
   /**
    * Runs a statement where it belongs, by PostgreSQL's own grammar and the server's catalogue: one that provably only
    * reads like `read`, any other like `write`. A single statement that a replica still refuses runs once more on the
-   * primary. A leading comment may say more, see the README on hints. Within a transaction it joins that.
+   * primary. A leading comment may say more, see https://pg-ladder.github.io/pg-ladder/reference/hints. Within a transaction it joins that.
    * @throws as `read` and `write` do
    */
   query<Row extends QueryResultRow = DefaultRow>(text: Query, values?: Values, options?: ReadOptions) {

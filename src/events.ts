@@ -230,7 +230,7 @@ export interface WarningEvent extends OfCluster {
    */
   readonly digest?: string;
   /**
-   * Of `discovery`, `token-store` and `grammar`: what was thrown. It is not enumerable, since
+   * Of `discovery`, `token-store`, `grammar` and `subject`: what was thrown. It is not enumerable, since
    * somebody else's error may say anything, secrets included.
    */
   readonly cause?: unknown;

@@ -27,7 +27,7 @@ export interface NodeStats {
   readonly stalenessMillis: number | undefined;
   /** Statements under way on it, from this process. */
   readonly inFlight: number;
-  /** Statements run on it since the start, also those that were run again elsewhere, but for those that you run yourself on the client of a transaction or a connection. A stream counts as one. */
+  /** Statements run on it since the start, also those that were run again elsewhere, and those of transactions with their BEGIN and COMMIT. Those on the client of `connection()` are not seen. A stream counts as one. */
   readonly statementCount: number;
   /** Reads that ended there. One that was run again elsewhere, as when its server was lost, counts once. */
   readonly readCount: number;
@@ -57,7 +57,7 @@ export interface ClusterStats {
   readonly nodes: readonly NodeStats[];
   /** Statements placed since the start, by reason. */
   readonly routes: Readonly<Record<Reason, number>>;
-  /** Partition keys that have more of the reads by key than a replica can bear, the hottest first, at most 256; `hash` as the README tells, in hexadecimal. */
+  /** Partition keys that have more of the reads by key than a replica can bear, the hottest first, at most 256; `hash` in hexadecimal, see https://pg-ladder.github.io/pg-ladder/reference/hashing. */
   readonly hotKeys: readonly { readonly hash: string; readonly share: number }[];
   /** Reads of sessions that another replica answered than the one before, also since their key was another. */
   readonly moveCount: number;

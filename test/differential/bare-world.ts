@@ -1,5 +1,5 @@
 /**
- * The reference: bare pg, used as the README says that the library behaves. A single statement
+ * The reference: bare pg, used as the docs say that the library behaves. A single statement
  * takes a connection of a pool, which comes back idle or not at all; pools of `cluster.pool()` are
  * pools of pg.
  */

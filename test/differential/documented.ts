@@ -1,5 +1,5 @@
 /**
- * Where the library differs from pg and says so: each with its reason and the place in the README.
+ * Where the library differs from pg and says so: each with its reason and the place in the docs.
  * The reference follows the first list; answers are held against the second, as narrowly as can be.
  * A difference that is not here is a fault.
  */
@@ -14,11 +14,11 @@ const CLOSED_IN_TRANSACTION: Readonly<
 > = {
   auto: {
     reason: 'A client that is released inside a transaction is closed (pg hands it on as it is).',
-    section: 'README.md#orms-query-builders-and-everything-that-takes-a-pgpool',
+    section: 'docs/guide/other-tools.md#how-it-differs-from-pg-pool',
   },
   read: {
     reason: 'A client that is released inside a transaction is closed (pg hands it on as it is).',
-    section: 'README.md#orms-query-builders-and-everything-that-takes-a-pgpool',
+    section: 'docs/guide/other-tools.md#how-it-differs-from-pg-pool',
   },
   write: undefined,
 };
@@ -43,7 +43,7 @@ const DIFFERENCES: readonly Difference[] = [
   {
     name: 'unknown outcome',
     reason: 'A write whose connection is lost may have committed: the error says so, and has pg’s own as its cause.',
-    section: 'README.md#what-is-guaranteed-and-when',
+    section: 'docs/concepts/guarantees.md',
     matches: (step, bare, ladder) => {
       if (step.kind !== 'run' || !OWN_DOORS.has(step.way)) return false;
       const [expected, found] = [failedWith(bare), failedWith(ladder)];
@@ -53,7 +53,7 @@ const DIFFERENCES: readonly Difference[] = [
   {
     name: 'a transaction left open',
     reason: 'A text that does not end its transaction is rolled back, and rejects.',
-    section: 'README.md#what-is-guaranteed-and-when',
+    section: 'docs/concepts/guarantees.md',
     matches: (step, bare, ladder) =>
       step.kind === 'run' &&
       OWN_DOORS.has(step.way) &&
@@ -63,7 +63,7 @@ const DIFFERENCES: readonly Difference[] = [
   {
     name: 'a name in a message',
     reason: 'PostgreSQL says the name under which it was given a statement, where the values are too few or too many.',
-    section: 'README.md#shared-connections-and-named-statements',
+    section: 'docs/concepts/lanes.md',
     matches: (_, bare, ladder) => {
       const [expected, found] = [bare, ladder].map(answerOf).map(failedWith);
       if (expected?.code !== '08P01' || found?.code !== '08P01') return false;
@@ -74,7 +74,7 @@ const DIFFERENCES: readonly Difference[] = [
     name: 'the place in an SQL function',
     reason:
       'Whether `where` of an error names an SQL function goes by PostgreSQL’s plan: it puts a simple one into the statement.',
-    section: 'README.md#shared-connections-and-named-statements',
+    section: 'docs/concepts/lanes.md',
     matches: (_, bare, ladder) => {
       const [expected, found] = [bare, ladder].map(answerOf).map(failedWith);
       if (expected === undefined || found === undefined) return false;
@@ -87,14 +87,14 @@ const DIFFERENCES: readonly Difference[] = [
   {
     name: 'no connection yet',
     reason: '`connect()` opens nothing until a statement needs the primary: there is nothing to end.',
-    section: 'README.md#orms-query-builders-and-everything-that-takes-a-pgpool',
+    section: 'docs/guide/other-tools.md#how-it-differs-from-pg-pool',
     matches: (step, bare, ladder) =>
       step.kind === 'kill' && step.actor !== 'idle' && bare === 'killed' && ladder === 'nothing to kill',
   },
   {
     name: 'words of a standby',
     reason: 'BEGIN READ ONLY runs on a replica, which refuses some of what writes in other words.',
-    section: 'README.md#orms-query-builders-and-everything-that-takes-a-pgpool',
+    section: 'docs/guide/other-tools.md#how-it-differs-from-pg-pool',
     matches: (step, bare, ladder) => {
       if (step.kind !== 'on') return false;
       const [expected, found] = [bare, ladder].map(answerOf).map(failedWith);

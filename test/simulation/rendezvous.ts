@@ -1,5 +1,5 @@
 /**
- * Which replica a key belongs to, worked out anew from the formula that the README and the head of `src/routing/partition.ts` tell, and not from its code: with bigints,
+ * Which replica a key belongs to, worked out anew from the formula that docs/reference/hashing.md and the head of `src/routing/partition.ts` tell, and not from its code: with bigints,
  * from bytes to score.
  */
 

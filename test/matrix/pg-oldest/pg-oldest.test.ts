@@ -19,7 +19,7 @@ describe('pg 8.16.0', () => {
     ['mjs', 'on'],
     ['mjs', 'off'],
   ])('in an app in %s with the lane %s: every way goes where it goes with the newest', async (kind, lane) => {
-    // Connections are shared from pg 8.23 on, as the README says.
+    // Connections are shared from pg 8.23 on, as docs/reference/compatibility.md says.
     const told = await outcomeOf(import.meta.url, servers, [`main.${kind}`], { LANE: lane });
     expect(told).toEqual({ version: '8.16.0', ...ALL_RIGHT, isShared: false });
   });
