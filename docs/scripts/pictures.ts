@@ -1,8 +1,9 @@
 /**
  * Draws the pictures of the docs into docs/public, for light and for dark pages:
- * `npx tsx docs/scripts/pictures.ts`. The demo's picture is drawn by `pg-ladder demo --svg`.
+ * `npm run pictures`. The demo's picture is drawn by `pg-ladder demo --svg`.
  */
 import { writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { Sheet, type ThemeName } from './sheet.js';
 
 interface Drawn {
@@ -252,10 +253,18 @@ const pictures: Record<string, () => Drawn> = {
   lanes,
 };
 
-for (const [name, draw] of Object.entries(pictures)) {
-  const { sheet, height, title, description } = draw();
-  for (const [theme, ending] of Object.entries({ light: '', dark: '-dark' } satisfies Record<ThemeName, string>)) {
-    const file = new URL(`../public/${name}${ending}.svg`, import.meta.url);
-    writeFileSync(file, sheet.draw(theme as ThemeName, height, title, description));
+/** @returns the text of each file of docs/public, by its name */
+export function drawAll(): Map<string, string> {
+  const files = new Map<string, string>();
+  for (const [name, draw] of Object.entries(pictures)) {
+    const { sheet, height, title, description } = draw();
+    for (const [theme, ending] of Object.entries({ light: '', dark: '-dark' } satisfies Record<ThemeName, string>)) {
+      files.set(`${name}${ending}.svg`, sheet.draw(theme as ThemeName, height, title, description));
+    }
   }
+  return files;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  for (const [name, text] of drawAll()) writeFileSync(new URL(`../public/${name}`, import.meta.url), text);
 }
