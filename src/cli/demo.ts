@@ -1,9 +1,12 @@
 /**
  * `pg-ladder demo`: a primary and replicas whose replay stumbles, users who save and reload, four
- * strategies one after the other, one table. Whatever it started is gone when it returns.
+ * strategies one after the other, one table, and a picture for who wants one. Whatever it started
+ * is gone when it returns.
  */
+import { writeFileSync } from 'node:fs';
 import { within } from './demo/deadline.js';
-import type { DemoOptions } from './demo/options.js';
+import type { DemoOptions, SvgFiles } from './demo/options.js';
+import { picture } from './demo/picture.js';
 import { createProfiles, transactionCount } from './demo/primary.js';
 import { Progress } from './demo/progress.js';
 import { conclusions, type Figures, figuresOf, remark, table } from './demo/report.js';
@@ -12,6 +15,7 @@ import { runUsers, type Seen, USERS } from './demo/workload.js';
 import { startTestCluster, type TestCluster } from './library.js';
 
 const CLOSE_MILLIS = 5_000;
+const titles = strategies.map(({ title }) => title);
 
 /**
  * @returns what belongs on stdout
@@ -33,6 +37,7 @@ export async function demo(options: DemoOptions, signal: AbortSignal): Promise<s
       figures.push(seen);
       progress.say(`${strategy.title}: ${seen.readCount} reads, ${seen.staleCount} stale`);
     }
+    if (options.svg) draw(options.svg, figures, settingOf(cluster.version, options), progress);
     if (!options.json) return report(figures, cluster.version, options);
     const facts = { postgres: cluster.version, replicas, seconds, jitterMillis, seed, users: USERS };
     return `${JSON.stringify({ ...facts, strategies: figures, conclusions: conclusions(figures) }, null, 2)}\n`;
@@ -74,20 +79,31 @@ async function runStrategy(
 }
 
 function report(figures: readonly Figures[], version: string, options: DemoOptions): string {
-  const { replicas, seconds, jitterMillis } = options;
-  const replay = jitterMillis === 0 ? 'never paused' : `paused half the time, up to ${jitterMillis} ms at once`;
-  const titles = strategies.map(({ title }) => title);
   return [
-    `PostgreSQL ${version}: a primary and ${counted(replicas, 'replica')}, replay ${replay}.`,
-    `${USERS} users open, save and reload their profiles, ${seconds} s with each strategy.`,
+    ...settingOf(version, options),
     '',
     table(titles, figures),
     '',
-    remark(figures, jitterMillis > 0),
+    remark(figures, options.jitterMillis > 0),
     '',
     ...conclusions(figures),
     '',
   ].join('\n');
+}
+
+function draw(files: SvgFiles, figures: readonly Figures[], setting: readonly string[], progress: Progress): void {
+  const drawing = { titles, figures, setting, conclusions: conclusions(figures) };
+  writeFileSync(files.light, picture(drawing, 'light'));
+  writeFileSync(files.dark, picture(drawing, 'dark'));
+  progress.say(`wrote ${files.light} and ${files.dark}`);
+}
+
+function settingOf(version: string, { replicas, seconds, jitterMillis }: DemoOptions): string[] {
+  const replay = jitterMillis === 0 ? 'never paused' : `paused half the time, up to ${jitterMillis} ms at once`;
+  return [
+    `PostgreSQL ${version}: a primary and ${counted(replicas, 'replica')}, replay ${replay}.`,
+    `${USERS} users open, save and reload their profiles, ${seconds} s with each strategy.`,
+  ];
 }
 
 function counted(count: number, noun: string): string {

@@ -14,6 +14,8 @@ Options of demo:
                    long at once, 0 to 5000; 0: never (default 300)
   --seed <n>       the users and the pauses are drawn from it (default 1)
   --json           the figures as JSON on stdout
+  --svg <file.svg> the figures as two pictures as well: file.svg for light
+                   pages, and file-dark.svg beside it for dark ones
 
 Options of explain:
   --url <url>      the servers: postgres://user@host1,host2/database

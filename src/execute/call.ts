@@ -4,12 +4,13 @@ import { invalidOptions } from '../errors.js';
 import { type PreparedQuery, preparedQuery } from '../postgres/prepared-query.js';
 import { definesSomething } from '../sql/statement-start.js';
 
+/** The values of a statement's parameters, `$1` first, as pg takes them. */
 export type Values = readonly unknown[];
 
 /** What a pool does with a connection before its statement runs there. */
 export type Introduce = (client: PoolClient) => void;
 
-/** A statement as `read`, `write` and `query` take it. */
+/** A statement as `read`, `write` and `query` take it: its text, or pg's query object. */
 export type Query = string | QueryConfig;
 
 export function textOf(query: PreparedQuery): string {

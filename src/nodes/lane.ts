@@ -169,10 +169,10 @@ export class Lane {
       client.unref();
       await this.#hooks.setUp(client as unknown as PoolClient);
       const { identity } = await identify(client, this.#options.mayRelax);
-      const { rows } = await client.query<{ is_capped: boolean }>(question(CAP_STATEMENTS, [STATEMENT_MILLIS]));
-      // Behind a pooler each statement may meet another connection: what was set up and capped here holds for none of them.
+      // Behind a pooler each statement may meet another connection: what was set up here holds for none of them, and a cap would stay on somebody else's.
       if (!isDirect(client, identity) && isWanted !== true) this.#isClosed = true;
       if (this.#isClosed) throw new Error('no shared connection is wanted');
+      const { rows } = await client.query<{ is_capped: boolean }>(question(CAP_STATEMENTS, [STATEMENT_MILLIS]));
       const opened = new LaneConnection(client, identity, {
         maxInFlight,
         isNaming: namedStatements ?? isDirect(client, identity),

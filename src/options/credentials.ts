@@ -7,7 +7,7 @@ import { BlockList, isIP } from 'node:net';
 import type pg from 'pg';
 import { parse } from 'pg-connection-string';
 
-/** See {@link ClusterBehaviour.inheritCredentials}. */
+/** Which servers that were found may be sent the first one's login: `inheritCredentials` says it. */
 export type InheritCredentials = 'tls' | 'always' | 'never';
 
 /** What matters here of a client of pg's that was made of a server's options. */

@@ -27,7 +27,7 @@ export interface NodeLabels {
   weight?: number | undefined;
   /**
    * Where it stands, such as an availability zone, at most 255 characters; see
-   * {@link ClusterBehaviour.zone}. Default: nowhere in particular.
+   * `zone` of the cluster. Default: nowhere in particular.
    */
   zone?: string | undefined;
   /**
@@ -37,7 +37,7 @@ export interface NodeLabels {
    */
   servername?: string | undefined;
   /**
-   * Whether short reads share connections of this node's own; see {@link ClusterBehaviour.lane}.
+   * Whether short reads share connections of this node's own; see `lane` of the cluster.
    * Default: the cluster's.
    */
   lane?: boolean | undefined;

@@ -6,7 +6,13 @@ import type { Operand, Operation } from './operands.js';
 import type { Effect } from './session-state.js';
 import type { Name } from './tree.js';
 
-/** `session`: it belongs to one connection, so it means nothing on a pool; kept on the primary. */
+/**
+ * What a statement does, as far as can be proved:
+ * - `read`: it only reads, so a replica can run it.
+ * - `write`: it may write, or it is not known that it does not.
+ * - `session`: it changes its connection, such as `SET`, so it means nothing on a pool; it goes to
+ *   the primary.
+ */
 export type StatementClass = 'read' | 'write' | 'session';
 
 /** A transaction that says READ ONLY, one that says neither, or one that a standby would refuse. */

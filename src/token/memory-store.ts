@@ -13,7 +13,8 @@ interface Kept {
  * A {@link TokenStore} for an application that runs as one process, and for tests.
  * @param options.maxKeys how many keys it holds, default 100,000; the oldest make room for new ones
  */
-export function memoryTokenStore({ maxKeys = MAX_KEYS }: { maxKeys?: number } = {}): TokenStore {
+export function memoryTokenStore(options: { maxKeys?: number } = {}): TokenStore {
+  const { maxKeys = MAX_KEYS } = options;
   const kept = new Map<string, Kept>();
   return {
     async get(key) {

@@ -1,12 +1,13 @@
 // The command as a user runs it, as a process of its own; and what its report makes of given figures.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { cp, mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { conclusions, remark, table } from '../../src/cli/demo/report.js';
+import { picture } from '../../src/cli/demo/picture.js';
+import { conclusions, type Figures, remark, table } from '../../src/cli/demo/report.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -46,7 +47,10 @@ interface Report {
 
 describe('pg-ladder demo', () => {
   it('shows four strategies on real servers: pg-ladder is never stale and reads from replicas, round robin is stale', async () => {
-    const { code, stdout, stderr } = await run(['demo', '--seconds', '2', '--json']);
+    const folder = await mkdtemp(join(tmpdir(), 'pg-ladder-pictures-'));
+    onTestFinished(() => rm(folder, { recursive: true, force: true }));
+    const file = join(folder, 'result.svg');
+    const { code, stdout, stderr } = await run(['demo', '--seconds', '2', '--json', '--svg', file]);
     expect(stderr).not.toMatch(/warning|error/i);
     expect(code).toBe(0);
     const { seconds, strategies } = JSON.parse(stdout) as Report;
@@ -64,6 +68,14 @@ describe('pg-ladder demo', () => {
     expect(ladder?.staleCount).toBe(0);
     expect(ladder?.replicaShare).toBeGreaterThan(0.8);
     expect(ladder?.primaryQueryCount).toBeLessThan(primaryOnly?.primaryQueryCount ?? 0);
+
+    const dark = join(folder, 'result-dark.svg');
+    expect(stderr).toContain(`wrote ${file} and ${dark}\n`);
+    const [onLight, onDark] = await Promise.all([file, dark].map((name) => readFile(name, 'utf8')));
+    const staleReads = `round robin: ${roundRobin?.staleCount} of ${roundRobin?.readCount.toLocaleString('en-US')} reads stale`;
+    expect(onLight).toContain(staleReads);
+    expect(onDark).toContain(staleReads);
+    expect(onDark).not.toBe(onLight);
   }, 60_000);
 
   it.each(['SIGINT', 'SIGTERM'] as const)(
@@ -90,6 +102,8 @@ describe('pg-ladder demo', () => {
     [['demo', '--seconds', '0'], /--seconds.*1 to 60/],
     [['demo', '--replicas', 'two'], /--replicas.*1 to 8/],
     [['demo', '--nonsense'], /--nonsense/],
+    [['demo', '--svg', 'result.png'], /--svg.*ends in \.svg/],
+    [['demo', '--svg', 'no/such/folder/result.svg'], /--svg.*no such folder/],
     [['serve'], /unknown command "serve"/],
     [['postgres://ada:secret@db/app'], /^(?!.*secret)pg-ladder: unknown command$/m],
     [[], /Usage: pg-ladder/],
@@ -172,5 +186,61 @@ describe('the demo’s report', () => {
     expect(remark(each, false)).not.toContain('paused');
     const [first] = conclusions(each.map((figure) => ({ ...figure, staleCount: 1 })));
     expect(first).toContain('pg-ladder 0.5 %');
+  });
+});
+
+describe('the demo’s picture', () => {
+  const figures: Figures = {
+    strategy: 'round-robin',
+    saveCount: 100,
+    readCount: 200,
+    staleCount: 50,
+    replicaShare: 1,
+    readP50Millis: 0.26,
+    readP99Millis: 12.345,
+    primaryQueryCount: 300,
+    primaryTransactionCount: 310,
+  };
+  const draw = (each: Partial<Figures>, setting = 'PostgreSQL 18.4: a primary and 2 replicas.') => {
+    const drawing = {
+      titles: ['round <robin>'],
+      figures: [{ ...figures, ...each }],
+      setting: [setting],
+      conclusions: [],
+    };
+    return picture(drawing, 'light');
+  };
+  const widths = (svg: string, kind: string) =>
+    [...svg.matchAll(new RegExp(`<rect class="${kind}" x="\\d+" y="\\d+" width="(\\d+)" height="26"`, 'g'))].map(
+      ([, width]) => Number(width),
+    );
+
+  it('draws stale reads and reads on replicas as parts of all reads', () => {
+    const [all = 0] = widths(draw({}), 'primary');
+    expect(widths(draw({}), 'stale')).toEqual([all / 4]);
+    expect(widths(draw({}), 'replica')).toEqual([(all * 3) / 4]);
+    expect(widths(draw({ staleCount: 0, replicaShare: 0.5 }), 'replica')).toEqual([all / 2]);
+    expect(widths(draw({ staleCount: 0, replicaShare: 0 }), 'replica')).toEqual([]);
+    expect(draw({})).toContain('>25.0 % stale<');
+    expect(draw({ staleCount: 0 })).toContain('>0 stale<');
+  });
+
+  it('shows a single stale read in a million', () => {
+    expect(widths(draw({ readCount: 1_000_000, staleCount: 1 }), 'stale')[0]).toBeGreaterThan(1);
+  });
+
+  it('stands alone, and has its content as text too', () => {
+    const svg = draw({});
+    expect(svg).toMatch(/<title id="title">pg-ladder demo: .*<\/title>/);
+    expect(svg).toMatch(/<desc id="desc">PostgreSQL 18\.4.* 50 of 200 reads stale, 100\.0 % on replicas/);
+    expect(svg).toContain('round &lt;robin>');
+    expect(svg).not.toMatch(/<script|href=|url\(|@import|\son\w+=/);
+  });
+
+  it('breaks what ran into lines that fit', () => {
+    const setting = 'one two three '.repeat(15).trim();
+    const lines = [...draw({}, setting).matchAll(/<text class="note" x="28" y="\d+">((?:one|two|three)[^<]*)</g)];
+    expect(lines.map(([, line]) => line).join(' ')).toBe(setting);
+    expect(Math.max(...lines.map(([, line = '']) => line.length))).toBeLessThanOrEqual(58);
   });
 });

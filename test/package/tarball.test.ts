@@ -135,7 +135,8 @@ describe('the packed tarball in an empty folder', () => {
   });
 
   it('brings its types to strict .mts and .cts files, without any leaking out', async () => {
-    const text = `import { createCluster, type ClusterOptions, type Session } from 'pg-ladder';
+    const text = `import { createCluster, reasons, type ClusterOptions, type Session } from 'pg-ladder';
+      import type { DefaultRow, InheritCredentials, Query, StatementClass, Values } from 'pg-ladder';
       import { sessionMiddleware } from 'pg-ladder/express';
       import { httpSessions, sessionFetch, type TokenStore } from 'pg-ladder/http';
       import { redisTokenStore } from 'pg-ladder/redis';
@@ -147,6 +148,10 @@ describe('the packed tarball in an empty folder', () => {
         const untyped = await cluster.read('select 1 as one');
         // @ts-expect-error a row of unknown shape is unknown, not any
         untyped.rows[0]?.one.toFixed();
+        const [query, values]: [Query, Values] = ['select $1', [1]];
+        const row: DefaultRow | undefined = (await cluster.read(query, values)).rows[0];
+        const found: StatementClass = (await cluster.explain(query, values)).class;
+        void [row, found, 'tls' satisfies InheritCredentials, reasons.includes('gated')];
         // @ts-expect-error there is no such consistency
         await cluster.read('select 1', [], { consistency: 'strict' });
         cluster.events.on('route', (event) => event.reason satisfies string);

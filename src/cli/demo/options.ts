@@ -1,4 +1,6 @@
 /** The options of the demo: read from the command line and checked once, here. */
+import { accessSync, constants } from 'node:fs';
+import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
 import { UsageError } from '../usage.js';
 
@@ -11,6 +13,13 @@ export interface DemoOptions {
   readonly seed: number;
   /** Figures as JSON instead of a table. */
   readonly json: boolean;
+  /** Where the pictures go, if any are wanted. */
+  readonly svg: SvgFiles | undefined;
+}
+
+export interface SvgFiles {
+  readonly light: string;
+  readonly dark: string;
 }
 
 /** @throws UsageError */
@@ -22,6 +31,7 @@ export function demoOptions(args: readonly string[]): DemoOptions {
     jitterMillis: integer('--jitter', values.jitter, 0, 5_000),
     seed: integer('--seed', values.seed, 0, 2 ** 31 - 1),
     json: values.json,
+    svg: values.svg === undefined ? undefined : svgFiles(values.svg),
   };
 }
 
@@ -37,12 +47,24 @@ function parse(args: readonly string[]) {
         jitter: { type: 'string', default: '300' },
         seed: { type: 'string', default: '1' },
         json: { type: 'boolean', default: false },
+        svg: { type: 'string' },
       },
     });
     return values;
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
+}
+
+/** Refused before anything runs: who waits for a picture shall not learn at the end that there is none. */
+function svgFiles(file: string): SvgFiles {
+  if (!/[^/\\]\.svg$/.test(file)) throw new UsageError('--svg: expected a file name that ends in .svg');
+  try {
+    accessSync(dirname(file), constants.W_OK);
+  } catch {
+    throw new UsageError('--svg: there is no such folder, or it cannot be written to');
+  }
+  return { light: file, dark: file.replace(/\.svg$/, '-dark.svg') };
 }
 
 function integer(option: string, text: string, least: number, most: number): number {

@@ -94,7 +94,7 @@ function figureOf(figures: readonly Figures[], id: Strategy['id']): Figures {
   return figures.find(({ strategy }) => strategy === id) as Figures;
 }
 
-function share(part: number, whole: number): number {
+export function share(part: number, whole: number): number {
   return whole === 0 ? 0 : part / whole;
 }
 
@@ -102,17 +102,17 @@ function percentile(sorted: readonly number[], rank: number): number {
   return sorted[Math.max(0, Math.ceil(sorted.length * rank) - 1)] ?? 0;
 }
 
-function count(value: number): string {
+export function count(value: number): string {
   return value.toLocaleString('en-US');
 }
 
-function percent(value: number): string {
+export function percent(value: number): string {
   // No rounding to nothing or to all: 1 of 10,000 is neither.
   if (value > 0 && value < 0.001) return '<0.1 %';
   if (value > 0.999 && value < 1) return '>99.9 %';
   return `${(value * 100).toFixed(1)} %`;
 }
 
-function millis(value: number): string {
+export function millis(value: number): string {
   return `${value.toFixed(1)} ms`;
 }
