@@ -169,14 +169,16 @@ export class Lane {
       client.unref();
       await this.#hooks.setUp(client as unknown as PoolClient);
       const { identity } = await identify(client, this.#options.mayRelax);
-      // Behind a pooler each statement may meet another connection: what was set up here holds for none of them, and a cap would stay on somebody else's.
-      if (!isDirect(client, identity) && isWanted !== true) this.#isClosed = true;
+      // Behind a pooler each statement may meet another connection: what was set up here holds for none of them.
+      const isOurs = isDirect(client, identity);
+      if (!isOurs && isWanted !== true) this.#isClosed = true;
       if (this.#isClosed) throw new Error('no shared connection is wanted');
-      const { rows } = await client.query<{ is_capped: boolean }>(question(CAP_STATEMENTS, [STATEMENT_MILLIS]));
+      // There, a cap would stay on a connection that other applications are given later.
+      const isCapped = isOurs && (await capped(client));
       const opened = new LaneConnection(client, identity, {
         maxInFlight,
-        isNaming: namedStatements ?? isDirect(client, identity),
-        isCapped: rows[0]?.is_capped === true,
+        isNaming: namedStatements ?? isOurs,
+        isCapped,
         roundTripMillis: this.#hooks.roundTripMillis,
         took: this.#hooks.took,
         refused: () => this.#dismiss(opened),
@@ -215,4 +217,10 @@ export class Lane {
     if (at >= 0) this.#connections.splice(at, 1);
     return at >= 0;
   }
+}
+
+/** Bounds how long a statement runs there. @returns whether it was not bounded as much already */
+async function capped(client: Client): Promise<boolean> {
+  const { rows } = await client.query<{ is_capped: boolean }>(question(CAP_STATEMENTS, [STATEMENT_MILLIS]));
+  return rows[0]?.is_capped === true;
 }
