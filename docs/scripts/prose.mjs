@@ -63,7 +63,8 @@ export function blocksOf(source) {
   let fence;
   let comment = false;
   const close = () => {
-    if (open !== undefined && wordsIn(readable(open.raw)) > 0) paragraphs.push({ line: open.line, text: readable(open.raw) });
+    if (open !== undefined && wordsIn(readable(open.raw)) > 0)
+      paragraphs.push({ line: open.line, text: readable(open.raw) });
     open = undefined;
   };
   const lines = source.split(/\r?\n/);
@@ -125,7 +126,9 @@ export function measure(files, read = (file) => readFileSync(file, 'utf8')) {
   const each = (kind) => all.flatMap((one) => one[kind].map((block) => ({ file: one.file, ...block })));
   const counted = (blocks) => blocks.map((block) => ({ ...block, words: wordsIn(block.text) }));
   const paragraphs = counted(each('paragraphs'));
-  const sentences = counted(paragraphs.flatMap(({ file, line, text }) => sentencesOf(text).map((one) => ({ file, line, text: one }))));
+  const sentences = counted(
+    paragraphs.flatMap(({ file, line, text }) => sentencesOf(text).map((one) => ({ file, line, text: one }))),
+  );
   const cells = counted(each('cells'));
   const longLines = each('longLines');
   const words = (blocks) => blocks.map((block) => block.words);
@@ -138,7 +141,9 @@ export function measure(files, read = (file) => readFileSync(file, 'utf8')) {
   };
   const over = [
     ...(numbers.median > limits.median ? [`median paragraph ${numbers.median} words > ${limits.median}`] : []),
-    ...(numbers.paragraph > limits.paragraph ? [`95 % of paragraphs ${numbers.paragraph} words > ${limits.paragraph}`] : []),
+    ...(numbers.paragraph > limits.paragraph
+      ? [`95 % of paragraphs ${numbers.paragraph} words > ${limits.paragraph}`]
+      : []),
     ...(numbers.sentence > limits.sentence ? [`95 % of sentences ${numbers.sentence} words > ${limits.sentence}`] : []),
     ...(numbers.cell > limits.cell ? [`longest table cell ${numbers.cell} words > ${limits.cell}`] : []),
     ...(numbers.longLines > 0 ? [`${numbers.longLines} lines over ${limits.line} characters`] : []),
