@@ -53,7 +53,8 @@ describe('the site', () => {
       if (!ids.has(file)) ids.set(file, new Set(attributes(file, 'id')));
       return ids.get(file)!;
     };
-    const dead: string[] = [];
+    const dead = new Map<string, string[]>();
+    const isDead = (href: string, page: string): void => void dead.set(href, [...(dead.get(href) ?? []), page]);
     for (const page of builtPages()) {
       const own = fileAt(page)!;
       for (const href of [...attributes(own, 'href'), ...attributes(own, 'src')]) {
@@ -61,11 +62,14 @@ describe('the site', () => {
         const { pathname, hash } = new URL(href, `http://site${BASE}${page}`);
         const file = pathname.startsWith(BASE) ? fileAt(pathname.slice(BASE.length)) : undefined;
         const anchor = decodeURIComponent(hash.slice(1));
-        if (file === undefined) dead.push(`${page}: ${href}`);
-        else if (anchor !== '' && file.endsWith('.html') && !idsIn(file).has(anchor)) dead.push(`${page}: ${href}`);
+        if (file === undefined) isDead(href, page);
+        else if (anchor !== '' && file.endsWith('.html') && !idsIn(file).has(anchor)) isDead(href, page);
       }
     }
-    expect([...new Set(dead)]).toEqual([]);
+    // what stands on every page is told once
+    expect([...dead].map(([href, on]) => `${href} on ${on.length > 3 ? `${on.length} pages` : on.join(', ')}`)).toEqual(
+      [],
+    );
   });
 
   it('tells machines what it has: llms.txt lists the pages', () => {
