@@ -40,7 +40,8 @@ export default defineConfig({
   base: '/pg-ladder/',
   cleanUrls: true,
   lastUpdated: false,
-  ignoreDeadLinks: false,
+  // DRAFT=1: while pages that others link to are still being written
+  ignoreDeadLinks: process.env['DRAFT'] === '1',
   srcExclude: ['scripts/**', 'node_modules/**'],
   head: [['meta', { name: 'color-scheme', content: 'light dark' }]],
   markdown: {

@@ -30,7 +30,7 @@ export function markdownFiles(paths) {
 function readable(text) {
   return text
     .replace(/<!--[\s\S]*?-->/g, ' ')
-    .replace(/(`+)([^`]|[^`][\s\S]*?[^`])\1(?!`)/g, (_, _ticks, code) => code.replace(/[.!?[\]()<>*_]/g, 'x'))
+    .replace(/(`+)([^`]|[^`][\s\S]*?[^`])\1(?!`)/g, (_, _ticks, code) => hidden(code))
     .replace(/!\[[^\]]*\](\([^)]*\)|\[[^\]]*\])/g, ' ')
     .replace(/\[((?:[^[\]]|\[[^\]]*\])*)\](\((?:[^()]|\([^)]*\))*\)|\[[^\]]*\])/g, '$1')
     .replace(/<https?:[^>]*>/g, 'link')
@@ -38,6 +38,11 @@ function readable(text) {
     .replace(/\s+/g, ' ')
     .trim();
 }
+
+/** Signs of code that would end a sentence or begin a link, moved out of their way: `shown` brings them back. */
+const HIDDEN = 0xe000;
+const hidden = (code) => code.replace(/[.!?[\]()<>*_]/g, (sign) => String.fromCharCode(HIDDEN + sign.charCodeAt(0)));
+const shown = (text) => text.replace(/[\ue000-\ue07f]/g, (sign) => String.fromCharCode(sign.charCodeAt(0) - HIDDEN));
 
 const wordsIn = (text) => text.split(/\s+/).filter((word) => /[\p{L}\p{N}]/u.test(word)).length;
 
@@ -148,7 +153,11 @@ export function measure(files, read = (file) => readFileSync(file, 'utf8')) {
     ...(numbers.cell > limits.cell ? [`longest table cell ${numbers.cell} words > ${limits.cell}`] : []),
     ...(numbers.longLines > 0 ? [`${numbers.longLines} lines over ${limits.line} characters`] : []),
   ];
-  const tell = (what) => (block) => ({ ...block, what: `${what} of ${block.words ?? block.length}` });
+  const tell = (what) => (block) => ({
+    ...block,
+    text: shown(block.text),
+    what: `${what} of ${block.words ?? block.length}`,
+  });
   const offenders = [
     ...paragraphs.filter((one) => one.words > limits.paragraph).map(tell('paragraph')),
     ...sentences.filter((one) => one.words > limits.sentence).map(tell('sentence')),

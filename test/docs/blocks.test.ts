@@ -1,7 +1,7 @@
 /** The TypeScript of the pages compiles, and what is marked with `<!-- run -->` runs on a real cluster. */
 import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
@@ -46,6 +46,7 @@ describe.skipIf(runnable.length === 0)('the blocks that run', () => {
   beforeAll(async () => {
     await mkdir(join(root, 'docs/.blocks'), { recursive: true });
     folder = await mkdtemp(join(root, 'docs/.blocks/run-'));
+    for (const block of blocks) if (block.marks.savedAs !== undefined) await save(block);
     servers = await startTestCluster();
     await asOwner(async (client) => {
       await client.query('create database docs');
@@ -59,6 +60,16 @@ describe.skipIf(runnable.length === 0)('the blocks that run', () => {
     await servers?.stop();
     await rm(folder, { recursive: true, force: true });
   });
+
+  /** A folder for each page: what it says to save stands there under its name. */
+  async function save(block: Block): Promise<string> {
+    const own = join(folder, block.file.replace(/\W+/g, '-'));
+    await mkdir(own, { recursive: true });
+    const name =
+      block.marks.savedAs === undefined ? `${block.line}.mts` : basename(block.marks.savedAs).replace(/\.ts$/, '.mts');
+    await writeFile(join(own, name), moduleOf(block));
+    return join(own, name);
+  }
 
   async function asOwner(fn: (client: pg.Client) => Promise<void>): Promise<void> {
     const client = new pg.Client({ connectionString: servers.primary.connectionString });
@@ -83,8 +94,7 @@ describe.skipIf(runnable.length === 0)('the blocks that run', () => {
   it.each(runnable.map((block, index) => ({ where: `${block.file}:${block.line}`, block, index })))(
     '$where',
     async ({ block, index }) => {
-      const file = join(folder, `${index}.mts`);
-      await writeFile(file, moduleOf(block));
+      const file = await save(block);
       const database = await databaseOf(index);
       const url = (node: { connectionString: string }): string => inDatabase(node.connectionString, database);
       const [first, second] = servers.replicas;
@@ -93,7 +103,7 @@ describe.skipIf(runnable.length === 0)('the blocks that run', () => {
         REPLICA_1_URL: url(first!),
         REPLICA_2_URL: url(second!),
         DATABASE_URL: url(servers.primary),
-        BLOCK_FOLDER: folder,
+        BLOCK_FOLDER: dirname(file),
         BLOCK_STAGE: join(root, 'test/docs/stage.ts'),
       });
       expect(code, output).toBe(0);

@@ -1,10 +1,14 @@
-/** Builds the site before its tests: without network, where this machine lets a process do without. */
+/**
+ * Before the tests: builds the site, without network where this machine lets a process do without, and makes Prisma's
+ * client of the schema that the pages stand for.
+ */
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { TestProject } from 'vitest/node';
 
-const docs = fileURLToPath(new URL('../../docs', import.meta.url));
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const docs = join(root, 'docs');
 
 export interface Build {
   readonly output: string;
@@ -36,5 +40,16 @@ export function setup(project: TestProject): void {
     output += `${done.stdout}${done.stderr}${done.error?.message ?? ''}`;
     succeeded &&= done.status === 0;
   }
+  const generated = spawnSync(
+    process.execPath,
+    [join(root, 'test/compat/prisma/node_modules/prisma/build/index.js'), 'generate'],
+    {
+      cwd: join(root, 'test/docs/prisma'),
+      encoding: 'utf8',
+      // Migrations alone need the engine that would be downloaded here; any program does for a client.
+      env: { ...process.env, PRISMA_SCHEMA_ENGINE_BINARY: process.execPath },
+    },
+  );
+  if (generated.status !== 0) throw new Error(`prisma generate: ${generated.stdout}${generated.stderr}`);
   project.provide('build', { output, succeeded, isOffline });
 }

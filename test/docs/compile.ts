@@ -1,5 +1,5 @@
 /** Compiles the blocks of the docs, all in one program: each is a module in a file that is not there. */
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import ts from 'typescript';
 import { homesOf } from './modules.mjs';
 import { type Block, exists, root } from './pages.js';
@@ -74,15 +74,28 @@ export function compile(blocks: readonly Block[]): ReadonlyMap<Block, readonly s
       ? getSourceFile.call(host, file, ...rest)
       : ts.createSourceFile(file, text, rest[0], true);
   };
+  /** The block of the same page that is saved under the name that another one imports. */
+  const siblingOf = (specifier: string, containing: string): string | undefined => {
+    const page = files.get(containing)?.file;
+    const name = specifier.startsWith('.') ? basename(specifier).replace(/\.js$/, '.ts') : undefined;
+    return [...files].find(
+      ([, { file, marks }]) => file === page && marks.savedAs !== undefined && basename(marks.savedAs) === name,
+    )?.[0];
+  };
   const cache = ts.createModuleResolutionCache(root, (name) => name, options);
   host.resolveModuleNameLiterals = (literals, containing, redirected, _options, source) =>
     literals.map((literal) => {
       const mode = ts.getModeForUsageLocation(source, literal, options);
       const from = (file: string) => ts.resolveModuleName(literal.text, file, options, host, cache, redirected, mode);
-      if (!texts.has(containing) && containing !== AMBIENT) return from(containing);
-      if (literal.text.startsWith('.')) {
+      if (!texts.has(containing) && !containing.startsWith(join(root, 'test/docs/'))) return from(containing);
+      const sibling = siblingOf(literal.text, containing);
+      if (sibling !== undefined)
+        return { resolvedModule: { resolvedFileName: sibling, extension: '.mts', isExternalLibraryImport: false } };
+      if (literal.text.startsWith('.') && texts.has(containing)) {
         const file = literal.text.includes('generated') && exists('test/docs/prisma/dist/client.ts') ? PRISMA : AMBIENT;
-        return { resolvedModule: { resolvedFileName: file, extension: '.ts', isExternalLibraryImport: false } };
+        return {
+          resolvedModule: { resolvedFileName: file, extension: '.ts', isExternalLibraryImport: false },
+        };
       }
       for (const file of [containing, ...homesOf(literal.text).map((home) => join(home, 'block.mts'))]) {
         const found = from(file);

@@ -1,11 +1,13 @@
 // Where the packages are that the blocks of the docs import: in the root's node_modules, in those of test/compat, or
 // in docs' own. Also a hook of Node's that finds them for blocks that run.
 import { existsSync, readdirSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
+
+/** What `prisma generate` makes of the docs' schema. */
+const prisma = join(root, 'test/docs/prisma/dist');
 
 /** Folders with a node_modules of their own, the root's first. */
 const homes = [
@@ -30,21 +32,19 @@ export function homesOf(specifier) {
   return homes.filter((folder) => has(folder, name) || has(folder, typesOf(name)));
 }
 
-/** Node's hook: a package is looked for in the folders above, and what a block calls its own in the stage. */
+/** Node's hook: a package is looked for in the folders above, and what a block calls its own beside it, or on the stage. */
 export async function resolve(specifier, context, next) {
-  const { BLOCK_FOLDER, BLOCK_STAGE } = process.env;
-  const isFromBlock = context.parentURL?.startsWith(pathToFileURL(BLOCK_FOLDER ?? '-').href);
-  if (!isFromBlock || /^(node|file|data):/.test(specifier)) return next(specifier, context);
+  const { BLOCK_FOLDER = '-', BLOCK_STAGE } = process.env;
+  const isFrom = (folder) => context.parentURL?.startsWith(pathToFileURL(folder).href) ?? false;
+  const isFromBlock = isFrom(BLOCK_FOLDER);
+  if (!(isFromBlock || isFrom(prisma)) || /^(node|file|data):/.test(specifier)) return next(specifier, context);
   if (specifier.startsWith('.')) {
-    const stage = specifier.includes('generated') ? join(root, 'test/docs/prisma/dist/client.ts') : BLOCK_STAGE;
-    return next(pathToFileURL(stage).href, context);
+    if (!isFromBlock) return next(specifier, context);
+    const own = join(BLOCK_FOLDER, basename(specifier).replace(/\.js$/, '.mts'));
+    const file = specifier.includes('generated') ? join(prisma, 'client.ts') : existsSync(own) ? own : BLOCK_STAGE;
+    return next(pathToFileURL(file).href, context);
   }
   const [home] = homesOf(specifier);
   if (home === undefined || /^pg-ladder(\/|$)/.test(specifier)) return next(specifier, context);
-  const parentURL = pathToFileURL(join(home, 'package.json')).href;
-  try {
-    return await next(specifier, { ...context, parentURL });
-  } catch {
-    return next(pathToFileURL(createRequire(parentURL).resolve(specifier)).href, context);
-  }
+  return next(specifier, { ...context, parentURL: pathToFileURL(join(home, 'package.json')).href });
 }

@@ -22,7 +22,12 @@ export interface Block {
   readonly line: number;
   readonly language: string;
   readonly code: string;
-  readonly marks: { readonly run: boolean; readonly noCompile: string | undefined };
+  readonly marks: {
+    readonly run: boolean;
+    readonly noCompile: string | undefined;
+    /** The name by which other blocks of the page import it. */
+    readonly savedAs: string | undefined;
+  };
 }
 
 export interface Table {
@@ -63,11 +68,21 @@ function partsOf(file: string, source: string): { readonly lines: Line[]; readon
   return { lines, blocks };
 }
 
-/** What the comments directly above a block say. */
+/** What the comments directly above a block say, or the line before: "Save this as `x.ts`". */
 function marksOf(above: readonly Line[]): Block['marks'] {
-  const said = above.at(-1)?.text ?? '';
-  const noCompile = /<!--\s*no-compile:\s*(.*?)\s*-->/.exec(said)?.[1];
-  return { run: /<!--\s*run\s*-->/.test(said), noCompile };
+  const isComment = ({ text }: Line): boolean => /^\s*<!--.*-->\s*$/.test(text);
+  const last = above.findLastIndex((line) => !isComment(line));
+  const said = above
+    .slice(last + 1)
+    .map(({ text }) => text)
+    .join('\n');
+  const sentence = above.slice(0, last + 1).findLast(({ text }) => text.trim() !== '')?.text ?? '';
+  return {
+    run: /<!--\s*run\s*-->/.test(said),
+    noCompile: /<!--\s*no-compile:\s*(.*?)\s*-->/.exec(said)?.[1],
+    savedAs:
+      /<!--\s*file:\s*(\S+)\s*-->/.exec(said)?.[1] ?? /\bsave (?:this|it) as `([\w./-]+\.ts)`/i.exec(sentence)?.[1],
+  };
 }
 
 export function blocksOf(file: string, source = read(file)): Block[] {

@@ -2,7 +2,15 @@
 import { describe, expect, it } from 'vitest';
 import { exists, tablesOf } from './pages.js';
 import { type Asked, missingAndUnknown, rowsOf } from './rows.js';
-import { eventNames, fieldsOf, hintWords, literalsOf, reasons, switchesOfCommands } from './surface.js';
+import {
+  eventNames,
+  fieldsOf,
+  hintWords,
+  literalsOf,
+  optionsOfFunction,
+  reasons,
+  switchesOfCommands,
+} from './surface.js';
 
 const one = (names: readonly string[]): Asked => ({ required: names, allowed: [] });
 
@@ -36,11 +44,13 @@ const pages: Record<string, () => Asked> = {
   session: () => fieldsOf('index', { required: ['SessionOptions'], allowed: ['Session', 'JointSession'] }),
   transaction: () => fieldsOf('index', { required: ['TransactionOptions'], allowed: ['ReadOptions'] }),
   pool: () => fieldsOf('index', { required: ['PoolOptions'] }),
-  http: () =>
-    fieldsOf('http', {
-      required: ['HttpSessionOptions', 'CookieOptions', 'ServiceOptions'],
-      allowed: ['redis:RedisTokenStoreOptions', 'fastify:SessionPluginOptions', 'TokenStore'],
-    }),
+  http: () => {
+    const { required, allowed } = fieldsOf('http', {
+      required: ['HttpSessionOptions', 'CookieOptions', 'ServiceOptions', 'redis:RedisTokenStoreOptions'],
+      allowed: ['fastify:SessionPluginOptions', 'TokenStore'],
+    });
+    return { required: [...required, ...optionsOfFunction('http', 'memoryTokenStore')], allowed };
+  },
   discovery: () =>
     fieldsOf('discovery', {
       required: ['DnsDiscoveryOptions', 'PatroniDiscoveryOptions', 'ReplicationDiscoveryOptions'],
@@ -53,19 +63,22 @@ const pages: Record<string, () => Asked> = {
         'index:NodeLabels',
       ],
     }),
-  testing: () =>
-    fieldsOf('testing', {
+  testing: () => {
+    const { required, allowed } = fieldsOf('testing', {
       required: ['TestClusterOptions', 'JitterOptions'],
       allowed: ['TestCluster', 'TestNode', 'Link', 'ReplayJitter', 'JitterStep'],
-    }),
-  route: () => fieldsOf('index', { required: ['Route'] }),
+    });
+    return { required: [...required, ...literalsOf('testing', 'TestBackendErrorCode')], allowed };
+  },
+  route: () => fieldsOf('index', { required: ['Route', 'Explanation', 'ReplicaVerdict', 'ExplainedDependencies'] }),
   stats: () =>
     fieldsOf('index', {
       required: ['ClusterStats', 'NodeStats', 'RefusedPositions', 'FallbackStats', 'DiscoveryStats'],
     }),
   events: () => {
-    const { required } = fieldsOf('index', {
-      required: [
+    const { allowed } = fieldsOf('index', {
+      required: [],
+      allowed: [
         'RouteEvent',
         'QueryEvent',
         'NodeEvent',
@@ -75,13 +88,10 @@ const pages: Record<string, () => Asked> = {
         'WarningEvent',
       ],
     });
-    return { required: eventNames(), allowed: required };
+    return { required: [...eventNames(), ...allowed], allowed: [] };
   },
   reasons: () => one(reasons()),
-  errors: () => ({
-    required: literalsOf('index', 'LadderErrorCode'),
-    allowed: literalsOf('testing', 'TestBackendErrorCode'),
-  }),
+  errors: () => one(literalsOf('index', 'LadderErrorCode')),
   warnings: () => one(literalsOf('index', 'WarningEvent', 'code')),
   hints: () => one(hintWords()),
   cli: () => one(switchesOfCommands()),

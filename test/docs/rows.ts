@@ -14,10 +14,12 @@ export interface Row {
 }
 
 /** Tables whose first column is called like this list what the code has; other tables say what they like. */
-const LISTS = /^(option|reason|code|error code|error|event|warning|field|stat|statistic|hint|word|switch)s?$/i;
+const LISTS = /^(option|reason|code|event|warning|field|stat|statistic|hint|word|switch)s?$/i;
 
-/** `lane.connections`, `connections?`, `nodes[].name` and `--json` as the name alone. */
+/** `lane.connections`, `connections?`, `nodes[].name` and `demo --seed <n>` as the name alone. */
 function nameOf(code: string): string {
+  const flag = /--[\w-]+/.exec(code)?.[0];
+  if (flag !== undefined) return flag;
   const [plain = ''] = code.trim().split(/[ =:(<]/);
   return plain.replace(/\?$/, '').split('.').at(-1) ?? '';
 }
@@ -28,6 +30,7 @@ export function rowsOf(tables: readonly Table[]): Row[] {
     .filter(({ head: [first = ''] }) => LISTS.test(first.replace(/[`*_]/g, '').trim()))
     .flatMap(({ rows }) => rows)
     .flatMap(({ line, cells: [first = ''] }) => {
+      if (!/^(<a [^>]*><\/a>|\*\*|\[)?\s*`/.test(first)) return [];
       const codes = [...first.matchAll(/`([^`]+)`/g)].map(([, code = '']) => nameOf(code.replaceAll('\\|', '|')));
       // beside its name a cell may say a type; names that share a row stand alone, with commas
       const isNamesOnly = /^[\s,/]*(and|or)?[\s,/]*$/.test(

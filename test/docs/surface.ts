@@ -43,13 +43,13 @@ function isNothing(field: ts.Symbol): boolean {
 }
 
 /**
- * The fields of types. A field that several of them inherit counts once. Of an object within, such as
- * `lane` of a node's stats, the fields are allowed.
+ * The fields of types. One that several required types inherit counts once. Of an object within, such
+ * as `lane` of a node's stats, the fields are allowed.
  */
 export function fieldsOf(entry: string, { required, allowed = [] }: Types): Asked {
   const seen = new Set<ts.Node | undefined>();
   const within: string[] = [];
-  const namesIn = (names: readonly string[]): string[] =>
+  const namesIn = (names: readonly string[], isOnce: boolean): string[] =>
     names.flatMap((name) => {
       const [other, type] = name.includes(':') ? (name.split(':') as [string, string]) : [entry, name];
       return typeOf(other, type)
@@ -57,14 +57,14 @@ export function fieldsOf(entry: string, { required, allowed = [] }: Types): Aske
         .filter((field) => !field.name.startsWith('__@') && !isNothing(field))
         .flatMap((field) => {
           const declaration = field.valueDeclaration ?? field.declarations?.[0];
-          if (seen.has(declaration)) return [];
+          if (isOnce && seen.has(declaration)) return [];
           seen.add(declaration);
           within.push(...fieldsWithin(checker.getTypeOfSymbol(field)));
           return [field.name];
         });
     });
-  const wanted = namesIn(required);
-  const alsoFine = namesIn(allowed);
+  const wanted = namesIn(required, true);
+  const alsoFine = namesIn(allowed, false);
   return { required: wanted, allowed: [...alsoFine, ...within] };
 }
 
@@ -77,6 +77,22 @@ function fieldsWithin(type: ts.Type): string[] {
       .filter(({ symbol }) => symbol !== undefined && (symbol.flags & ts.SymbolFlags.TypeLiteral) !== 0)
       .flatMap((item) => item.getProperties().map(({ name }) => name));
   });
+}
+
+/** The fields of the object that a function takes first. */
+export function optionsOfFunction(entry: string, name: string): string[] {
+  const file = program.getSourceFile(sourceOf(entry));
+  const module = file && checker.getSymbolAtLocation(file);
+  const exported = module && checker.getExportsOfModule(module).find((one) => one.name === name);
+  if (exported === undefined) throw new Error(`pg-ladder/${entry} has no ${name}`);
+  const symbol = exported.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(exported) : exported;
+  const [signature] = checker.getTypeOfSymbol(symbol).getCallSignatures();
+  const [parameter] = signature?.parameters ?? [];
+  if (parameter === undefined) throw new Error(`${name} takes nothing`);
+  return checker
+    .getTypeOfSymbol(parameter)
+    .getProperties()
+    .map((field) => field.name);
 }
 
 /** The words of a union of them, or of the field of a type that is one. */
