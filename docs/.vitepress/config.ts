@@ -43,7 +43,10 @@ export default defineConfig({
   // DRAFT=1: while pages that others link to are still being written
   ignoreDeadLinks: process.env['DRAFT'] === '1',
   srcExclude: ['scripts/**', 'node_modules/**'],
-  head: [['meta', { name: 'color-scheme', content: 'light dark' }]],
+  head: [
+    ['meta', { name: 'color-scheme', content: 'light dark' }],
+    ['link', { rel: 'icon', type: 'image/svg+xml', href: '/pg-ladder/favicon.svg' }],
+  ],
   markdown: {
     theme: { light: 'github-light-high-contrast', dark: 'github-dark-high-contrast' },
     headers: { level: [2, 3] },
@@ -81,6 +84,15 @@ export default defineConfig({
           return md.render(source, env);
         },
         miniSearch: {
+          // Questions are asked in sentences; what makes them sentences finds everything.
+          options: {
+            processTerm: (term) => {
+              const word = term.toLowerCase();
+              const isFiller =
+                /^(a|an|and|are|as|at|be|by|can|do|does|for|from|how|i|in|is|it|my|of|on|or|that|the|this|to|what|when|where|which|why|with|you|your)$/;
+              return isFiller.test(word) ? null : word;
+            },
+          },
           searchOptions: { fuzzy: 0.2, prefix: true, boost: { title: 4, text: 2, titles: 2 } },
         },
       },

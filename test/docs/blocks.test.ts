@@ -6,9 +6,9 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
 import { compile, givenTo } from './compile.js';
-import { type Block, blocksOf, docsPages, root } from './pages.js';
+import { type Block, blocksOf, docsPages, linesOf, root } from './pages.js';
 
-const RUN_LIMIT_MILLIS = 20_000;
+const RUN_LIMIT_MILLIS = 45_000;
 const LANGUAGES = ['ts', 'typescript', 'tsx'];
 
 const pages = ['README.md', 'SECURITY.md', 'CONTRIBUTING.md', ...docsPages];
@@ -30,6 +30,18 @@ describe('the TypeScript of the pages', () => {
   it('is left uncompiled only with a reason', () => {
     const without = blocks.filter(({ marks }) => marks.noCompile === '').map(({ file, line }) => `${file}:${line}`);
     expect(without).toEqual([]);
+  });
+
+  it('is marked by comments that each stand above a block', () => {
+    const marks = pages
+      .flatMap((page) => linesOf(page))
+      .filter(({ text }) => /^\s*<!-- ?(run|no-compile|file)\b/.test(text));
+    const { length } = blocks.flatMap(({ marks }) => [
+      ...(marks.run ? ['run'] : []),
+      ...(marks.noCompile === undefined ? [] : ['no-compile']),
+      ...(marks.isNamed ? ['file'] : []),
+    ]);
+    expect(length).toBe(marks.length);
   });
 
   it('would be told of a mistake, by its line on the page', () => {

@@ -9,10 +9,8 @@ const PRISMA = join(root, 'test/docs/prisma/dist/client.ts');
 /** What blocks may use without saying where it is from. */
 export const AMBIENT_NAMES = ['cluster', 'pool', 'session', 'app', 'queue', 'redis'] as const;
 
-/** A block that begins with a cluster of its own stands alone: it must say where all that it uses is from. */
-export function standsAlone(code: string): boolean {
-  return /\bcreateCluster\(/.test(code);
-}
+/** A block that makes a cluster of its own uses no other one. */
+const OF_CLUSTERS: readonly string[] = ['cluster', 'pool', 'session'];
 
 /** The names that a module declares or imports at its top. */
 export function topLevelNames(code: string): Set<string> {
@@ -38,9 +36,12 @@ export function topLevelNames(code: string): Set<string> {
 
 /** The names of ours that a block gets: those that it does not have by itself. */
 export function givenTo(code: string): string[] {
-  if (standsAlone(code)) return [];
   const own = topLevelNames(code);
-  return AMBIENT_NAMES.filter((name) => !own.has(name) && new RegExp(`\\b${name}\\b`).test(code));
+  const makesCluster = /\bcreateCluster\(/.test(code);
+  return AMBIENT_NAMES.filter((name) => {
+    if (makesCluster && OF_CLUSTERS.includes(name)) return false;
+    return !own.has(name) && new RegExp(`\\b${name}\\b`).test(code);
+  });
 }
 
 /** What is wrong with the blocks, by their pages' lines. */
@@ -59,7 +60,7 @@ export function compile(blocks: readonly Block[]): ReadonlyMap<Block, readonly s
   );
   const files = new Map(
     blocks.map((block, index) => [
-      join(root, 'docs/.blocks', `${index}.${block.language === 'tsx' ? 'tsx' : 'mts'}`),
+      join(root, '.blocks', `${index}.${block.language === 'tsx' ? 'tsx' : 'mts'}`),
       block,
     ]),
   );

@@ -27,6 +27,8 @@ export interface Block {
     readonly noCompile: string | undefined;
     /** The name by which other blocks of the page import it. */
     readonly savedAs: string | undefined;
+    /** Whether a comment says that name. */
+    readonly isNamed: boolean;
   };
 }
 
@@ -68,20 +70,21 @@ function partsOf(file: string, source: string): { readonly lines: Line[]; readon
   return { lines, blocks };
 }
 
-/** What the comments directly above a block say, or the line before: "Save this as `x.ts`". */
+/** What the comments above a block say (the formatter may leave empty lines there), or the sentence before: "Save this as `x.ts`". */
 function marksOf(above: readonly Line[]): Block['marks'] {
-  const isComment = ({ text }: Line): boolean => /^\s*<!--.*-->\s*$/.test(text);
+  const isComment = ({ text }: Line): boolean => /^\s*(<!--.*-->\s*)?$/.test(text);
   const last = above.findLastIndex((line) => !isComment(line));
   const said = above
     .slice(last + 1)
     .map(({ text }) => text)
     .join('\n');
   const sentence = above.slice(0, last + 1).findLast(({ text }) => text.trim() !== '')?.text ?? '';
+  const named = /<!--\s*file:\s*(\S+)\s*-->/.exec(said)?.[1];
   return {
     run: /<!--\s*run\s*-->/.test(said),
     noCompile: /<!--\s*no-compile:\s*(.*?)\s*-->/.exec(said)?.[1],
-    savedAs:
-      /<!--\s*file:\s*(\S+)\s*-->/.exec(said)?.[1] ?? /\bsave (?:this|it) as `([\w./-]+\.ts)`/i.exec(sentence)?.[1],
+    savedAs: named ?? /\bsave (?:this|it) as `([\w./-]+\.ts)`/i.exec(sentence)?.[1],
+    isNamed: named !== undefined,
   };
 }
 

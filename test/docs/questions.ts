@@ -4,7 +4,10 @@ export const questions: readonly { readonly ask: string; readonly pages: readonl
     ask: 'read your own writes',
     pages: ['concepts/guarantees', 'concepts/how-it-works', 'concepts/consistency-levels'],
   },
-  { ask: 'replica lag stale read', pages: ['troubleshooting', 'concepts/how-it-works', 'guide/testing', 'faq'] },
+  {
+    ask: 'replica lag stale read',
+    pages: ['troubleshooting', 'start/web-app', 'concepts/how-it-works', 'guide/testing', 'faq'],
+  },
   { ask: 'pgbouncer transaction mode prepared statement', pages: ['guide/poolers/pgbouncer'] },
   { ask: 'failover primary changed', pages: ['concepts/failover'] },
   { ask: 'kysely replica', pages: ['guide/kysely', 'migrate/from-kysely-replication'] },
@@ -32,7 +35,10 @@ export const questions: readonly { readonly ask: string; readonly pages: readonl
     ask: 'advisory lock',
     pages: ['guide/connections', 'concepts/classification', 'guide/transactions', 'troubleshooting', 'faq'],
   },
-  { ask: 'max staleness', pages: ['concepts/consistency-levels', 'reference/options', 'reference/calls'] },
+  {
+    ask: 'max staleness',
+    pages: ['concepts/consistency-levels', 'concepts/guarantees', 'reference/options', 'reference/calls'],
+  },
   { ask: 'aurora', pages: ['guide/managed/aurora', 'guide/discovery/aurora'] },
   { ask: 'patroni', pages: ['guide/discovery/patroni'] },
   {
