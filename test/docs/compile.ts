@@ -46,7 +46,7 @@ export function givenTo(code: string): string[] {
 
 /** What is wrong with the blocks, by their pages' lines. */
 export function compile(blocks: readonly Block[]): ReadonlyMap<Block, readonly string[]> {
-  const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile);
+  const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), (file) => ts.sys.readFile(file));
   const { options } = ts.convertCompilerOptionsFromJson(
     // users write process.env.X, and decorators as their ORM's page has them
     {
@@ -66,14 +66,14 @@ export function compile(blocks: readonly Block[]): ReadonlyMap<Block, readonly s
   );
   const texts = new Map([...files].map(([file, { code }]) => [file, moduleOf(code)]));
   const host = ts.createCompilerHost(options);
-  const { fileExists, readFile, getSourceFile } = host;
-  host.fileExists = (file) => texts.has(file) || fileExists.call(host, file);
-  host.readFile = (file) => texts.get(file) ?? readFile.call(host, file);
+  const fileExists = host.fileExists.bind(host);
+  const readFile = host.readFile.bind(host);
+  const getSourceFile = host.getSourceFile.bind(host);
+  host.fileExists = (file) => texts.has(file) || fileExists(file);
+  host.readFile = (file) => texts.get(file) ?? readFile(file);
   host.getSourceFile = (file, ...rest) => {
     const text = texts.get(file);
-    return text === undefined
-      ? getSourceFile.call(host, file, ...rest)
-      : ts.createSourceFile(file, text, rest[0], true);
+    return text === undefined ? getSourceFile(file, ...rest) : ts.createSourceFile(file, text, rest[0], true);
   };
   /** The block of the same page that is saved under the name that another one imports. */
   const siblingOf = (specifier: string, containing: string): string | undefined => {

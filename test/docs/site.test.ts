@@ -13,8 +13,8 @@ const isListedElsewhere = (page: string): boolean => page === 'index' || page.st
 const addressOf = (page: string): string => page.replace(/(^|\/)index$/, '$1');
 
 describe('the site', () => {
-  it('builds, without network where the machine lets it', ({ annotate }) => {
-    if (!build.isOffline) annotate('this machine has no network namespaces: built beside the network');
+  it('builds, without network where the machine lets it', async ({ annotate }) => {
+    if (!build.isOffline) await annotate('this machine has no network namespaces: built beside the network');
     expect(build.succeeded, build.output).toBe(true);
   });
 

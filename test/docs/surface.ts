@@ -6,7 +6,7 @@ import { reasons as allReasons } from '../../src/events.js';
 import { read, root } from './pages.js';
 import type { Asked } from './rows.js';
 
-const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile);
+const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), (file) => ts.sys.readFile(file));
 const paths: Record<string, string[]> = config.compilerOptions.paths;
 const { options } = ts.convertCompilerOptionsFromJson(config.compilerOptions, dirname(join(root, 'tsconfig.json')));
 
