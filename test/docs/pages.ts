@@ -48,6 +48,8 @@ interface Line {
 function partsOf(file: string, source: string): { readonly lines: Line[]; readonly blocks: Block[] } {
   const lines: Line[] = [];
   const blocks: Block[] = [];
+  /** Where the lines begin that stand above the next block. */
+  let since = 0;
   let fence: { marks: string; indent: number; language: string; line: number; code: string[] } | undefined;
   const all = source.split(/\r?\n/);
   const bodyAt = all[0] === '---' ? all.indexOf('---', 1) + 1 : 0;
@@ -62,7 +64,8 @@ function partsOf(file: string, source: string): { readonly lines: Line[]; readon
       }
     } else if (opening?.[2]?.startsWith(fence.marks) && text.trim() === opening[2]) {
       const { language, line, code } = fence;
-      blocks.push({ file, line, language, code: code.join('\n'), marks: marksOf(lines) });
+      blocks.push({ file, line, language, code: code.join('\n'), marks: marksOf(lines.slice(since)) });
+      since = lines.length;
       fence = undefined;
     } else fence.code.push(text.slice(Math.min(fence.indent, text.length - text.trimStart().length)));
   }
