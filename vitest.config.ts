@@ -16,24 +16,28 @@ export default defineConfig(({ mode }) => {
   const matrix = mode === 'matrix';
   // part of `npm run check`: the packed library
   const packed = mode === 'package';
+  // `npm run check:docs`: README and docs/ against the code, and the site that is built of them
+  const docs = mode === 'docs';
   // a path to also write how each test ended to (.ci/run counts them)
   const report = process.env['TEST_REPORT'];
 
-  const isWhole = !soak && !laneOff && !compat && !matrix && !packed;
+  const isWhole = !soak && !laneOff && !compat && !matrix && !packed && !docs;
   const sharing = isWhole ? sharingFiles(import.meta.dirname) : [];
   const include = packed
     ? ['test/package/**/*.test.ts']
-    : compat
-      ? ['test/compat/**/*.test.ts', POOLERS]
-      : matrix
-        ? ['test/{compat,matrix}/**/*.test.ts']
-        : soak
-          ? ['test/{behaviour,differential,faults,fuzz,simulation,unit/sql}/**/*.test.ts']
-          : ['test/{behaviour,faults}/**/!(lane).test.ts'];
+    : docs
+      ? ['test/docs/**/*.test.ts']
+      : compat
+        ? ['test/compat/**/*.test.ts', POOLERS]
+        : matrix
+          ? ['test/{compat,matrix}/**/*.test.ts']
+          : soak
+            ? ['test/{behaviour,differential,faults,fuzz,simulation,unit/sql}/**/*.test.ts']
+            : ['test/{behaviour,faults}/**/!(lane).test.ts'];
   const exclude = [
     '**/node_modules/**',
     ...(compat || matrix ? [] : ['test/{compat,matrix}/**']),
-    ...(isWhole ? [POOLERS, 'test/package/**'] : []),
+    ...(isWhole ? [POOLERS, 'test/{docs,package}/**'] : []),
     ...(laneOff ? ['test/behaviour/lane/**'] : []),
   ];
 
@@ -50,6 +54,8 @@ export default defineConfig(({ mode }) => {
             ],
           }
         : { include, exclude }),
+      // the site is built once, for all tests of it
+      ...(docs ? { globalSetup: ['test/docs/build.ts'] } : {}),
       env: { ...(soak ? { SOAK: '1' } : {}), ...(laneOff ? { LANE: 'off' } : {}), ...(matrix ? { MATRIX: '1' } : {}) },
       // each file may start a PostgreSQL cluster of its own: a process per file, and two at a time
       pool: 'forks',

@@ -5,8 +5,15 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { argumentsOf, failuresOf, rerunsOf, withRerun } from './rerun.mjs';
 
-/** The steps that leave a report, and what vitest is told in each. The first one's tests are counted. */
-const MODES = { tests: [], 'lane-off': ['--mode', 'lane-off'], compat: ['--mode', 'compat'] };
+/** The steps that leave a report, and what vitest is told in each. */
+const MODES = {
+  tests: [],
+  'lane-off': ['--mode', 'lane-off'],
+  compat: ['--mode', 'compat'],
+  docs: ['--mode', 'docs'],
+};
+/** The steps whose tests are counted: the others run the same tests once more, or other projects' tools. */
+const COUNTED = ['tests', 'docs'];
 
 const [folder = '.', ...failedSteps] = process.argv.slice(2);
 const flaky = [];
@@ -36,13 +43,17 @@ function settled(step, mode, first) {
   return report;
 }
 
-const states = reports.find(([step]) => step === 'tests')?.[1]?.files.flatMap(({ tests }) => tests) ?? [];
+const counted = reports.filter(([step]) => COUNTED.includes(step));
+const statesOf = ([, report]) => report?.files.flatMap(({ tests }) => tests) ?? [];
+const states = counted.flatMap(statesOf);
 const passed = states.filter(({ state }) => state === 'passed').length;
 const skipped = states.filter(({ state }) => state === 'skipped').length;
+// each of them has to show that it ran
+const isAnyWithout = counted.some((one) => !statesOf(one).some(({ state }) => state === 'passed'));
 const failures = reports.flatMap(([, report]) => (report === undefined ? [] : failuresOf(report)));
 // a step that failed with nothing in its report to show for it is a failure too, and so is a run without any test
 const unexplained = failedSteps.filter((step) => !flaky.some((one) => one.step === step));
-const failed = failures.length || Math.max(unexplained.length, passed === 0 ? 1 : 0);
+const failed = failures.length || Math.max(unexplained.length, isAnyWithout ? 1 : 0);
 
 // what failed stands at the end, where a log that was cut still has it
 for (const { where, failures: those } of failures) {

@@ -9,7 +9,12 @@ import { failed, file, passed, run, STALE, skipped, TIMED_OUT } from './played-r
 
 const script = fileURLToPath(new URL('../../../scripts/close-run.mjs', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'pg-ladder-close-run-'));
-const CALM = { tests: run(file('a', [passed('one'), skipped('two')])), 'lane-off': run(), compat: run() };
+const CALM = {
+  tests: run(file('a', [passed('one'), skipped('two')])),
+  'lane-off': run(),
+  compat: run(),
+  docs: run(file('d', [passed('page')])),
+};
 
 /** In place of npx: writes down what it was told, and leaves the report of a second run. */
 const NPX = `#!/bin/sh
@@ -37,9 +42,9 @@ function close(reports: Record<string, RunReport>, failedSteps: string[] = [], s
 }
 
 describe.skipIf(process.platform === 'win32')('the end of a run', () => {
-  it('counts the tests of npm test', () => {
+  it('counts the tests of npm test and of the docs', () => {
     expect(close({ ...CALM, compat: run(file('c', [passed('three')])) })).toMatchObject({
-      last: '1 passed, 0 failed, 1 skipped',
+      last: '2 passed, 0 failed, 1 skipped',
       status: 0,
     });
   });
@@ -47,34 +52,34 @@ describe.skipIf(process.platform === 'win32')('the end of a run', () => {
   it('counts what failed in any step, and tells of each', () => {
     const compat = run(file('c', [failed('three', STALE)]));
     const { last, stdout, status } = close({ ...CALM, compat }, ['compat']);
-    expect({ last, status }).toEqual({ last: '1 passed, 1 failed, 1 skipped', status: 1 });
+    expect({ last, status }).toEqual({ last: '2 passed, 1 failed, 1 skipped', status: 1 });
     expect(stdout).toContain(`FAILED c\n  three\n${STALE.stack}`);
   });
 
   it('counts a step that failed with no failed test, and a run without tests', () => {
-    expect(close(CALM, ['check'])).toMatchObject({ last: '1 passed, 1 failed, 1 skipped', status: 1 });
-    expect(close({ ...CALM, tests: run() })).toMatchObject({ last: '0 passed, 1 failed', status: 1 });
+    expect(close(CALM, ['check'])).toMatchObject({ last: '2 passed, 1 failed, 1 skipped', status: 1 });
+    expect(close({ ...CALM, tests: run() })).toMatchObject({ last: '1 passed, 1 failed', status: 1 });
   });
 
   it('names a test that passed alone as flaky, and counts it as passed', () => {
     const tests = run(file('a', [failed('one', TIMED_OUT), passed('two')]));
     const second = run(file('a', [passed('one'), skipped('two')]));
     const { last, stdout, status } = close({ ...CALM, 'lane-off': tests }, ['lane-off'], second);
-    expect({ last, status }).toEqual({ last: '1 passed, 0 failed, 1 skipped', status: 0 });
+    expect({ last, status }).toEqual({ last: '2 passed, 0 failed, 1 skipped', status: 0 });
     expect(stdout).toContain('\nflaky: one\n');
   });
 
   it('still fails by another step, and by what failed again', () => {
     const tests = run(file('a', [failed('one', TIMED_OUT)]));
     const flaky = close({ ...CALM, tests }, ['tests', 'check'], run(file('a', [passed('one')])));
-    expect(flaky).toMatchObject({ last: '1 passed, 1 failed', status: 1 });
-    expect(close({ ...CALM, tests }, ['tests'], tests)).toMatchObject({ last: '0 passed, 1 failed', status: 1 });
+    expect(flaky).toMatchObject({ last: '2 passed, 1 failed', status: 1 });
+    expect(close({ ...CALM, tests }, ['tests'], tests)).toMatchObject({ last: '1 passed, 1 failed', status: 1 });
   });
 
   it('never runs a failed assertion again', () => {
     const tests = run(file('a', [failed('one', STALE)]));
     const { last, stdout } = close({ ...CALM, tests }, ['tests'], run(file('a', [passed('one')])));
-    expect(last).toBe('0 passed, 1 failed');
+    expect(last).toBe('1 passed, 1 failed');
     expect(stdout).not.toContain('once more');
   });
 });
