@@ -56,8 +56,10 @@ export default defineConfig(({ mode }) => {
       sequence: { sequencer: LongestFirst },
       // with all the time to think that its sessions take, a tool keeps no core busy
       maxWorkers: soak && !compat ? 1 : 2,
-      testTimeout: soak ? 0 : compat ? 60_000 : matrix ? 600_000 : 30_000,
+      // no promises: what they bound would else go on for ever
+      testTimeout: soak ? 0 : matrix ? 600_000 : 60_000,
       hookTimeout: soak ? 0 : matrix ? 180_000 : 60_000,
+      expect: { poll: { timeout: 30_000 } },
       teardownTimeout: 20_000,
       reporters: report ? ['default', testReport(report)] : ['default'],
       coverage: { provider: 'v8', include: ['src/**/*.ts'], reporter: ['text', 'html'] },

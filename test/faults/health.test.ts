@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Cluster, NodeEvent } from '../../src/index.js';
 import { startTestCluster, type TestCluster, type TestNode } from '../../src/testing/index.js';
-import { nodeOf, open, report, size, until } from '../behaviour/fixture.js';
+import { nodeOf, open, percentile, RunningClock, report, size, until } from '../behaviour/fixture.js';
 import { Traffic } from './traffic.js';
 
 const pause = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis));
@@ -30,11 +30,23 @@ describe('under 64 callers, with a primary and three replicas', () => {
     events.length = 0;
   });
 
-  /** Brings the fault about for a while, ends it, and waits until r1 answers reads again. */
-  async function suffer(what: string, begin: () => unknown, end: () => unknown, millis: number): Promise<void> {
+  /**
+   * Brings the fault about for a while, ends it, and waits until r1 answers reads again. However slow the machine is,
+   * the fault lasts until all callers have gone on beside it, and until it `isShown`.
+   */
+  async function suffer(
+    what: string,
+    begin: () => unknown,
+    end: () => unknown,
+    millis: number,
+    isShown = (): boolean => true,
+  ): Promise<void> {
     traffic.reset();
     await begin();
+    const goesOn = traffic.goesOn(3);
     await pause(millis);
+    await until('each caller has its reads answered beside the fault', goesOn);
+    await until('the fault is noticed, and what hung there runs elsewhere', isShown);
     const { readCount } = traffic;
     await end();
     const endedAt = performance.now();
@@ -42,7 +54,6 @@ describe('under 64 callers, with a primary and three replicas', () => {
     await until('r1 answers reads again', () => nodeOf(cluster, 'r1').statementCount > before + 20);
     const back = performance.now() - endedAt;
     report(what, { reads: readCount, 'over 1 s': traffic.slowCount, 'ms until traffic is back': back });
-    expect(readCount).toBeGreaterThan(millis / 10);
     expect(traffic.readReports).toEqual({});
     expect(traffic.writeReports).toEqual({});
     expect(traffic.slowCount).toBeLessThanOrEqual(64);
@@ -71,24 +82,26 @@ describe('under 64 callers, with a primary and three replicas', () => {
       () => begin(r1),
       () => end(r1),
       size(0.7, 4) * millis,
+      // What hung there ran elsewhere, and did not merely wait for the end of the fault.
+      () =>
+        states().includes('ejected') && (!causes().includes('it hangs') || cluster.stats().routes.retried > retried),
     );
-    expect(states()).toContain('ejected');
     expect(states()).toContain('probation');
-    // What hung there ran elsewhere, and did not merely wait for the end of the fault.
-    if (causes().includes('it hangs')) expect(cluster.stats().routes.retried).toBeGreaterThan(retried);
-    else expect(what).toMatch(/killed|resets/);
+    if (!causes().includes('it hangs')) expect(what).toMatch(/killed|resets/);
   });
 
   it('a replica that answers far more slowly than the others is ejected, although it never fails', async () => {
-    await until('r1 has served for a while', () => nodeOf(cluster, 'r1').state === 'live', 20_000);
-    traffic.reset();
-    r1.link.delay(350);
-    await until('it is ejected', () => nodeOf(cluster, 'r1').state === 'ejected');
-    expect(nodeOf(cluster, 'r1').ejectedFor).toContain('far more slowly');
+    // So slow that no busy machine makes the others look it, and not taken for hung.
+    await using patient = await open(servers, { hangMillis: 20_000 });
+    const reading = await Traffic.start(patient, 0, 8);
+    r1.link.delay(1_500);
+    await until('it is ejected', () => nodeOf(patient, 'r1').state === 'ejected');
+    expect(nodeOf(patient, 'r1').ejectedFor).toContain('far more slowly');
     r1.link.restore();
-    await until('it is back', () => nodeOf(cluster, 'r1').state === 'probation');
-    expect(traffic.readReports).toEqual({});
-  }, 60_000);
+    await until('it is back', () => nodeOf(patient, 'r1').state === 'probation');
+    await reading.stop();
+    expect(reading.readReports).toEqual({});
+  });
 
   it('no read fails while a replica is cut off from the primary: it answers whoever does not mind', async () => {
     await suffer(
@@ -101,19 +114,18 @@ describe('under 64 callers, with a primary and three replicas', () => {
 
   it('reads that wait for a pool full of slow queries are sent elsewhere, and overload ejects nobody', async () => {
     const { ejectionCount } = nodeOf(cluster, 'r1');
+    const controller = new AbortController();
     let slow: Promise<unknown> = Promise.resolve();
     const fill = () => {
-      slow = Promise.all(
-        Array.from({ length: 10 }, () =>
-          cluster
-            .read('select pg_sleep(2)', [], { target: { node: 'r1' }, consistency: 'eventual' })
-            .catch(() => undefined),
-        ),
-      );
+      const options = { target: { node: 'r1' }, consistency: 'eventual', signal: controller.signal } as const;
+      // Endless, as far as those are concerned that would wait there: about twenty of the callers.
+      slow = Promise.allSettled(Array.from({ length: 10 }, () => cluster.read('select pg_sleep(60)', [], options)));
     };
-    await suffer('full of slow queries', fill, () => slow, 1_500);
-    // Those that wait there for the slow ones to end would be about twenty.
-    expect(traffic.slowCount).toBeLessThan(10);
+    const empty = () => {
+      controller.abort();
+      return slow;
+    };
+    await suffer('full of slow queries', fill, empty, 1_500);
     expect(nodeOf(cluster, 'r1').ejectionCount).toBe(ejectionCount);
   });
 
@@ -173,9 +185,16 @@ describe('a primary that freezes', () => {
     const write = cluster.write('insert into t values (1)');
     const stuck = cluster.session(() => cluster.read('select 1', [], { target: 'primary' }));
     await until('it is found hung', () => nodeOf(cluster, 'primary').state === 'unknown');
-    const startedAt = performance.now();
-    for (let i = 0; i < 50; i++) await cluster.session(() => cluster.read('select 1'), { inherit: 'none' });
-    expect(performance.now() - startedAt).toBeLessThan(1_000);
+    const clock = new RunningClock();
+    const took: number[] = [];
+    for (let i = 0; i < 50; i++) {
+      const startedAt = clock.now();
+      await cluster.session(() => cluster.read('select 1'), { inherit: 'none' });
+      took.push(clock.now() - startedAt);
+    }
+    clock.stop();
+    // Held up by the primary each would take as long as that is waited for, 500 ms or more.
+    expect(percentile(took, 0.5)).toBeLessThan(250);
     expect(nodeOf(cluster, 'r1').statementCount).toBeGreaterThanOrEqual(50);
     await servers.primary.thaw();
     await write;

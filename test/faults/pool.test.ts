@@ -1,4 +1,4 @@
-import type { Pool, PoolClient } from 'pg';
+import pg, { type Pool, type PoolClient } from 'pg';
 import Cursor from 'pg-cursor';
 import { describe, expect, it } from 'vitest';
 import { startTestCluster } from '../../src/testing/index.js';
@@ -195,10 +195,15 @@ describe('cluster.pool() under faults', () => {
     await until('it reads on the replica again', isOnReplica);
     await client.query('rollback');
 
-    const slow = { text: 'insert into t select 1 from pg_sleep(0.4)', query_timeout: 300 };
+    // Held up on the server until the test lets it go.
+    const holder = new pg.Client(servers.primary.connectionString);
+    await holder.connect();
+    await holder.query('begin; lock table t in share row exclusive mode');
+    const slow = { text: 'insert into t select 1', query_timeout: 300 };
     await expect(client.query(slow)).rejects.toThrow('Query read timeout');
     expect(await isOnReplica()).toBe(false);
-    await pause(200);
+    await holder.query('rollback');
+    await holder.end();
     expect((await client.query<{ v: number }>('select v from t for update')).rows).toEqual([{ v: 1 }]);
     await until('it is known to be over', isOnReplica);
     expect(cluster.stats().nodes.map(({ ejectionCount }) => ejectionCount)).toEqual([0, 0]);
