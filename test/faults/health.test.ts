@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Cluster, NodeEvent } from '../../src/index.js';
 import { startTestCluster, type TestCluster, type TestNode } from '../../src/testing/index.js';
 import { nodeOf, open, percentile, RunningClock, report, size, until } from '../behaviour/fixture.js';
+import { query } from '../testing/query.js';
 import { Traffic } from './traffic.js';
 
 const pause = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis));
@@ -130,15 +131,12 @@ describe('under 64 callers, with a primary and three replicas', () => {
   });
 
   it('no read fails when the library’s own connections are cut', async () => {
-    const cut = (client: { query(text: string): Promise<unknown> }) =>
-      client.query(
-        "select pg_terminate_backend(pid) from pg_stat_activity where query like '%in_recovery%' and pid <> pg_backend_pid()",
-      );
+    const cut =
+      "select pg_terminate_backend(pid) from pg_stat_activity where query like '%in_recovery%' and pid <> pg_backend_pid()";
     await suffer(
       'the monitor’s connections cut',
       async () => {
-        for (const node of ['primary', 'r1', 'r2', 'r3'])
-          await cluster.connection(cut, { target: { node }, consistency: 'eventual' });
+        for (const node of servers.nodes) await query(node, cut);
       },
       () => undefined,
       500,

@@ -21,7 +21,7 @@ describe('which of several replicas answers', () => {
       });
     };
     await present(3);
-    const keys = size(1_000, ITEMS);
+    const keys = size(300, ITEMS);
     /** Where each key belongs, and how many reads went elsewhere at first. */
     const placed = async (): Promise<{ places: string[]; mislaidCount: number }> => {
       const places: string[] = [];
@@ -57,7 +57,8 @@ describe('which of several replicas answers', () => {
     const { places: without } = await placed();
     expect(all.filter((node, i) => node !== 'r3' && without[i] !== node)).toEqual([]);
     const inherited = without.filter((_, i) => all[i] === 'r3');
-    expect(inherited.filter((node) => node === 'r1').length / inherited.length).toBeCloseTo(0.5, 1);
+    const ofR1 = inherited.filter((node) => node === 'r1').length / inherited.length;
+    expect(Math.abs(ofR1 - 1 / 2)).toBeLessThan(4 * Math.sqrt(1 / 4 / inherited.length));
     const states: string[] = [];
     now.cluster.events.on('node', ({ node, state }) => node === 'r3' && states.push(state));
     members = servers.replicas;
@@ -107,8 +108,12 @@ describe('which of several replicas answers', () => {
       const asked = { partitionKey, maxStalenessMillis: 800, consistency: 'eventual' } as const;
       return (await now.cluster.explain(READ, [1], asked)).node;
     };
-    let key = 'a';
-    while ((await place(key)) !== 'r1') key += 'a';
+    let key = '';
+    let count = 0;
+    await until('a key of r1 is found', async () => {
+      key = `key ${count++}`;
+      return (await place(key)) === 'r1';
+    });
     let isOn = true;
     const writing = (async () => {
       for (; isOn; await new Promise((resolve) => setTimeout(resolve, 10))) {
