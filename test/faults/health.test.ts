@@ -44,12 +44,15 @@ describe('under 64 callers, with a primary and three replicas', () => {
   ): Promise<void> {
     traffic.reset();
     await begin();
-    const goesOn = traffic.goesOn(3);
-    await pause(millis);
-    await until('each caller has its reads answered beside the fault', goesOn);
-    await until('the fault is noticed, and what hung there runs elsewhere', isShown);
+    try {
+      const goesOn = traffic.goesOn(3);
+      await pause(millis);
+      await until('each caller has its reads answered beside the fault', goesOn);
+      await until('the fault is noticed, and what hung there runs elsewhere', isShown);
+    } finally {
+      await end();
+    }
     const { readCount } = traffic;
-    await end();
     const endedAt = performance.now();
     const before = nodeOf(cluster, 'r1').statementCount;
     await until('r1 answers reads again', () => nodeOf(cluster, 'r1').statementCount > before + 20);
