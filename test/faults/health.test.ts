@@ -48,20 +48,27 @@ describe('under 64 callers, with a primary and three replicas', () => {
       const goesOn = traffic.goesOn(3);
       await pause(millis);
       await until('each caller has its reads answered beside the fault', goesOn);
-      await until('the fault is noticed, and what hung there runs elsewhere', isShown);
+      await untilOfR1('the fault is noticed, and what hung there runs elsewhere', isShown);
     } finally {
       await end();
     }
     const { readCount } = traffic;
     const endedAt = performance.now();
     const before = nodeOf(cluster, 'r1').statementCount;
-    await until('r1 answers reads again', () => nodeOf(cluster, 'r1').statementCount > before + 20);
+    await untilOfR1('r1 answers reads again', () => nodeOf(cluster, 'r1').statementCount > before + 20);
     const back = performance.now() - endedAt;
     report(what, { reads: readCount, 'over 1 s': traffic.slowCount, 'ms until traffic is back': back });
     expect(traffic.readReports).toEqual({});
     expect(traffic.writeReports).toEqual({});
     expect(traffic.slowCount).toBeLessThanOrEqual(64);
     expect(traffic.mostFallbacks).toBeLessThanOrEqual(cluster.stats().fallback.limit);
+  }
+
+  /** Fails with all that is known of r1. */
+  async function untilOfR1(what: string, holds: () => boolean): Promise<void> {
+    await until(what, holds).catch((error: unknown) => {
+      throw new Error(JSON.stringify({ what, events, nodes: cluster.stats().nodes }), { cause: error });
+    });
   }
 
   const causes = () => events.filter(({ node }) => node === 'r1').map(({ cause }) => cause);
