@@ -51,7 +51,16 @@ export default defineConfig(({ mode }) => {
                   exclude: [...exclude, ...sharing, ...withServers],
                 },
               },
-              { extends: true, test: { name: 'servers', include: withServers, exclude, isolate: false } },
+              {
+                extends: true,
+                test: {
+                  name: 'servers',
+                  include: withServers,
+                  exclude,
+                  isolate: false,
+                  setupFiles: ['test/fresh-registry.ts'],
+                },
+              },
               { extends: true, test: { name: 'sharing', include: sharing, exclude, isolate: false } },
             ],
           }

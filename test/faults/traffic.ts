@@ -31,16 +31,16 @@ export class Traffic {
   readonly #watch: NodeJS.Timeout;
   readonly #clock = new RunningClock();
   /** Reads that each caller has had answered. */
-  readonly #answered: number[];
+  readonly #answered: number[] = Array.from({ length: CALLERS }, () => 0);
   readonly #longMillis: number[] = [];
   readonly #recentMillis: number[] = [];
   #isOn = true;
   readonly #callers: Promise<unknown>;
 
-  private constructor(cluster: Cluster, writeShare: number, callers: number) {
+  private constructor(cluster: Cluster, writeShare: number) {
     this.#cluster = cluster;
     this.#writeShare = writeShare;
-    this.#answered = Array.from({ length: callers }, () => 0);
+
     this.#watch = setInterval(() => {
       this.mostFallbacks = Math.max(this.mostFallbacks, cluster.stats().fallback.inUse);
     }, 2);
@@ -48,9 +48,9 @@ export class Traffic {
   }
 
   /** @param writeShare how many of the calls write first, 0 to 1 */
-  static async start(cluster: Cluster, writeShare: number, callers = CALLERS): Promise<Traffic> {
+  static async start(cluster: Cluster, writeShare: number): Promise<Traffic> {
     await cluster.write('create table if not exists rows (caller int, v int, primary key (caller, v))');
-    return new Traffic(cluster, writeShare, callers);
+    return new Traffic(cluster, writeShare);
   }
 
   /** Forgets the reports, for the next fault. */
