@@ -25,7 +25,7 @@ describe('reads that no replica can serve', () => {
   const fallback = () => cluster.stats().fallback;
 
   /** Two reads that keep both turns until they are let go. */
-  async function holders(): Promise<{ letGo(): Promise<unknown> }> {
+  async function holders(): Promise<{ readonly letGo: () => Promise<unknown> }> {
     const over = signal();
     const hold = async (): Promise<void> => {
       const rows = cluster.stream('select generate_series(1, 3) as i');

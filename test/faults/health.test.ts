@@ -98,7 +98,8 @@ describe('under 64 callers, with a primary and three replicas', () => {
         states().includes('ejected') && (!causes().includes('it hangs') || cluster.stats().routes.retried > retried),
     );
     expect(states()).toContain('probation');
-    if (!causes().includes('it hangs')) expect(what).toMatch(/killed|resets/);
+    // On a busy machine one that drips may be found far slower than the others before it is found to hang.
+    if (!causes().some((cause) => /hangs|far more slowly/.test(cause ?? ''))) expect(what).toMatch(/killed|resets/);
   });
 
   it('a replica that answers far more slowly than the others is ejected, although it never fails', async () => {
