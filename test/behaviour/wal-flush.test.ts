@@ -2,7 +2,7 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Cluster, RouteEvent } from '../../src/index.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
-import { open, percentile, report, size } from './fixture.js';
+import { bestOf, open, percentile, report, runningMillis, size, until } from './fixture.js';
 
 describe('a gate that nothing but unflushed log keeps shut', () => {
   let servers: TestCluster;
@@ -30,44 +30,49 @@ describe('a gate that nothing but unflushed log keeps shut', () => {
     const foreigner = new pg.Client(servers.primary.connectionString);
     await foreigner.connect();
     const routes = recordRoutes();
-    const millis: number[] = [];
-    const rounds = size(100, 1_000);
-    for (let id = 0; id < rounds; id++) {
-      await foreigner.query('begin');
-      await cluster.write('insert into notes values ($1, $2)', [id, 'mine']);
-      await foreigner.query("insert into foreign_notes values (repeat('x', 200))");
-      const startedAt = performance.now();
-      const { rows } = await cluster.read('select text from notes where id = $1', [id]);
-      millis.push(performance.now() - startedAt);
-      expect(rows).toEqual([{ text: 'mine' }]);
-      await foreigner.query('rollback');
-    }
+    const count = size(33, 333);
+    let id = 0;
+    const batch = async (): Promise<{ shareOnReplica: number; millis: number }> => {
+      routes.length = 0;
+      const millis: number[] = [];
+      for (const end = id + count; id < end; id++) {
+        await foreigner.query('begin');
+        await cluster.write('insert into notes values ($1, $2)', [id, 'mine']);
+        await foreigner.query("insert into foreign_notes values (repeat('x', 200))");
+        const startedAt = performance.now();
+        const { rows } = await cluster.read('select text from notes where id = $1', [id]);
+        millis.push(performance.now() - startedAt);
+        expect(rows).toEqual([{ text: 'mine' }]);
+        await foreigner.query('rollback');
+      }
+      const onReplica = routes.filter((r) => r.role === 'replica').length;
+      report(`${count} reads beside a foreign open transaction`, {
+        'p50 ms': percentile(millis, 0.5),
+        'p90 ms': percentile(millis, 0.9),
+        'on the replica': onReplica,
+        nudges: cluster.stats().nudgeCount,
+      });
+      return { shareOnReplica: onReplica / count, millis: percentile(millis, 0.9) };
+    };
+    // Without a nudge it is 54 ms, on the primary, and so nearly none on the replica. Other work on this machine only ever
+    // adds to it: the best of a few batches is what the gate itself takes.
+    const isOpenSoon = ({ shareOnReplica, millis }: Awaited<ReturnType<typeof batch>>): boolean =>
+      shareOnReplica > 0.9 && millis < size(54, 20);
+    const best = await bestOf(size(20, 3), batch, isOpenSoon);
     await foreigner.end();
-    const onReplica = routes.filter((r) => r.role === 'replica').length;
-    report(`${rounds} reads beside a foreign open transaction`, {
-      'p50 ms': percentile(millis, 0.5),
-      'p90 ms': percentile(millis, 0.9),
-      'on the replica': onReplica,
-      nudges: cluster.stats().nudgeCount,
-    });
-    // Other work on this machine only ever adds to it: the best of three batches is what the gate itself takes. Without a nudge that is 54 ms, on the
-    // primary: in the short run the count of reads on the replica tells.
-    const batch = Math.ceil(rounds / 3);
-    const best = [0, 1, 2].map((i) => percentile(millis.slice(i * batch, (i + 1) * batch), size(0.5, 0.9)));
-    expect(Math.min(...best)).toBeLessThan(size(500, 20));
-    expect(onReplica).toBeGreaterThan(rounds * 0.9);
+    expect(best).toSatisfy(isOpenSoon);
     expect(cluster.stats().nudgeCount).toBeGreaterThan(0);
   });
 
   it('stands open at a page boundary on an idle primary, with nobody writing a byte to help', async () => {
-    const before = cluster.stats().nudgeCount;
     const routes = recordRoutes();
-    await writeUpToPageBoundary(cluster);
-    const startedAt = performance.now();
-    await cluster.read('select 1');
-    expect(performance.now() - startedAt).toBeLessThan(1_000);
-    expect(routes.at(-1)).toMatchObject({ role: 'replica' });
-    expect(cluster.stats().nudgeCount).toBe(before);
+    // A replica that is held up by other work is late by itself.
+    await until('the replica answers, without a nudge', async () => {
+      const before = cluster.stats().nudgeCount;
+      await writeUpToPageBoundary(cluster);
+      expect(await runningMillis(() => cluster.read('select 1'))).toBeLessThan(1_000);
+      return routes.at(-1)?.role === 'replica' && cluster.stats().nudgeCount === before;
+    });
   });
 });
 

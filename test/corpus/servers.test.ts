@@ -24,9 +24,18 @@ const TRANSACTION = 'begin; savepoint corpus_savepoint';
 
 type Outcome = { readonly error?: pg.DatabaseError };
 
-/** Runs a statement on a connection that nothing else uses, and tells the server's answer. */
-async function run(node: TestNode, before: string, text: string): Promise<Outcome> {
-  return withClient(node, async (client) => {
+/** A connection to one server that is as good as new for each statement. */
+class Connection {
+  readonly #node: TestNode;
+  #client: pg.Client | undefined;
+
+  constructor(node: TestNode) {
+    this.#node = node;
+  }
+
+  /** Runs a statement that nothing else is beside, and tells the server's answer. */
+  async run(before: string, text: string): Promise<Outcome> {
+    const client = await this.#fresh();
     await client.query(PREAMBLE);
     if (before !== '') await client.query(before);
     try {
@@ -36,26 +45,41 @@ async function run(node: TestNode, before: string, text: string): Promise<Outcom
       if (!(error instanceof pg.DatabaseError)) throw error;
       return { error };
     }
-  });
-}
+  }
 
-/** Closing the connection also ends what `use` has left: its transaction, its locks. */
-async function withClient<T>(node: TestNode, use: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: node.connectionString, statement_timeout: 10_000 });
-  await client.connect();
-  try {
-    return await use(client);
-  } finally {
-    await client.end();
+  /** Ends what the last statement has left: its transaction, its locks, its settings; with the connection, if need be. */
+  async #fresh(): Promise<pg.Client> {
+    try {
+      await this.#client?.query('rollback');
+      await this.#client?.query('discard all');
+    } catch {
+      await this.end();
+    }
+    if (this.#client === undefined) {
+      this.#client = clientOf(this.#node);
+      await this.#client.connect();
+    }
+    return this.#client;
+  }
+
+  async end(): Promise<void> {
+    const client = this.#client;
+    this.#client = undefined;
+    await client?.end();
   }
 }
 
-const onReplica = (node: TestNode, { text }: Statement) => run(node, '', text);
+function clientOf({ connectionString }: TestNode): pg.Client {
+  const client = new pg.Client({ connectionString, statement_timeout: 10_000 });
+  return client.on('error', () => undefined);
+}
+
+const onReplica = (connection: Connection, { text }: Statement) => connection.run('', text);
 
 /** In a transaction that is not committed, unless the statement cannot be in one. */
-async function onPrimary(node: TestNode, { text }: Statement): Promise<Outcome> {
-  const outcome = await run(node, TRANSACTION, text);
-  if (outcome.error?.code === '25001') return run(node, '', text);
+async function onPrimary(connection: Connection, { text }: Statement): Promise<Outcome> {
+  const outcome = await connection.run(TRANSACTION, text);
+  if (outcome.error?.code === '25001') return connection.run('', text);
   // The server waits for rows that pg does not send: it has accepted the statement.
   if (outcome.error?.message.includes('No source stream defined')) return {};
   return outcome;
@@ -102,18 +126,27 @@ describe.each(majors)('PostgreSQL %i', (major) => {
   }
 
   let servers: TestCluster;
-  let replica: TestNode;
+  let primary: Connection;
+  let replica: Connection;
   // the newest answers all of it; of the older ones' statements, each gets another part in the short form
   const step = major === majors.at(-1) ? 1 : size(majors.length, 1);
   const ours = statements.filter(({ since = 0 }, i) => since <= major && i % step === majors.indexOf(major) % step);
 
   beforeAll(async () => {
     servers = await startTestCluster({ replicas: 1, backend: 'embedded', postgresVersion: major });
-    [replica] = servers.replicas as [TestNode];
-    await withClient(servers.primary, (client) => client.query(schema));
-    await replica.waitForReplay();
+    const [first] = servers.replicas as [TestNode];
+    [primary, replica] = [new Connection(servers.primary), new Connection(first)];
+    const client = clientOf(servers.primary);
+    await client.connect();
+    await client.query(schema);
+    await client.end();
+    await first.waitForReplay();
   });
-  afterAll(() => servers?.stop());
+  afterAll(async () => {
+    await primary?.end();
+    await replica?.end();
+    await servers?.stop();
+  });
 
   /** The statements that get another answer than `fits` allows; one after the other, so that none locks another out. */
   async function misfits(
@@ -151,7 +184,7 @@ describe.each(majors)('PostgreSQL %i', (major) => {
 
   // The last one: what a primary undoes still travels to the replica, locks included.
   it('runs every statement on the primary, unless nobody could', async () => {
-    const askPrimary = (statement: Statement) => onPrimary(servers.primary, statement);
+    const askPrimary = (statement: Statement) => onPrimary(primary, statement);
     const fits = (outcome: Outcome, statement: Statement) => isAccepted(outcome) !== isUnparseable(statement);
     expect(await misfits(ours, askPrimary, fits)).toEqual([]);
   });

@@ -20,7 +20,7 @@ describe('what says nothing of a server', () => {
     for (let i = 0; i < 4; i++) {
       const controller = new AbortController();
       const { signal } = controller;
-      const reading = cluster.read('select pg_sleep(0.3)', [], { signal, target: { node: 'r1' } });
+      const reading = cluster.read('select pg_sleep(60)', [], { signal, target: { node: 'r1' } });
       await until('it runs', async () => (await query(servers.replicas[0] as TestNode, SLEEPERS)) === 1);
       // As node:http says of a request whose client has gone.
       controller.abort(Object.assign(new Error('aborted'), { code: 'ECONNRESET' }));
@@ -62,6 +62,8 @@ describe('a hot key on the primary', () => {
       primary: { connectionString: servers.primary.connectionString, max: 2 },
       replicas: servers.replicas.map(({ connectionString }) => connectionString),
       hotKeys: { target: 'primary', share: 0.1 },
+      // Longer than the test: whoever waited for it would not be done.
+      primaryWaitMillis: 120_000,
     });
     await cluster.ready();
     const read = (text: string) => cluster.read(text, [], { partitionKey: 'celebrity', consistency: 'eventual' });
@@ -70,8 +72,6 @@ describe('a hot key on the primary', () => {
     const reads = Array.from({ length: 16 }, () => read('select pg_sleep(0.3)'));
     await until('some run there', () => nodeOf(cluster, 'primary').inFlight > 0);
     await servers.primary.kill();
-    const startedAt = performance.now();
     await Promise.all([...reads, read('select 1')]);
-    expect(performance.now() - startedAt).toBeLessThan(3_000);
   });
 });

@@ -2,7 +2,7 @@ import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Cluster, createCluster } from '../../src/index.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
-import { nodeOf, open, signal, until } from '../behaviour/fixture.js';
+import { nodeOf, open, runningMillis, signal, until } from '../behaviour/fixture.js';
 
 describe('a cluster that is closed while servers hang', () => {
   it('closes all the same, and soon', async () => {
@@ -14,9 +14,7 @@ describe('a cluster that is closed while servers hang', () => {
     const read = () => cluster.read('select 1', [], { target: { node: 'r1' }, consistency: 'eventual' });
     await Promise.all(Array.from({ length: 40 }, () => read().catch(() => undefined)));
     await until('it opens new ones', () => nodeOf(cluster, 'r1').pool.totalCount > 0);
-    const startedAt = performance.now();
-    await cluster.close();
-    expect(performance.now() - startedAt).toBeLessThan(5_000);
+    expect(await runningMillis(() => cluster.close())).toBeLessThan(5_000);
   });
 });
 
@@ -50,11 +48,9 @@ describe('close({ timeoutMillis })', () => {
   };
 
   it('is not waited for when what is under way ends sooner, and tells nothing then', async () => {
-    const startedAt = performance.now();
     const answer = cluster.write('select pg_sleep(0.2)');
-    await cluster.close({ timeoutMillis: 60_000 });
+    expect(await runningMillis(() => cluster.close({ timeoutMillis: 60_000 }))).toBeLessThan(30_000);
     expect((await answer).rowCount).toBe(1);
-    expect(performance.now() - startedAt).toBeLessThan(30_000);
     expect(warnings).toEqual([]);
   });
 
@@ -182,9 +178,7 @@ describe('close({ timeoutMillis })', () => {
     const found = `select 1 from pg_stat_activity where query = $1 and state = 'active'`;
     await until('it runs', async () => (await hung.read(found, [SLOW])).rows.length === 1);
     await frozen.primary.freeze();
-    const startedAt = performance.now();
-    await hung.close({ timeoutMillis: 50 });
-    expect(performance.now() - startedAt).toBeLessThan(10_000);
+    expect(await runningMillis(() => hung.close({ timeoutMillis: 50 }))).toBeLessThan(10_000);
     expect(await write).toBe('LADDER_WRITE_OUTCOME_UNKNOWN');
     await frozen.primary.thaw();
   });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createCluster, type TokenLostEvent, type TopologyEvent } from '../../src/index.js';
 import { startTestCluster, type TestNode } from '../../src/testing/index.js';
-import { nodeOf, open, report, size, until } from '../behaviour/fixture.js';
+import { nodeOf, open, percentile, RunningClock, report, size, until } from '../behaviour/fixture.js';
 import { ask, isPrimary, named } from './promoted.js';
 import { type Acknowledged, Traffic } from './traffic.js';
 
@@ -31,15 +31,15 @@ describe('failovers under 64 callers', () => {
       await primary.kill();
       await pause(200);
       await heir.promote();
-      const promotedAt = performance.now();
+      const promotedAt = traffic.now();
       await Promise.all(others.filter((node) => node !== heir).map((node) => node.follow(heir)));
-      await until('writes go on', () => traffic.lastWriteAt > promotedAt, size(15_000, 5_000));
+      await until('writes go on', () => traffic.lastWriteAt > promotedAt);
       waitedMillis.push(traffic.lastWriteAt - promotedAt);
       report(`failover ${i + 1}`, { 'ms from promotion to the first write': waitedMillis[i] ?? 0 });
       await primary.follow(heir);
       primary = heir;
     }
-    // A busy machine may hold up one of them in the short form.
+    // By a clock that runs while this process does; a busy machine may hold up the servers in one of the short form's.
     expect(size(Math.min(...waitedMillis), Math.max(...waitedMillis))).toBeLessThan(2_000);
     await until('the old primaries are replicas that serve', () =>
       cluster.stats().nodes.every(({ role, state }) => role === 'primary' || state === 'live' || state === 'probation'),
@@ -78,7 +78,8 @@ describe('failovers under 64 callers', () => {
 describe('a primary that dies with writes that no other server has', () => {
   it('loses them: the session is told once, waits for nothing, and a replica that has them is never read', async () => {
     await using servers = await startTestCluster({ replicas: 2 });
-    await using cluster = await open(servers);
+    const waitMillis = 3_000;
+    await using cluster = await open(servers, { waitMillis });
     await cluster.write('create table t (id int, v text)');
     await cluster.write("insert into t values (1, 'kept')");
     for (const replica of servers.replicas) await replica.waitForReplay();
@@ -100,15 +101,19 @@ describe('a primary that dies with writes that no other server has', () => {
       await r2.configure({
         primary_conninfo: `host=${r1.host} port=${r1.port} user=postgres password=${r1.password} application_name=r2`,
       });
-      const startedAt = performance.now();
+      const clock = new RunningClock();
+      const took: number[] = [];
       for (let i = 0; i < 50; i++) {
+        const startedAt = clock.now();
         const { rows } = await cluster.read<{ id: number }>("select id from t where v <> 'new'");
         expect(rows).toEqual([{ id: 1 }]);
         await cluster.write("insert into t values (0, 'new')");
         const own = await cluster.read<{ n: number }>("select count(*)::int as n from t where v = 'new'");
         expect(own.rows).toEqual([{ n: i + 1 }]);
+        took.push(clock.now() - startedAt);
       }
-      expect(performance.now() - startedAt).toBeLessThan(size(15_000, 5_000));
+      clock.stop();
+      expect(percentile(took, 0.5)).toBeLessThan(waitMillis);
       for (const consistency of ['eventual', 'strong', 'session'] as const) {
         const { rows } = await cluster.read("select 1 from t where v = 'lost'", [], { consistency });
         expect(rows).toEqual([]);

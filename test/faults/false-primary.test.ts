@@ -141,12 +141,11 @@ describe('a server that lies about being the primary', () => {
     const token = await session;
     await goesOn();
     expect(cluster.stats()).toMatchObject({ timeline: 1 });
-    expect(cluster.stats().topology.map(({ change, primary }) => `${change} ${primary}`)).toEqual([
-      'found primary',
-      'promotion liar',
-      'vacant undefined',
-      'returned primary',
-    ]);
+    // A real primary that is held up by other work is missed for a moment, too: before, or afterwards.
+    const changes = cluster.stats().topology.map(({ change, primary }) => `${change} ${primary}`);
+    const at = changes.indexOf('promotion liar');
+    expect(changes.slice(at, at + 3)).toEqual(['promotion liar', 'vacant undefined', 'returned primary']);
+    expect(changes.filter((each) => each === 'promotion liar')).toHaveLength(1);
     expect(suspicions()).toHaveLength(1);
     expect(suspicions()[0]?.message).toContain('by its own word alone');
     // What the liar told of positions holds nobody up for ever, and never shows less than was written before.

@@ -5,28 +5,33 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type Cluster, createCluster } from '../../src/index.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
-import { open, report, size } from '../behaviour/fixture.js';
+import { open, RunningClock, report, size } from '../behaviour/fixture.js';
 import type { AppConfig, Order, Outcome } from './frozen-app.js';
 
 const pause = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis));
 
 const FROZEN_MILLIS = size(3_000, 30_000);
-/** What answers at all answers within that, on a busy machine. */
+/** What answers at all answers within that, on a busy machine; by a clock that runs while this process does. */
 const SOON_MILLIS = 4_000;
 const MONITORS = ['timer', 'onDemand'] as const;
 const READ = 'select v from t where id = 1';
 const WRITE = 'update t set v = v + 1 where id = 1 returning v';
 
 let servers: TestCluster;
+let clock: RunningClock;
 
 beforeAll(async () => {
+  clock = new RunningClock();
   servers = await startTestCluster({ replicas: 2, links: true });
   await using cluster = await open(servers);
   await cluster.write('create table t (id int primary key, v int not null)');
   await cluster.write('insert into t values (1, 0)');
   for (const replica of servers.replicas) await replica.waitForReplay();
 });
-afterAll(() => servers.stop());
+afterAll(async () => {
+  clock.stop();
+  await servers.stop();
+});
 
 const nodes = () => [servers.primary, ...servers.replicas];
 const forgetAll = () => {
@@ -128,13 +133,13 @@ describe('processes that are frozen for a while, with a monitor that has a timer
     await pause(100);
     await freeze(forgetAll);
     thaw();
-    const thawedAt = performance.now();
+    const thawedAt = clock.now();
     const answers = await askAll(['read', READ], ['write', WRITE], ['pool', WRITE], ['transaction', WRITE]);
-    const soon = performance.now() - thawedAt;
+    const soon = clock.now() - thawedAt;
     const slowAnswers = await slow;
-    const slowSoon = performance.now() - thawedAt;
+    const slowSoon = clock.now() - thawedAt;
     const slowWrites = await slowWrite;
-    const told = performance.now() - thawedAt;
+    const told = clock.now() - thawedAt;
     report('after a freeze', { 'what is new': soon, 'reads under way': slowSoon, 'writes under way': told });
     expect(codesOf(answers)).toEqual([]);
     expect(soon).toBeLessThan(SOON_MILLIS);
@@ -181,13 +186,13 @@ describe('connections that a firewall has forgotten', () => {
       await Promise.all(Array.from({ length: 5 }, () => cluster.write(WRITE)));
     }
     forgetAll();
-    const startedAt = performance.now();
+    const startedAt = clock.now();
     const reads = clusters.flatMap((cluster) => Array.from({ length: 20 }, () => cluster.read(READ)));
     const writes = clusters.map((cluster) => cluster.write(WRITE).then(() => 'done', codeOf));
     expect((await Promise.all(reads)).every(({ rows }) => rows.length === 1)).toBe(true);
-    const readMillis = performance.now() - startedAt;
+    const readMillis = clock.now() - startedAt;
     expect(await Promise.all(writes)).toEqual(clusters.map(() => 'LADDER_WRITE_OUTCOME_UNKNOWN'));
-    const writeMillis = performance.now() - startedAt;
+    const writeMillis = clock.now() - startedAt;
     report('forgotten', { reads: readMillis, writes: writeMillis });
     expect(readMillis).toBeLessThan(SOON_MILLIS);
     expect(writeMillis).toBeLessThan(2 * SOON_MILLIS);

@@ -13,8 +13,13 @@ import { Liar } from './liar.js';
 
 const ANSWERS = size(200, 100_000);
 const CLUSTERS = size(2, 16);
-/** A pause of the event loop beyond what a busy machine makes by itself. */
+/** A pause of the event loop beyond what a slow machine makes by itself, of this process's own time. */
 const HANG_MILLIS = size(2_000, 1_000);
+/** What other processes take of the machine does not count. */
+const busyMillis = (): number => {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1_000;
+};
 const MOST_BYTES = 400 * 2 ** 20;
 
 describe('a server that lies in every field of every answer, beside a real primary and a real replica', () => {
@@ -40,11 +45,11 @@ describe('a server that lies in every field of every answer, beside a real prima
       let isOn = true;
       let [longestMillis, mostBytes, checkedCount, liarReadCount, lostCount] = [0, 0, 0, 0, 0];
       const watching = (async () => {
-        let at = performance.now();
+        let at = busyMillis();
         while (isOn) {
           await new Promise((resolve) => setTimeout(resolve, 10));
-          longestMillis = Math.max(longestMillis, performance.now() - at - 10);
-          at = performance.now();
+          longestMillis = Math.max(longestMillis, busyMillis() - at);
+          at = busyMillis();
           mostBytes = Math.max(mostBytes, process.memoryUsage().rss);
         }
       })();
@@ -111,7 +116,8 @@ describe('a server that lies in every field of every answer, beside a real prima
         return caller(cluster, liar, i + 1);
       });
       const answered = (): number => liars.reduce((sum, { answerCount }) => sum + answerCount, 0);
-      while (answered() < ANSWERS) {
+      // How many reads there are beside so many answers is a matter of the machine's speed.
+      while (answered() < ANSWERS || checkedCount <= 20) {
         await new Promise((resolve) => setTimeout(resolve, 50));
         lsn = (await query(servers.primary, 'select pg_current_wal_lsn()::text')) as string;
         if (answered() % 7 === 0) life++;
@@ -162,14 +168,14 @@ describe('answers of random bytes', () => {
       new AnswerGuard().watch({ connection });
       void parse(stream as never, () => undefined);
       connection.emit('connect');
-      const at = performance.now();
+      const at = busyMillis();
       for (let n = 0; n < 3; n++) {
         const bytes = lies.oddFrame(honest(random.pick(['wal_file', 'system_identifier']), lies.said(), 1) as Rows);
         const cut = Math.floor(random.next() * bytes.length);
         stream.emit('data', Buffer.from(bytes.subarray(0, cut)));
         stream.emit('data', Buffer.from(bytes.subarray(cut)));
       }
-      slowest = Math.max(slowest, performance.now() - at);
+      slowest = Math.max(slowest, busyMillis() - at);
     }
     expect(slowest).toBeLessThan(HANG_MILLIS);
   });

@@ -1,7 +1,9 @@
+import pg from 'pg';
 import Cursor from 'pg-cursor';
 import { describe, expect, it } from 'vitest';
 import { startTestCluster } from '../../src/testing/index.js';
 import { nodeOf, open, until } from '../behaviour/fixture.js';
+import { query } from '../testing/query.js';
 import { pause } from './pool-pause.js';
 
 describe('cluster.pool() under faults', () => {
@@ -22,7 +24,7 @@ describe('cluster.pool() under faults', () => {
     const other = await pool.connect();
     const all = ['begin', 'insert into t values (1)', 'commit'].map((text) => other.query(text));
     const settled = Promise.allSettled(all);
-    await pause(600);
+    await expect(all[0]).rejects.toThrow();
     await servers.primary.restart();
     expect((await settled).map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected']);
     await until('writes go on', () =>
@@ -101,12 +103,22 @@ describe('cluster.pool() under faults', () => {
     await pool.query('select v from t');
     await cluster.session(async () => {
       const client = await pool.connect();
-      const writing = client.query('insert into t select 1 from pg_sleep(0.5)');
-      await pause(100);
+      // Held up on the server until the test lets it go.
+      const holder = new pg.Client(servers.primary.connectionString);
+      await holder.connect();
+      await holder.query('begin; lock table t in share row exclusive mode');
+      const writing = client.query('insert into t select 1');
+      await until('it runs there', async () => {
+        const text = "select 1 from pg_stat_activity where query = 'insert into t select 1' and state = 'active'";
+        return (await query(servers.primary, text)) === 1;
+      });
       // As a tool does that gives up: the server does not notice before it has committed.
       (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
       await expect(writing).rejects.toThrow('Connection terminated unexpectedly');
       client.release();
+      expect((await cluster.explain('select v from t')).role).toBe('primary');
+      await holder.query('rollback');
+      await holder.end();
       await until('it has committed', async () => {
         const { rows } = await cluster.read('select v from t');
         return rows.length === 1;

@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
+import { runningMillis } from '../behaviour/fixture.js';
 import { footprintOf, remainsOf } from './leftovers.js';
 import { isPendingAfter, open, query } from './query.js';
 
@@ -11,12 +12,12 @@ describe('a test cluster', () => {
   let startMillis: number;
 
   beforeAll(async () => {
-    const startedAt = performance.now();
-    cluster = await startTestCluster({
-      settings: { work_mem: '5MB' },
-      replicaSettings: { hot_standby_feedback: false },
+    startMillis = await runningMillis(async () => {
+      cluster = await startTestCluster({
+        settings: { work_mem: '5MB' },
+        replicaSettings: { hot_standby_feedback: false },
+      });
     });
-    startMillis = performance.now() - startedAt;
   });
   afterAll(() => cluster.stop());
 

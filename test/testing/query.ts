@@ -6,7 +6,7 @@ interface Reachable {
 }
 
 export async function open(node: Reachable): Promise<pg.Client> {
-  const client = new pg.Client({ connectionString: node.connectionString, connectionTimeoutMillis: 5_000 });
+  const client = new pg.Client({ connectionString: node.connectionString, connectionTimeoutMillis: 30_000 });
   client.on('error', () => {});
   await client.connect();
   return client;

@@ -25,25 +25,25 @@ describe('when the process that started a cluster', () => {
     const { child, remains } = await runCluster('wait');
     expect(remains().length).toBeGreaterThan(5);
     child.kill('SIGKILL');
-    await expect.poll(remains, { timeout: 10_000, interval: 50 }).toEqual([]);
+    await expect.poll(remains, { interval: 50 }).toEqual([]);
   });
 
   it('is killed, nothing is left even of frozen servers', async () => {
     const { child, remains } = await runCluster('freeze');
     child.kill('SIGKILL');
-    await expect.poll(remains, { timeout: 10_000, interval: 50 }).toEqual([]);
+    await expect.poll(remains, { interval: 50 }).toEqual([]);
   });
 
   it('is interrupted, nothing is left', async () => {
     const { child, remains } = await runCluster('wait');
     child.kill('SIGINT');
-    await expect.poll(remains, { timeout: 10_000, interval: 50 }).toEqual([]);
+    await expect.poll(remains, { interval: 50 }).toEqual([]);
   });
 
   it('comes to its end without stop(), it exits and nothing is left', async () => {
     const { exited, remains } = await runCluster('end');
     expect(await exited).toEqual([0, null]);
-    await expect.poll(remains, { timeout: 10_000, interval: 50 }).toEqual([]);
+    await expect.poll(remains, { interval: 50 }).toEqual([]);
   });
 
   it('has stopped it, it exits by itself', async () => {
@@ -57,7 +57,7 @@ describe('when the process that started a cluster', () => {
     const { child, remains } = await runCluster('wait', 'nobody');
     expect(remains().length).toBeGreaterThan(5);
     child.kill('SIGKILL');
-    await expect.poll(remains, { timeout: 10_000, interval: 50 }).toEqual([]);
+    await expect.poll(remains, { interval: 50 }).toEqual([]);
     return undefined;
   });
 });

@@ -53,8 +53,10 @@ describe('everything that a cluster can do, with an ordinary login role', () => 
       const { rowCount } = await lazy.read('select 1 from numbers where n = -11');
       expect(rowCount).toBe(1);
     });
-    await lazy.read('select 1', [], { maxStalenessMillis: 20 });
-    expect(replicaShare(lazy)).toBeGreaterThan(0.5);
+    await until('most are answered by replicas', async () => {
+      await lazy.read('select 1', [], { maxStalenessMillis: 20 });
+      return replicaShare(lazy) > 0.5;
+    });
   });
 
   it('asks each server one question a second while idle, a few while used, over one connection beside the pool', async () => {
@@ -79,20 +81,23 @@ describe('everything that a cluster can do, with an ordinary login role', () => 
     });
     const during = async (millis: number, work = async () => {}) => {
       const before = questions;
-      const endsAt = performance.now() + millis;
-      while (performance.now() < endsAt) {
+      const startedAt = performance.now();
+      let workCount = 0;
+      while (performance.now() < startedAt + millis) {
         await work();
+        workCount++;
         await new Promise((resolve) => setTimeout(resolve, 100));
       }
-      return questions - before;
+      return { asked: questions - before, seconds: (performance.now() - startedAt) / 1_000, workCount };
     };
     await during(1_200);
-    expect(await during(2_000)).toBeLessThanOrEqual(3);
+    const idle = await during(2_000);
+    expect(idle.asked).toBeLessThanOrEqual(idle.seconds + 1);
     expect(clients).toBe(1);
     const used = await during(1_000, async () => void (await quiet.read('select 1')));
-    // Ten reads, the introduction of the pool's one connection, and a question every 250 ms.
-    expect(used).toBeGreaterThanOrEqual(11);
-    expect(used).toBeLessThanOrEqual(18);
+    // The reads, the introduction of the pool's one connection, and a question every 250 ms.
+    expect(used.asked).toBeGreaterThanOrEqual(used.workCount + 1);
+    expect(used.asked).toBeLessThanOrEqual(used.workCount + 1 + 4 * used.seconds + 3);
     expect(clients).toBe(2);
   });
 });
@@ -103,14 +108,19 @@ describe('at the door', () => {
     await using others = await startTestCluster({ replicas: 1 });
     const primary = servers.primary.connectionString;
     const stranger = others.replicas[0]?.connectionString ?? '';
-    const refusal = async (options: ClusterOptions) => {
+    const refusal = async (options: ClusterOptions, timeoutMillis = 300) => {
       await using cluster = createCluster({ name: 'asked', ...options });
-      return cluster.ready({ timeoutMillis: 300 }).then(
+      // What is wrong is known when the servers have answered, however long that takes here.
+      await until('the servers have answered', () =>
+        cluster.stats().nodes.every(({ state, problem }) => state === 'live' || problem !== undefined),
+      );
+      return cluster.ready({ timeoutMillis }).then(
         () => undefined,
         (error: Error & { code: string }) => error,
       );
     };
-    expect(await refusal({ primary, replicas: servers.replicas.map((r) => r.connectionString) })).toBeUndefined();
+    const sound = { primary, replicas: servers.replicas.map((r) => r.connectionString) };
+    expect(await refusal(sound, 30_000)).toBeUndefined();
     expect(await refusal({ primary, replicas: [stranger] })).toMatchObject({ code: 'LADDER_FOREIGN_NODE' });
     expect(await refusal({ primary, replicas: [primary.replace(/\/postgres$/, '/template1')] })).toMatchObject({
       code: 'LADDER_WRONG_ROLE',

@@ -187,7 +187,8 @@ describe('servers that come and go', () => {
     await until('all have left', () => namesOf(now.cluster).length === 1);
     await now.cluster.close();
     await slow;
-    for (const replica of servers.replicas) expect(await connectionsTo(replica)).toBe(0);
+    for (const replica of servers.replicas)
+      await until('no connection is left', async () => (await connectionsTo(replica)) === 0);
   });
 
   it('is asked by statements alone with a monitor on demand', async () => {

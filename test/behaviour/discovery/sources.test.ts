@@ -73,7 +73,7 @@ describe('servers that come and go', () => {
             const { rows } = await now.cluster
               .read('select value from items where id = 64', [], {
                 target: { node: name },
-                timeoutMillis: 2_000,
+                timeoutMillis: 20_000,
               })
               .catch(() => ({ rows: [{ value }] }));
             expect(rows).toEqual([{ value }]);

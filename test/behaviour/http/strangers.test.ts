@@ -177,12 +177,14 @@ describe('sessions that travel with requests', () => {
     });
 
     it('of 1 MB of separators and thousands of cookies cost no time', async () => {
-      const startedAt = performance.now();
+      // Of this process's own time: what other processes take does not count.
+      const before = process.cpuUsage();
       await readWith({ cookie: 'pg-ladder=.;'.repeat(90_000) });
       await readWith({ 'pg-ladder-token': '. '.repeat(500_000) });
       await readWith({ 'pg-ladder-token': `.${' '.repeat(1_000_000)}` });
       await readWith({ cookie: `${';'.repeat(500_000)}pg-ladder=x` });
-      expect(performance.now() - startedAt).toBeLessThan(2_000);
+      const { user, system } = process.cpuUsage(before);
+      expect((user + system) / 1_000).toBeLessThan(2_000);
     });
 
     it('without secrets, a mark from the future pins nobody for longer than a token lives', async () => {
