@@ -14,15 +14,15 @@ import type { Node } from '../nodes/node.js';
 import { type Answer, type Submittable, textOf } from '../postgres/arguments.js';
 import { codeOf, isServerFault } from '../postgres/errors.js';
 import { fateOf } from '../postgres/fate.js';
+import type { PositionRider } from '../postgres/position-rider.js';
 import type { PreparedQuery } from '../postgres/prepared-query.js';
-import { preparing } from '../postgres/preparing-query.js';
-import { type Answered, submitQuery } from '../postgres/submit.js';
+import { submitQuery } from '../postgres/submit.js';
 import type { Profile } from '../statements/profile.js';
 import { cancellable } from './abort.js';
 import { failedOn } from './connection-state.js';
-import { named } from './named.js';
 import type { Request, Statement } from './request.js';
 import { markRoute, type RouteRecord } from './route.js';
+import { type Answered, sendOn } from './send.js';
 
 /** The first statements are all timed, and later every eighth: enough for percentiles, and nothing beside the statement itself. */
 const TIMED_ALL = 64;
@@ -116,56 +116,54 @@ export class Attempt {
     return cancellable(running, signal, () => this.node.connections.cancel(connection));
   }
 
-  /** Runs what belongs to a transaction, such as BEGIN. One promise, where pg makes two. @throws pg's error */
-  ask(connection: DataConnection, text: string): Promise<QueryResult> {
+  /**
+   * Runs what belongs to a transaction, such as BEGIN. One promise, where pg makes two.
+   * @param rider asks behind it where the log ends; `located` gets that before the promise is settled
+   * @throws pg's error
+   */
+  ask(
+    connection: DataConnection,
+    text: string,
+    rider?: PositionRider,
+    located?: (lsn: string | undefined) => void,
+  ): Promise<QueryResult> {
     const statement = { query: text, values: undefined, profile: undefined, introduce: undefined };
     return new Promise((resolve, reject) => {
-      this.send(connection, statement, (error, result) => (error === null ? resolve(result) : reject(error)));
+      const answered: Answered<QueryResult> = (error, result, lsn) => {
+        located?.(lsn);
+        if (error === null) resolve(result);
+        else reject(error);
+      };
+      this.send(connection, statement, answered, rider);
     });
   }
 
-  /** As `run`, without a promise and without giving up. */
+  /**
+   * As `run`, without a promise and without giving up.
+   * @param rider asks behind the statement where the log ends; `answer` gets that, too
+   */
   send<Row extends QueryResultRow>(
     connection: DataConnection,
     statement: Statement,
     answer: Answered<QueryResult<Row>>,
+    rider?: PositionRider,
   ): void {
-    const { client, names } = connection;
-    const { query, values, profile } = statement;
+    const { query, profile } = statement;
     const { callingContext } = this.request;
     const sent = this.begin(query, profile !== undefined);
-    const answered: Answered<QueryResult<Row>> = (error, result) => {
+    const answered: Answered<QueryResult<Row>> = (error, result, position) => {
       const now = this.end(sent, error, error === null ? result.rowCount : null);
       if (error !== null) {
         if (now > 0 && isServerFault(error)) this.node.load.response.failed(now);
-        failedOn(connection, error, () => callingContext.runInAsyncScope(answer, undefined, error, result));
+        failedOn(connection, error, () => callingContext.runInAsyncScope(answer, undefined, error, result, position));
         return;
       }
       if (profile !== undefined && sent !== undefined) measure(this.node, profile, now - sent.at, now);
       this.mark(result);
       // Nothing is begun here: the promise's awaiter goes on in its own context.
-      answer(null, result);
+      answer(null, result, position);
     };
-    try {
-      statement.introduce?.(client);
-    } catch (error) {
-      // The user's own code, far from where he waits for its outcome.
-      answered(error as Error, undefined as never);
-      return;
-    }
-    const prepared = named(connection, statement, sent?.at ?? 0);
-    if (prepared === undefined || profile === undefined || names === undefined) {
-      submitQuery(client, query, values, answered);
-      return;
-    }
-    const { name } = prepared;
-    const opened = preparing(client, query, prepared.values, names, name);
-    submitQuery<QueryResult<Row>>(client, opened, undefined, (error, result) => {
-      const isInUse = error === null && name.isReady;
-      // Where the name may be to blame nothing has happened: without it, it is no second run.
-      if (isInUse || !names.settle(profile, name, error)) answered(error, result);
-      else callingContext.runInAsyncScope(submitQuery, undefined, client, query, values, answered as Answered<unknown>);
-    });
+    sendOn(connection, statement, sent?.at ?? 0, callingContext, rider, answered);
   }
 
   /** Sends a statement on a connection that it shares with others. Its answer may prove nothing yet, so the caller marks it. */

@@ -45,7 +45,7 @@ export function readOnLane<Row extends QueryResultRow>(
   const attempt = new Attempt(request, node, reason);
   let seen: Observation | undefined;
   if (isGated) {
-    node.probe.locateOn(lane, (observation) => {
+    node.probe.gateOn(lane, (observation) => {
       seen = observation;
     });
   } else attempt.placed(request.startedAt);

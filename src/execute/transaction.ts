@@ -7,6 +7,7 @@ import type { PoolClient } from 'pg';
 import { performance, setTimeout } from '../clock.js';
 import { abortable, settledWithin } from '../deadline.js';
 import { saying } from '../errors.js';
+import type { Position } from '../freshness/position.js';
 import { type DataConnection, throwAway } from '../nodes/data-connection.js';
 import type { TransactionOptions } from '../options/calls.js';
 import {
@@ -96,6 +97,7 @@ async function once<T>(request: Request, work: Work<T>, run: Run): Promise<T> {
   const handedOut = transactionClient(attempt, connection, current);
   current.handOut(handedOut.client);
   let isOver = false;
+  let position: Position | undefined;
   const body = async (): Promise<T> => {
     try {
       return await enter(current, () => fn(handedOut.client));
@@ -126,7 +128,7 @@ async function once<T>(request: Request, work: Work<T>, run: Run): Promise<T> {
     if (mayBeLost(connection, current) && (await isLost(connection, current)) && !current.mayHaveEnded)
       throw certainly(current.lastError);
     try {
-      await commit({ attempt, connection }, current);
+      position = await commit({ attempt, connection }, current, isReadOnly);
       isOver = true;
     } catch (error) {
       // The reason of whoever gave up is no answer of the server's.
@@ -147,7 +149,7 @@ async function once<T>(request: Request, work: Work<T>, run: Run): Promise<T> {
     if (isFree) connection.client.release();
     else throwAway(connection);
     attempt.leave(isReadOnly ? connection.identity.server : undefined);
-    if (!isReadOnly) wrote(attempt, timeline);
+    if (!isReadOnly) wrote(attempt, timeline, position);
   }
 }
 
@@ -195,10 +197,24 @@ async function placeTransaction(
   return onPrimary(request, { reason: isForPrimary ? 'misrouted' : 'transaction', mayWrite });
 }
 
-async function commit({ attempt, connection }: Placement, current: Transaction): Promise<void> {
-  const { command } = await abortable(attempt.ask(connection, COMMIT), attempt.request.signal);
+/** @returns a position that covers it, where that came along */
+async function commit(
+  { attempt, connection }: Placement,
+  current: Transaction,
+  isReadOnly: boolean,
+): Promise<Position | undefined> {
+  const { node, request } = attempt;
+  const { riders } = request.context.fleet;
+  const sentAt = performance.now();
+  const rider = !isReadOnly && riders.areWanted(sentAt) ? riders.take(connection) : undefined;
+  let position: Position | undefined;
+  const located = (lsn: string | undefined): void => {
+    if (rider !== undefined) position = riders.over(node, connection, lsn, sentAt);
+  };
+  const { command } = await abortable(attempt.ask(connection, COMMIT, rider, located), request.signal);
   // PostgreSQL answers COMMIT of a failed transaction with ROLLBACK, and no error.
   if (command === 'ROLLBACK') throw aborted(current.failure);
+  return position;
 }
 
 /** @returns whether the connection is outside any transaction now */

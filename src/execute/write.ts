@@ -9,6 +9,7 @@ import { performance } from '../clock.js';
 import { LadderError } from '../errors.js';
 import type { Reason } from '../events.js';
 import type { Floor, UncertainWrite } from '../freshness/floor.js';
+import type { Position } from '../freshness/position.js';
 import type { DataConnection } from '../nodes/data-connection.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
@@ -16,8 +17,9 @@ import { codeOf } from '../postgres/errors.js';
 import { Attempt } from './attempt.js';
 import { giveBack, giveBackAfter } from './give-back.js';
 import { onPrimary, throwUnlessGone } from './primary.js';
-import type { StatementRequest } from './request.js';
+import type { Statement, StatementRequest } from './request.js';
 import { lostUnder } from './rerun.js';
+import type { Answered } from './send.js';
 
 const SETTLE_POLL_MILLIS = 50;
 const SETTLE_POLL_CAP_MILLIS = 2_000;
@@ -57,16 +59,27 @@ function writeAtOnce<Row extends QueryResultRow>(request: StatementRequest, reas
         return;
       }
       const { timeline } = fleet.history.timelines;
-      attempt.placed(performance.now());
-      attempt.send<Row>(connection, statement, (failure, result) => {
+      const now = performance.now();
+      attempt.placed(now);
+      const rider = fleet.riders.areWanted(now) && isSingle(statement) ? fleet.riders.take(connection) : undefined;
+      const answered: Answered<QueryResult<Row>> = (failure, result, lsn) => {
+        const position = rider === undefined ? undefined : fleet.riders.over(node, connection, lsn, now);
         if (failure === null) {
           const refusal = giveBack(attempt, connection, statement.query);
-          over(attempt, timeline);
+          over(attempt, timeline, position);
           resolve(refusal ?? result);
         } else resolve(failed<Row>(request, attempt, connection, timeline, failure));
-      });
+      };
+      attempt.send<Row>(connection, statement, answered, rider);
     });
   });
+}
+
+/** Whether it cannot be more than one statement, nor a COPY: PostgreSQL takes values for nothing else. */
+function isSingle({ query, values, profile }: Statement): boolean {
+  if (profile?.isUndivided !== true) return false;
+  const given = values ?? (typeof query === 'string' ? undefined : query.values);
+  return Array.isArray(given) && given.length > 0;
 }
 
 /** Whether the server behind that connection is the one that was found to be the primary, and that no other contests by now. */
@@ -110,13 +123,25 @@ async function failed<Row extends QueryResultRow>(
   return writeWhenFound(request, attempt.reason);
 }
 
-function over(attempt: Attempt, timeline: number): void {
+function over(attempt: Attempt, timeline: number, position?: Position): void {
   attempt.leave();
-  wrote(attempt, timeline);
+  wrote(attempt, timeline, position);
 }
 
-/** Something that may have committed has ended: also when it failed, since procedures and DO blocks commit on their way. */
-export function wrote({ node, request }: Attempt, timeline: number, floor = request.asker.floor): void {
+/**
+ * Something that may have committed has ended: also when it failed, since procedures and DO blocks commit on their way.
+ * @param position what covers it, where that is known by now
+ */
+export function wrote(
+  { node, request }: Attempt,
+  timeline: number,
+  position?: Position,
+  floor = request.asker.floor,
+): void {
+  if (position !== undefined) {
+    floor.wroteUpTo(position);
+    return;
+  }
   const now = performance.now();
   floor.wrote(now, timeline);
   request.context.fleet.monitor.wrote(node, now);

@@ -136,6 +136,13 @@ export class Floor {
     this.#outer?.wrote(endedAt, timeline);
   }
 
+  /** A write has returned, and it ended at or below that position. */
+  wroteUpTo(position: Position): void {
+    this.#raise(position);
+    this.#onMove?.();
+    this.#outer?.wroteUpTo(position);
+  }
+
   /** A read has shown the session what was committed by then: kept for the session and those around it, not for the process. */
   saw(endedAt: number): void {
     if (this.#outer === undefined) return;

@@ -2,7 +2,7 @@
  * What is known of the primary's course through its log: which cluster it is, which timelines it has been on, and when it
  * stood where. Fed with observations, it never asks anybody anything.
  */
-import { wallMillis } from '../clock.js';
+import { performance, wallMillis } from '../clock.js';
 import type { Lsn } from './lsn.js';
 import { type Position, Timelines } from './position.js';
 import { StalenessClock } from './staleness-clock.js';
@@ -56,6 +56,8 @@ interface Before {
 const MOST_BYTES_PER_MILLI = 2n ** 24n;
 /** Timelines that may be left one after the other before any replica is seen to follow. */
 const BEFORE_KEPT = 16;
+/** Samples that come along with writes are kept no closer together. */
+const SPACING_MILLIS = 5;
 /** What a clock or an answer may be late. */
 const SLACK_MILLIS = 1_000;
 
@@ -238,6 +240,28 @@ export class PrimaryHistory {
     this.#sampledAt = wallMillis();
     if (sample.lsn > this.#highest) this.#highest = sample.lsn;
     if (this.isTracking) this.clock.sample(sample.sentAt, sample.lsn);
+  }
+
+  /**
+   * A server was seen there behind a statement that only a primary runs.
+   * @param startedAt the start of that server
+   * @param sentAt our monotonic clock before the statement was sent
+   * @param isAwaited whether somebody waits for a sample
+   * @returns whether it is the primary of this history, and can be there
+   */
+  pass({ clusterId, timeline, lsn }: Position, startedAt: string, sentAt: number, isAwaited: boolean): boolean {
+    const isPresent = clusterId === this.#clusterId && timeline === this.#timelines.timeline;
+    if (!isPresent || startedAt !== this.#startedAt) return false;
+    if (lsn > this.#highest) {
+      if (lsn > this.ceilingAt(performance.now())) return false;
+      this.#highest = lsn;
+    }
+    if (sentAt - this.#sentAt > (isAwaited ? 0 : SPACING_MILLIS)) {
+      this.#sentAt = sentAt;
+      this.#sampledAt = wallMillis();
+      this.clock.sample(sentAt, lsn);
+    }
+    return true;
   }
 
   /**

@@ -1,5 +1,6 @@
 /** What is known of one connection that carries users' statements. Whoever runs a statement there keeps it up to date. */
 import type { PoolClient } from 'pg';
+import type { PositionRider } from '../postgres/position-rider.js';
 import type { StatementNames } from '../postgres/statement-names.js';
 import type { ReadStatus } from '../postgres/transaction-status.js';
 import type { Identity } from './observation.js';
@@ -36,6 +37,8 @@ export interface DataConnection {
   isTaken: boolean;
   /** The statements it has prepared; `undefined` where it must prepare none. */
   readonly names: StatementNames | undefined;
+  /** Asks where the log ends, behind a statement; `undefined` where it must not. */
+  readonly rider: PositionRider | undefined;
 }
 
 /** Closes a connection in an unknown state. A pending cancel request is sent first. */

@@ -16,6 +16,7 @@ import { Membership } from './membership.js';
 import { Monitor } from './monitor.js';
 import { Node, type NodeListener } from './node.js';
 import { NodeList } from './node-list.js';
+import { PositionRiders } from './position-riders.js';
 import { RouteCounts } from './route-counts.js';
 import { Selection } from './selection.js';
 import { TimelineLook } from './timeline-look.js';
@@ -34,6 +35,7 @@ export class Fleet {
   readonly leadership: Leadership;
   readonly selection: Selection;
   readonly counts: RouteCounts;
+  readonly riders: PositionRiders;
   isClosed = false;
   readonly nodeList: NodeList;
 
@@ -46,6 +48,7 @@ export class Fleet {
     );
     this.timelineLook = new TimelineLook(settings.tokenLifetimeMillis);
     this.counts = new RouteCounts(publisher);
+    this.riders = new PositionRiders(this.history);
     // Ignores events of removed nodes, except hangs.
     const listener: NodeListener = {
       observed: (node) => !this.nodeList.hasLeft(node) && this.#observed(node),
@@ -108,6 +111,12 @@ export class Fleet {
 
   get replicas(): readonly Node[] {
     return this.leadership.replicas;
+  }
+
+  /** Asks the primary where it stands, for a read or a token that waits for it. */
+  refreshPrimary(): Promise<void> {
+    const ask = (): Promise<void> => this.primary.probe.refresh();
+    return this.riders.next()?.then((isAnswered) => (isAnswered ? undefined : ask())) ?? ask();
   }
 
   /** Under load no position is older: the next read on a shared connection brings a new one along. Of many replicas each is asked less often. */

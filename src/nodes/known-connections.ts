@@ -5,6 +5,7 @@
 import type { Client, Pool, PoolClient } from 'pg';
 import { inBackground } from '../async-context.js';
 import { clientsOf, connected, dropSocket, idleClientsOf, isReady } from '../postgres/internals.js';
+import { PositionRider } from '../postgres/position-rider.js';
 import { StatementNames } from '../postgres/statement-names.js';
 import { statusReader } from '../postgres/transaction-status.js';
 import type { DataConnection } from './data-connection.js';
@@ -23,6 +24,8 @@ export interface KnownConnectionHooks {
   readonly onRoleChange: () => void;
   /** Whether the pool's owner uses it, too. */
   readonly isShared: boolean;
+  /** Whether every commit is on disk before it is acknowledged. */
+  readonly assumesSynchronousCommit: boolean;
   /** Whether statements may be prepared on it. */
   readonly mayName: (client: PoolClient, identity: Identity) => boolean;
 }
@@ -114,10 +117,12 @@ export class KnownConnections {
     this.#known.set(client, undefined);
     await this.#hooks.setUp(client);
     const { identity, isRelaxed } = await identify(client, this.#hooks.mayRelax && !mayWrite);
+    const mayName = this.#hooks.mayName(client, identity);
+    const ofServer = isDirect(client, identity);
     const connection = {
       client,
       identity,
-      isDirect: isDirect(client, identity),
+      isDirect: ofServer,
       isRelaxed,
       isRefusing: false,
       status,
@@ -130,7 +135,8 @@ export class KnownConnections {
       wasGivenUp: false,
       wasAbandoned: false,
       isTaken: false,
-      names: this.#hooks.mayName(client, identity) ? StatementNames.of(client) : undefined,
+      names: mayName ? StatementNames.of(client) : undefined,
+      rider: mayName && ofServer ? PositionRider.of(client, this.#hooks.assumesSynchronousCommit) : undefined,
     };
     this.#known.set(client, connection);
     return connection;

@@ -79,6 +79,8 @@ export class LaneConnection {
   #backlogMillis = 0;
   #answeredAt = Number.NEGATIVE_INFINITY;
   #isHeldUp = false;
+  /** Counts the turns of the event loop in which several statements were sent. */
+  turn = 0;
   #isCorked = false;
   #isEnding = false;
   #looking: NodeJS.Timeout | undefined;
@@ -224,6 +226,7 @@ export class LaneConnection {
     stream.cork();
     setImmediate(() => {
       this.#isCorked = false;
+      this.turn++;
       stream.uncork();
     });
   }

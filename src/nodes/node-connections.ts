@@ -59,6 +59,7 @@ export class NodeConnections {
       onBroken,
       onRoleChange,
       isShared: !ownsPool,
+      assumesSynchronousCommit: settings.assumeSynchronousCommit,
       mayName: (client: PoolClient, identity) => namedStatements ?? isDirect(client, identity),
     });
     this.#suspects = new SuspectConnections(this.#known, hangMillis);

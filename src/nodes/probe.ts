@@ -30,6 +30,16 @@ export interface ProbeListener {
   failed(error: unknown): void;
 }
 
+/** Told once; `undefined` when there was no answer. */
+type Told = (observation: Observation | undefined) => void;
+
+/** A question ahead of reads that are sent in one turn of the event loop on one shared connection. */
+interface OpenGate {
+  readonly connection: LaneConnection;
+  readonly turn: number;
+  readonly told: Told[];
+}
+
 /** Answers whose median is a node's latency: enough to outvote a held-up event loop. */
 const ANSWERS = 5;
 
@@ -53,6 +63,7 @@ export class Probe {
   #asking: Promise<void> | undefined;
   #next: Promise<void> | undefined;
   #isLocating = false;
+  #gate: OpenGate | undefined;
 
   constructor(
     control: ControlConnection,
@@ -122,9 +133,9 @@ export class Probe {
 
   /**
    * Asks where the server stands, ahead of the next statement on a shared connection: that statement sees no less than
-   * the answer says. The answer counts for the node, too. @param told `undefined` when it was not answered
+   * the answer says. The answer counts for the node, too.
    */
-  locateOn(connection: LaneConnection, told?: (observation: Observation | undefined) => void): void {
+  locateOn(connection: LaneConnection, told?: Told): void {
     const sentAt = performance.now();
     this.#isLocating = true;
     const statement = { text: this.#text, values: [], rowMode: undefined, types: plainTypes };
@@ -136,6 +147,24 @@ export class Probe {
       told?.(observation);
     };
     inBackground(() => connection.send(statement, this.#profile, answered));
+  }
+
+  /**
+   * As `locateOn`, shared by all who come in this turn of the event loop: each of their statements is sent
+   * behind it on the same connection, so none sees less.
+   */
+  gateOn(connection: LaneConnection, told: Told): void {
+    const open = this.#gate;
+    if (open?.connection === connection && open.turn === connection.turn) {
+      open.told.push(told);
+      return;
+    }
+    const gate: OpenGate = { connection, turn: connection.turn, told: [told] };
+    this.#gate = gate;
+    this.locateOn(connection, (observation) => {
+      if (this.#gate === gate) this.#gate = undefined;
+      for (const one of gate.told) one(observation);
+    });
   }
 
   /** Where the server behind that very connection stands; `undefined` when it tells no position. */

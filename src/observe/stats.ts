@@ -71,6 +71,8 @@ export interface ClusterStats {
   readonly topology: readonly TopologyEvent[];
   /** How often the primary was made to flush its log for a read that waited. */
   readonly nudgeCount: number;
+  /** Writes that brought the position of their end along, so that no read or token had to ask for it. */
+  readonly riderCount: number;
 }
 
 export function statsOf(fleet: Fleet, limiter: PriorityLimiter): ClusterStats {
@@ -90,6 +92,7 @@ export function statsOf(fleet: Fleet, limiter: PriorityLimiter): ClusterStats {
     tokens: Object.freeze({ ...history.refused }),
     fallback: Object.freeze(limiter.stats),
     topology: Object.freeze([...leadership.changes]),
+    riderCount: fleet.riders.answeredCount,
     nudgeCount: nodes.reduce((sum, node) => sum + node.adminQueries.nudgeCount, 0),
   });
 }

@@ -242,7 +242,7 @@ export class PrimaryConnection {
       ? this.#writers.size > 0
       : !(isSetting(found) || isOpen) || found?.isSingle !== true;
     if (!isControl || mayHaveCommitted) this.#writers.add(floor);
-    if (mayHaveCommitted) for (const writer of this.#writers) wrote(attempt, timeline, writer);
+    if (mayHaveCommitted) for (const writer of this.#writers) wrote(attempt, timeline, undefined, writer);
     if (!isOpen) this.#writers.clear();
     if (found?.isDefinition ?? isDefinition(query)) this.#definitions.push(textOf(query));
     if (isOpen || this.#definitions.length === 0) return;

@@ -33,6 +33,14 @@ export const PROBE = own(`select in_recovery, pg_catalog.concat(pg_catalog.pg_la
   case when not in_recovery then pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()) end as wal_file
   from pg_catalog.pg_is_in_recovery() as in_recovery`);
 
+/**
+ * Where the log of a server ends that has just committed a write: it is the primary, and its timeline is known.
+ * Sent behind the write, so as short as can be.
+ */
+export const INSERT_POSITION = own('select pg_catalog.concat(pg_catalog.pg_current_wal_insert_lsn())');
+/** The same, where every commit is flushed before it is acknowledged. */
+export const FLUSH_POSITION = own('select pg_catalog.concat(pg_catalog.pg_current_wal_flush_lsn())');
+
 /** The role alone, for servers that tell no positions: they all stand at 0 then, and nothing is dated. */
 export const PROBE_ROLE =
   own(`select in_recovery, '0/0' as replay_lsn, '0/0' as insert_lsn, '0/0' as flush_lsn, '00000001' as wal_file

@@ -17,9 +17,9 @@ export const execute: readonly Mutation[] = [
     name: 'the position of a replica is asked for after what it must prove',
     breaks: 'rule 9',
     file: 'src/execute/read-on-lane.ts',
-    find: '    node.probe.locateOn(lane, (observation) => {\n      seen = observation;\n    });\n',
+    find: '    node.probe.gateOn(lane, (observation) => {\n      seen = observation;\n    });\n',
     replace:
-      '    queueMicrotask(() => node.probe.locateOn(lane, (observation) => {\n      seen = observation;\n    }));\n',
+      '    queueMicrotask(() => node.probe.gateOn(lane, (observation) => {\n      seen = observation;\n    }));\n',
     tests: [`${UNIT}/read-on-lane.test.ts`],
   },
   {

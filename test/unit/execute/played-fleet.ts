@@ -8,6 +8,7 @@ import { ReadTrace } from '../../../src/freshness/read-trace.js';
 import type { Consistency, Target } from '../../../src/freshness/requirement.js';
 import { PriorityLimiter } from '../../../src/isolation/priority-limiter.js';
 import type { Node } from '../../../src/nodes/node.js';
+import { PositionRiders } from '../../../src/nodes/position-riders.js';
 import { RouteCounts } from '../../../src/nodes/route-counts.js';
 import { Selection } from '../../../src/nodes/selection.js';
 import { type Publisher as EventPublisher, Publisher } from '../../../src/publisher.js';
@@ -71,7 +72,7 @@ export function playedNode(name: string, lsn: bigint | undefined, over: object =
     refresh: async (): Promise<void> => void log.push('asked'),
     observe: async () => undefined,
     observeOn: async (): Promise<unknown> => undefined,
-    locateOn: (_: unknown, _told: (seen: unknown) => void): void => undefined,
+    gateOn: (_: unknown, _told: (seen: unknown) => void): void => undefined,
     recordGate: (): void => undefined,
     checkout(_: boolean, taken: (error: unknown, connection?: unknown) => void) {
       log.push('checkout');
@@ -141,6 +142,8 @@ export function playedFleet(replicas: readonly PlayedNode[], over: Over = {}) {
     awakeMillis: 0,
     heartbeat: { awake: () => 0 },
     isClosed: false,
+    riders: new PositionRiders(history),
+    refreshPrimary: () => primary.probe.refresh(),
     refreshBehind: () => void waits.push('refresh'),
     ...over.fleet,
   };

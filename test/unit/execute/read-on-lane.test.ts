@@ -13,7 +13,7 @@ function reading(said: bigint | undefined, failure: Error | null = null, peers: 
   const passedOver: unknown[] = [];
   const replica = playedNode('r1', 90n, {
     recordGate: (_: unknown, isProven: boolean) => order.push(isProven ? 'proven' : 'not proven'),
-    locateOn(this: PlayedNode, _: unknown, located: (observation: unknown) => void) {
+    gateOn(this: PlayedNode, _: unknown, located: (observation: unknown) => void) {
       order.push('position');
       located(said === undefined ? undefined : { ...this.observation, lsn: said });
     },
