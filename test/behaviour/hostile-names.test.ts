@@ -196,10 +196,30 @@ async function live(servers: TestCluster, options: ClusterBehaviour): Promise<vo
   await using window = createCluster({ ...behaviour, primary: config(primary), tracking: 'window' });
   await window.ready();
   await window.read(NOTE, [ID]);
+
+  await using flushed = createCluster({
+    ...behaviour,
+    nodes: [config(primary)],
+    assumeSynchronousCommit: true,
+    name: 'flushed',
+  });
+  await bringPosition(flushed);
+}
+
+/** While somebody asks where writes end, they bring it along. */
+async function bringPosition(cluster: Cluster): Promise<void> {
+  await until('a write brings its position along', async () => {
+    await cluster.session(async (session) => {
+      await cluster.write('update app.notes set at = localtimestamp where id operator(pg_catalog.=) $1', [ID]);
+      await session.token();
+    });
+    return cluster.stats().riderCount > 0;
+  });
 }
 
 async function use(cluster: Cluster): Promise<{ lsn: string }> {
   await cluster.write('insert into app.notes values ($1, localtimestamp) on conflict do nothing', [ID]);
+  await bringPosition(cluster);
   for (let i = 0; i < TIMES; i++) await cluster.read(NOTE, [ID]);
   // On a busy machine the first ones may seem too slow to share a connection.
   await until('a connection is shared', async () => {
