@@ -83,12 +83,26 @@ describe('reads that no replica can serve', () => {
   it('queue by priority', async () => {
     const order: string[] = [];
     const { letGo } = await holders();
+    const over = signal();
     const read = (name: string, priority: 'high' | 'normal' | 'low') =>
-      cluster.session(() => cluster.read('select pg_sleep(0.02)').then(() => order.push(name)), { priority });
+      cluster.session(
+        async () => {
+          const rows = cluster.stream('select generate_series(1, 3) as i');
+          await rows.next();
+          order.push(name);
+          // However long it takes to begin, none of those behind it has its turn before.
+          await over.given;
+          await rows.return(undefined);
+        },
+        { priority },
+      );
     const reads = [read('low', 'low'), read('low too', 'low'), read('normal', 'normal'), read('high', 'high')];
     await until('all wait', () => fallback().waiting === 4);
-    await Promise.all([letGo(), ...reads]);
-    expect(order.slice(0, 2).sort()).toEqual(['high', 'normal']);
+    await letGo();
+    await until('two have begun', () => order.length >= 2);
+    expect(order.sort()).toEqual(['high', 'normal']);
+    over.give();
+    await Promise.all(reads);
     expect(order.slice(2).sort()).toEqual(['low', 'low too']);
   });
 
