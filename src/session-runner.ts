@@ -18,7 +18,7 @@ export function sessionRunner(calls: Calls, contexts: Contexts): SessionRunner<S
     claim: (floor, token, subject) => tokens.claim(floor, token, subject),
     reader: {
       judge: (token, subject, isAsked, at) => tokens.judge(token, subject, isAsked, at),
-      refuse: (why) => history.refuse(why),
+      refuse: (why) => history.refused.count(why),
     },
     carrier: {
       name: settings.identity.name,
@@ -28,7 +28,7 @@ export function sessionRunner(calls: Calls, contexts: Contexts): SessionRunner<S
       tokenLifetimeMillis: settings.tokenLifetimeMillis,
       isToken: (text): text is string => tokens.isToken(text),
       countMalformed: (count) => {
-        for (let i = 0; i < count; i++) history.refuse('malformed');
+        for (let i = 0; i < count; i++) history.refused.count('malformed');
       },
       primaryOnlyToken: (subject) => tokens.primaryOnlyToken(subject),
       warn: (warning) => {

@@ -10,6 +10,7 @@ import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import { type ReadTerms, type ReplicaChoice, reasonFor } from '../nodes/selection.js';
 import { findTimeline } from './find-timeline.js';
+import { refreshPrimary } from './refresh-primary.js';
 import type { Request } from './request.js';
 
 /** Where a read goes, and why. */
@@ -53,7 +54,7 @@ export async function catchUp(
   if (except === undefined && isSettled(found)) return routeTo(found, 'gated');
   if (found.why === 'pending' || found.why === 'too-stale') {
     if (floor.outruns(history)) await findTimeline(fleet, floor, signal);
-    else if (fleet.leadership.canTry) await abortable(settledWithin(fleet.refreshPrimary(), hangMillis), signal);
+    else if (fleet.leadership.canTry) await abortable(settledWithin(refreshPrimary(fleet), hangMillis), signal);
     found = look();
     if (found.why === 'pending' || (except === undefined && isSettled(found))) return routeTo(found, 'gated');
   }

@@ -5,6 +5,7 @@ import type { Floor } from '../freshness/floor.js';
 import type { Position } from '../freshness/position.js';
 import type { Fleet } from '../nodes/fleet.js';
 import { findTimeline } from './find-timeline.js';
+import { refreshPrimary } from './refresh-primary.js';
 
 const SETTLE_POLL_MILLIS = 20;
 
@@ -33,7 +34,7 @@ export async function commitPosition(fleet: Fleet, floor: Floor): Promise<Positi
       continue;
     }
     const before = history.sentAt;
-    await fleet.refreshPrimary().catch((error: unknown) => {
+    await refreshPrimary(fleet).catch((error: unknown) => {
       throw unavailable('the primary does not answer', error);
     });
     if (history.sentAt === before) throw unavailable('the server configured as primary is not one');

@@ -17,6 +17,7 @@ import type { Placement } from './open-series.js';
 import { place } from './place.js';
 import { type Refused, readOnLane, type Shareable } from './read-on-lane.js';
 import { readOnPrimary, readUnlessFinal } from './read-on-primary.js';
+import { refreshPrimary } from './refresh-primary.js';
 import type { StatementRequest } from './request.js';
 import { lostAgain } from './rerun.js';
 
@@ -71,7 +72,7 @@ async function readBehindWrite<Row extends QueryResultRow>(
 ): Promise<QueryResult<Row>> {
   const { fleet } = request.context;
   if (fleet.leadership.canTry) {
-    await abortable(settledWithin(fleet.refreshPrimary(), fleet.settings.hangMillis), request.signal);
+    await abortable(settledWithin(refreshPrimary(fleet), fleet.settings.hangMillis), request.signal);
   }
   const slot = laneSlotFor(fleet, request, performance.now());
   return slot === undefined ? readOnPool(request, refused) : readIn(slot, shareable, request, refused);

@@ -30,7 +30,7 @@ export class SessionTokens {
       return 'pinned';
     }
     if (typeof found === 'string') {
-      this.#fleet.history.refuse(found);
+      this.#fleet.history.refused.count(found);
       return 'refused';
     }
     floor.claim(found.position, found.arrivedAt, found.until);

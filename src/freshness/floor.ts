@@ -225,7 +225,7 @@ export class Floor {
     const position = history.covering(this.#wroteAt, this.#wroteOn);
     if (position === undefined) return false;
     // Also where the timeline known has gone back: the server that took the write was no primary.
-    if (this.#wroteOn > 0 && this.#wroteOn !== position.timeline) history.refuse('uncertain');
+    if (this.#wroteOn > 0 && this.#wroteOn !== position.timeline) history.refused.count('uncertain');
     this.#raise(position);
     this.#wroteAt = NEVER;
     return true;
@@ -265,7 +265,7 @@ export class Floor {
     }
     if (fate !== 'kept' && fate !== 'unknown' && !claim.isRefused) {
       claim.isRefused = true;
-      history.refuse(fate);
+      history.refused.count(fate);
     }
     return isLater ? 'aside' : 'over';
   }
@@ -274,7 +274,7 @@ export class Floor {
   #judge(position: Position, history: PrimaryHistory): void {
     const foreign = position.clusterId !== history.clusterId;
     const fate = foreign ? 'foreign' : history.timelines.fateOf(position.timeline, position.lsn, history.highest);
-    if (fate !== 'kept' && fate !== 'unknown') history.refuse('lost');
+    if (fate !== 'kept' && fate !== 'unknown') history.refused.count('lost');
     if (fate !== 'kept') {
       this.#position = undefined;
       if (!foreign) this.#raiseToPresent(history);

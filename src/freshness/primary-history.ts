@@ -5,6 +5,7 @@
 import { performance, wallMillis } from '../clock.js';
 import type { Lsn } from './lsn.js';
 import { type Position, Timelines } from './position.js';
+import { RefusalCounts, type RefusedPositions } from './refused-positions.js';
 import { StalenessClock } from './staleness-clock.js';
 
 /** One answer of the primary about itself. */
@@ -23,24 +24,6 @@ export interface PrimarySample {
   readonly lsn: Lsn;
   /** Where a promoted server left the timeline before its own, and where one that crashed had to replay to; `undefined` after a clean start. */
   readonly forkLsn: Lsn | undefined;
-}
-
-/** How many positions were given up since the start, by why. */
-export interface RefusedPositions {
-  /** Not a token of a version that is read, or of another length. */
-  malformed: number;
-  /** Not signed with one of the secrets, or for another subject. */
-  forged: number;
-  /** Older than the tokens' lifetime. */
-  expired: number;
-  /** Of another cluster. */
-  foreign: number;
-  /** Above everything that the primary has written, asked after the position had arrived. */
-  ahead: number;
-  /** Written on a timeline after it had been left: the write is gone. */
-  lost: number;
-  /** Of a write that the primary had acknowledged when it was lost, and of which nobody knows whether the present one has it. */
-  uncertain: number;
 }
 
 /** What was known before a server claimed a later timeline: it holds again if nobody else bears that claim out. */
@@ -64,16 +47,7 @@ const SLACK_MILLIS = 1_000;
 export class PrimaryHistory {
   #stickinessMillis: number | undefined;
   clock = new StalenessClock();
-  readonly refused: RefusedPositions = {
-    malformed: 0,
-    forged: 0,
-    expired: 0,
-    foreign: 0,
-    ahead: 0,
-    lost: 0,
-    uncertain: 0,
-  };
-  readonly #onRefused: ((why: keyof RefusedPositions) => void) | undefined;
+  readonly refused: RefusalCounts;
   #clusterId: string | undefined;
   #node: string | undefined;
   #startedAt: string | undefined;
@@ -99,7 +73,7 @@ export class PrimaryHistory {
   /** @param stickinessMillis where no positions are tracked from the start @param onRefused told of every position that is given up */
   constructor(stickinessMillis?: number, onRefused?: (why: keyof RefusedPositions) => void) {
     this.#stickinessMillis = stickinessMillis;
-    this.#onRefused = onRefused;
+    this.refused = new RefusalCounts(onRefused);
   }
 
   /** How long a write keeps reads on the primary where no LSN is tracked; `undefined` where they are. */
@@ -207,12 +181,6 @@ export class PrimaryHistory {
     this.#isAmbiguous = isAmbiguous;
     // Whoever holds a position on that timeline has it honestly, and has written here before.
     this.#hasRestarted = true;
-  }
-
-  /** Counts a position that is given up. */
-  refuse(why: keyof RefusedPositions): void {
-    this.refused[why]++;
-    this.#onRefused?.(why);
   }
 
   add(sample: PrimarySample): void {

@@ -37,7 +37,7 @@ export class Fleet {
   readonly counts: RouteCounts;
   readonly riders: PositionRiders;
   isClosed = false;
-  readonly nodeList: NodeList;
+  readonly #nodeList: NodeList;
 
   constructor(settings: Settings, publisher: Publisher) {
     this.settings = settings;
@@ -51,18 +51,18 @@ export class Fleet {
     this.riders = new PositionRiders(this.history);
     // Ignores events of removed nodes, except hangs.
     const listener: NodeListener = {
-      observed: (node) => !this.nodeList.hasLeft(node) && this.#observed(node),
-      lost: (node) => !this.nodeList.hasLeft(node) && this.#lost(node),
+      observed: (node) => !this.#nodeList.hasLeft(node) && this.#observed(node),
+      lost: (node) => !this.#nodeList.hasLeft(node) && this.#lost(node),
       hung: (node) => this.#hung(node),
       untracked: () => this.#untracked(),
-      confirmed: (node) => !this.nodeList.hasLeft(node) && this.#observed(node),
+      confirmed: (node) => !this.#nodeList.hasLeft(node) && this.#observed(node),
     };
-    this.nodeList = new NodeList(
+    this.#nodeList = new NodeList(
       settings.zone,
       (node) => new Node(node, node.role, this.history, settings, publisher, listener),
       () => this.#convene(),
     );
-    for (const node of settings.nodes) this.nodeList.add(node);
+    for (const node of settings.nodes) this.#nodeList.add(node);
     this.leadership = new Leadership(this.nodes, this.history, settings, publisher);
     this.selection = new Selection(settings, this.history, this.leadership);
     this.heartbeat = new Heartbeat(settings.monitor === 'onDemand', {
@@ -72,17 +72,17 @@ export class Fleet {
     });
     this.monitor = new Monitor(this.nodes, settings, this.heartbeat, () => this.#ticked());
     this.membership = new Membership(settings, publisher, {
-      joined: (joining) => this.nodeList.join(joining, this.membership.wereAsked),
-      stays: (name, labels) => this.nodeList.relabel(name, labels),
+      joined: (joining) => this.#nodeList.join(joining, this.membership.wereAsked),
+      stays: (name, labels) => this.#nodeList.relabel(name, labels),
       left: (name, isElsewhere) =>
-        this.nodeList.leave(name, isElsewhere && !this.leadership.isSettled ? undefined : this.primary),
+        this.#nodeList.leave(name, isElsewhere && !this.leadership.isSettled ? undefined : this.primary),
       ask: (text) => this.#askAll(text),
       asked: () => this.#convene(),
     });
   }
 
   get nodes(): readonly Node[] {
-    return this.nodeList.nodes;
+    return this.#nodeList.nodes;
   }
 
   /** Begins to ask who is there, and where everybody stands. */
@@ -111,12 +111,6 @@ export class Fleet {
 
   get replicas(): readonly Node[] {
     return this.leadership.replicas;
-  }
-
-  /** Asks the primary where it stands, for a read or a token that waits for it. */
-  refreshPrimary(): Promise<void> {
-    const ask = (): Promise<void> => this.primary.probe.refresh();
-    return this.riders.next()?.then((isAnswered) => (isAnswered ? undefined : ask())) ?? ask();
   }
 
   /** Under load no position is older: the next read on a shared connection brings a new one along. Of many replicas each is asked less often. */
@@ -181,7 +175,7 @@ export class Fleet {
     this.heartbeat.stop();
     this.membership.close();
     this.monitor.stop();
-    await this.nodeList.close();
+    await this.#nodeList.close();
   }
 
   #convene(): void {
@@ -194,7 +188,7 @@ export class Fleet {
     // At the start nobody has answered anything yet.
     const haveAnswered = (): boolean => this.nodes.every(({ probe }) => probe.wasAsked);
     await this.monitor.until(haveAnswered, this.settings.hangMillis, 'primary');
-    return this.nodeList.ask(text);
+    return this.#nodeList.ask(text);
   }
 
   #ticked(): void {
@@ -255,7 +249,7 @@ export class Fleet {
   }
 
   #hung(node: Node): void {
-    if (this.nodeList.hasLeft(node)) {
+    if (this.#nodeList.hasLeft(node)) {
       node.connections.abandon(false);
       return;
     }
