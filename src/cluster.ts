@@ -168,6 +168,7 @@ export class Cluster implements AsyncDisposable {
    * @throws LadderError `LADDER_INVALID_OPTIONS`
    */
   session<T>(fn: (session: Session) => T, options: SessionOptions = {}): T {
+    if (typeof fn !== 'function') throw invalidOptions('session: expected a function first, and options behind it');
     if (!this.#checkedOptions.has(options)) {
       checkOptions('session', options);
       // The same for every request: it is looked at once.

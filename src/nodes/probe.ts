@@ -63,6 +63,7 @@ export class Probe {
   #asking: Promise<void> | undefined;
   #next: Promise<void> | undefined;
   #isLocating = false;
+  #isClosed = false;
   #gate: OpenGate | undefined;
 
   constructor(
@@ -175,6 +176,7 @@ export class Probe {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     await this.#control.close();
   }
 
@@ -230,7 +232,8 @@ export class Probe {
       if (error instanceof InvalidAnswer) this.#control.drop(error.message);
       if (this.#history.isTracking && isUnsupported(error)) await this.#untrack().catch(() => undefined);
       this.wasAsked = true;
-      this.#listener.failed(error);
+      // A question that the end of the cluster has cut off says nothing of the server.
+      if (!this.#isClosed) this.#listener.failed(error);
       throw error;
     }
   }

@@ -109,6 +109,6 @@ function verdictOn({ replicas, selection }: Fleet, replica: Node, terms: ReadTer
     state: replica.health.current.state,
     verdict: node === undefined ? reasonFor(why) : 'fresh',
     lsn: replica.lsn === undefined ? undefined : formatLsn(replica.lsn),
-    stalenessMillis: Number.isFinite(replica.freshAsOf) ? now - replica.freshAsOf : undefined,
+    stalenessMillis: Number.isFinite(replica.freshAsOf) ? Math.max(0, now - replica.freshAsOf) : undefined,
   };
 }

@@ -171,11 +171,12 @@ export class PrimaryConnection {
   #enter(request: Request, { found }: Finding): Attempt {
     this.pending++;
     const isRead = found?.class === 'read';
-    const reason = this.isInTransaction
-      ? 'transaction'
-      : isRead || found?.class === 'session'
-        ? 'session-state'
-        : 'write';
+    const reason =
+      this.isInTransaction || found?.because === 'TransactionStmt'
+        ? 'transaction'
+        : isRead || found?.class === 'session'
+          ? 'session-state'
+          : 'write';
     const attempt = new Attempt(request, this.node, reason);
     attempt.placed(performance.now());
     return attempt;

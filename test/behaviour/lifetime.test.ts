@@ -24,6 +24,20 @@ describe('a process that uses the library', () => {
   });
   afterAll(() => servers.stop());
 
+  it('tells of no lost server while it closes, also with a question under way', async () => {
+    const lost: string[] = [];
+    for (let round = 0; round < 12; round++) {
+      const cluster = await open(servers);
+      cluster.events.on('topology', ({ change }) => change === 'vacant' && lost.push(change));
+      cluster.events.on('node', ({ state, cause }) => state === 'unknown' && lost.push(cause));
+      await cluster.write('update t set v = v + 1 where id = $1', [1]);
+      // A strong read makes the primary be asked, and close() comes before the answer.
+      const asking = cluster.read('select v from t', [], { consistency: 'strong' });
+      await Promise.all([asking, cluster.close()]);
+    }
+    expect(lost).toEqual([]);
+  });
+
   /** Runs `body` in a process of its own, with `cluster` opened; rejects when it does not end by itself in time. */
   async function inProcess(body: string): Promise<string> {
     const index = JSON.stringify(new URL('../../src/index.ts', import.meta.url).href);

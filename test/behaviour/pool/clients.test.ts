@@ -47,6 +47,16 @@ describe('cluster.pool(): a client', () => {
     });
   });
 
+  it('begins and ends a transaction with the reason of one', async () => {
+    told();
+    await withClient(pool, async (client) => {
+      await client.query('begin');
+      await client.query('select v from server_of');
+      await client.query('commit');
+    });
+    expect(told()).toEqual(['primary:transaction', 'primary:transaction', 'primary:transaction']);
+  });
+
   it('keeps the order of statements that are not awaited', async () => {
     await withClient(pool, async (client) => {
       const results = await Promise.all([
