@@ -26,7 +26,7 @@ describe('a process that uses the library', () => {
 
   it('tells of no lost server while it closes, also with a question under way', async () => {
     const lost: string[] = [];
-    for (let round = 0; round < 12; round++) {
+    for (let round = 0; round < 24; round++) {
       const cluster = await open(servers);
       cluster.events.on('topology', ({ change }) => change === 'vacant' && lost.push(change));
       cluster.events.on('node', ({ state, cause }) => state === 'unknown' && lost.push(cause));
