@@ -61,7 +61,7 @@ export class Closing {
     this.#tell();
     fleet.cancelAll();
     await settledWithin(ended, hangMillis);
-    fleet.dropAll();
+    for (const node of fleet.nodes) node.connections.dropAll();
     // Clients that their users never give back keep their pools from ending.
     await settledWithin(Promise.all([ended, fleet.close()]), 2 * hangMillis);
   }

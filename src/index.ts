@@ -18,7 +18,7 @@ export {
 } from './events.js';
 export type { Query, Values } from './execute/call.js';
 export { type Route, routeOf } from './execute/route.js';
-export type { RefusedPositions } from './freshness/primary-history.js';
+export type { RefusedPositions } from './freshness/refused-positions.js';
 export type { Consistency, FreshnessOptions, Target } from './freshness/requirement.js';
 export type { FallbackStats } from './isolation/priority-limiter.js';
 export { currentJointSession, type JointSession, jointSession } from './joint-session.js';

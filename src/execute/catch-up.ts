@@ -53,7 +53,7 @@ export async function catchUp(
   if (except === undefined && isSettled(found)) return routeTo(found, 'gated');
   if (found.why === 'pending' || found.why === 'too-stale') {
     if (floor.outruns(history)) await findTimeline(fleet, floor, signal);
-    else if (fleet.leadership.canTry) await abortable(settledWithin(fleet.refreshPrimary(), hangMillis), signal);
+    else if (fleet.leadership.canTry) await abortable(settledWithin(fleet.riders.refresh(fleet), hangMillis), signal);
     found = look();
     if (found.why === 'pending' || (except === undefined && isSettled(found))) return routeTo(found, 'gated');
   }

@@ -33,7 +33,7 @@ export async function commitPosition(fleet: Fleet, floor: Floor): Promise<Positi
       continue;
     }
     const before = history.sentAt;
-    await fleet.refreshPrimary().catch((error: unknown) => {
+    await fleet.riders.refresh(fleet).catch((error: unknown) => {
       throw unavailable('the primary does not answer', error);
     });
     if (history.sentAt === before) throw unavailable('the server configured as primary is not one');

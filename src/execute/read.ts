@@ -71,7 +71,7 @@ async function readBehindWrite<Row extends QueryResultRow>(
 ): Promise<QueryResult<Row>> {
   const { fleet } = request.context;
   if (fleet.leadership.canTry) {
-    await abortable(settledWithin(fleet.refreshPrimary(), fleet.settings.hangMillis), request.signal);
+    await abortable(settledWithin(fleet.riders.refresh(fleet), fleet.settings.hangMillis), request.signal);
   }
   const slot = laneSlotFor(fleet, request, performance.now());
   return slot === undefined ? readOnPool(request, refused) : readIn(slot, shareable, request, refused);

@@ -5,6 +5,7 @@
 import { performance, wallMillis } from '../clock.js';
 import type { Lsn } from './lsn.js';
 import { type Position, Timelines } from './position.js';
+import type { RefusedPositions } from './refused-positions.js';
 import { StalenessClock } from './staleness-clock.js';
 
 /** One answer of the primary about itself. */
@@ -23,24 +24,6 @@ export interface PrimarySample {
   readonly lsn: Lsn;
   /** Where a promoted server left the timeline before its own, and where one that crashed had to replay to; `undefined` after a clean start. */
   readonly forkLsn: Lsn | undefined;
-}
-
-/** How many positions were given up since the start, by why. */
-export interface RefusedPositions {
-  /** Not a token of a version that is read, or of another length. */
-  malformed: number;
-  /** Not signed with one of the secrets, or for another subject. */
-  forged: number;
-  /** Older than the tokens' lifetime. */
-  expired: number;
-  /** Of another cluster. */
-  foreign: number;
-  /** Above everything that the primary has written, asked after the position had arrived. */
-  ahead: number;
-  /** Written on a timeline after it had been left: the write is gone. */
-  lost: number;
-  /** Of a write that the primary had acknowledged when it was lost, and of which nobody knows whether the present one has it. */
-  uncertain: number;
 }
 
 /** What was known before a server claimed a later timeline: it holds again if nobody else bears that claim out. */
@@ -107,15 +90,15 @@ export class PrimaryHistory {
     return this.#stickinessMillis;
   }
 
+  /** The servers tell no positions: a window after each write takes their place, for good. */
+  set stickinessMillis(millis: number) {
+    this.#stickinessMillis = millis;
+    this.#restart(this.#timelines);
+  }
+
   /** Whether positions are known at all. */
   get isTracking(): boolean {
     return this.#stickinessMillis === undefined;
-  }
-
-  /** The servers tell no positions: a window after each write takes their place, for good. */
-  loseTrack(stickinessMillis: number): void {
-    this.#stickinessMillis = stickinessMillis;
-    this.#restart(this.#timelines);
   }
 
   /** Our clock was not what it should be: how long ago the primary stood where is not known any more. @param now what it tells from here on */

@@ -113,12 +113,6 @@ export class Fleet {
     return this.leadership.replicas;
   }
 
-  /** Asks the primary where it stands, for a read or a token that waits for it. */
-  refreshPrimary(): Promise<void> {
-    const ask = (): Promise<void> => this.primary.probe.refresh();
-    return this.riders.next()?.then((isAnswered) => (isAnswered ? undefined : ask())) ?? ask();
-  }
-
   /** Under load no position is older: the next read on a shared connection brings a new one along. Of many replicas each is asked less often. */
   get freshenMillis(): number {
     return Math.max(FRESHEN_MILLIS, this.nodes.length);
@@ -169,11 +163,6 @@ export class Fleet {
     this.isClosed = true;
     this.monitor.stop();
     for (const node of this.nodes) node.connections.cancelAll();
-  }
-
-  /** Closes all connections that serve statements. */
-  dropAll(): void {
-    for (const node of this.nodes) node.connections.dropAll();
   }
 
   async close(): Promise<void> {
@@ -279,7 +268,7 @@ export class Fleet {
     const isPrimary = this.nodes.some(({ probe }) => probe.untrackedRole === 'primary');
     if (!isPrimary && !replicas.every(({ probe }) => probe.untrackedRole === 'replica')) return;
     const { stickinessMillis } = this.settings;
-    this.history.loseTrack(stickinessMillis);
+    this.history.stickinessMillis = stickinessMillis;
     this.monitor.hastenAll();
     if (!this.publisher.wants('warning')) return;
     this.publisher.publish('warning', {

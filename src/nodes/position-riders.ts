@@ -53,6 +53,12 @@ export class PositionRiders {
     });
   }
 
+  /** Asks the primary where it stands, for a read or a token that waits for it; not where a rider tells. @param fleet whose primary it is by then */
+  refresh(fleet: { readonly primary: Node }): Promise<void> {
+    const ask = (): Promise<void> => fleet.primary.probe.refresh();
+    return this.next()?.then((isAnswered) => (isAnswered ? undefined : ask())) ?? ask();
+  }
+
   /** Whether somebody has asked lately. */
   areWanted(now: number): boolean {
     return now - this.#wantedAt < WANTED_MILLIS;

@@ -3,7 +3,7 @@ import { performance } from '../clock.js';
 import type { LadderError } from '../errors.js';
 import type { NodeState, Reason, TopologyEvent } from '../events.js';
 import { formatLsn } from '../freshness/lsn.js';
-import type { RefusedPositions } from '../freshness/primary-history.js';
+import type { RefusedPositions } from '../freshness/refused-positions.js';
 import type { FallbackStats, PriorityLimiter } from '../isolation/priority-limiter.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { DiscoveryStats } from '../nodes/membership.js';

@@ -143,7 +143,6 @@ export function playedFleet(replicas: readonly PlayedNode[], over: Over = {}) {
     heartbeat: { awake: () => 0 },
     isClosed: false,
     riders: new PositionRiders(history),
-    refreshPrimary: () => primary.probe.refresh(),
     refreshBehind: () => void waits.push('refresh'),
     ...over.fleet,
   };

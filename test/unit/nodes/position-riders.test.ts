@@ -103,7 +103,7 @@ describe('positions that ride behind writes', () => {
   it('prove nothing once the servers turn out to tell no positions: the write must keep its session on the primary', () => {
     const { history, riders } = played();
     riders.take(connection());
-    history.loseTrack(1_000);
+    history.stickinessMillis = 1_000;
     expect(riders.over(node(), connection(), '0/180', performance.now())).toBeUndefined();
   });
 
