@@ -128,7 +128,7 @@ describe.skipIf(process.env['LANE'] === 'off')('a write that brings its position
       await askOnce(one);
       const paged = { text: 'update t set v = $1 where id < $2 returning id', values: [v, 3], rows: 1 };
       const ids = (await one.write<{ id: number }>(paged)).rows.map(({ id }) => id);
-      expect(ids.sort()).toEqual([0, 1, 2]);
+      expect([ids.length, new Set(ids)]).toEqual([3, new Set([0, 1, 2])]);
       expect((await one.write(`${UPDATE} returning v`, [v, 7])).rows).toEqual([{ v }]);
     }
   });

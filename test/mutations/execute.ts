@@ -271,4 +271,12 @@ export const execute: readonly Mutation[] = [
     replace: '',
     tests: ['test/behaviour/position-with-write.test.ts'],
   },
+  {
+    name: 'a connection on which a question is not answered serves the next statement',
+    breaks: 'rule 19',
+    file: 'src/execute/give-back.ts',
+    find: 'if (isBusy(connection.client)) throwAway(connection);\n  else connection.client.release();',
+    replace: 'connection.client.release();',
+    tests: ['test/behaviour/position-with-write.test.ts'],
+  },
 ];
