@@ -5,6 +5,7 @@
 import { LadderError } from '../errors.js';
 import { type DataConnection, throwAway } from '../nodes/data-connection.js';
 import { isServerError } from '../postgres/errors.js';
+import { isBusy } from '../postgres/internals.js';
 import { ROLLBACK } from '../postgres/own-statements.js';
 import type { PreparedQuery } from '../postgres/prepared-query.js';
 import type { Attempt } from './attempt.js';
@@ -18,7 +19,9 @@ export function giveBack(
   query: PreparedQuery,
 ): Promise<never> | undefined {
   if (isInTransaction(connection)) return refuse(attempt, connection, query);
-  connection.client.release();
+  // What rode behind it may not have been answered.
+  if (isBusy(connection.client)) throwAway(connection);
+  else connection.client.release();
   return undefined;
 }
 
@@ -33,7 +36,7 @@ export function giveBackAfter(
   const isAnswered = isServerError(error) && !isLost;
   if (isAnswered) attempt.node.health.succeeded();
   if (isAnswered && attempt.request.signal?.aborted !== true) {
-    if (isIdle(connection)) {
+    if (isIdle(connection) && !isBusy(client)) {
       client.release();
       return undefined;
     }

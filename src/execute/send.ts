@@ -37,7 +37,16 @@ export function sendOn<Result extends QueryResult>(
     return;
   }
   const answer: Answered<Result> =
-    rider === undefined ? answered : (error, result) => rider.follow((position) => answered(error, result, position));
+    rider === undefined
+      ? answered
+      : (error, result) => {
+          // Its end, if it comes before the rider's answer, is this statement's matter.
+          if (error !== null) connection.isFailing = true;
+          rider.follow((position) => {
+            if (error !== null) connection.isFailing = false;
+            answered(error, result, position);
+          });
+        };
   const send = (): void => {
     const prepared = named(connection, statement, now);
     if (prepared === undefined || profile === undefined || names === undefined) {

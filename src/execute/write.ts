@@ -26,6 +26,13 @@ const SETTLE_POLL_CAP_MILLIS = 2_000;
 /** A replica's answer to a write; others come with "recovery" in the message, of whatever language. */
 const READ_ONLY_STATE = '25006';
 
+/** What pg's types leave out of a config. */
+interface Limited {
+  readonly values?: readonly unknown[];
+  readonly rows?: unknown;
+  readonly query_timeout?: unknown;
+}
+
 /** What ran a write. */
 export type Backend = Pick<DataConnection, 'identity' | 'isDirect'>;
 
@@ -61,7 +68,7 @@ function writeAtOnce<Row extends QueryResultRow>(request: StatementRequest, reas
       const { timeline } = fleet.history.timelines;
       const now = performance.now();
       attempt.placed(now);
-      const rider = fleet.riders.areWanted(now) && isSingle(statement) ? fleet.riders.take(connection) : undefined;
+      const rider = fleet.riders.areWanted(now) && mayCarry(statement) ? fleet.riders.take(connection) : undefined;
       const answered: Answered<QueryResult<Row>> = (failure, result, lsn) => {
         const position = rider === undefined ? undefined : fleet.riders.over(node, connection, lsn, now);
         if (failure === null) {
@@ -75,10 +82,15 @@ function writeAtOnce<Row extends QueryResultRow>(request: StatementRequest, reas
   });
 }
 
-/** Whether it cannot be more than one statement, nor a COPY: PostgreSQL takes values for nothing else. */
-function isSingle({ query, values, profile }: Statement): boolean {
+/**
+ * Whether a question may ride behind it: it is one statement and no COPY (PostgreSQL takes values for nothing else), it is
+ * sent whole (pages of rows are asked for one by one), and pg waits for its end (not with a time limit of its own).
+ */
+function mayCarry({ query, values, profile }: Statement): boolean {
   if (profile?.isUndivided !== true) return false;
-  const given = values ?? (typeof query === 'string' ? undefined : query.values);
+  const config = typeof query === 'string' ? undefined : (query as Limited);
+  if (config?.rows || config?.query_timeout) return false;
+  const given = values ?? config?.values;
   return Array.isArray(given) && given.length > 0;
 }
 

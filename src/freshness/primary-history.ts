@@ -219,7 +219,7 @@ export class PrimaryHistory {
    */
   pass({ clusterId, timeline, lsn }: Position, startedAt: string, sentAt: number, isAwaited: boolean): boolean {
     const isPresent = clusterId === this.#clusterId && timeline === this.#timelines.timeline;
-    if (!isPresent || startedAt !== this.#startedAt) return false;
+    if (!isPresent || startedAt !== this.#startedAt || !this.isTracking) return false;
     if (lsn > this.#highest) {
       if (lsn > this.ceilingAt(performance.now())) return false;
       this.#highest = lsn;

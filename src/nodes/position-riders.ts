@@ -28,6 +28,7 @@ export class PositionRiders {
   answeredCount = 0;
   readonly #history: PrimaryHistory;
   #wantedAt = Number.NEGATIVE_INFINITY;
+  #answeredAt = Number.NEGATIVE_INFINITY;
   #underWayCount = 0;
   #waiters: Waiter[] = [];
   #timer: NodeJS.Timeout | undefined;
@@ -43,7 +44,9 @@ export class PositionRiders {
   next(): Promise<boolean> | undefined {
     const since = performance.now();
     this.#wantedAt = since;
-    if (this.#underWayCount < MOST_UNDER_WAY) return undefined;
+    // Those under way may all wait for one lock.
+    const isFlowing = since - this.#answeredAt < PATIENCE_MILLIS;
+    if (this.#underWayCount < MOST_UNDER_WAY || !isFlowing) return undefined;
     return new Promise((told) => {
       this.#waiters.push({ since, told });
       this.#timer ??= setTimeout(() => this.#settle(Number.POSITIVE_INFINITY, false), PATIENCE_MILLIS);
@@ -77,6 +80,7 @@ export class PositionRiders {
     const position = { clusterId: identity.clusterId, timeline, lsn };
     if (!this.#history.pass(position, identity.startedAt, sentAt, this.#waiters.length > 0)) return undefined;
     this.answeredCount++;
+    this.#answeredAt = performance.now();
     if (this.#waiters.length > 0) this.#settle(sentAt, true);
     return position;
   }

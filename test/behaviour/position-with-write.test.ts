@@ -2,6 +2,7 @@
 
 import type { AddressInfo } from 'node:net';
 import { createServer, connect as dial, type Server, type Socket } from 'node:net';
+import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Cluster, createCluster } from '../../src/index.js';
 import { startTestCluster, type TestCluster } from '../../src/testing/index.js';
@@ -121,27 +122,72 @@ describe.skipIf(process.env['LANE'] === 'off')('a write that brings its position
     await withRider(one, () => one.write(UPDATE, [1, 1]));
   });
 
-  it('is over when it has been answered, also where the connection is lost before its position has come', async () => {
-    const { host, port } = addressOf(servers.primary.connectionString);
-    await using link = await cuttingLink(host, port);
-    const through = new URL(servers.primary.connectionString);
-    through.host = `127.0.0.1:${link.port}`;
-    await using cluster = createCluster({
-      primary: through.href,
-      replicas: servers.replicas.map(({ connectionString }) => connectionString),
-    });
-    await cluster.ready();
-    for (let v = 1; v <= 5; v++) {
-      await withRider(cluster, () => cluster.write(UPDATE, [v, 2]));
-      await askOnce(cluster);
-      link.cutBehind('UPDATE 1');
-      const { rowCount } = await cluster.write(UPDATE, [100 + v, 2]);
-      expect(rowCount).toBe(1);
-      const { rows } = await cluster.read('select v from t where id = $1', [2]);
-      expect(rows).toEqual([{ v: 100 + v }]);
-      expect(link.cutCount).toBe(v);
+  it('gets its own rows, also by pages', async () => {
+    await using one = await open(servers, { primary: { connectionString: servers.primary.connectionString, max: 1 } });
+    for (let v = 1; v <= 3; v++) {
+      await askOnce(one);
+      const paged = { text: 'update t set v = $1 where id < $2 returning id', values: [v, 3], rows: 1 };
+      const ids = (await one.write<{ id: number }>(paged)).rows.map(({ id }) => id);
+      expect([ids.length, new Set(ids)]).toEqual([3, new Set([0, 1, 2])]);
+      expect((await one.write(`${UPDATE} returning v`, [v, 7])).rows).toEqual([{ v }]);
     }
   });
+
+  it('is given up at the time limit of its own', async () => {
+    await using one = await open(servers);
+    await using other = await open(servers);
+    await other.transaction(async (client) => {
+      await client.query(UPDATE, [1, 3]);
+      await askOnce(one);
+      const limited = { text: UPDATE, values: [2, 3], query_timeout: 50 };
+      await expect(one.write(limited)).rejects.toThrow('may have committed or not');
+    });
+  });
+
+  it('asks for what its own cluster assumes, where two share a pool', async () => {
+    const pool = new pg.Pool({ connectionString: servers.primary.connectionString, max: 1 });
+    const replicas = servers.replicas.map(({ connectionString }) => connectionString);
+    for (const assumeSynchronousCommit of [false, true]) {
+      const name = `assumes-${assumeSynchronousCommit}`;
+      await using sharing = createCluster({ name, primary: { pool }, replicas, assumeSynchronousCommit });
+      await sharing.ready();
+      await withRider(sharing, () => sharing.write(UPDATE, [1, 5]));
+    }
+    const { rows } = await pool.query("select statement from pg_prepared_statements where statement like '%wal%'");
+    expect(rows).toHaveLength(2);
+    await pool.end();
+  });
+
+  it.each(['cut', 'silenced'] as const)(
+    'is over when it has been answered, also where the connection is %s before its position has come',
+    async (manner) => {
+      const { host, port } = addressOf(servers.primary.connectionString);
+      await using link = await faultyLink(host, port);
+      const through = new URL(servers.primary.connectionString);
+      through.host = `127.0.0.1:${link.port}`;
+      await using cluster = createCluster({
+        primary: through.href,
+        replicas: servers.replicas.map(({ connectionString }) => connectionString),
+      });
+      await cluster.ready();
+      for (let v = 1; v <= 3; v++) {
+        await withRider(cluster, () => cluster.write(UPDATE, [v, 2]));
+        await askOnce(cluster);
+        link.endBehind('UPDATE 1', manner);
+        const { rowCount } = await cluster.write(UPDATE, [100 + v, 2]);
+        expect(rowCount).toBe(1);
+        const { rows } = await cluster.read('select v from t where id = $1', [2]);
+        expect(rows).toEqual([{ v: 100 + v }]);
+        expect(link.endedCount).toBe(v);
+      }
+      await withRider(cluster, () => cluster.transaction((client) => client.query(UPDATE, [1, 2])));
+      await askOnce(cluster);
+      link.endBehind('COMMIT', manner);
+      await cluster.transaction((client) => client.query(UPDATE, [200, 2]));
+      expect((await cluster.read('select v from t where id = $1', [2])).rows).toEqual([{ v: 200 }]);
+      expect(link.endedCount).toBe(4);
+    },
+  );
 });
 
 function addressOf(url: string): { readonly host: string; readonly port: number } {
@@ -149,10 +195,11 @@ function addressOf(url: string): { readonly host: string; readonly port: number 
   return { host: hostname, port: Number(port) };
 }
 
-/** A TCP proxy that ends a connection right behind the server's word for the end of one statement. */
-async function cuttingLink(host: string, port: number) {
+/** A TCP proxy that lets nothing more through right behind the server's word for the end of one statement. */
+async function faultyLink(host: string, port: number) {
   let wanted: string | undefined;
-  let cutCount = 0;
+  let how: 'cut' | 'silenced' = 'cut';
+  let endedCount = 0;
   const sockets = new Set<Socket>();
   const server: Server = createServer((client) => {
     const upstream = dial(port, host);
@@ -164,27 +211,34 @@ async function cuttingLink(host: string, port: number) {
         upstream.destroy();
       });
     }
+    let isSilent = false;
     client.on('data', (data) => upstream.write(data));
     upstream.on('data', (data) => {
+      if (isSilent) return;
       const end = wanted === undefined ? -1 : endBehind(data, wanted);
       if (end < 0) {
         client.write(data);
         return;
       }
       wanted = undefined;
-      cutCount++;
-      client.end(data.subarray(0, end));
-      upstream.destroy();
+      endedCount++;
+      isSilent = true;
+      if (how === 'silenced') client.write(data.subarray(0, end));
+      else {
+        client.end(data.subarray(0, end));
+        upstream.destroy();
+      }
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
     port: (server.address() as AddressInfo).port,
-    cutBehind: (tag: string) => {
+    endBehind: (tag: string, manner: 'cut' | 'silenced') => {
       wanted = tag;
+      how = manner;
     },
-    get cutCount() {
-      return cutCount;
+    get endedCount() {
+      return endedCount;
     },
     async [Symbol.asyncDispose]() {
       for (const socket of sockets) socket.destroy();

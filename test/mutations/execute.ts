@@ -263,4 +263,20 @@ export const execute: readonly Mutation[] = [
     replace: '    return readOnPool(request, refused);',
     tests: ['test/behaviour/read-counts.test.ts'],
   },
+  {
+    name: 'a question rides within a statement whose rows are fetched page by page',
+    breaks: 'rule 1',
+    file: 'src/execute/write.ts',
+    find: 'if (config?.rows || config?.query_timeout) return false;',
+    replace: '',
+    tests: ['test/behaviour/position-with-write.test.ts'],
+  },
+  {
+    name: 'a connection on which a question is not answered serves the next statement',
+    breaks: 'rule 19',
+    file: 'src/execute/give-back.ts',
+    find: 'if (isBusy(connection.client)) throwAway(connection);\n  else connection.client.release();',
+    replace: 'connection.client.release();',
+    tests: ['test/behaviour/position-with-write.test.ts'],
+  },
 ];

@@ -192,4 +192,28 @@ export const freshness: readonly Mutation[] = [
     replace: ' && rung.freshAsOf === freshSince',
     tests: [`${UNIT}/demand.test.ts`],
   },
+  {
+    name: 'a position that came along with a write stays with the innermost session',
+    breaks: 'rule 16',
+    file: 'src/freshness/floor.ts',
+    find: '    this.#outer?.wroteUpTo(position);\n',
+    replace: '',
+    tests: ['test/unit/freshness/floor.test.ts'],
+  },
+  {
+    name: 'a position along with a write counts although its servers tell none that is of use',
+    breaks: 'rule 8',
+    file: 'src/freshness/primary-history.ts',
+    find: ' || !this.isTracking) return false;',
+    replace: ') return false;',
+    tests: ['test/unit/nodes/position-riders.test.ts'],
+  },
+  {
+    name: 'a place where no log can be is believed when it comes along with a write',
+    breaks: 'rule 7',
+    file: 'src/freshness/primary-history.ts',
+    find: 'if (lsn > this.ceilingAt(performance.now())) return false;',
+    replace: '',
+    tests: ['test/unit/nodes/position-riders.test.ts'],
+  },
 ];

@@ -214,4 +214,28 @@ export const nodes: readonly Mutation[] = [
     replace: 'false, this.#router);',
     tests: [`${UNIT}/selection.test.ts`],
   },
+  {
+    name: "another server's position is taken for the primary's",
+    breaks: 'rule 11',
+    file: 'src/nodes/position-riders.ts',
+    find: 'return observation.identity.server === identity.server ? normaliseLsn(lsn, identity.wal) : undefined;',
+    replace: 'return normaliseLsn(lsn, identity.wal);',
+    tests: [`${UNIT}/position-riders.test.ts`],
+  },
+  {
+    name: 'a read takes the position of a write that was sent before it asked',
+    breaks: 'rule 14',
+    file: 'src/nodes/position-riders.ts',
+    find: 'if (since < before) told(isAnswered);',
+    replace: 'told(isAnswered);',
+    tests: [`${UNIT}/position-riders.test.ts`],
+  },
+  {
+    name: 'a gate on one shared connection lets reads on another one through',
+    breaks: 'rule 9',
+    file: 'src/nodes/probe.ts',
+    find: 'open?.connection === connection && open.turn === connection.turn',
+    replace: 'open?.turn === connection.turn',
+    tests: [`${UNIT}/probe.test.ts`],
+  },
 ];

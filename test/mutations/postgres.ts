@@ -132,4 +132,31 @@ export const postgres: readonly Mutation[] = [
     replace: 'if (edits > 0) continue;',
     tests: ['test/unit/nearest.test.ts'],
   },
+  {
+    name: 'the question for a position goes out ahead of its statement',
+    breaks: 'rule 1',
+    file: 'src/postgres/position-rider.ts',
+    find: `      send();
+      const isOut`,
+    replace: `      stream.write(this.#first);
+      send();
+      const isOut`,
+    tests: [`${UNIT}/position-rider.test.ts`],
+  },
+  {
+    name: 'a question for a position that another cluster has prepared is taken for its own',
+    breaks: 'rule 2',
+    file: 'src/postgres/position-rider.ts',
+    find: "const FLUSH_NAME = 'pgladder_flushed';",
+    replace: 'const FLUSH_NAME = INSERT_NAME;',
+    tests: [`${UNIT}/position-rider.test.ts`],
+  },
+  {
+    name: 'a write that has been answered waits for a position that never comes',
+    breaks: 'rule 19',
+    file: 'src/postgres/position-rider.ts',
+    find: 'if (giveUp !== undefined) setImmediate',
+    replace: 'if (giveUp === null) setImmediate',
+    tests: [`${UNIT}/position-rider.test.ts`],
+  },
 ];

@@ -31,6 +31,17 @@ describe('a session’s floor', () => {
     expect(new Floor(process).resolve(history)).toBe(0n);
   });
 
+  it('is at once where a write has ended that brought its position along, as are those around it', () => {
+    const history = new PrimaryHistory();
+    history.add(at(10, 100n));
+    const process = new Floor();
+    const outer = new Floor(process, process);
+    const inner = new Floor(outer, outer);
+    inner.wroteUpTo(position(80n));
+    inner.wroteUpTo(position(60n));
+    expect([process, outer, inner].map((f) => f.resolve(history))).toEqual([80n, 80n, 80n]);
+  });
+
   it('folds what comes from outside into the sessions around it, and not into the process', () => {
     const history = new PrimaryHistory();
     history.add(at(20, 100n));
