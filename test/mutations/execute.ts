@@ -170,8 +170,8 @@ export const execute: readonly Mutation[] = [
     name: 'a text that fails inside its transaction leaves it to the next user of its connection',
     breaks: 'issue 18.4',
     file: 'src/execute/give-back.ts',
-    find: '    if (isIdle(connection)) {\n      client.release();',
-    replace: '    if (isIdle(connection) || isInTransaction(connection)) {\n      client.release();',
+    find: 'if (isIdle(connection) && !isBusy(client)) {',
+    replace: 'if (isIdle(connection) || isInTransaction(connection)) {',
     tests: [FAILED],
   },
   {
