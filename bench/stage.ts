@@ -14,9 +14,11 @@ export class Stage implements AsyncDisposable {
   readonly cluster: TestCluster;
   readonly servers: Servers;
   readonly #pgbench: string | undefined;
+  readonly #node: string | undefined;
   readonly #contenders = new Map<string, Contender>();
 
-  private constructor(cluster: TestCluster, pgbench: string | undefined) {
+  private constructor(cluster: TestCluster, pgbench: string | undefined, node: string | undefined) {
+    this.#node = node;
     this.cluster = cluster;
     this.servers = {
       primary: cluster.primary.connectionString,
@@ -25,10 +27,13 @@ export class Stage implements AsyncDisposable {
     this.#pgbench = pgbench;
   }
 
-  /** @param pgbench its binary, if there is one */
-  static async start(replicas: number, pgbench?: string): Promise<Stage> {
+  /**
+   * @param pgbench its binary, if there is one
+   * @param node the binary that contenders run on; `undefined` for that of this process
+   */
+  static async start(replicas: number, pgbench?: string, node?: string): Promise<Stage> {
     const cluster = await startTestCluster({ replicas, settings: { max_connections: MAX_CONNECTIONS } });
-    const stage = new Stage(cluster, pgbench);
+    const stage = new Stage(cluster, pgbench, node);
     try {
       await stage.#say(SCHEMA.split(';'));
       return stage;
@@ -43,7 +48,9 @@ export class Stage implements AsyncDisposable {
     const found = this.#contenders.get(spec.name);
     if (found !== undefined) return found;
     const made =
-      spec.driver === 'pgbench' ? new Pgbench(this.#pgbench ?? 'pgbench', spec, servers) : new Child(spec, servers);
+      spec.driver === 'pgbench'
+        ? new Pgbench(this.#pgbench ?? 'pgbench', spec, servers)
+        : new Child(spec, servers, this.#node);
     this.#contenders.set(spec.name, made);
     return made;
   }

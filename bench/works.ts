@@ -2,7 +2,18 @@
 import type { Access } from './contenders/access.js';
 import { CALLERS, ROWS } from './statements.js';
 
-export const workNames = ['point', 'checkout', 'ten', 'thousand', 'mixed', 'write', 'transaction'] as const;
+export const workNames = [
+  'point',
+  'checkout',
+  'ten',
+  'thousand',
+  'mixed',
+  'sessions',
+  'beside',
+  'readback',
+  'write',
+  'transaction',
+] as const;
 export type WorkName = (typeof workNames)[number];
 
 export const titles: Readonly<Record<WorkName, string>> = {
@@ -11,6 +22,9 @@ export const titles: Readonly<Record<WorkName, string>> = {
   ten: '10 rows',
   thousand: '1,000 rows',
   mixed: '95 % reads and 5 % writes, read again by their writers',
+  sessions: '95 % reads and 5 % writes, each in a session, read again by their writers',
+  beside: 'a read by primary key in a session, beside 1,000 writes a second of others',
+  readback: 'an update, and a read of the same row',
   write: 'an update by primary key',
   transaction: 'a transaction: a read and an update',
 };
@@ -34,7 +48,16 @@ export function operationOf(work: WorkName, access: Access): Operation {
     case 'thousand':
       return rangeOf(access, 1_000);
     case 'mixed':
+    case 'sessions':
       return mixed(access);
+    case 'beside':
+      return rowOf(access.point);
+    case 'readback':
+      return async (caller) => {
+        const value = below(2 ** 31);
+        await access.update(caller, value);
+        return (await access.point(caller)) === value;
+      };
     case 'write':
       return async () => {
         await access.update(below(ROWS), below(ROWS));

@@ -36,6 +36,11 @@ export interface LadderSpec {
   readonly namedStatements?: boolean;
   /** Opens a session for each write and asks for its token, as a request handler does. */
   readonly tokens?: boolean;
+  /**
+   * Each operation is a session: `none` starts from its caller's token, as a request handler does, `process` is the
+   * default, and the reads of `eventual` ask for nothing.
+   */
+  readonly sessions?: 'none' | 'process' | 'eventual';
   /** Does everything through the pool of `cluster.pool()`, as a bare `pg.Pool` is used. */
   readonly pooled?: boolean;
 }

@@ -14,7 +14,11 @@ export class Child implements Contender {
   readonly #servers: Servers;
   #process: ChildProcess | undefined;
 
-  constructor(spec: Spec, servers: Servers) {
+  readonly #node: string | undefined;
+
+  /** @param node the binary that it runs on; `undefined` for that of this process */
+  constructor(spec: Spec, servers: Servers, node?: string) {
+    this.#node = node;
     this.name = spec.name;
     this.#spec = spec;
     this.#servers = servers;
@@ -22,7 +26,10 @@ export class Child implements Contender {
 
   async open(task: Task): Promise<void> {
     if (this.#process === undefined) {
-      this.#process = fork(new URL('./worker.ts', import.meta.url), { stdio: ['ignore', 2, 2, 'ipc'] });
+      this.#process = fork(new URL('./worker.ts', import.meta.url), {
+        stdio: ['ignore', 2, 2, 'ipc'],
+        ...(this.#node === undefined ? {} : { execPath: this.#node }),
+      });
       await this.#ask({ ask: 'load', spec: this.#spec, servers: this.#servers });
     }
     await this.#ask({ ask: 'open', task });

@@ -5,7 +5,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Pool, PoolClient } from 'pg';
 import type * as library from '../../src/index.js';
-import { POINT, RANGE, UPDATE } from '../statements.js';
+import { CALLERS, POINT, RANGE, UPDATE } from '../statements.js';
 import { type LadderSpec, type Open, POOL, type Statements } from './access.js';
 import { accessThrough } from './pooled.js';
 
@@ -18,7 +18,16 @@ const BUILT = new URL('../../dist/index.js', import.meta.url).href;
 
 type Enter = <T>(fn: () => T) => T;
 
-export const open: Open<LadderSpec> = async (servers, { lane, namedStatements, tokens = false, pooled = false }) => {
+/** What a caller keeps from one operation to the next, as a browser does. */
+interface Visitor {
+  token: string | undefined;
+}
+
+/** So many writes of others a second, in the same process. */
+const OTHERS_PER_SECOND = 1_000;
+
+export const open: Open<LadderSpec> = async (servers, spec, work) => {
+  const { lane, namedStatements, tokens = false, pooled = false, sessions: kind } = spec;
   const { createCluster } = (await import(BUILT)) as typeof library;
   const node = (connectionString: string) => ({ connectionString, ...POOL });
   const cluster = createCluster({
@@ -28,6 +37,19 @@ export const open: Open<LadderSpec> = async (servers, { lane, namedStatements, t
     namedStatements,
   });
   await cluster.ready();
+  const others = work === 'beside' ? setInterval(() => writeAsOthers(cluster), 10) : undefined;
+  const close = (): Promise<void> => {
+    clearInterval(others);
+    return cluster.close(); // and with it the pool
+  };
+  if (kind !== undefined) {
+    const visitors = new AsyncLocalStorage<Visitor>();
+    return {
+      ...inSessions(cluster, kind, visitors),
+      as: (_, fn) => visitors.run({ token: undefined }, fn),
+      close,
+    };
+  }
 
   const sessions = new Map<number, Enter>();
   /** A session that lives as long as the caller: what runs in it later runs where it was opened. */
@@ -48,9 +70,43 @@ export const open: Open<LadderSpec> = async (servers, { lane, namedStatements, t
       sessions.set(caller, enter);
       return enter(fn);
     },
-    close: () => cluster.close(), // and with it the pool
+    close,
   };
 };
+
+function writeAsOthers(cluster: library.Cluster): void {
+  for (let i = 0; i < OTHERS_PER_SECOND / 100; i++) {
+    cluster.write(UPDATE, [CALLERS + i, i]).catch(() => undefined);
+  }
+}
+
+/** Each statement in a session of its own. */
+function inSessions(
+  cluster: library.Cluster,
+  kind: NonNullable<LadderSpec['sessions']>,
+  visitors: AsyncLocalStorage<Visitor>,
+): Statements {
+  const options = kind === 'eventual' ? ({ consistency: 'eventual' } as const) : {};
+  const session = <T>(fn: (session: library.Session) => Promise<T>): Promise<T> => {
+    const { token } = visitors.getStore() ?? {};
+    const from = kind === 'process' ? {} : { inherit: 'none' as const, ...(token === undefined ? {} : { token }) };
+    return cluster.session(fn, from);
+  };
+  return {
+    ...directly(cluster, false),
+    point: (id) =>
+      session(async () => {
+        const { rows } = await cluster.read<Item & Record<string, unknown>>(POINT, [id], options);
+        return rows[0]?.value;
+      }),
+    update: (id, value) =>
+      session(async (own) => {
+        await cluster.write(UPDATE, [id, value]);
+        const visitor = visitors.getStore();
+        if (kind === 'none' && visitor !== undefined) visitor.token = await own.token();
+      }),
+  };
+}
 
 /** One pool for everything: where a statement goes is for the pool to say. */
 function throughPool(pool: Pool): Statements {
