@@ -51,7 +51,7 @@ export function operationOf(work: WorkName, access: Access): Operation {
     case 'sessions':
       return mixed(access);
     case 'beside':
-      return rowOf(access.point);
+      return rowOf((id) => access.point(id));
     case 'readback':
       return async (caller) => {
         const value = below(2 ** 31);

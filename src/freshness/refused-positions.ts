@@ -33,6 +33,11 @@ export class RefusalCounts implements RefusedPositions {
     this.#told = told;
   }
 
+  snapshot(): RefusedPositions {
+    const { malformed, forged, expired, foreign, ahead, lost, uncertain } = this;
+    return { malformed, forged, expired, foreign, ahead, lost, uncertain };
+  }
+
   count(why: keyof RefusedPositions): void {
     this[why]++;
     this.#told?.(why);

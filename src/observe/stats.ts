@@ -89,7 +89,7 @@ export function statsOf(fleet: Fleet, limiter: PriorityLimiter): ClusterStats {
     hotKeys: Object.freeze(selection.hotKeys.list(selection.hotShare, now).map(hexadecimal)),
     moveCount: counts.moveCount,
     discovery: Object.freeze(fleet.membership.stats),
-    tokens: Object.freeze({ ...history.refused }),
+    tokens: Object.freeze(history.refused.snapshot()),
     fallback: Object.freeze(limiter.stats),
     topology: Object.freeze([...leadership.changes]),
     riderCount: fleet.riders.answeredCount,
