@@ -14,7 +14,9 @@ const SETTINGS =
 
 const binary = installed(pgbouncer);
 
-it.skipIf(binary === undefined)('other applications behind PgBouncer meet no setting of ours', async () => {
+const title = binary === undefined ? 'needs PgBouncer, which is not installed here' : 'meet no setting of ours';
+
+it.skipIf(binary === undefined)(`other applications behind PgBouncer: ${title}`, async () => {
   await using servers = await startTestCluster({ replicas: 2 });
   const [primary = '', ...replicas] = servers.nodes.map(({ connectionString }) => connectionString);
   await using proxy = await RunningProxy.start(pgbouncer, binary ?? '', { primary, replicas });
