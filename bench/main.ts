@@ -14,6 +14,7 @@ import { type Trial, trialsOf } from './plan.js';
 import { recordText, writeFile } from './record.js';
 import { compare } from './rounds.js';
 import { routeDecisionMicros } from './route-decision.js';
+import { ServerCpu } from './server-cpu.js';
 import { Stage } from './stage.js';
 import { boundsTable, tableOf } from './tables.js';
 import { titles } from './works.js';
@@ -79,7 +80,10 @@ async function run(trial: Trial, stage: Stage, options: BenchOptions, signal: Ab
   const millis = roundsMillis.reduce((sum, one) => sum + one + OPEN_MILLIS, 0);
   progress.begin(`${titles[work]}, ${callersOf(callers)}, replicas ${replicas}`, millis);
   const contenders = lineUp.map((spec) => stage.contender(spec));
-  return { work, callers, replicas, standings: await compare(contenders, { work, callers }, options, signal) };
+  const serverCpu = await ServerCpu.of([stage.servers.primary, ...stage.servers.replicas]);
+  const serverMicros = serverCpu === undefined ? undefined : () => serverCpu.micros();
+  const standings = await compare(contenders, { work, callers }, options, signal, serverMicros);
+  return { work, callers, replicas, standings };
 }
 
 async function routeDecision(rounds: number, signal: AbortSignal): Promise<Verdict> {

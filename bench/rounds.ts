@@ -13,6 +13,8 @@ export interface Standing {
   /** Where that median lies with 95 % confidence. */
   readonly interval: Interval;
   readonly cpuMicros: number | undefined;
+  /** What all servers computed for each operation; `undefined` where the system does not tell. */
+  readonly serverMicros: number | undefined;
   readonly heap: Heap | undefined;
   readonly checkedCount: number;
   readonly staleCount: number;
@@ -29,12 +31,16 @@ export interface Pace {
   readonly roundMillis: number;
 }
 
-/** @throws the signal's reason, between two rounds */
+/**
+ * @param serverMicros how long all servers have computed so far
+ * @throws the signal's reason, between two rounds
+ */
 export async function compare(
   contenders: readonly Contender[],
   task: Task,
   { rounds, roundMillis }: Pace,
   signal: AbortSignal,
+  serverMicros?: () => number,
 ): Promise<Standing[]> {
   const lanes: Lane[] = [];
   for (const contender of contenders) {
@@ -47,7 +53,13 @@ export async function compare(
     for (let i = 0; i < lanes.length; i++) {
       signal.throwIfAborted();
       const lane = lanes[(i + round) % lanes.length] as Lane;
-      await lane.try(async () => void lane.samples.push(await lane.contender.round(roundMillis)));
+      await lane.try(async () => {
+        const before = serverMicros?.();
+        const sample = await lane.contender.round(roundMillis);
+        lane.samples.push(sample);
+        if (before === undefined || serverMicros === undefined) return;
+        lane.serverMicros.push((serverMicros() - before) / Math.max(1, (sample.perSecond * roundMillis) / 1_000));
+      });
     }
   }
   for (const lane of lanes) {
@@ -62,6 +74,7 @@ export async function compare(
 /** One contender's way through the rounds. */
 class Lane {
   readonly samples: Sample[] = [];
+  readonly serverMicros: number[] = [];
   heap: Heap | undefined;
   #failure: string | undefined;
 
@@ -78,7 +91,7 @@ class Lane {
   }
 
   standing(base: readonly number[]): Standing {
-    const { samples, heap } = this;
+    const { samples, serverMicros, heap } = this;
     const speeds = samples.map(({ perSecond }) => perSecond);
     const total = (count: (sample: Sample) => number) => samples.reduce((sum, sample) => sum + count(sample), 0);
     const cpu = samples.flatMap(({ cpuMicros }) => cpuMicros ?? []);
@@ -87,6 +100,7 @@ class Lane {
       perSecond: median(speeds),
       ...ratioOf(speeds, base),
       cpuMicros: cpu.length > 0 ? median(cpu) : undefined,
+      serverMicros: serverMicros.length > 0 ? median(serverMicros) : undefined,
       heap,
       checkedCount: total(({ checkedCount }) => checkedCount),
       staleCount: total(({ staleCount }) => staleCount),

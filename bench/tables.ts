@@ -6,7 +6,7 @@ import { titles } from './works.js';
 /** Where its readers must see their writes, a library without replicas has one server to go to. */
 export const MIXED_NOTE = 'pg.Pool and postgres.js do all of it on the primary: elsewhere they would be stale';
 
-const HEAD = ['', 'per second', 'ratio', '95 %', 'CPU µs', 'held kB', 'grown kB', 'stale'];
+const HEAD = ['', 'per second', 'ratio', '95 %', 'CPU µs', 'servers µs', 'held kB', 'grown kB', 'stale'];
 
 export function tableOf({ work, callers, replicas, standings }: Result, pace: Pace): string {
   const where = `${callersOf(callers)}, ${replicas} replica${replicas === 1 ? '' : 's'}`;
@@ -30,13 +30,14 @@ export function boundsTable(verdicts: readonly Verdict[]): string {
 }
 
 function cells(standing: Standing): string[] {
-  const { name, perSecond, ratio, interval, cpuMicros, heap, checkedCount, staleCount } = standing;
+  const { name, perSecond, ratio, interval, cpuMicros, serverMicros, heap, checkedCount, staleCount } = standing;
   return [
     name,
     whole(perSecond),
     decimal(ratio),
     range(interval),
     cpuMicros === undefined ? '' : cpuMicros.toFixed(1),
+    serverMicros === undefined ? '' : serverMicros.toFixed(1),
     heap === undefined ? '' : whole(heap.heldBytes / 1_024),
     heap === undefined ? '' : whole(heap.grownBytes / 1_024),
     checkedCount === 0 ? '' : `${whole(staleCount)} of ${whole(checkedCount)}`,
