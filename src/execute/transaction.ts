@@ -206,7 +206,7 @@ async function commit(
   const { node, request } = attempt;
   const { riders } = request.context.fleet;
   const sentAt = performance.now();
-  const rider = !isReadOnly && riders.areWanted(sentAt) ? riders.take(connection) : undefined;
+  const rider = !isReadOnly && riders.areWanted(sentAt) ? riders.take(node, connection) : undefined;
   let position: Position | undefined;
   const located = (lsn: string | undefined): void => {
     if (rider !== undefined) position = riders.over(node, connection, lsn, sentAt);

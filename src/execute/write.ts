@@ -68,7 +68,8 @@ function writeAtOnce<Row extends QueryResultRow>(request: StatementRequest, reas
       const { timeline } = fleet.history.timelines;
       const now = performance.now();
       attempt.placed(now);
-      const rider = fleet.riders.areWanted(now) && mayCarry(statement) ? fleet.riders.take(connection) : undefined;
+      const rider =
+        fleet.riders.areWanted(now) && mayCarry(statement) ? fleet.riders.take(node, connection) : undefined;
       const answered: Answered<QueryResult<Row>> = (failure, result, lsn) => {
         const position = rider === undefined ? undefined : fleet.riders.over(node, connection, lsn, now);
         if (failure === null) {

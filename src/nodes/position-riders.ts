@@ -14,6 +14,9 @@ import type { Node } from './node.js';
 const WANTED_MILLIS = 1_000;
 /** With so many under way, the next one to be answered serves the other writes as well. */
 const MOST_UNDER_WAY = 16;
+/** Where so many statements are under way on the primary, the next write comes at once: then two do. */
+const BUSY_COUNT = 8;
+const MOST_WHEN_BUSY = 2;
 /** So long is waited for it before the primary is asked: at most 100 questions a second. */
 const PATIENCE_MILLIS = 10;
 
@@ -30,6 +33,7 @@ export class PositionRiders {
   #wantedAt = Number.NEGATIVE_INFINITY;
   #answeredAt = Number.NEGATIVE_INFINITY;
   #underWayCount = 0;
+  #most = MOST_UNDER_WAY;
   #waiters: Waiter[] = [];
   #timer: NodeJS.Timeout | undefined;
 
@@ -46,7 +50,7 @@ export class PositionRiders {
     this.#wantedAt = since;
     // Those under way may all wait for one lock.
     const isFlowing = since - this.#answeredAt < PATIENCE_MILLIS;
-    if (this.#underWayCount < MOST_UNDER_WAY || !isFlowing) return undefined;
+    if (this.#underWayCount < this.#most || !isFlowing) return undefined;
     return new Promise((told) => {
       this.#waiters.push({ since, told });
       this.#timer ??= setTimeout(() => this.#settle(Number.POSITIVE_INFINITY, false), PATIENCE_MILLIS);
@@ -59,8 +63,9 @@ export class PositionRiders {
   }
 
   /** What rides behind a write that is sent now; `undefined` for none. `over` must be called for each. */
-  take({ rider }: DataConnection): PositionRider | undefined {
-    if (rider === undefined || this.#underWayCount >= MOST_UNDER_WAY || !this.#history.isTracking) return undefined;
+  take({ load }: Node, { rider }: DataConnection): PositionRider | undefined {
+    this.#most = load.count < BUSY_COUNT ? MOST_UNDER_WAY : MOST_WHEN_BUSY;
+    if (rider === undefined || this.#underWayCount >= this.#most || !this.#history.isTracking) return undefined;
     this.#underWayCount++;
     return rider;
   }

@@ -14,7 +14,9 @@ const identity = { server: 'p@1', clusterId: '7', startedAt: '1', wal };
 const observation = { identity, inRecovery: false, timeline: 1 };
 const rider = {} as PositionRider;
 
-const node = (over: object = {}) => ({ observation: { ...observation, ...over } }) as unknown as Node;
+/** @param count statements that are under way on it */
+const node = (over: object = {}, count = 1) =>
+  ({ observation: { ...observation, ...over }, load: { count } }) as unknown as Node;
 const connection = (over: object = {}) => ({ identity: { ...identity, ...over }, rider }) as unknown as DataConnection;
 
 /** With a primary that was seen at 0/100 a moment ago. */
@@ -26,14 +28,14 @@ function played(stickinessMillis?: number) {
 
 /** A write with a rider, from its start to its end. */
 function ride(riders: PositionRiders, text: string | undefined, sentAt = performance.now()) {
-  riders.take(connection());
+  riders.take(node(), connection());
   return riders.over(node(), connection(), text, sentAt);
 }
 
 /** So many writes are under way that the next one to be answered tells others. */
 function crowd(riders: PositionRiders): number {
   let count = 0;
-  while (riders.take(connection()) !== undefined) count++;
+  while (riders.take(node(), connection()) !== undefined) count++;
   return count;
 }
 
@@ -56,13 +58,16 @@ describe('positions that ride behind writes', () => {
   });
 
   it('ride where the connection takes one, positions are tracked, and not too many are under way', () => {
-    expect(played().riders.take({ ...connection(), rider: undefined })).toBeUndefined();
-    expect(played(1_000).riders.take(connection())).toBeUndefined();
+    expect(played().riders.take(node(), { ...connection(), rider: undefined })).toBeUndefined();
+    expect(played(1_000).riders.take(node(), connection())).toBeUndefined();
     const { riders } = played();
     expect(crowd(riders)).toBe(16);
+    const busy = played().riders;
+    const taken = [1, 2, 3].map(() => busy.take(node({}, 8), connection()));
+    expect(taken).toEqual([rider, rider, undefined]);
     riders.over(node(), connection(), undefined, performance.now());
-    expect(riders.take(connection())).toBe(rider);
-    expect(riders.take(connection())).toBeUndefined();
+    expect(riders.take(node(), connection())).toBe(rider);
+    expect(riders.take(node(), connection())).toBeUndefined();
   });
 
   it('cover their write, and tell the history where the primary stands', () => {
@@ -102,7 +107,7 @@ describe('positions that ride behind writes', () => {
 
   it('prove nothing once the servers turn out to tell no positions: the write must keep its session on the primary', () => {
     const { history, riders } = played();
-    riders.take(connection());
+    riders.take(node(), connection());
     history.loseTrack(1_000);
     expect(riders.over(node(), connection(), '0/180', performance.now())).toBeUndefined();
   });
@@ -120,7 +125,7 @@ describe('positions that ride behind writes', () => {
     riders.over(node(), connection(), '0/180', performance.now());
     await vi.advanceTimersByTimeAsync(1);
     expect(told).not.toHaveBeenCalled();
-    riders.take(connection());
+    riders.take(node(), connection());
     riders.over(node(), connection(), '0/190', performance.now());
     expect(await asked).toBe(true);
   });
