@@ -1,5 +1,5 @@
 import { defineConfig } from 'vitest/config';
-import { LongestFirst, sharingFiles, sharingFilesWithServers } from './scripts/test-plan.mjs';
+import { LongestFirst, sharingFiles } from './scripts/test-plan.mjs';
 import { testReport } from './scripts/test-report.mjs';
 
 /** Behind programs that are no part of Node and npm: they run with the other tools. */
@@ -23,7 +23,6 @@ export default defineConfig(({ mode }) => {
 
   const isWhole = !soak && !laneOff && !compat && !matrix && !packed && !docs;
   const sharing = isWhole ? sharingFiles(import.meta.dirname) : [];
-  const withServers = isWhole ? sharingFilesWithServers(import.meta.dirname) : [];
   const include = packed
     ? ['test/package/**/*.test.ts']
     : docs
@@ -52,17 +51,7 @@ export default defineConfig(({ mode }) => {
                 test: {
                   name: 'alone',
                   include: ['test/**/*.test.ts'],
-                  exclude: [...exclude, ...sharing, ...withServers],
-                },
-              },
-              {
-                extends: true,
-                test: {
-                  name: 'servers',
-                  include: withServers,
-                  exclude,
-                  isolate: false,
-                  setupFiles: ['test/fresh-registry.ts'],
+                  exclude: [...exclude, ...sharing],
                 },
               },
               { extends: true, test: { name: 'sharing', include: sharing, exclude, isolate: false } },

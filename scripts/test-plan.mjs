@@ -7,15 +7,8 @@ import { BaseSequencer } from 'vitest/node';
 /** Folders whose tests start no servers. */
 const SHARING = ['test/unit', 'test/house', 'test/fuzz'];
 
-/** Folders whose tests start servers of their own, and leave nothing of them in the process. */
-const SHARING_WITH_SERVERS = ['test/behaviour'];
-
 /** What a test says that leaves its process different: modules that are replaced, played time, globals. */
 const CHANGES_PROCESS = /\bvi\.(mock|doMock|resetModules|useFakeTimers|stub\w+)\(|\bprocess\.(on|once)\(/;
-
-/** What a test says that looks at all of its process, or is to tell what a process does that is fresh. */
-const LOOKS_AT_PROCESS =
-  /\bvi\.spyOn\(|\bprocess\.(memoryUsage|cpuUsage|getActiveResourcesInfo|listeners|emitWarning)\(|expose.gc|NODE_ENV/;
 
 /** The files that take longest, the longest first: with them at the start, both workers end together. */
 const LONGEST = [
@@ -45,30 +38,11 @@ const LONGEST = [
  * @returns {string[]}
  */
 export function sharingFiles(root) {
-  return testsWithout(root, SHARING, [CHANGES_PROCESS]);
-}
-
-/**
- * The test files with servers of their own that may share a process, relative to `root`. Those that take longest are
- * none of them: they begin before all others.
- *
- * @param {string} root
- * @returns {string[]}
- */
-export function sharingFilesWithServers(root) {
-  const files = testsWithout(root, SHARING_WITH_SERVERS, [CHANGES_PROCESS, LOOKS_AT_PROCESS]);
-  return files.filter((file) => !LONGEST.includes(file));
-}
-
-/** The test files in `folders` that say nothing of all that. */
-function testsWithout(root, folders, unsaid) {
-  return folders.flatMap((folder) =>
+  return SHARING.flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
       .map((name) => join(folder, name))
       .filter((file) => {
-        if (!file.endsWith('.test.ts')) return false;
-        const text = readFileSync(join(root, file), 'utf8');
-        return unsaid.every((said) => !said.test(text));
+        return file.endsWith('.test.ts') && !CHANGES_PROCESS.test(readFileSync(join(root, file), 'utf8'));
       }),
   );
 }
@@ -80,7 +54,7 @@ export class LongestFirst extends BaseSequencer {
     const rank = ({ moduleId, project }) => {
       const place = LONGEST.indexOf(relative(project.config.root, moduleId));
       if (project.config.isolate) return place === -1 ? LONGEST.length : place;
-      return LONGEST.length + (project.name === 'sharing' ? 2 : 1);
+      return LONGEST.length + 1;
     };
     return (await super.sort(files)).sort((a, b) => rank(a) - rank(b));
   }

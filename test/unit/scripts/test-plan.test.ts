@@ -2,38 +2,21 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { sharingFiles, sharingFilesWithServers } from '../../../scripts/test-plan.mjs';
+import { sharingFiles } from '../../../scripts/test-plan.mjs';
 
 /** Which of these files may share a process. */
-function sharing(files: Record<string, string>, plan = sharingFiles): string[] {
+function sharing(files: Record<string, string>): string[] {
   const root = mkdtempSync(join(tmpdir(), 'pg-ladder-test-plan-'));
   onTestFinished(() => rmSync(root, { recursive: true }));
-  for (const folder of ['unit/sql', 'house', 'fuzz', 'behaviour/http'])
-    mkdirSync(join(root, 'test', folder), { recursive: true });
+  for (const folder of ['unit/sql', 'house', 'fuzz']) mkdirSync(join(root, 'test', folder), { recursive: true });
   for (const [file, text] of Object.entries(files)) writeFileSync(join(root, 'test', file), text);
-  return plan(root);
+  return sharingFiles(root);
 }
 
 describe('the plan of a test run', () => {
   it('lets tests that start no servers share a process, and nothing else', () => {
     const files = { 'unit/sql/a.test.ts': '', 'house/b.test.ts': '', 'house/tool.ts': '', 'faults.test.ts': '' };
     expect(sharing(files)).toEqual(['test/unit/sql/a.test.ts', 'test/house/b.test.ts']);
-  });
-
-  it('lets tests of behaviour share one with each other, but for those that take longest or look at all of it', () => {
-    const files = {
-      'behaviour/a.test.ts': '',
-      'behaviour/http/b.test.ts': '',
-      'behaviour/lifetime.test.ts': '',
-      'behaviour/memory.test.ts': 'process.memoryUsage()',
-      'behaviour/spies.test.ts': "vi.spyOn(performance, 'now')",
-      'behaviour/time.test.ts': 'vi.useFakeTimers()',
-      'unit/sql/c.test.ts': '',
-    };
-    expect(sharing(files, sharingFilesWithServers).sort()).toEqual([
-      'test/behaviour/a.test.ts',
-      'test/behaviour/http/b.test.ts',
-    ]);
   });
 
   it.each(['mock', 'doMock', 'useFakeTimers', 'stubEnv', 'resetModules'])(
