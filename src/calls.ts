@@ -184,7 +184,7 @@ export class Calls {
     const text = textOf(statement.query);
     if (found.class === 'session' && this.publisher.wants('warning') && this.classifier.isFirst(text)) {
       const digest = this.classifier.digest(text);
-      const message = `${found.because}: it ran on a pool, whose connections belong to nobody; use transaction() or connection(), or onConnect for what holds for all`;
+      const message = `${found.because}: it ran on a pool, whose connections are shared; use transaction() or connection(), or onConnect for what holds for all`;
       this.publisher.publish('warning', { code: 'session-state', message, digest }, new CallingContext());
     }
     const isPlain = options === undefined && found.hint === undefined;

@@ -13,7 +13,7 @@ interface Drawn {
   readonly description: string;
 }
 
-/** Who talks to whom, downward in time. */
+/** Messages between programs, downward in time. */
 function staleRead(): Drawn {
   const sheet = new Sheet();
   const [browser, app, primary, replica] = [92, 270, 450, 628] as const;

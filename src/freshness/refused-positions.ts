@@ -14,7 +14,7 @@ export interface RefusedPositions {
   ahead: number;
   /** Written on a timeline after it had been left: the write is gone. */
   lost: number;
-  /** Of a write that the primary had acknowledged when it was lost, and of which nobody knows whether the present one has it. */
+  /** Of a write that a lost primary had acknowledged. It is not known whether the present one has it. */
   uncertain: number;
 }
 

@@ -23,7 +23,7 @@ const SECRET_SSL_OPTIONS = ['key', 'cert', 'pfx', 'passphrase'] as const;
 const REMEDY_NEVER = "give it a user and a password of its own, or set inheritCredentials: 'tls'";
 const REMEDY_TLS =
   'use ssl, and leave rejectUnauthorized on; or give it a password of its own; ' +
-  "or set inheritCredentials: 'always' where you trust the network and whoever names servers";
+  "or set inheritCredentials: 'always' where you trust the network and those who name servers";
 
 /**
  * @param said what was said of the server itself

@@ -103,7 +103,7 @@ describe('servers that come and go', () => {
           message:
             `the discovery found "away" (0.0.0.0:${thief.port}/postgres), not joined: it would be sent a login that is not its own without TLS; ` +
             'use ssl, and leave rejectUnauthorized on; or give it a password of its own; ' +
-            "or set inheritCredentials: 'always' where you trust the network and whoever names servers",
+            "or set inheritCredentials: 'always' where you trust the network and those who name servers",
         },
       ]);
       expect(now.cluster.stats().discovery).toMatchObject({ nodeCount: 3, problem: warnings[0]?.message });
