@@ -78,6 +78,13 @@ export class PositionRiders {
    */
   over(node: Node, connection: DataConnection, text: string | undefined, sentAt: number): Position | undefined {
     this.#underWayCount--;
+    const position = this.#proven(node, connection, text, sentAt);
+    // None is left that could tell the others.
+    if (this.#underWayCount === 0 && this.#waiters.length > 0) this.#settle(Number.POSITIVE_INFINITY, false);
+    return position;
+  }
+
+  #proven(node: Node, connection: DataConnection, text: string | undefined, sentAt: number): Position | undefined {
     const { identity } = connection;
     const lsn = this.#lsnOf(node, connection, text);
     const timeline = node.observation?.timeline;

@@ -130,6 +130,19 @@ describe('positions that ride behind writes', () => {
     expect(await asked).toBe(true);
   });
 
+  it('keep no question waiting once none of them is under way', async () => {
+    const { riders } = played();
+    ride(riders, '0/140');
+    const taken = [1, 2].map(() => riders.take(node({}, 8), connection()));
+    expect(taken).toEqual([rider, rider]);
+    const early = performance.now();
+    vi.advanceTimersByTime(1);
+    const asked = riders.next();
+    riders.over(node(), connection(), '0/180', early);
+    riders.over(node(), connection(), '0/180', early);
+    expect(await asked).toBe(false);
+  });
+
   it('tell nobody what their answer does not prove, and keep nobody waiting for more than 10 ms', async () => {
     const { riders } = played();
     ride(riders, '0/140');
