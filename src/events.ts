@@ -22,6 +22,7 @@ export const reasons = [
   'floor-unknown',
   'cold-start',
   'no-candidate',
+  'cache',
 ] as const;
 
 /**
@@ -45,6 +46,9 @@ export const reasons = [
  * - `cold-start`: nothing is known of any replica yet.
  * - `no-candidate`: there is no replica, or none that answers.
  *
+ * From a cache:
+ * - `cache`: an answer that was kept is fresh enough.
+ *
  * On either:
  * - `hint`: `target` asked for it.
  * - `retried`: the first server was lost under the read, or held it up.
@@ -53,7 +57,7 @@ export const reasons = [
 export type Reason = (typeof reasons)[number];
 
 /** The places on the ladder that can answer, the dearest last. */
-export type RungName = 'replica' | 'primary';
+export type RungName = 'memory' | 'shared' | 'replica' | 'primary';
 
 /** What every event says. */
 interface OfCluster {

@@ -41,5 +41,6 @@ export function sessionRunner(calls: Calls, contexts: Contexts): SessionRunner<S
       return contexts.within({ scope, transaction: undefined }, fn);
     },
     tracesReads: () => history.isTracking,
+    monotonic: settings.cache?.monotonic,
   };
 }

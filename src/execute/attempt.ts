@@ -89,8 +89,8 @@ export class Attempt {
 
   /** Leaves the node. @param readOn the server whose answer the session has seen, where it read */
   leave(readOn?: string, now = performance.now()): void {
-    const { trace, key } = this.request;
-    if (readOn !== undefined) trace?.ended(readOn, now, key);
+    const { trace, key, tables } = this.request;
+    if (readOn !== undefined) trace?.ended(readOn, now, key, tables);
     this.node.load.remove();
     this.endTurn?.();
   }
@@ -127,7 +127,7 @@ export class Attempt {
     rider?: PositionRider,
     located?: (lsn: string | undefined) => void,
   ): Promise<QueryResult> {
-    const statement = { query: text, values: undefined, profile: undefined, introduce: undefined };
+    const statement = { query: text, values: undefined, profile: undefined, introduce: undefined, tables: undefined };
     return new Promise((resolve, reject) => {
       const answered: Answered<QueryResult> = (error, result, lsn) => {
         located?.(lsn);
@@ -278,7 +278,8 @@ export class Attempt {
   #route(): RouteRecord {
     const { reason, waitedMillis, lsn, timeline } = this;
     const { name, role } = this.node;
-    return { rung: role, node: name, role, reason, waitedMillis, rerunCount: this.request.rerunCount, timeline, lsn };
+    const { rerunCount } = this.request;
+    return { rung: role, node: name, role, reason, waitedMillis, rerunCount, timeline, lsn, ageMillis: undefined };
   }
 }
 

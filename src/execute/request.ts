@@ -95,6 +95,11 @@ export class Request implements ReadTerms {
     this.lostOn = undefined;
     this.rerunCount = 0;
   }
+
+  /** See {@link Statement.tables}. */
+  get tables(): readonly string[] | undefined {
+    return undefined;
+  }
 }
 
 /** A statement as pg takes it. */
@@ -105,6 +110,8 @@ export interface Statement {
   readonly profile: Profile | undefined;
   /** What its user does with a connection before the statement runs there. */
   readonly introduce: Introduce | undefined;
+  /** Names of the relations that it reads, without their schemas; `undefined` where that is not known. */
+  readonly tables: readonly string[] | undefined;
 }
 
 /** A call that is one statement. */
@@ -114,5 +121,9 @@ export class StatementRequest extends Request {
   constructor(origin: Origin, asked: Asked, floor: Floor, requirement: Requirement, statement: Statement) {
     super(origin, asked, floor, requirement);
     this.statement = statement;
+  }
+
+  override get tables(): readonly string[] | undefined {
+    return this.statement.tables;
   }
 }

@@ -2,13 +2,15 @@
 import { invalidOptions } from '../errors.js';
 import { Floor } from '../freshness/floor.js';
 import { type Requirement, requirementOf } from '../freshness/requirement.js';
+import type { ReadTerms } from '../nodes/selection.js';
 import type { ReadOptions } from '../options/calls.js';
 import type { PreparedQuery } from '../postgres/prepared-query.js';
+import { keyOf } from '../routing/partition.js';
 import type { SessionScope } from '../session/scope.js';
 import { type Introduce, textOf, type Values } from './call.js';
 import type { ExecutionContext } from './context.js';
 import type { Entry } from './gate.js';
-import { type Origin, Request, type Statement, StatementRequest } from './request.js';
+import { type Asked, type Origin, Request, type Scope, type Statement, StatementRequest } from './request.js';
 import type { SessionTokens } from './session-tokens.js';
 
 const NO_OPTIONS: ReadOptions = {};
@@ -47,6 +49,31 @@ export class Requests {
     return new StatementRequest(origin, asked, this.#floorOf(scope, asked, own, entry), own, statement);
   }
 
+  /** What a read asks of whatever answers it. */
+  terms(scope: SessionScope, options: ReadOptions | undefined, entry: Entry): ReadTerms {
+    const asked = options ?? NO_OPTIONS;
+    const requirement = requirementOf(asked, scope.requirement);
+    return {
+      floor: this.#floorOf(scope, asked, requirement, entry),
+      requirement,
+      target: asked.target,
+      key: keyOf(asked.partitionKey) ?? scope.key,
+      trace: scope.trace,
+    };
+  }
+
+  /** Of a statement that reads, on terms that are known. @param scope its session, or what stands in its place */
+  onTerms(
+    { floor, requirement }: ReadTerms,
+    scope: Scope,
+    asked: Asked,
+    entry: Entry,
+    signal: AbortSignal | undefined,
+    statement: Statement,
+  ): StatementRequest {
+    return new StatementRequest({ context: this.#context, entry, scope, signal }, asked, floor, requirement, statement);
+  }
+
   /** Of what only writes. */
   write(scope: SessionScope, entry: Entry): Request {
     return new Request(this.#origin(scope, entry, undefined), NO_OPTIONS, scope.floor, scope.requirement);
@@ -67,12 +94,12 @@ export class Requests {
 
   statement(query: PreparedQuery, values: Values | undefined): Statement {
     const profile = this.#context.eligibility.recordUse(textOf(query));
-    return { query, values: values as unknown[] | undefined, profile, introduce: undefined };
+    return { query, values: values as unknown[] | undefined, profile, introduce: undefined, tables: undefined };
   }
 
   /** One that is neither named nor shares a connection. */
   apart(query: PreparedQuery, values: Values | undefined, introduce?: Introduce): Statement {
-    return { query, values: values as unknown[] | undefined, profile: undefined, introduce };
+    return { query, values: values as unknown[] | undefined, profile: undefined, introduce, tables: undefined };
   }
 
   #origin(scope: SessionScope, entry: Entry, signal: AbortSignal | undefined): Origin {

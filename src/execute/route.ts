@@ -23,6 +23,11 @@ export interface Route {
    * shown more. `undefined` for answers of the primary, and where no positions are told.
    */
   readonly position: { readonly timeline: number; readonly lsn: string } | undefined;
+  /**
+   * How old the data of a kept answer was at most when it was given, in milliseconds. `undefined`
+   * for answers of servers.
+   */
+  readonly ageMillis: number | undefined;
 }
 
 /** What is remembered of a route: the rest is worked out when somebody asks. */
@@ -36,6 +41,8 @@ export interface RouteRecord {
   readonly timeline: number;
   /** A replica's position; `undefined` where none is known. */
   readonly lsn: Lsn | undefined;
+  /** See {@link Route.ageMillis}. */
+  readonly ageMillis: number | undefined;
 }
 
 const ROUTE = Symbol.for('pg-ladder.route');
@@ -49,14 +56,14 @@ export function markRoute(result: object, record: RouteRecord): void {
 }
 
 /**
- * Says which server gave a result, and why the statement went there.
+ * Says which server gave a result, or once gave it, and why the statement went there.
  * @param result of `read`, `write`, `query`, or of a statement of `cluster.pool()`; the very object, not a copy
  * @returns `undefined` for a result that pg-ladder did not give
  */
 export function routeOf(result: QueryResult | readonly QueryResult[]): Route | undefined {
   const record = (result as { [ROUTE]?: RouteRecord })[ROUTE];
   if (record === undefined) return undefined;
-  const { rung, node, role, reason, waitedMillis, rerunCount, timeline, lsn } = record;
+  const { rung, node, role, reason, waitedMillis, rerunCount, timeline, lsn, ageMillis } = record;
   const position = lsn === undefined ? undefined : { timeline, lsn: formatLsn(lsn) };
-  return { rung, node, role, reason, waitedMillis, rerunCount, position };
+  return { rung, node, role, reason, waitedMillis, rerunCount, position, ageMillis };
 }

@@ -3,9 +3,21 @@
  * does not go back. A change of server needs everything that had been committed when the last read ended; the primary, which
  * a replica can be ahead of in what it shows, is compared with those on which the session has read. It asks nobody.
  */
-import type { Floor } from './floor.js';
+import { Floor } from './floor.js';
+import { newerPosition, type Position } from './position.js';
+import { type Monotonic, Sights } from './sights.js';
 
 const NO_SERVERS: ReadonlySet<string> = new Set();
+
+/** An answer from earlier, as far as it matters to those who are shown it. */
+export interface Shown {
+  /** The server that gave it. */
+  readonly server: string;
+  /** When it had been given, by our monotonic clock; −∞ where that was in another process. */
+  readonly endedAt: number;
+  /** It shows nothing beyond; `undefined` while that is not known. */
+  readonly upTo: Position | undefined;
+}
 
 export class ReadTrace {
   readonly #floor: Floor;
@@ -19,17 +31,26 @@ export class ReadTrace {
   #comparedAt = Number.NEGATIVE_INFINITY;
   readonly #isCarried: boolean;
   #hasUnshown = false;
+  /** What answers from earlier have shown, beyond what the servers are known to have shown. */
+  #shown: Floor | undefined;
+  #shownUpTo: Position | undefined;
+  /** What answers from earlier are judged by; `undefined` where none are kept. */
+  readonly sights: Sights | undefined;
 
   /**
    * @param floor the session's own, which keeps what was seen on servers that it has left
    * @param outer that of the session around it: this one goes on from there, and what it reads counts there, too
    * @param isCarried whether the session's tokens carry its reads
+   * @param monotonic how answers from earlier are judged; `undefined` where none are kept
    */
-  constructor(floor: Floor, outer?: ReadTrace, isCarried = false) {
+  constructor(floor: Floor, outer?: ReadTrace, isCarried = false, monotonic?: Monotonic) {
     this.#floor = floor;
     this.#outer = outer;
     this.#isCarried = isCarried;
+    this.sights = monotonic === undefined ? undefined : new Sights(monotonic, outer?.sights);
     if (outer === undefined) return;
+    if (outer.#shown !== undefined) this.#shown = new Floor(undefined, outer.#shown);
+    this.#shownUpTo = outer.#shownUpTo;
     this.#server = outer.server;
     this.#key = outer.key;
     this.#endedAt = outer.endedAt;
@@ -69,6 +90,11 @@ export class ReadTrace {
     return server === undefined || this.#endedAt <= this.#comparedAt ? [...this.#earlier] : [...this.#earlier, server];
   }
 
+  /** What a server must have reached beside the session's floor; `undefined` for nothing. */
+  get shownFloor(): Floor | undefined {
+    return this.#shown;
+  }
+
   /** A token was taken in. */
   tookToken(): void {
     this.#hasUnshown = true;
@@ -89,8 +115,12 @@ export class ReadTrace {
     this.#hasUnshown = false;
   }
 
-  /** A read has ended there. */
-  ended(server: string, at: number, key?: number): void {
+  /**
+   * A read has ended there.
+   * @param tables what it was of; `undefined` where that is not known
+   */
+  ended(server: string, at: number, key?: number, tables?: readonly string[]): void {
+    this.sights?.read(tables, server, at);
     // Reads that ran side by side may end on different servers, and the next one must have what either has seen.
     if (this.#server !== undefined && this.#server !== server) {
       this.#floor.saw(this.#endedAt);
@@ -99,6 +129,38 @@ export class ReadTrace {
     this.#server = server;
     this.#key = key;
     this.#endedAt = at;
-    this.#outer?.ended(server, at, key);
+    this.#outer?.ended(server, at, key, tables);
+  }
+
+  /**
+   * Whether an answer from earlier may be shown: it must be known how much of it is to be seen from
+   * then on, unless that is what its server shows.
+   */
+  canShow({ server, upTo }: Shown): boolean {
+    return upTo !== undefined || this.#server === undefined || this.#server === server;
+  }
+
+  /** An answer from earlier was shown. @param tables what it is of */
+  showed(shown: Shown, tables: readonly string[]): void {
+    const { server, endedAt, upTo } = shown;
+    if (upTo === undefined) this.sights?.read(tables, server, endedAt);
+    else this.sights?.shown(tables, upTo);
+    if (this.#server === undefined || this.#server === server) {
+      this.#server = server;
+      this.#endedAt = Math.max(this.#endedAt, endedAt);
+    } else if (upTo !== undefined) {
+      // The primary may not show it yet, wherever its log stands.
+      this.#earlier = new Set(this.#earlier).add(server);
+      this.#shown ??= new Floor();
+      this.#shown.wroteUpTo(upTo);
+      this.#shownUpTo = newerPosition(this.#shownUpTo, upTo);
+    }
+    this.#outer?.showed(shown, tables);
+  }
+
+  /** Raises what a token says to all that was seen. */
+  raise(floor: Floor): void {
+    if (this.#server !== undefined) floor.wrote(this.#endedAt, 0);
+    if (this.#shownUpTo !== undefined) floor.wroteUpTo(this.#shownUpTo);
   }
 }

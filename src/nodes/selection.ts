@@ -104,7 +104,7 @@ export class Selection {
     router = this.#router,
   ): ReplicaChoice {
     const { requirement, target, key, trace } = terms;
-    const floor = terms.floor.resolve(this.#history);
+    const floor = this.#floorOf(terms);
     if (typeof floor === 'string') return { node: undefined, why: floor, passedOver: false };
     const maxAgeMillis = this.#maxAgeMillis(requirement);
     const choice = router.choose(this.candidates(target), {
@@ -174,9 +174,9 @@ export class Selection {
   }
 
   /** What the read asks of its rung at this moment; a word while its floor is not known. */
-  demandOf({ floor, requirement }: ReadTerms, now: number): Demand | Extract<FloorLsn, string> {
-    const lsn = floor.resolve(this.#history);
-    return typeof lsn === 'string' ? lsn : { floor: lsn, freshSince: now - this.#maxAgeMillis(requirement) };
+  demandOf(terms: ReadTerms, now: number): Demand | Extract<FloorLsn, string> {
+    const lsn = this.#floorOf(terms);
+    return typeof lsn === 'string' ? lsn : { floor: lsn, freshSince: now - this.#maxAgeMillis(terms.requirement) };
   }
 
   /** Whether that very replica is fresh enough. */
@@ -196,6 +196,15 @@ export class Selection {
   /** Whether the read insists on the primary. */
   isPrimary(target: Target | undefined): boolean {
     return target === 'primary' || (typeof target === 'object' && target.node === this.#leadership.primary.name);
+  }
+
+  /** Also what answers from earlier have shown. */
+  #floorOf({ floor, trace, requirement }: ReadTerms): FloorLsn {
+    const lsn = floor.resolve(this.#history);
+    const shown = trace?.shownFloor;
+    if (shown === undefined || typeof lsn === 'string' || requirement.consistency === 'eventual') return lsn;
+    const seen = shown.resolve(this.#history);
+    return typeof seen === 'string' || seen > lsn ? seen : lsn;
   }
 
   /** Twice as many replicas as would do for its share, so that chance does not load one of them with all of it. */

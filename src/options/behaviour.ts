@@ -4,6 +4,7 @@
  */
 import type pg from 'pg';
 import type { FreshnessOptions } from '../freshness/requirement.js';
+import type { CacheOptions } from './cache.js';
 import type { InheritCredentials } from './credentials.js';
 import type { Discovery } from './discovery.js';
 import type { LabelledNodes, UnlabelledNodes } from './servers.js';
@@ -50,6 +51,13 @@ export interface ClusterBehaviour extends FreshnessOptions {
    * clusters of one database may have its name by default.
    */
   name?: string | undefined;
+  /**
+   * Keeps answers of reads, in the process and, with `shared`, in a store of several processes: each
+   * is given again only where it is fresh enough for the session that asks. Default `false`. `true`:
+   * in the process, by the defaults of {@link CacheOptions}. What is kept is said by `cache` of a
+   * read or a session, or by `rules`.
+   */
+  cache?: boolean | CacheOptions | undefined;
   /**
    * How long a read waits for a replica to catch up before it goes to the primary, in milliseconds,
    * 0 and above. Default 50: replay usually lags by a few milliseconds, and readers do not notice

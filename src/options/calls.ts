@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { FreshnessOptions, Target } from '../freshness/requirement.js';
 import { isSignal } from '../signals.js';
+import { type CacheReadOptions, cacheOfRead } from './cache.js';
 import { check, freshness, label, millis, optionsOf, positiveMillis } from './check.js';
 
 /** When to give up on a statement. */
@@ -26,8 +27,17 @@ export type WriteOptions = AbortOptions;
  */
 export type Priority = 'high' | 'normal' | 'low';
 
-/** Options of `cluster.read`. */
-export interface ReadOptions extends FreshnessOptions, AbortOptions {
+/** Options of `cluster.read` and `cluster.query`. */
+export interface ReadOptions extends PlacedReadOptions {
+  /**
+   * Whether a kept answer will do, and whether the answer is kept; see `cache` of the cluster, which
+   * it needs. Default: the session's, else by the cluster's rules. Never with `target` or `strong`.
+   */
+  cache?: boolean | CacheReadOptions | undefined;
+}
+
+/** Options of whatever reads on a server. */
+export interface PlacedReadOptions extends FreshnessOptions, AbortOptions {
   /**
    * The read's place in the queue for the primary when no replica can serve it; see
    * `primaryReadBudget`. Default: the session's, else `normal`.
@@ -52,7 +62,7 @@ export interface ReadOptions extends FreshnessOptions, AbortOptions {
 }
 
 /** Options of `cluster.stream`; `timeoutMillis` counts until the last row has been taken. */
-export interface StreamOptions extends ReadOptions {
+export interface StreamOptions extends PlacedReadOptions {
   /** How many rows are fetched at a time, 1 to 100,000. Default 100. */
   batchRows?: number | undefined;
 }
@@ -112,6 +122,11 @@ export type Isolation = 'read committed' | 'repeatable read' | 'serializable';
 /** Options of `cluster.session`. */
 export interface SessionOptions extends FreshnessOptions {
   /**
+   * For all reads of the session that say nothing of caches themselves, see `ReadOptions`. Nested
+   * sessions inherit it.
+   */
+  cache?: boolean | CacheReadOptions | undefined;
+  /**
    * For all reads of the session without a key of their own, see `ReadOptions`. At most 1,024
    * characters; an empty key is none. Nested sessions inherit it.
    */
@@ -163,7 +178,7 @@ const abort = {
 
 const writeSchema = optionsOf(abort);
 
-const readSchema = optionsOf({
+const placedSchema = optionsOf({
   ...abort,
   ...freshness,
   atLeast: token,
@@ -177,17 +192,19 @@ const readSchema = optionsOf({
     .optional(),
 });
 
+const readSchema = optionsOf({ ...placedSchema.shape, cache: cacheOfRead });
+
 const streamSchema = optionsOf({
-  ...readSchema.shape,
+  ...placedSchema.shape,
   batchRows: z.int().min(1).max(100_000).optional(),
 });
 
-const connectionSchema = readSchema;
+const connectionSchema = placedSchema;
 
 const PLACING = ['atLeast', 'partitionKey', 'priority', 'target'] as const;
 
 const transactionSchema = optionsOf({
-  ...readSchema.shape,
+  ...placedSchema.shape,
   readOnly: z.boolean().optional(),
   isolation: z.enum(['read committed', 'repeatable read', 'serializable']).optional(),
   retries: z.int().min(0).max(100).optional(),
@@ -205,6 +222,7 @@ const transactionSchema = optionsOf({
 
 const sessionSchema = optionsOf({
   ...freshness,
+  cache: cacheOfRead,
   token,
   partitionKey,
   priority,

@@ -8,6 +8,7 @@ import { invalidOptions } from '../errors.js';
 import type { Consistency } from '../freshness/requirement.js';
 import { logsOnly } from '../redaction.js';
 import type { ClusterBehaviour, ClusterOptions, HotKeyOptions, LaneOptions, OnConnect } from './behaviour.js';
+import { type CacheSettings, cacheOfCluster, cacheSettings } from './cache.js';
 import { check, freshness, label, millis, optionsOf, positiveMillis } from './check.js';
 import { type ClusterIdentity, clusterName, identityOf } from './cluster-name.js';
 import type { InheritCredentials } from './credentials.js';
@@ -62,6 +63,8 @@ export interface Settings {
   readonly tokenVersion: 2 | 3;
   readonly monitor: 'timer' | 'onDemand';
   readonly onConnect: OnConnect | undefined;
+  /** The rungs above the replicas; `undefined` without them. */
+  readonly cache: CacheSettings | undefined;
 }
 
 const lane = optionsOf({
@@ -115,6 +118,7 @@ const clusterSchema = optionsOf({
   tokenVersion: z.union([z.literal(2), z.literal(3)]).default(2),
   monitor: z.enum(['timer', 'onDemand']).default('timer'),
   onConnect: z.custom<OnConnect>((value) => typeof value === 'function').optional(),
+  cache: cacheOfCluster,
 });
 
 /**
@@ -142,6 +146,7 @@ export function settingsFrom(options: string | ClusterOptions, behaviour: Cluste
     discovery,
     lane,
     namedStatements,
+    cache,
     ...rest
   } = checked;
   const servers = nodesOf(given, typeof lane === 'object' ? undefined : lane);
@@ -160,6 +165,7 @@ export function settingsFrom(options: string | ClusterOptions, behaviour: Cluste
     namedStatements,
     foundLane: typeof lane === 'object' ? undefined : lane,
     nodes: servers,
+    cache: cacheSettings(cache),
   };
   Object.defineProperty(settings, 'secrets', { enumerable: false });
   logsOnly(settings, 'Settings', () => ({}));

@@ -2,6 +2,7 @@
 import type { PoolClient, QueryConfig, QueryResult, QueryResultRow } from 'pg';
 import type { Untold, WarningEvent } from '../events.js';
 import type { Floor } from '../freshness/floor.js';
+import type { Monotonic } from '../freshness/sights.js';
 import type { ReadOptions, TransactionOptions, WriteOptions } from '../options/calls.js';
 import type { TokenReader } from './arrivals.js';
 import type { Subject } from './subject.js';
@@ -55,4 +56,6 @@ export interface SessionRunner<Scope> {
   within<T>(scope: Scope, fn: () => T): T;
   /** Whether reads leave a trace. Without positions, no later read can be held to it. */
   tracesReads(): boolean;
+  /** How answers from earlier are judged; `undefined` where none are kept. */
+  readonly monotonic: Monotonic | undefined;
 }

@@ -6,6 +6,7 @@ import type { PoolClient, QueryConfig, QueryResultRow } from 'pg';
 import { Floor } from '../freshness/floor.js';
 import { ReadTrace } from '../freshness/read-trace.js';
 import { type Requirement, requirementOf } from '../freshness/requirement.js';
+import type { CacheReadOptions } from '../options/cache.js';
 import type { Priority, ReadOptions, SessionOptions, TransactionOptions, WriteOptions } from '../options/calls.js';
 import { logsOnly } from '../redaction.js';
 import { keyOf } from '../routing/partition.js';
@@ -27,6 +28,7 @@ export class SessionScope implements Session {
   readonly #received: ReceivedTokens;
   readonly #carried: CarriedSession;
   readonly #outer: SessionScope | undefined;
+  readonly #cache: boolean | CacheReadOptions | undefined;
 
   static {
     logsOnly(SessionScope.prototype, 'Session', ({ carried: { hasMoved, isPinned } }) => ({ hasMoved, isPinned }));
@@ -49,7 +51,10 @@ export class SessionScope implements Session {
     this.#priority = options.priority ?? outer?.priority ?? 'normal';
     this.#carriesReads = options.monotonicAcrossRequests ?? (outer === undefined ? false : outer.#carriesReads);
     const isTraced = outer !== undefined && runner.tracesReads();
-    this.#trace = isTraced ? new ReadTrace(this.#floor, start?.trace, this.#carriesReads) : undefined;
+    this.#trace = isTraced
+      ? new ReadTrace(this.#floor, start?.trace, this.#carriesReads, runner.monotonic)
+      : undefined;
+    this.#cache = options.cache ?? outer?.cache;
     this.#received = new ReceivedTokens(this.#floor, this.#trace, this.#subject, runner, start?.received);
     if (options.token !== undefined) this.observe(options.token);
     this.#carried = new CarriedSession(this);
@@ -80,6 +85,11 @@ export class SessionScope implements Session {
 
   get priority(): Priority {
     return this.#priority;
+  }
+
+  /** What its reads ask of caches where they say nothing themselves. No field, since it may name a user. */
+  get cache(): boolean | CacheReadOptions | undefined {
+    return this.#cache;
   }
 
   /** The tokens that it was handed. */
@@ -114,7 +124,7 @@ export class SessionScope implements Session {
     const trace = this.#trace;
     if (trace?.isCarried !== true || trace.server === undefined) return written;
     const floor = new Floor(undefined, written);
-    floor.wrote(trace.endedAt, 0);
+    trace.raise(floor);
     return floor;
   }
 

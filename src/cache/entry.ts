@@ -1,0 +1,128 @@
+/**
+ * An answer that is kept, as a rung: how much of the primary's history it shows, and how fresh it
+ * is. It is never changed by those whom it is given to; time and the primary's log judge it.
+ */
+import type { Rung } from '../freshness/demand.js';
+import type { Lsn } from '../freshness/lsn.js';
+import type { Position } from '../freshness/position.js';
+import type { PrimaryHistory } from '../freshness/primary-history.js';
+import type { Shown } from '../freshness/read-trace.js';
+import type { Glimpse } from '../freshness/sights.js';
+import type { Columns } from '../postgres/raw-results.js';
+import type { RawField, RawRow } from './raw-answer.js';
+import type { CachedText } from './texts.js';
+
+/** What is kept of an answer. */
+export interface KeptAnswer {
+  readonly command: string;
+  readonly rowCount: number | null;
+  readonly columns: Columns<RawField>;
+  readonly rows: readonly RawRow[];
+}
+
+/** Where and when an answer was read. */
+export interface Origin {
+  /** The replica's name. */
+  readonly node: string;
+  /** The server, in the life that it had then. */
+  readonly server: string;
+  readonly clusterId: string;
+  readonly timeline: number;
+  /** What the replica was known to have replayed before the statement ran. */
+  readonly validFrom: Lsn;
+  /** Our monotonic clock before the statement was asked for, and when it had been answered; −∞ where that was in another process. */
+  readonly askedAt: number;
+  readonly endedAt: number;
+  /** It shows nothing beyond; `undefined` where the moment of its end says so. */
+  readonly seenUpTo: Lsn | undefined;
+  /** The moment of our monotonic clock up to which it showed every commit when it was read. */
+  readonly freshAsOf: number;
+}
+
+/** What else is known of it. */
+export interface Particulars {
+  readonly text: CachedText;
+  readonly tags: readonly string[];
+  /** Tables that its caller named. */
+  readonly named: readonly string[];
+  readonly bytes: number;
+  readonly costMillis: number;
+  /** Whether it depends on the time: then no position makes it younger. */
+  readonly isTimed: boolean;
+}
+
+export class CacheEntry implements Rung, Glimpse, Shown {
+  readonly answer: KeptAnswer;
+  readonly origin: Origin;
+  readonly particulars: Particulars;
+  readonly #history: PrimaryHistory;
+  #freshAsOf: number;
+  #upTo: Position | undefined;
+  #isKept = true;
+  #judgedIn = -1;
+  /** Whether it is being read anew. */
+  isRefreshing = false;
+
+  constructor(answer: KeptAnswer, origin: Origin, particulars: Particulars, history: PrimaryHistory) {
+    this.answer = answer;
+    this.origin = origin;
+    this.particulars = particulars;
+    this.#history = history;
+    const { freshAsOf, askedAt, seenUpTo, clusterId, timeline } = origin;
+    this.#freshAsOf = particulars.isTimed ? Math.min(freshAsOf, askedAt) : freshAsOf;
+    if (seenUpTo !== undefined) this.#upTo = { clusterId, timeline, lsn: seenUpTo };
+  }
+
+  get bytes(): number {
+    return this.particulars.bytes;
+  }
+
+  get costMillis(): number {
+    return this.particulars.costMillis;
+  }
+
+  get server(): string {
+    return this.origin.server;
+  }
+
+  get askedAt(): number {
+    return this.origin.askedAt;
+  }
+
+  get endedAt(): number {
+    return this.origin.endedAt;
+  }
+
+  get lsn(): Lsn | undefined {
+    if (this.#judgedIn !== this.#history.epoch) this.#judge();
+    return this.#isKept ? this.origin.validFrom : undefined;
+  }
+
+  /** As far as it is known without a look at the primary's log; see `redate`. */
+  get freshAsOf(): number {
+    return this.#freshAsOf;
+  }
+
+  get upTo(): Position | undefined {
+    this.#upTo ??= this.#history.covering(this.origin.endedAt, 0);
+    return this.#upTo;
+  }
+
+  /** Where the primary has written nothing since, it is as fresh as the latest look at the primary. */
+  redate(): void {
+    const { timeline, validFrom } = this.origin;
+    if (this.particulars.isTimed || timeline !== this.#history.timelines.timeline) return;
+    this.#freshAsOf = Math.max(this.#freshAsOf, this.#history.clock.freshAsOf(validFrom));
+  }
+
+  /** After a failover or restart of the primary, as any position. */
+  #judge(): void {
+    const { clusterId, timeline, validFrom } = this.origin;
+    const history = this.#history;
+    this.#judgedIn = history.epoch;
+    const fate = history.timelines.fateOf(timeline, validFrom, history.highest);
+    // A replica may be seen ahead of the primary, which was asked before.
+    const isPresent = fate === 'ahead' && timeline === history.timelines.timeline;
+    this.#isKept = clusterId === history.clusterId && (fate === 'kept' || isPresent);
+  }
+}

@@ -1,0 +1,166 @@
+/**
+ * Reads on the rungs below whose answers are kept: of those that ask for the same at the same time
+ * one is sent, and each of the others judges its answer as any other rung. Only answers of replicas
+ * are kept: what the primary's log says and what the primary shows are not the same.
+ */
+import type { QueryResult, QueryResultRow } from 'pg';
+import { performance } from '../clock.js';
+import { abortable } from '../deadline.js';
+import type { StatementRequest } from '../execute/request.js';
+import { markRoute, type RouteRecord, routeRecordOf } from '../execute/route.js';
+import type { Lsn } from '../freshness/lsn.js';
+import { isServerError } from '../postgres/errors.js';
+import { columnsOf, resultOf } from '../postgres/raw-results.js';
+import { bytesOf } from './bytes.js';
+import type { CacheCounts } from './counts.js';
+import { CacheEntry } from './entry.js';
+import { type Flight, Flights } from './flights.js';
+import { KeptAnswer } from './kept-answer.js';
+import { type Lookup, rawStatement } from './lookup.js';
+import type { MemoryStore } from './memory-store.js';
+import type { RawField, RawRow } from './raw-answer.js';
+import type { CacheGround, RunBelow } from './rung.js';
+
+/** What a read on the rungs below has brought. */
+interface Flown {
+  readonly answer: KeptAnswer;
+  readonly record: RouteRecord;
+  /** `undefined` for what is not to be kept. */
+  readonly entry: CacheEntry | undefined;
+  readonly endedAt: number;
+}
+
+/** So often a read waits for one of others before it is sent by itself. */
+const MAX_WAITS = 3;
+
+export class Fills {
+  readonly #ground: CacheGround;
+  readonly #memory: MemoryStore<CacheEntry>;
+  readonly #counts: CacheCounts;
+  readonly #flights = new Flights<Flown>();
+
+  constructor(ground: CacheGround, memory: MemoryStore<CacheEntry>, counts: CacheCounts) {
+    this.#ground = ground;
+    this.#memory = memory;
+    this.#counts = counts;
+  }
+
+  /** @param meets whether an answer is fresh enough for the caller */
+  async read<Row extends QueryResultRow>(
+    lookup: Lookup,
+    run: RunBelow<Row>,
+    meets: (entry: CacheEntry) => boolean,
+  ): Promise<QueryResult<Row>> {
+    const { key, call } = lookup;
+    for (let waits = 0; waits < MAX_WAITS; waits++) {
+      const flight = this.#flights.get(key);
+      if (flight === undefined) return this.#lead(lookup, run);
+      const { isBoarding } = flight;
+      const landed = await abortable(flight.landed, call.signal);
+      if ('error' in landed) {
+        // What a server says of the statement, it says to all who ask for no more than its first caller.
+        if (isBoarding && isServerError(landed.error)) throw landed.error;
+        continue;
+      }
+      const { answer, record, entry, endedAt } = landed.answer;
+      if (!(entry === undefined ? isBoarding : meets(entry))) continue;
+      this.#counts.joinedCount++;
+      const { source } = record;
+      if (source !== undefined) lookup.reading.trace?.ended(source.server, endedAt, lookup.reading.key, lookup.tables);
+      return given<Row>(answer, record, lookup);
+    }
+    return this.#lead(lookup, run);
+  }
+
+  async #lead<Row extends QueryResultRow>(lookup: Lookup, run: RunBelow<Row>): Promise<QueryResult<Row>> {
+    const { key } = lookup;
+    const flight = this.#flights.begin(key);
+    let flown: Flown;
+    try {
+      flown = await this.#fly(lookup, run, flight);
+    } catch (error) {
+      flight.land({ error });
+      throw error;
+    } finally {
+      this.#flights.end(key, flight);
+    }
+    flight.land({ answer: flown });
+    return given<Row>(flown.answer, flown.record, lookup);
+  }
+
+  async #fly<Row extends QueryResultRow>(
+    lookup: Lookup,
+    run: RunBelow<Row>,
+    flight: Flight<Flown>,
+  ): Promise<Flown> {
+    const { call, reading, key } = lookup;
+    const { scope, options, entry, signal } = call;
+    const { requests } = this.#ground;
+    const request = requests.onTerms(reading, scope, options ?? {}, entry, signal, rawStatement(lookup));
+    const result: QueryResult = await run(request);
+    const endedAt = performance.now();
+    const record = routeRecordOf(result);
+    if (record?.source === undefined) throw new Error('a result without its route');
+    const { text } = lookup;
+    const columns = text.columnsLike(result.fields as RawField[], record.source.types);
+    const answer = new KeptAnswer(result.command, result.rowCount, columns, result.rows as unknown as RawRow[]);
+    const kept = this.#entryOf(answer, record, request, lookup, endedAt);
+    if (kept === undefined) this.#counts.unkeptCount++;
+    else if (this.#flights.owns(key, flight)) this.#keep(key, kept);
+    return { answer, record, entry: kept, endedAt };
+  }
+
+  /** `undefined` for what says nothing of a position, or is no text. */
+  #entryOf(
+    answer: KeptAnswer,
+    record: RouteRecord,
+    request: StatementRequest,
+    { text, terms, call }: Lookup,
+    endedAt: number,
+  ): CacheEntry | undefined {
+    const { history, answerSources } = this.#ground.fleet;
+    const { role, lsn, source, timeline, node, waitedMillis } = record;
+    const { clusterId } = history;
+    if (role !== 'replica' || lsn === undefined || source?.settings === undefined || clusterId === undefined)
+      return undefined;
+    if (source.settings !== answerSources.current?.settings || !answer.isText) return undefined;
+    const freshAsOf = timeline === history.timelines.timeline ? freshAsOfIn(history, lsn) : Number.NEGATIVE_INFINITY;
+    const { server } = source;
+    const origin = {
+      ...{ node, server, clusterId, timeline, validFrom: lsn, seenUpTo: undefined, freshAsOf, endedAt },
+      askedAt: request.startedAt,
+    };
+    const isTimed = text.dependencies.repeatability.repeats === 'timed';
+    const costMillis = Math.max(0, endedAt - call.entry.startedAt - waitedMillis);
+    const bytes = bytesOf({ ...answer, fields: [] });
+    this.#counts.missMillis += costMillis;
+    const { tags, tables: named } = terms;
+    return new CacheEntry(answer, origin, { text, tags, named, bytes, costMillis, isTimed }, history);
+  }
+
+  /** What was read earlier and comes later takes the place of nothing. */
+  #keep(key: string, entry: CacheEntry): void {
+    const held = this.#memory.peek(key);
+    if (held !== undefined && isNewer(held, entry)) return;
+    if (this.#memory.set(key, entry) === 'kept') this.#counts.keptCount++;
+  }
+}
+
+function freshAsOfIn(history: { readonly clock: { freshAsOf(lsn: Lsn): number } }, lsn: Lsn): number {
+  return history.clock.freshAsOf(lsn);
+}
+
+function isNewer({ origin: a }: CacheEntry, { origin: b }: CacheEntry): boolean {
+  return a.timeline !== b.timeline ? a.timeline > b.timeline : a.validFrom > b.validFrom;
+}
+
+/** A result of the caller's own. */
+function given<Row extends QueryResultRow>(
+  answer: KeptAnswer,
+  record: RouteRecord,
+  { rowMode, types }: Lookup,
+): QueryResult<Row> {
+  const result = resultOf(types === undefined ? answer.columns : columnsOf(answer.columns.fields, types), answer, rowMode);
+  markRoute(result, record);
+  return result as QueryResult<Row>;
+}

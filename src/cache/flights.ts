@@ -1,0 +1,57 @@
+/**
+ * Reads whose answers will be kept, while they are under way: whoever asks for the same waits for
+ * that answer, and judges it as any other. It runs nothing.
+ */
+
+/** How a read ended. */
+export type Landed<Answer> = { readonly answer: Answer } | { readonly error: unknown };
+
+export class Flight<Answer> {
+  /** Never rejects. */
+  readonly landed: Promise<Landed<Answer>>;
+  /** Whether whoever joins now asked before it was sent, so that it shows all that they must see. */
+  isBoarding = true;
+  #land: (landed: Landed<Answer>) => void = () => undefined;
+
+  constructor() {
+    this.landed = new Promise((resolve) => {
+      this.#land = resolve;
+    });
+    // What was answered to this process before that, was answered before it is sent.
+    queueMicrotask(() => {
+      this.isBoarding = false;
+    });
+  }
+
+  land(landed: Landed<Answer>): void {
+    this.#land(landed);
+  }
+}
+
+export class Flights<Answer> {
+  readonly #byKey = new Map<string, Flight<Answer>>();
+
+  get(key: string): Flight<Answer> | undefined {
+    return this.#byKey.get(key);
+  }
+
+  begin(key: string): Flight<Answer> {
+    const flight = new Flight<Answer>();
+    this.#byKey.set(key, flight);
+    return flight;
+  }
+
+  /** Whether its answer may be kept: nothing has been forgotten since it began, and nobody has taken its place. */
+  owns(key: string, flight: Flight<Answer>): boolean {
+    return this.#byKey.get(key) === flight;
+  }
+
+  end(key: string, flight: Flight<Answer>): void {
+    if (this.owns(key, flight)) this.#byKey.delete(key);
+  }
+
+  /** Those under way keep nothing, and nobody joins them any more. */
+  disown(): void {
+    this.#byKey.clear();
+  }
+}

@@ -1,0 +1,37 @@
+/**
+ * Under which key an answer is kept: whatever could make it another one is part of it. Values count
+ * as pg writes them, each with its kind and length, so that no two lists of values look alike.
+ */
+import { createHash } from 'node:crypto';
+import { mayMove } from '../sql/unsteady.js';
+
+/** In characters. Answers to longer lists of values do not come again. */
+const MAX_LENGTH = 16_384;
+
+/**
+ * @param values as `writable` gives them
+ * @returns `undefined` for values whose answer is not kept: too long, or such as `'today'`
+ */
+export function valuesKey(values: readonly unknown[]): string | undefined {
+  let key = '';
+  for (const value of values) {
+    if (value === null || value === undefined) key += 'n';
+    else if (Buffer.isBuffer(value)) {
+      if (value.length > MAX_LENGTH / 2) return undefined;
+      key += `b${value.length}:${value.toString('hex')}`;
+    } else {
+      const text = typeof value === 'string' ? value : String(value);
+      if (text.length > MAX_LENGTH || mayMove(text)) return undefined;
+      key += `s${text.length}:${text}`;
+    }
+    if (key.length > MAX_LENGTH) return undefined;
+  }
+  return key;
+}
+
+/** In a store that several processes share: neither text nor values can be told from it. */
+export function sharedKey(parts: readonly string[]): string {
+  const hash = createHash('sha256');
+  for (const part of parts) hash.update(`${Buffer.byteLength(part)}:`).update(part);
+  return hash.digest('base64url');
+}

@@ -1,0 +1,78 @@
+/**
+ * What a read asks of caches, put together once: under which key its answer is kept, on what terms,
+ * and how it is sent so that its answer can be kept. It looks nothing up.
+ */
+import type { QueryConfig } from 'pg';
+import type { Entry } from '../execute/gate.js';
+import type { Statement } from '../execute/request.js';
+import type { ReadTerms } from '../nodes/selection.js';
+import type { ReadOptions } from '../options/calls.js';
+import { type PreparedConfig, type PreparedQuery, preparedWith } from '../postgres/prepared-query.js';
+import { type ParserSource, RAW } from '../postgres/raw-results.js';
+import { writable } from '../postgres/values.js';
+import type { SessionScope } from '../session/scope.js';
+import { valuesKey } from './key.js';
+import type { CacheTerms } from './terms.js';
+import type { CachedText } from './texts.js';
+
+/** A read as it comes in. */
+export interface CacheCall {
+  readonly scope: SessionScope;
+  readonly statement: Statement;
+  readonly options: ReadOptions | undefined;
+  readonly entry: Entry;
+  readonly signal: AbortSignal | undefined;
+}
+
+export interface Lookup {
+  readonly call: CacheCall;
+  readonly text: CachedText;
+  readonly terms: CacheTerms;
+  /** What the answer must show, and how old it may be. */
+  readonly reading: ReadTerms;
+  /** Of the process's own rung. */
+  readonly key: string;
+  readonly values: readonly unknown[];
+  readonly rowMode: 'array' | undefined;
+  /** The call's own parsers. */
+  readonly types: ParserSource | undefined;
+  /** All tables that the answer is of. */
+  readonly tables: readonly string[];
+}
+
+/** What pg takes beside these makes another answer of it, or another way to it. */
+const PLAIN_KEYS: ReadonlySet<string> = new Set(['text', 'values', 'name', 'rowMode', 'types']);
+
+/** The values of a statement whose answer can be kept, as they travel; `undefined` for any other. @throws what a value's own conversion throws */
+export function keepableValues({ query, values, introduce }: Statement): readonly unknown[] | undefined {
+  if (introduce !== undefined) return undefined;
+  if (typeof query === 'string') return writable(values);
+  for (const key in query) if (!PLAIN_KEYS.has(key)) return undefined;
+  const { rowMode, types } = query as PreparedConfig & { rowMode?: unknown };
+  if ((rowMode !== undefined && rowMode !== 'array') || Array.isArray(types)) return undefined;
+  return writable(values ?? query.values);
+}
+
+/** @param settings stands for the settings of the connections that answer */
+export function keyOf(settings: number, text: CachedText, scope: string | undefined, values: readonly unknown[]) {
+  const written = valuesKey(values);
+  if (written === undefined) return undefined;
+  return scope === undefined
+    ? `${settings}.${text.id}:${written}`
+    : `${settings}.${text.id}.${scope.length}.${scope}:${written}`;
+}
+
+/** How the caller wants its rows. */
+export function mannerOf(query: PreparedQuery): Pick<Lookup, 'rowMode' | 'types'> {
+  if (typeof query === 'string') return PLAIN;
+  const { rowMode, types } = query as PreparedConfig & { rowMode?: 'array'; types?: ParserSource };
+  return { rowMode, types };
+}
+
+const PLAIN: Pick<Lookup, 'rowMode' | 'types'> = { rowMode: undefined, types: undefined };
+
+/** The statement, sent so that each field comes as it travels. */
+export function rawStatement({ call: { statement }, values, tables }: Lookup): Statement {
+  const own = { values: [...values], rowMode: 'array', types: RAW } as unknown as Partial<QueryConfig>;
+  return { ...statement, query: preparedWith(statement.query, own), values: undefined, tables };
+}

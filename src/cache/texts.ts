@@ -1,0 +1,113 @@
+/**
+ * What caches know of each text: what its answer depends on, the number that it has in keys, and the
+ * rule that fits it. Found out once a text, and again when the catalogue has changed.
+ */
+import type { CachedStatement, CacheRule } from '../options/cache.js';
+import type { Dependencies } from '../sql/dependencies.js';
+import { withoutTrailingComment } from '../sql/trailing-comment.js';
+import type { Classifier } from '../statements/classifier.js';
+import { TextCache } from '../statements/text-cache.js';
+import type { Columns } from '../postgres/raw-results.js';
+import { sharedKey } from './key.js';
+import type { RawField } from './raw-answer.js';
+import type { KnownText } from './terms.js';
+
+/** One text, as caches see it. Texts that differ in a trailing comment only share one. */
+export class CachedText implements KnownText {
+  /** Stands for the text in keys of this process. */
+  readonly id: number;
+  /** Stands for the text in keys that processes share. It is kept in place of the text, which may be long. */
+  readonly hash: string;
+  readonly digest: string;
+  readonly isRead: boolean;
+  readonly isSingle: boolean;
+  dependencies: Dependencies;
+  /** Names of relations without their schemas: what sessions remember having seen. */
+  tables: readonly string[];
+  /** The columns of its latest answer. */
+  columns: Columns<RawField> | undefined;
+  rule: CacheRule | undefined;
+
+  constructor(id: number, text: string, digest: string, known: KnownText) {
+    this.id = id;
+    this.hash = sharedKey([text]);
+    this.digest = digest;
+    this.isRead = known.isRead;
+    this.isSingle = known.isSingle;
+    this.dependencies = known.dependencies;
+    this.tables = bareNames(known.dependencies);
+    this.columns = undefined;
+    this.rule = undefined;
+  }
+}
+
+export class CachedTexts {
+  readonly #classifier: Classifier;
+  readonly #rules: readonly CacheRule[];
+  readonly #onFault: (error: unknown) => void;
+  readonly #byText = new TextCache<CachedText>();
+  #lastId = 0;
+
+  /** @param onFault told what a rule's own function throws */
+  constructor(classifier: Classifier, rules: readonly CacheRule[], onFault: (error: unknown) => void) {
+    this.#classifier = classifier;
+    this.#rules = rules;
+    this.#onFault = onFault;
+  }
+
+  /** `undefined` for a text that is new, or that may depend on something else by now: see `learn`. */
+  known(text: string): CachedText | undefined {
+    const dependencies = this.#classifier.knownDependencies(text);
+    if (dependencies === undefined) return undefined;
+    const found = this.#byText.get(plainOf(text));
+    if (found === undefined || found.dependencies !== dependencies) return undefined;
+    return found;
+  }
+
+  /** Finds out what is to be known of a text. */
+  async learn(text: string): Promise<CachedText> {
+    const plain = plainOf(text);
+    const [found, dependencies] = await Promise.all([
+      this.#classifier.classify(text).catch(() => undefined),
+      this.#classifier.dependencies(text),
+    ]);
+    const digest = await this.#classifier.digestOf(plain);
+    const known = { isRead: found?.class === 'read', isSingle: found?.isSingle === true, dependencies };
+    const before = this.#byText.get(plain);
+    const learnt = new CachedText(before?.id ?? ++this.#lastId, plain, digest, known);
+    learnt.rule = this.#ruleFor(plain, learnt);
+    this.#byText.set(plain, learnt);
+    return learnt;
+  }
+
+  #ruleFor(plain: string, text: CachedText): CacheRule | undefined {
+    if (this.#rules.length === 0 || !text.isRead) return undefined;
+    const { digest, dependencies } = text;
+    const names = dependencies.relations.map(({ schema, name }) => `${schema}.${name}`);
+    const statement: CachedStatement = Object.freeze({ text: plain, digest, tables: Object.freeze(names) });
+    return this.#rules.find((rule) => this.#fits(rule, statement, text));
+  }
+
+  #fits(rule: CacheRule, statement: CachedStatement, { dependencies: { relations } }: CachedText): boolean {
+    const { tables, digest, match } = rule;
+    if (digest !== undefined && digest !== statement.digest) return false;
+    const isAmong = ({ schema, name }: { readonly schema: string; readonly name: string }): boolean =>
+      tables?.some((table) => table === name || table === `${schema}.${name}`) === true;
+    if (tables !== undefined && (relations.length === 0 || !relations.every(isAmong))) return false;
+    if (match === undefined) return true;
+    try {
+      return match(statement) === true;
+    } catch (error) {
+      this.#onFault(error);
+      return false;
+    }
+  }
+}
+
+function plainOf(text: string): string {
+  return withoutTrailingComment(text)?.trimEnd() ?? text;
+}
+
+export function bareNames({ relations }: Dependencies): readonly string[] {
+  return [...new Set(relations.map(({ name }) => name))];
+}

@@ -1,0 +1,68 @@
+/**
+ * Answers whose fields are kept as they travelled, and pg's own results made of them: with pg's
+ * parsers, pg's rows and pg's class, so that a caller sees no difference. It keeps nothing itself.
+ */
+import pg, { type QueryResult } from 'pg';
+
+/** Where pg gets its parsers from. */
+export interface ParserSource {
+  getTypeParser(oid: number, format: 'text' | 'binary'): (raw: never) => unknown;
+}
+
+/** A column, as pg describes it. */
+interface Field {
+  readonly name: string;
+  readonly dataTypeID: number;
+  readonly format: string;
+}
+
+/** What pg's types do not tell of its results. */
+interface ResultInternals extends QueryResult {
+  _parsers: readonly unknown[] | undefined;
+  _prebuiltEmptyResultObject: Readonly<Record<string, unknown>> | null;
+  addFields(fields: readonly Field[]): void;
+  parseRow(raw: readonly unknown[]): unknown;
+}
+
+const Result = (pg as unknown as { Result: new (rowMode: string | undefined, types: unknown) => ResultInternals })
+  .Result;
+
+const asItIs = (raw: unknown): unknown => raw;
+
+/** Leaves each field as it travelled. */
+export const RAW: ParserSource = { getTypeParser: () => asItIs };
+
+/** The columns of an answer, and the parser of each. */
+export interface Columns<F extends Field = Field> {
+  readonly fields: readonly F[];
+  readonly parsers: readonly unknown[];
+  readonly prebuilt: Readonly<Record<string, unknown>> | null;
+}
+
+/** Columns are shared between results: nobody can change them. */
+export function columnsOf<F extends Field>(fields: readonly F[], types: ParserSource): Columns<F> {
+  const result = new Result(undefined, types);
+  result.addFields(fields);
+  const frozen = Object.freeze(fields.map((field) => Object.freeze({ ...field })));
+  return { fields: frozen, parsers: result._parsers ?? [], prebuilt: result._prebuiltEmptyResultObject };
+}
+
+/** What is kept of an answer. */
+interface Kept {
+  readonly command: string;
+  readonly rowCount: number | null;
+  readonly rows: readonly (readonly unknown[])[];
+}
+
+/** A result of one's own. @throws what a parser throws */
+export function resultOf({ fields, parsers, prebuilt }: Columns, kept: Kept, rowMode: 'array' | undefined): QueryResult {
+  const result = new Result(rowMode, undefined);
+  result.command = kept.command;
+  result.rowCount = kept.rowCount;
+  result.fields = fields as QueryResult['fields'];
+  result._parsers = parsers;
+  result._prebuiltEmptyResultObject = prebuilt;
+  const { rows } = result;
+  for (const row of kept.rows) rows.push(result.parseRow(row));
+  return result;
+}
