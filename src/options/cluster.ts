@@ -62,6 +62,8 @@ export interface Settings {
   readonly tokenVersion: 2 | 3;
   readonly monitor: 'timer' | 'onDemand';
   readonly onConnect: OnConnect | undefined;
+  /** Whether connections are asked by what they write their answers. */
+  readonly asksForSource: boolean;
 }
 
 const lane = optionsOf({
@@ -149,6 +151,7 @@ export function settingsFrom(options: string | ClusterOptions, behaviour: Cluste
   const settings: Settings = {
     ...rest,
     identity: identityOf(name, servers),
+    asksForSource: false,
     onConnect,
     primaryReadBudget,
     onInvalidHint,
