@@ -75,7 +75,9 @@ export interface RouteEvent extends OfCluster {
    * statements carry the same.
    */
   readonly id: number;
-  /** The node's name. */
+  /** Where it stands on the ladder. */
+  readonly rung: RungName;
+  /** The node's name; for a kept answer that of the replica that it was read on. */
   readonly node: string;
   readonly role: 'primary' | 'replica';
   /** Why it went there. */

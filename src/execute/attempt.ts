@@ -56,6 +56,8 @@ export class Attempt {
   /** How far the replica was known to be before the statement ran, on which timeline. */
   private lsn: Lsn | undefined;
   private timeline = 0;
+  /** Where it runs. By what that writes answers is known when there is one. */
+  private answering: Pick<DataConnection, 'source'> | undefined;
   /** What is said on its results, once there is one. */
   private route: RouteRecord | undefined;
 
@@ -67,17 +69,19 @@ export class Attempt {
     this.endTurn = undefined;
     this.waitedMillis = 0;
     this.lsn = undefined;
+    this.answering = undefined;
     this.route = undefined;
     node.load.add();
   }
 
   /** It has a connection that will do: counts and tells where the statement goes. @param lsn how far the replica was before that */
-  placed(now: number, lsn = this.node.lsn): void {
+  placed(now: number, connection: Pick<DataConnection, 'source'>, lsn = this.node.lsn): void {
     const { startedAt, context } = this.request;
     this.waitedMillis = now - startedAt;
     if (this.node.role === 'replica') this.lsn = lsn;
     // By the time of the answer there may be another one, of which the position is none.
     this.timeline = context.fleet.history.timelines.timeline;
+    this.answering = connection;
     this.route = undefined;
     context.fleet.counts.placed(this, this.waitedMillis);
   }
@@ -150,6 +154,7 @@ export class Attempt {
   ): void {
     const { query, profile } = statement;
     const { callingContext } = this.request;
+    connection.sourceWatch?.runs(textOf(query));
     const sent = this.begin(query, profile !== undefined);
     const answered: Answered<QueryResult<Row>> = (error, result, position) => {
       const now = this.end(sent, error, error === null ? result.rowCount : null);
@@ -276,10 +281,12 @@ export class Attempt {
   }
 
   #route(): RouteRecord {
-    const { reason, waitedMillis, lsn, timeline } = this;
+    const { reason, waitedMillis, lsn, timeline, answering, request } = this;
     const { name, role } = this.node;
-    const { rerunCount } = this.request;
-    return { rung: role, node: name, role, reason, waitedMillis, rerunCount, timeline, lsn, ageMillis: undefined };
+    const { rerunCount } = request;
+    const source = answering?.source;
+    const ageMillis = undefined;
+    return { rung: role, node: name, role, reason, waitedMillis, rerunCount, timeline, lsn, ageMillis, source };
   }
 }
 

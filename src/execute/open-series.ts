@@ -25,6 +25,7 @@ export async function openSeries(
   for (;;) {
     const placement = await find();
     const { attempt, connection } = placement;
+    connection.sourceWatch?.doubt();
     try {
       await begin(placement);
       request.lostOn = lostOn;

@@ -83,7 +83,7 @@ async function find(request: Request, passedOver: ReadonlySet<Node> | undefined)
       const proven = await connect(attempt, isStaying ? request : moving);
       const connection = proven?.connection;
       if (connection !== undefined && (!isStaying || connection.identity.server === request.trace?.server)) {
-        attempt.placed(performance.now(), proven?.lsn);
+        attempt.placed(performance.now(), connection, proven?.lsn);
         if (hasMoved(fleet, request, connection)) fleet.counts.moveCount++;
         return { attempt, connection };
       }

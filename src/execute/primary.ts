@@ -45,7 +45,7 @@ export async function onPrimary(request: Request, use: PrimaryUse): Promise<Plac
       const connection = await checkout(node, mayWrite, signal);
       const isProven = await isProvenPrimary(fleet, node, connection);
       if (isProven && signal?.aborted !== true) {
-        attempt.placed(performance.now());
+        attempt.placed(performance.now(), connection);
         return { attempt, connection };
       }
       connection.client.release(!isProven);

@@ -48,7 +48,7 @@ export function readOnLane<Row extends QueryResultRow>(
     node.probe.gateOn(lane, (observation) => {
       seen = observation;
     });
-  } else attempt.placed(request.startedAt);
+  } else attempt.placed(request.startedAt, lane);
   return new Promise((resolve) => {
     attempt.sendShared<Row>(lane, statement, profile, (error, result, now, isLost) => {
       const isProven = !isGated || (seen !== undefined && selection.isProvenBy(seen, request, now));
@@ -60,7 +60,7 @@ export function readOnLane<Row extends QueryResultRow>(
         return;
       }
       // By now the node may be known to be further than the read has seen it.
-      if (isGated) attempt.placed(now, seen?.lsn);
+      if (isGated) attempt.placed(now, lane, seen?.lsn);
       if (error === null) {
         attempt.mark(result as QueryResult<Row>);
         node.health.succeeded();

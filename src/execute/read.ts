@@ -97,7 +97,7 @@ function readAtOnce<Row extends QueryResultRow>(
         resolve(readOnPool(request, refused, connection === undefined ? new Set([node]) : undefined));
         return;
       }
-      attempt.placed(now);
+      attempt.placed(now, connection);
       attempt.send<Row>(connection, request.statement, (failure, result) => {
         if (failure === null) resolve(over(attempt, connection, request) ?? result);
         else resolve(failed(attempt, connection, request, failure, refused));

@@ -2,6 +2,7 @@
 import type { QueryResult } from 'pg';
 import type { Reason, RungName } from '../events.js';
 import { formatLsn, type Lsn } from '../freshness/lsn.js';
+import type { AnswerSource } from '../nodes/answer-source.js';
 import type { Role } from '../nodes/node.js';
 
 /** Who gave an answer, and why it was that one: see {@link routeOf}. */
@@ -43,6 +44,8 @@ export interface RouteRecord {
   readonly lsn: Lsn | undefined;
   /** See {@link Route.ageMillis}. */
   readonly ageMillis: number | undefined;
+  /** By what the connection wrote the answer; `undefined` where nobody wants to know, or knows. */
+  readonly source: AnswerSource | undefined;
 }
 
 const ROUTE = Symbol.for('pg-ladder.route');
@@ -55,13 +58,18 @@ export function markRoute(result: object, record: RouteRecord): void {
   descriptor.value = undefined;
 }
 
+/** What was remembered of a result; `undefined` for one that pg-ladder did not give. */
+export function routeRecordOf(result: object): RouteRecord | undefined {
+  return (result as { [ROUTE]?: RouteRecord })[ROUTE];
+}
+
 /**
  * Says which server gave a result, or once gave it, and why the statement went there.
  * @param result of `read`, `write`, `query`, or of a statement of `cluster.pool()`; the very object, not a copy
  * @returns `undefined` for a result that pg-ladder did not give
  */
 export function routeOf(result: QueryResult | readonly QueryResult[]): Route | undefined {
-  const record = (result as { [ROUTE]?: RouteRecord })[ROUTE];
+  const record = routeRecordOf(result);
   if (record === undefined) return undefined;
   const { rung, node, role, reason, waitedMillis, rerunCount, timeline, lsn, ageMillis } = record;
   const position = lsn === undefined ? undefined : { timeline, lsn: formatLsn(lsn) };

@@ -67,6 +67,7 @@ export async function* stream<Row>(
       sent = attempt.begin(rows);
       // It may have been given up while its connection was waited for.
       signal?.throwIfAborted();
+      connection.sourceWatch?.runs(text);
       client.query(rows);
       for await (const row of rows) {
         signal?.throwIfAborted();

@@ -67,7 +67,7 @@ function writeAtOnce<Row extends QueryResultRow>(request: StatementRequest, reas
       }
       const { timeline } = fleet.history.timelines;
       const now = performance.now();
-      attempt.placed(now);
+      attempt.placed(now, connection);
       const rider =
         fleet.riders.areWanted(now) && mayCarry(statement) ? fleet.riders.take(node, connection) : undefined;
       const answered: Answered<QueryResult<Row>> = (failure, result, lsn) => {

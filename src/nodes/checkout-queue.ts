@@ -55,6 +55,7 @@ export class CheckoutQueue {
       this.#leave(waiter);
       connection.mayWrite = mayWrite;
       connection.isTaken = true;
+      if (mayWrite) connection.sourceWatch?.end();
       done(undefined, connection);
     };
     const fail = (error: unknown): void => {

@@ -3,7 +3,9 @@ import type { PoolClient } from 'pg';
 import type { PositionRider } from '../postgres/position-rider.js';
 import type { StatementNames } from '../postgres/statement-names.js';
 import type { ReadStatus } from '../postgres/transaction-status.js';
+import type { AnswerSource } from './answer-source.js';
 import type { Identity } from './observation.js';
+import type { SourceWatch } from './source-watch.js';
 
 /** A connection checked out of a node's pool, and who answers on it. */
 export interface DataConnection {
@@ -39,6 +41,10 @@ export interface DataConnection {
   readonly names: StatementNames | undefined;
   /** Asks where the log ends, behind a statement; `undefined` where it must not. */
   readonly rider: PositionRider | undefined;
+  /** By what its answers are written; `undefined` where nobody wants to know, and while nobody knows. */
+  readonly source: AnswerSource | undefined;
+  /** What keeps `source` up to date. */
+  readonly sourceWatch: SourceWatch | undefined;
 }
 
 /** Closes a connection in an unknown state. A pending cancel request is sent first. */

@@ -8,6 +8,7 @@ import { PrimaryHistory } from '../freshness/primary-history.js';
 import type { Settings } from '../options/cluster.js';
 import type { NodeAnswer } from '../options/discovery.js';
 import type { Publisher } from '../publisher.js';
+import { AnswerSources } from './answer-sources.js';
 import { isFarSlower } from './ejection.js';
 import { faultOf } from './fault.js';
 import { Heartbeat } from './heartbeat.js';
@@ -36,6 +37,7 @@ export class Fleet {
   readonly selection: Selection;
   readonly counts: RouteCounts;
   readonly riders: PositionRiders;
+  readonly answerSources = new AnswerSources(() => this.replicas);
   isClosed = false;
   readonly #nodeList: NodeList;
 
@@ -56,6 +58,7 @@ export class Fleet {
       hung: (node) => this.#hung(node),
       untracked: () => this.#untracked(),
       confirmed: (node) => !this.#nodeList.hasLeft(node) && this.#observed(node),
+      sourcesChanged: () => this.answerSources.changed(),
     };
     this.#nodeList = new NodeList(
       settings.zone,
@@ -113,14 +116,9 @@ export class Fleet {
     return this.leadership.replicas;
   }
 
-  /** Under load no position is older: the next read on a shared connection brings a new one along. Of many replicas each is asked less often. */
-  get freshenMillis(): number {
-    return Math.max(FRESHEN_MILLIS, this.nodes.length);
-  }
-
   /** Asks replicas again that were skipped as behind: they may have caught up, and one replica would get every read otherwise. */
   refreshBehind(now: number): void {
-    for (const replica of this.replicas) if (!replica.isEjected) replica.probe.freshen(now, this.freshenMillis);
+    for (const replica of this.replicas) if (!replica.isEjected) replica.probe.freshen(now, freshenMillis(this.nodes));
   }
 
   /** Resolves when every node that was given answers in its role, and each that was found has been asked. @throws LadderError what is wrong with the first one that does not in time */
@@ -288,6 +286,11 @@ export class Fleet {
     if (!this.publisher.wants('tokenLost')) return;
     this.publisher.publish('tokenLost', { isCertain: why === 'lost', count: this.history.refused[why] });
   }
+}
+
+/** Under load no position is older: the next read on a shared connection brings a new one along. Of many replicas each is asked less often. */
+export function freshenMillis(nodes: readonly Node[]): number {
+  return Math.max(FRESHEN_MILLIS, nodes.length);
 }
 
 /** Takes it out of rotation for a while. It is not ejected again for answers from before. */

@@ -8,9 +8,11 @@ import { clientsOf, connected, dropSocket, idleClientsOf, isReady } from '../pos
 import { PositionRider } from '../postgres/position-rider.js';
 import { StatementNames } from '../postgres/statement-names.js';
 import { statusReader } from '../postgres/transaction-status.js';
+import type { SourceTally } from './answer-sources.js';
 import type { DataConnection } from './data-connection.js';
 import { identify, listenForRole } from './identify.js';
 import { type Identity, isDirect } from './observation.js';
+import { SourceWatch } from './source-watch.js';
 
 /** What the node that owns the connections adds. */
 export interface KnownConnectionHooks {
@@ -28,6 +30,8 @@ export interface KnownConnectionHooks {
   readonly assumesSynchronousCommit: boolean;
   /** Whether statements may be prepared on it. */
   readonly mayName: (client: PoolClient, identity: Identity) => boolean;
+  /** Counts by what connections write their answers; `undefined`: nobody asks for that. */
+  readonly sources: SourceTally | undefined;
 }
 
 export class KnownConnections {
@@ -47,12 +51,16 @@ export class KnownConnections {
     this.#hooks = hooks;
     // pg kills the process when an idle connection breaks and nobody listens.
     pool.on('error', this.#onError);
-    if (hooks.isShared) pool.on('release', this.#onRelease);
+    if (hooks.isShared || hooks.sources !== undefined) pool.on('release', this.#onRelease);
   }
 
   readonly #onRelease = (_: unknown, client: PoolClient): void => {
     const connection = this.#known.get(client);
-    if (connection !== undefined) connection.isTaken = false;
+    if (connection === undefined) return;
+    const { sourceWatch } = connection;
+    if (sourceWatch === undefined || connection.isTaken) sourceWatch?.released(() => this.idle.includes(client));
+    else sourceWatch.usedByOwner();
+    connection.isTaken = false;
   };
 
   readonly #onError = (error: Error, client: object): void => {
@@ -119,6 +127,10 @@ export class KnownConnections {
     const { identity, isRelaxed } = await identify(client, this.#hooks.mayRelax && !mayWrite);
     const mayName = this.#hooks.mayName(client, identity);
     const ofServer = isDirect(client, identity);
+    const { sources } = this.#hooks;
+    // Nothing is kept of what a primary answers.
+    const sourceWatch =
+      sources === undefined || mayWrite ? undefined : await SourceWatch.open(client, identity, sources, false);
     const connection = {
       client,
       identity,
@@ -137,6 +149,10 @@ export class KnownConnections {
       isTaken: false,
       names: mayName ? StatementNames.of(client) : undefined,
       rider: mayName && ofServer ? PositionRider.of(client, this.#hooks.assumesSynchronousCommit) : undefined,
+      get source() {
+        return sourceWatch?.source;
+      },
+      sourceWatch,
     };
     this.#known.set(client, connection);
     return connection;
@@ -183,6 +199,7 @@ export class KnownConnections {
     else for (const stop of this.#stopListening.values()) stop();
     this.#pool.removeListener('error', this.#onError);
     this.#pool.removeListener('release', this.#onRelease);
+    for (const connection of this.#known.values()) connection?.sourceWatch?.end();
     this.#known.clear();
     this.#stopListening.clear();
   }

@@ -13,7 +13,9 @@ import type { PreparedConfig } from '../postgres/prepared-query.js';
 import { preparing } from '../postgres/preparing-query.js';
 import { StatementNames } from '../postgres/statement-names.js';
 import type { Profile } from '../statements/profile.js';
+import type { AnswerSource } from './answer-source.js';
 import type { Identity } from './observation.js';
+import type { SourceWatch } from './source-watch.js';
 
 /** Why a statement got no answer there: it is to be run elsewhere, and nothing is wrong with it, nor with the server. */
 export class LaneEvicted extends Error {}
@@ -74,6 +76,7 @@ export class LaneConnection {
   readonly #names: StatementNames | undefined;
   readonly #manner: LaneManner;
   readonly #isOfOurPg: boolean;
+  readonly #sourceWatch: SourceWatch | undefined;
   readonly #sent: Sent[] = [];
   #sentCount = 0;
   #backlogMillis = 0;
@@ -87,9 +90,10 @@ export class LaneConnection {
   /** What it had received when it was last doubted. */
   #doubtedAt: number | undefined;
 
-  constructor(client: PipelinedClient, identity: Identity, manner: LaneManner) {
+  constructor(client: PipelinedClient, identity: Identity, manner: LaneManner, sourceWatch?: SourceWatch) {
     this.#client = client;
     this.identity = identity;
+    this.#sourceWatch = sourceWatch;
     this.#manner = manner;
     this.#isOfOurPg = LaneQuery.suits(client);
     this.#names = manner.isNaming ? StatementNames.of(client) : undefined;
@@ -98,6 +102,11 @@ export class LaneConnection {
   /** To be looked at; nothing is sent past this connection. */
   get client(): object {
     return this.#client;
+  }
+
+  /** See {@link DataConnection.source}. */
+  get source(): AnswerSource | undefined {
+    return this.#sourceWatch?.source;
   }
 
   get inFlight(): number {

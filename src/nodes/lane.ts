@@ -11,9 +11,11 @@ import { connected, dropSocket } from '../postgres/internals.js';
 import { ownClient, refusesName } from '../postgres/own-client.js';
 import { CAP_STATEMENTS } from '../postgres/own-statements.js';
 import { question } from '../postgres/plain-types.js';
+import type { SourceTally } from './answer-sources.js';
 import { identify, listenForRole } from './identify.js';
 import { LaneConnection, type LaneManner } from './lane-connection.js';
 import { isDirect } from './observation.js';
+import { SourceWatch } from './source-watch.js';
 
 /** What a statement may take there, on the server: it is then run again elsewhere. */
 const STATEMENT_MILLIS = 250;
@@ -32,6 +34,8 @@ export interface LaneOptions extends LaneSettings {
   readonly namedStatements: boolean | undefined;
   /** See {@link KnownConnectionHooks.mayRelax}. */
   readonly mayRelax: boolean;
+  /** See {@link KnownConnectionHooks.sources}. */
+  readonly sources: SourceTally | undefined;
 }
 
 /** What the node that owns the lane adds. */
@@ -154,7 +158,7 @@ export class Lane {
       this.#isClosed = true;
       return;
     }
-    const { namedStatements, isWanted, maxInFlight } = this.#options;
+    const { namedStatements, isWanted, maxInFlight, sources } = this.#options;
     let connection: LaneConnection | undefined;
     const lost = (error: Error): void => {
       if (connection !== undefined && this.#remove(connection) && !this.#isClosed) this.#hooks.lost(error);
@@ -172,17 +176,20 @@ export class Lane {
       // Behind a pooler each statement may meet another connection: what was set up here holds for none of them.
       const isOurs = isDirect(client, identity);
       if (!isOurs && isWanted !== true) this.#isClosed = true;
+      const sourceWatch =
+        sources === undefined || this.#isClosed ? undefined : await SourceWatch.open(client, identity, sources, true);
       if (this.#isClosed) throw new Error('no shared connection is wanted');
       // There, a cap would stay on a connection that other applications are given later.
       const isCapped = isOurs && (await capped(client));
-      const opened = new LaneConnection(client, identity, {
+      const manner: LaneManner = {
         maxInFlight,
         isNaming: namedStatements ?? isOurs,
         isCapped,
         roundTripMillis: this.#hooks.roundTripMillis,
         took: this.#hooks.took,
         refused: () => this.#dismiss(opened),
-      });
+      };
+      const opened = new LaneConnection(client, identity, manner, sourceWatch);
       connection = opened;
       this.#connections.push(opened);
     } catch (error) {

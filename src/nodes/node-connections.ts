@@ -10,6 +10,7 @@ import type { NodeSettings } from '../options/servers.js';
 import { cancelByKey } from '../postgres/cancel.js';
 import { WaitCancelled } from '../postgres/errors.js';
 import type { AdminQueries } from './admin-queries.js';
+import { SourceTally } from './answer-sources.js';
 import { type CheckedOut, CheckoutQueue } from './checkout-queue.js';
 import type { DataConnection } from './data-connection.js';
 import { KnownConnections } from './known-connections.js';
@@ -26,6 +27,8 @@ export interface ConnectionHooks extends Omit<LaneHooks, 'lost' | 'changedRole'>
   readonly onSharedLost: () => void;
   /** Called when the server reports that it became a primary, or a standby. */
   readonly onRoleChange: () => void;
+  /** Called when connections write their answers otherwise than before. */
+  readonly onSourcesChange: () => void;
 }
 
 export class NodeConnections {
@@ -33,6 +36,8 @@ export class NodeConnections {
   /** Whether the library made the pool, and ends it. */
   readonly ownsPool: boolean;
   readonly lane: Lane;
+  /** By what its connections write their answers; `undefined`: nobody asks for that. */
+  readonly sources: SourceTally | undefined;
   readonly #name: string;
   readonly #hangMillis: number;
   readonly #adminQueries: AdminQueries;
@@ -44,7 +49,7 @@ export class NodeConnections {
     { name, pool, ownsPool, lane }: NodeSettings,
     settings: Settings,
     adminQueries: AdminQueries,
-    { onBroken, onSharedLost, onRoleChange, setUp, roundTripMillis, took }: ConnectionHooks,
+    { onBroken, onSharedLost, onRoleChange, onSourcesChange, setUp, roundTripMillis, took }: ConnectionHooks,
   ) {
     const { hangMillis, namedStatements } = settings;
     const mayRelax = settings.onSerializableDefault === 'repeatableRead';
@@ -53,6 +58,8 @@ export class NodeConnections {
     this.#name = name;
     this.#hangMillis = hangMillis;
     this.#adminQueries = adminQueries;
+    const sources = settings.cache !== undefined ? new SourceTally(onSourcesChange) : undefined;
+    this.sources = sources;
     this.#known = new KnownConnections(pool, {
       mayRelax,
       setUp,
@@ -61,12 +68,13 @@ export class NodeConnections {
       isShared: !ownsPool,
       assumesSynchronousCommit: settings.assumeSynchronousCommit,
       mayName: (client: PoolClient, identity) => namedStatements ?? isDirect(client, identity),
+      sources,
     });
     this.#suspects = new SuspectConnections(this.#known, hangMillis);
     this.#queue = new CheckoutQueue(pool, this.#known, this.#suspects);
     this.lane = new Lane(
       pool,
-      { ...settings.lane, isWanted: lane, ownsPool, namedStatements, mayRelax },
+      { ...settings.lane, isWanted: lane, ownsPool, namedStatements, mayRelax, sources },
       { setUp, roundTripMillis, took, lost: onSharedLost, changedRole: onRoleChange },
     );
   }

@@ -38,6 +38,8 @@ export interface NodeListener {
   untracked(node: Node): void;
   /** It repeated its claim on a second connection. */
   confirmed(node: Node): void;
+  /** Its connections write their answers otherwise than before. */
+  sourcesChanged(): void;
 }
 
 /** Where pg's pool has no setting. */
@@ -103,6 +105,7 @@ export class Node implements Candidate {
       onBroken: (error) => this.health.forget(wordsOf(error)),
       onSharedLost: () => this.health.failed('a shared connection was lost'),
       onRoleChange: () => void this.probe.observe().catch(() => undefined),
+      onSourcesChange: () => listener.sourcesChanged(),
       roundTripMillis: () => this.probe.roundTripMillis,
       took: (millis, now, isWhole) => this.load.response.took(millis, now, isWhole),
     });

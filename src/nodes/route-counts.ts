@@ -1,6 +1,6 @@
 /** Counts where statements go and why, and tells of it. It decides nothing. */
-import type { CallingContext } from '../async-context.js';
-import { type Reason, reasons } from '../events.js';
+import { CallingContext } from '../async-context.js';
+import { type Reason, type RungName, reasons } from '../events.js';
 import type { Publisher } from '../publisher.js';
 import type { Node } from './node.js';
 
@@ -31,8 +31,16 @@ export class RouteCounts {
     if (isOfRead(reason)) node.load.readCount++;
     if (!this.#publisher.wants('route')) return;
     const { id, callingContext } = request;
-    const event = { id, node: node.name, role: node.role, reason, waitedMillis };
+    const event = { id, rung: node.role, node: node.name, role: node.role, reason, waitedMillis };
     this.#publisher.publish('route', event, callingContext);
+  }
+
+  /** An answer was given that had been kept. @param node the replica that it was read on */
+  kept(id: number, node: string, rung: RungName): void {
+    this.byReason.cache++;
+    if (!this.#publisher.wants('route')) return;
+    const event = { id, rung, node, role: 'replica', reason: 'cache', waitedMillis: 0 } as const;
+    this.#publisher.publish('route', event, new CallingContext());
   }
 
   /** What was placed there runs elsewhere: a read counts once, and where it ends. */

@@ -178,7 +178,7 @@ export class PrimaryConnection {
           ? 'session-state'
           : 'write';
     const attempt = new Attempt(request, this.node, reason);
-    attempt.placed(performance.now());
+    attempt.placed(performance.now(), this.#connection);
     return attempt;
   }
 

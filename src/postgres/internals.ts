@@ -4,6 +4,7 @@
  */
 import type { EventEmitter } from 'node:events';
 import pg, { type Client, type Pool } from 'pg';
+import type { ParserSource } from './prepared-query.js';
 
 /** pg's Client with what its types leave out. */
 interface Insides {
@@ -15,6 +16,7 @@ interface Insides {
   readonly secretKey?: unknown;
   readonly connection?: Partial<Wire>;
   readonly _Promise?: typeof Promise;
+  readonly _types?: ParserSource;
 }
 
 /** pg's Connection: the protocol's messages as events, by their names. */
@@ -37,6 +39,12 @@ export function wireOf(client: object): Partial<Wire> | undefined {
 /** The class of the promises that it gives: its user may have brought one. */
 export function promiseClassOf(client: object): typeof Promise {
   return (client as Insides)._Promise ?? Promise;
+}
+
+/** Its parsers, with those that were set on it; they do not hold the client. */
+export function parsersOf(client: object): Required<ParserSource> | undefined {
+  const { _types: types } = client as Insides;
+  return typeof types?.getTypeParser === 'function' ? (types as Required<ParserSource>) : undefined;
 }
 
 /** Whether pg takes one more statement on it: else it answers with an error, and the client tells nobody when that is over. */

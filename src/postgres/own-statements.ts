@@ -23,6 +23,14 @@ export const IDENTITY = own(`select
   pg_catalog.pg_size_bytes(pg_catalog.current_setting('wal_segment_size'))::int as segment_bytes,
   pg_catalog.pg_backend_pid() as pid`);
 
+/** What decides how a connection writes its answers: database, roles, and the settings of the given names. */
+export const ANSWER_SETTINGS = own(`select
+  array[pg_catalog.concat(pg_catalog.current_database()), (select pg_catalog.concat(oid) from pg_catalog.pg_database
+    where datname operator(pg_catalog.=) pg_catalog.current_database())] as database,
+  array[pg_catalog.concat(current_user), pg_catalog.concat(session_user)] as roles,
+  array(select pg_catalog.concat(setting, '=', pg_catalog.current_setting(setting, true))
+    from pg_catalog.unnest($1::pg_catalog.text[]) as setting) as settings`);
+
 /**
  * Role and position. The role is read first and with the position, every time: a promoted server still tells the replay LSN at
  * which it was promoted, a primary that never was a replica tells an empty one.

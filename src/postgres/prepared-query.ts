@@ -65,7 +65,8 @@ export function preparedWith(query: PreparedQuery, own: Partial<QueryConfig>): P
   return (typeof query === 'string' ? { text: query, ...own } : { ...query, ...own }) as PreparedConfig;
 }
 
-interface ParserSource {
+/** Where pg looks for the parser of a type. */
+export interface ParserSource {
   getTypeParser?(oid: number, format: string): unknown;
 }
 

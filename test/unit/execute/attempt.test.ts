@@ -1,7 +1,9 @@
+import pg from 'pg';
 import { describe, expect, it } from 'vitest';
 import { Attempt } from '../../../src/execute/attempt.js';
-import { routeOf } from '../../../src/execute/route.js';
+import { routeOf, routeRecordOf } from '../../../src/execute/route.js';
 import type { QueryEvent, RouteEvent } from '../../../src/index.js';
+import type { AnswerSource } from '../../../src/nodes/answer-source.js';
 import { at } from '../freshness/positions.js';
 import { aRead, nodeOf, type PlayedNode, playedFleet, playedNode } from './played-fleet.js';
 
@@ -51,7 +53,7 @@ describe('a run of a request in one place', () => {
     const told: (RouteEvent | QueryEvent)[] = [];
     fleet.publisher.emitter.on('route', (event) => told.push(event));
     fleet.publisher.emitter.on('query', (event) => told.push(event));
-    attempt.placed(performance.now());
+    attempt.placed(performance.now(), { source: undefined });
     await run();
     expect(told).toMatchObject([
       { id: 1, node: 'r1', reason: 'balanced', waitedMillis: expect.any(Number) },
@@ -83,10 +85,13 @@ describe('a run of a request in one place', () => {
   it('says on its answer who gave it, and up to where the replica was known to be before', async () => {
     const { attempt, run, replica, request, fleet } = attempting();
     request.rerunCount = 2;
-    attempt.placed(request.startedAt + 5);
+    const source = { server: 'r1@1', settings: 'alike', types: pg.types } as AnswerSource;
+    attempt.placed(request.startedAt + 5, { source });
     replica.lsn = 200n;
     fleet.history.add({ ...at(performance.now(), 500n), timeline: 2, forkLsn: 80n, startedAt: '2' });
-    expect(routeOf(await run())).toEqual({
+    const result = await run();
+    expect(routeRecordOf(result)?.source).toBe(source);
+    expect(routeOf(result)).toEqual({
       rung: 'replica',
       node: 'r1',
       role: 'replica',
@@ -99,7 +104,7 @@ describe('a run of a request in one place', () => {
 
   it('counts a read once, and where it ends', () => {
     const { attempt, replica } = attempting();
-    attempt.placed(performance.now());
+    attempt.placed(performance.now(), { source: undefined });
     expect(replica.load.readCount).toBe(1);
     attempt.abandoned();
     expect(replica.load.readCount).toBe(0);

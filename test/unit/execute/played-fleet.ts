@@ -138,7 +138,6 @@ export function playedFleet(replicas: readonly PlayedNode[], over: Over = {}) {
     counts: new RouteCounts(publisher),
     selection: new Selection(settings as never, history, leadership as never),
     monitor,
-    freshenMillis: 10,
     awakeMillis: 0,
     heartbeat: { awake: () => 0 },
     isClosed: false,
