@@ -6,6 +6,8 @@
 
 import type { PoolClient, QueryResult, QueryResultRow } from 'pg';
 import { CallingContext, inBackground } from './async-context.js';
+import type { CacheCall } from './cache/lookup.js';
+import { CacheRung, type RunBelow } from './cache/rung.js';
 import { invalidOptions, LadderError, wordFor } from './errors.js';
 import { becauseOf } from './events.js';
 import { deadlineOf, withAbort } from './execute/abort.js';
@@ -17,7 +19,7 @@ import { loadCatalog } from './execute/load-catalog.js';
 import { ended, type Transaction } from './execute/open-transaction.js';
 import { query } from './execute/query.js';
 import { read } from './execute/read.js';
-import type { Statement } from './execute/request.js';
+import type { Statement, StatementRequest } from './execute/request.js';
 import { Requests } from './execute/requests.js';
 import { SessionTokens } from './execute/session-tokens.js';
 import { stream } from './execute/stream.js';
@@ -55,8 +57,8 @@ export type Within = <T>(context: Context, fn: () => T) => T;
 
 /** What is settled when a transaction begins cannot be asked for within: a replica's snapshot was chosen then, the primary's satisfies every wish. */
 const SETTLED = {
-  readOnly: ['target', 'atLeast', 'consistency', 'maxStalenessMillis'],
-  readWrite: ['target', 'atLeast'],
+  readOnly: ['target', 'atLeast', 'consistency', 'maxStalenessMillis', 'cache'],
+  readWrite: ['target', 'atLeast', 'cache'],
 };
 
 export class Calls {
@@ -70,6 +72,8 @@ export class Calls {
   readonly gate: Gate;
   readonly tokens: SessionTokens;
   readonly requests: Requests;
+  /** The rungs above the replicas; `undefined` without them. */
+  readonly cache: CacheRung | undefined;
   readonly #within: Within;
   #hasToldOfGrammar = false;
 
@@ -94,6 +98,9 @@ export class Calls {
     this.gate = new Gate(this.fleet, claim);
     this.tokens = new SessionTokens(this.fleet);
     this.requests = new Requests(this.context, this.tokens);
+    const { fleet, classifier, requests, publisher } = this;
+    const { cache } = settings;
+    this.cache = cache === undefined ? undefined : new CacheRung(cache, { fleet, classifier, requests, publisher });
   }
 
   read<Row extends QueryResultRow>(
@@ -107,13 +114,13 @@ export class Calls {
       const values = preparedValues(given);
       if (joined === undefined && options === undefined) {
         const statement = this.requests.statement(query, values);
-        return read<Row>(this.requests.readStatement(scope, undefined, entry, undefined, statement));
+        return this.#place<Row>({ scope, statement, options, entry, signal: undefined }, read);
       }
-      if (options !== undefined) checkOptions('read', options);
+      if (options !== undefined) this.#checkRead('read', options);
       return withAbort(options ?? {}, (signal) => {
         if (joined === undefined) {
           const statement = this.requests.statement(query, values);
-          return read<Row>(this.requests.readStatement(scope, options, entry, signal, statement));
+          return this.#place<Row>({ scope, statement, options, entry, signal }, read);
         }
         rejectWithin('read', options, settledIn(joined));
         return joined.run<Row>(this.requests.apart(query, values), signal);
@@ -156,7 +163,7 @@ export class Calls {
     return this.gate.run((entry) => {
       const query = checkedQuery(asked);
       const values = preparedValues(given);
-      if (options !== undefined) checkOptions('query', options);
+      if (options !== undefined) this.#checkRead('query', options);
       const text = textOf(query);
       const found = joined === undefined ? this.classifier.known(text, entry.startedAt) : undefined;
       if (found !== undefined && options === undefined) {
@@ -189,7 +196,24 @@ export class Calls {
     }
     const isPlain = options === undefined && found.hint === undefined;
     const asked = isPlain ? undefined : { ...found.hint, ...withoutUndefined(options ?? {}) };
-    return query<Row>(this.requests.readStatement(scope, asked, entry, signal, statement), found, this.classifier);
+    const call = { scope, statement, options: asked, entry, signal };
+    const run = (request: StatementRequest): Promise<QueryResult<Row>> => query<Row>(request, found, this.classifier);
+    return found.class === 'read' ? this.#place(call, run) : run(this.#requestOf(call));
+  }
+
+  /** What reads: on the cheapest rung, those above the replicas included. @param run the rungs below */
+  #place<Row extends QueryResultRow>(call: CacheCall, run: RunBelow<Row>): Promise<QueryResult<Row>> {
+    return this.cache === undefined ? run(this.#requestOf(call)) : this.cache.read(call, run);
+  }
+
+  #requestOf({ scope, options, entry, signal, statement }: CacheCall): StatementRequest {
+    return this.requests.readStatement(scope, options, entry, signal, statement);
+  }
+
+  #checkRead(name: 'read' | 'query', options: ReadOptions): void {
+    checkOptions(name, options);
+    if (options.cache !== undefined && options.cache !== false && this.cache === undefined)
+      throw invalidOptions(`${name}: cache: expected the option cache of createCluster to be set, too`);
   }
 
   transaction<T>(

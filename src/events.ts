@@ -227,7 +227,10 @@ export interface WarningEvent extends OfCluster {
     | 'serializable-default'
     | 'suspicious-primary'
     | 'closed-under-way'
-    | 'grammar';
+    | 'grammar'
+    | 'cache-rule'
+    | 'cache-audit'
+    | 'n-plus-one';
   /** What was found, and what to use instead; never SQL. */
   readonly message: string;
   /**

@@ -8,17 +8,8 @@ import type { Position } from '../freshness/position.js';
 import type { PrimaryHistory } from '../freshness/primary-history.js';
 import type { Shown } from '../freshness/read-trace.js';
 import type { Glimpse } from '../freshness/sights.js';
-import type { Columns } from '../postgres/raw-results.js';
-import type { RawField, RawRow } from './raw-answer.js';
+import type { KeptAnswer } from './kept-answer.js';
 import type { CachedText } from './texts.js';
-
-/** What is kept of an answer. */
-export interface KeptAnswer {
-  readonly command: string;
-  readonly rowCount: number | null;
-  readonly columns: Columns<RawField>;
-  readonly rows: readonly RawRow[];
-}
 
 /** Where and when an answer was read. */
 export interface Origin {

@@ -6,11 +6,9 @@
 import type { QueryResult, QueryResultRow } from 'pg';
 import { performance } from '../clock.js';
 import { abortable } from '../deadline.js';
-import type { StatementRequest } from '../execute/request.js';
+import type { Statement, StatementRequest } from '../execute/request.js';
 import { markRoute, type RouteRecord, routeRecordOf } from '../execute/route.js';
-import type { Lsn } from '../freshness/lsn.js';
 import { isServerError } from '../postgres/errors.js';
-import { columnsOf, resultOf } from '../postgres/raw-results.js';
 import { bytesOf } from './bytes.js';
 import type { CacheCounts } from './counts.js';
 import { CacheEntry } from './entry.js';
@@ -37,7 +35,7 @@ export class Fills {
   readonly #ground: CacheGround;
   readonly #memory: MemoryStore<CacheEntry>;
   readonly #counts: CacheCounts;
-  readonly #flights = new Flights<Flown>();
+  readonly #flights = new Flights<Flown | undefined>();
 
   constructor(ground: CacheGround, memory: MemoryStore<CacheEntry>, counts: CacheCounts) {
     this.#ground = ground;
@@ -62,6 +60,7 @@ export class Fills {
         if (isBoarding && isServerError(landed.error)) throw landed.error;
         continue;
       }
+      if (landed.answer === undefined) break;
       const { answer, record, entry, endedAt } = landed.answer;
       if (!(entry === undefined ? isBoarding : meets(entry))) continue;
       this.#counts.joinedCount++;
@@ -75,7 +74,7 @@ export class Fills {
   async #lead<Row extends QueryResultRow>(lookup: Lookup, run: RunBelow<Row>): Promise<QueryResult<Row>> {
     const { key } = lookup;
     const flight = this.#flights.begin(key);
-    let flown: Flown;
+    let flown: Flown | undefined;
     try {
       flown = await this.#fly(lookup, run, flight);
     } catch (error) {
@@ -85,29 +84,35 @@ export class Fills {
       this.#flights.end(key, flight);
     }
     flight.land({ answer: flown });
-    return given<Row>(flown.answer, flown.record, lookup);
+    if (flown !== undefined) return given<Row>(flown.answer, flown.record, lookup);
+    // How it would be parsed is not known: it was a read, and is sent once more as it was asked for.
+    return run(this.#requestOf(lookup, lookup.call.statement));
   }
 
+  #requestOf({ call, reading }: Lookup, statement: Statement): StatementRequest {
+    const { scope, options, entry, signal } = call;
+    return this.#ground.requests.onTerms(reading, scope, options ?? {}, entry, signal, statement);
+  }
+
+  /** @returns `undefined` for what came in no form that can be kept or given */
   async #fly<Row extends QueryResultRow>(
     lookup: Lookup,
     run: RunBelow<Row>,
-    flight: Flight<Flown>,
+    flight: Flight<Flown | undefined>,
   ): Promise<Flown | undefined> {
-    const { call, reading, key } = lookup;
-    const { scope, options, entry, signal } = call;
-    const { requests } = this.#ground;
-    const request = requests.onTerms(reading, scope, options ?? {}, entry, signal, rawStatement(lookup));
+    const { key, text } = lookup;
+    const request = this.#requestOf(lookup, rawStatement(lookup));
     const result: QueryResult = await run(request);
     const endedAt = performance.now();
     const record = routeRecordOf(result);
-    if (record?.source === undefined) return undefined;
-    const { text } = lookup;
-    const columns = text.columnsLike(result.fields as RawField[], record.source.types);
-    const answer = new KeptAnswer(result.command, result.rowCount, columns, result.rows as unknown as RawRow[]);
-    const kept = this.#entryOf(answer, record, request, lookup, endedAt);
-    if (kept === undefined) this.#counts.unkeptCount++;
-    else if (this.#flights.owns(key, flight)) this.#keep(key, kept);
-    return { answer, record, entry: kept, endedAt };
+    const rows = result.rows as unknown as RawRow[];
+    if (record?.source === undefined || !areRaw(rows)) return undefined;
+    const columns = text.columnsOf(result.fields as RawField[], record.source.types);
+    const answer = new KeptAnswer(result.command, result.rowCount, columns, rows);
+    const entry = this.#entryOf(answer, record, request, lookup, endedAt);
+    if (entry === undefined) this.#counts.unkeptCount++;
+    else if (this.#flights.owns(key, flight)) this.#keep(key, entry);
+    return { answer, record, entry, endedAt };
   }
 
   /** `undefined` for what says nothing of a position, or is no text. */
@@ -124,7 +129,8 @@ export class Fills {
     if (role !== 'replica' || lsn === undefined || source?.settings === undefined || clusterId === undefined)
       return undefined;
     if (source.settings !== answerSources.current?.settings || !answer.isText) return undefined;
-    const freshAsOf = timeline === history.timelines.timeline ? freshAsOfIn(history, lsn) : Number.NEGATIVE_INFINITY;
+    const isPresent = timeline === history.timelines.timeline;
+    const freshAsOf = isPresent ? history.clock.freshAsOf(lsn) : Number.NEGATIVE_INFINITY;
     const { server } = source;
     const origin = {
       ...{ node, server, clusterId, timeline, validFrom: lsn, seenUpTo: undefined, freshAsOf, endedAt },
@@ -132,6 +138,7 @@ export class Fills {
     };
     const isTimed = text.dependencies.repeatability.repeats === 'timed';
     const costMillis = Math.max(0, endedAt - call.entry.startedAt - waitedMillis);
+    // The columns are those of other entries, too.
     const bytes = bytesOf({ ...answer, fields: [] });
     this.#counts.missMillis += costMillis;
     const { tags, tables: named } = terms;
@@ -146,10 +153,6 @@ export class Fills {
   }
 }
 
-function freshAsOfIn(history: { readonly clock: { freshAsOf(lsn: Lsn): number } }, lsn: Lsn): number {
-  return history.clock.freshAsOf(lsn);
-}
-
 function isNewer({ origin: a }: CacheEntry, { origin: b }: CacheEntry): boolean {
   return a.timeline !== b.timeline ? a.timeline > b.timeline : a.validFrom > b.validFrom;
 }
@@ -160,7 +163,13 @@ function given<Row extends QueryResultRow>(
   record: RouteRecord,
   { rowMode, types }: Lookup,
 ): QueryResult<Row> {
-  const result = resultOf(types === undefined ? answer.columns : columnsOf(answer.columns.fields, types), answer, rowMode);
+  const result = answer.give(rowMode, types);
   markRoute(result, record);
   return result as QueryResult<Row>;
+}
+
+/** Whether pg has left all as it travelled; whoever has put a driver of his own beneath may not have. */
+function areRaw(rows: readonly unknown[]): boolean {
+  const isRaw = (value: unknown): boolean => value === null || typeof value === 'string' || Buffer.isBuffer(value);
+  return rows.every((row) => Array.isArray(row) && row.every(isRaw));
 }

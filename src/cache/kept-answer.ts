@@ -1,5 +1,6 @@
 /** What a server answered, kept so that each caller gets a result of its own: no one can change another's. */
-import { type Columns, columnsOf, type ParserSource } from '../postgres/raw-results.js';
+import type { QueryResult } from 'pg';
+import { type Columns, columnsOf, type ParserSource, resultOf } from '../postgres/raw-results.js';
 import type { RawField, RawRow } from './raw-answer.js';
 
 export class KeptAnswer {
@@ -17,11 +18,18 @@ export class KeptAnswer {
 
   /** Whether all of it came as text, as it is kept. Elsewhere pg was told to ask for it in binary. */
   get isText(): boolean {
-    return this.rows.every((row) => Array.isArray(row) && row.every((value) => value === null || typeof value === 'string'));
+    return this.rows.every(
+      (row) => Array.isArray(row) && row.every((value) => value === null || typeof value === 'string'),
+    );
   }
 
-  /** @param types the caller's own parsers; by default those of the connection that it was read on */
-  columnsFor(types: ParserSource | undefined): Columns<RawField> {
-    return types === undefined ? this.columns : columnsOf(this.columns.fields, types);
+  /**
+   * A result of the caller's own.
+   * @param types the caller's own parsers; by default those of the connection that it was read on
+   * @throws what a parser throws
+   */
+  give(rowMode: 'array' | undefined, types: ParserSource | undefined): QueryResult {
+    const columns = types === undefined ? this.columns : columnsOf(this.columns.fields, types);
+    return resultOf(columns, this, rowMode);
   }
 }

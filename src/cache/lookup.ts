@@ -28,8 +28,10 @@ export interface Lookup {
   readonly call: CacheCall;
   readonly text: CachedText;
   readonly terms: CacheTerms;
-  /** What the answer must show, and how old it may be. */
+  /** What the read asks of servers. */
   readonly reading: ReadTerms;
+  /** What it asks of kept answers: the same, with a bound of their own on age. */
+  readonly judging: ReadTerms;
   /** Of the process's own rung. */
   readonly key: string;
   readonly values: readonly unknown[];

@@ -4,7 +4,7 @@
  * prove it does not give.
  */
 import type { QueryResult, QueryResultRow } from 'pg';
-import { CallingContext, inBackground } from '../async-context.js';
+import { inBackground } from '../async-context.js';
 import { performance } from '../clock.js';
 import { wordFor } from '../errors.js';
 import { becauseOf } from '../events.js';
@@ -16,7 +16,6 @@ import { type Demand, gapOf } from '../freshness/demand.js';
 import type { ReadTrace } from '../freshness/read-trace.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { CacheSettings } from '../options/cache.js';
-import { resultOf } from '../postgres/raw-results.js';
 import type { Publisher } from '../publisher.js';
 import type { Classifier } from '../statements/classifier.js';
 import { CacheCounts, type CacheRungName, type MissReason } from './counts.js';
@@ -88,8 +87,8 @@ export class CacheRung {
       this.counts.bypassedCount++;
       return this.#below(call, run);
     }
-    const { reading, key } = lookup;
-    const demand = this.#ground.fleet.selection.demandOf(reading, call.entry.startedAt);
+    const { judging, key } = lookup;
+    const demand = this.#ground.fleet.selection.demandOf(judging, call.entry.startedAt);
     const held = this.memory.get(key);
     const miss = this.#missOf(held, demand, lookup);
     if (miss === undefined && held !== undefined) return this.#give(held, lookup, 'memory');
@@ -124,7 +123,8 @@ export class CacheRung {
       call,
       text,
       terms,
-      reading: { ...reading, requirement: { consistency: requirement.consistency, maxStalenessMillis } },
+      reading,
+      judging: { ...reading, requirement: { consistency: requirement.consistency, maxStalenessMillis } },
       key,
       values,
       ...mannerOf(statement.query),
@@ -133,7 +133,7 @@ export class CacheRung {
   }
 
   #meets(entry: CacheEntry, lookup: Lookup): boolean {
-    const demand = this.#ground.fleet.selection.demandOf(lookup.reading, performance.now());
+    const demand = this.#ground.fleet.selection.demandOf(lookup.judging, performance.now());
     return this.#missOf(entry, demand, lookup) === undefined;
   }
 
@@ -141,7 +141,7 @@ export class CacheRung {
   #missOf(
     entry: CacheEntry | undefined,
     demand: Demand | string,
-    { reading: { trace, requirement }, tables }: Lookup,
+    { judging: { trace, requirement }, tables }: Lookup,
   ): MissReason | undefined {
     if (entry === undefined) return 'absent';
     if (typeof demand === 'string') return 'floor-unknown';
@@ -168,7 +168,7 @@ export class CacheRung {
     const { fleet } = this.#ground;
     let result: QueryResult;
     try {
-      result = resultOf(answer.columnsFor(types), answer, rowMode);
+      result = answer.give(rowMode, types);
     } catch (error) {
       return Promise.reject(error);
     }

@@ -34,10 +34,7 @@ export function termsOf(
   const around = typeof session === 'object' ? session : {};
   return {
     maxStalenessMillis:
-      own.maxStalenessMillis ??
-      around.maxStalenessMillis ??
-      rule?.maxStalenessMillis ??
-      settings.maxStalenessMillis,
+      own.maxStalenessMillis ?? around.maxStalenessMillis ?? rule?.maxStalenessMillis ?? settings.maxStalenessMillis,
     staleIfErrorMillis: own.staleIfErrorMillis ?? around.staleIfErrorMillis ?? rule?.staleIfErrorMillis ?? 0,
     scope: own.scope ?? around.scope ?? rule?.scope,
     // A rule's tables choose statements; they say nothing new of those.
@@ -54,7 +51,13 @@ export interface KnownText {
 }
 
 /** Relations that follow the log of the cluster; what is read of others says nothing of a position. */
-const KEPT_KINDS: ReadonlySet<Relation['kind']> = new Set(['table', 'partitioned', 'view', 'materialized-view', 'catalog']);
+const KEPT_KINDS: ReadonlySet<Relation['kind']> = new Set([
+  'table',
+  'partitioned',
+  'view',
+  'materialized-view',
+  'catalog',
+]);
 
 /** Why the answer of such a text is not kept, in words; `undefined` where it is. */
 export function obstacleTo(

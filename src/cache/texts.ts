@@ -3,11 +3,11 @@
  * rule that fits it. Found out once a text, and again when the catalogue has changed.
  */
 import type { CachedStatement, CacheRule } from '../options/cache.js';
+import { type Columns, columnsOf, type ParserSource } from '../postgres/raw-results.js';
 import type { Dependencies } from '../sql/dependencies.js';
 import { withoutTrailingComment } from '../sql/trailing-comment.js';
 import type { Classifier } from '../statements/classifier.js';
 import { TextCache } from '../statements/text-cache.js';
-import type { Columns } from '../postgres/raw-results.js';
 import { sharedKey } from './key.js';
 import type { RawField } from './raw-answer.js';
 import type { KnownText } from './terms.js';
@@ -24,8 +24,7 @@ export class CachedText implements KnownText {
   dependencies: Dependencies;
   /** Names of relations without their schemas: what sessions remember having seen. */
   tables: readonly string[];
-  /** The columns of its latest answer. */
-  columns: Columns<RawField> | undefined;
+  #columns: Columns<RawField> | undefined;
   rule: CacheRule | undefined;
 
   constructor(id: number, text: string, digest: string, known: KnownText) {
@@ -36,9 +35,28 @@ export class CachedText implements KnownText {
     this.isSingle = known.isSingle;
     this.dependencies = known.dependencies;
     this.tables = bareNames(known.dependencies);
-    this.columns = undefined;
+    this.#columns = undefined;
     this.rule = undefined;
   }
+
+  /** The columns of an answer: those of its latest one where they are the same, since entries hold them. */
+  columnsOf(fields: readonly RawField[], types: ParserSource): Columns<RawField> {
+    const columns = columnsOf(fields, types);
+    const before = this.#columns;
+    if (before !== undefined && areSame(before, columns)) return before;
+    this.#columns = columns;
+    return columns;
+  }
+}
+
+function areSame(a: Columns<RawField>, b: Columns<RawField>): boolean {
+  if (a.fields.length !== b.fields.length) return false;
+  const isSameField = (field: RawField, at: number): boolean => {
+    const other = b.fields[at] as RawField;
+    const keys = Object.keys(field) as (keyof RawField)[];
+    return a.parsers[at] === b.parsers[at] && keys.every((key) => field[key] === other[key]);
+  };
+  return a.fields.every(isSameField);
 }
 
 export class CachedTexts {
@@ -46,6 +64,7 @@ export class CachedTexts {
   readonly #rules: readonly CacheRule[];
   readonly #onFault: (error: unknown) => void;
   readonly #byText = new TextCache<CachedText>();
+  readonly #learning = new Map<string, Promise<CachedText>>();
   #lastId = 0;
 
   /** @param onFault told what a rule's own function throws */
@@ -65,8 +84,17 @@ export class CachedTexts {
   }
 
   /** Finds out what is to be known of a text. */
-  async learn(text: string): Promise<CachedText> {
+  learn(text: string): Promise<CachedText> {
     const plain = plainOf(text);
+    let learning = this.#learning.get(plain);
+    if (learning === undefined) {
+      learning = this.#learn(text, plain).finally(() => this.#learning.delete(plain));
+      this.#learning.set(plain, learning);
+    }
+    return learning;
+  }
+
+  async #learn(text: string, plain: string): Promise<CachedText> {
     const [found, dependencies] = await Promise.all([
       this.#classifier.classify(text).catch(() => undefined),
       this.#classifier.dependencies(text),

@@ -3,8 +3,8 @@
  * for is laid over its session's, over a rule's, over the cluster's.
  */
 import { z } from 'zod';
-import type { SharedStore } from '../shared-store.js';
 import type { Monotonic } from '../freshness/sights.js';
+import type { SharedStore } from '../shared-store.js';
 import { millis, optionsOf, positiveMillis } from './check.js';
 
 /** What a read asks of caches. */
@@ -128,7 +128,10 @@ const isStore = (value: unknown): boolean =>
 
 const options = optionsOf({
   memory: z
-    .union([z.literal(false), optionsOf({ maxBytes: z.int().min(65_536).optional() })], 'expected false or { maxBytes }')
+    .union(
+      [z.literal(false), optionsOf({ maxBytes: z.int().min(65_536).optional() })],
+      'expected false or { maxBytes }',
+    )
     .default({}),
   shared: z.custom<SharedStore>(isStore, 'expected a store, such as redisCache(client)').optional(),
   sharedTimeoutMillis: positiveMillis.max(1_000).default(5),
@@ -140,7 +143,9 @@ const options = optionsOf({
 });
 
 /** What the cluster takes. */
-export const cacheOfCluster = z.union([z.boolean(), options], 'expected true, false or { memory, shared, … }').optional();
+export const cacheOfCluster = z
+  .union([z.boolean(), options], 'expected true, false or { memory, shared, … }')
+  .optional();
 
 const DEFAULT_MEMORY_BYTES = 64 * 2 ** 20;
 

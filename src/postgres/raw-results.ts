@@ -6,7 +6,7 @@ import pg, { type QueryResult } from 'pg';
 
 /** Where pg gets its parsers from. */
 export interface ParserSource {
-  getTypeParser(oid: number, format: 'text' | 'binary'): (raw: never) => unknown;
+  getTypeParser(oid: number, format: string): unknown;
 }
 
 /** A column, as pg describes it. */
@@ -55,7 +55,11 @@ interface Kept {
 }
 
 /** A result of one's own. @throws what a parser throws */
-export function resultOf({ fields, parsers, prebuilt }: Columns, kept: Kept, rowMode: 'array' | undefined): QueryResult {
+export function resultOf(
+  { fields, parsers, prebuilt }: Columns,
+  kept: Kept,
+  rowMode: 'array' | undefined,
+): QueryResult {
   const result = new Result(rowMode, undefined);
   result.command = kept.command;
   result.rowCount = kept.rowCount;

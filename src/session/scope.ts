@@ -51,9 +51,7 @@ export class SessionScope implements Session {
     this.#priority = options.priority ?? outer?.priority ?? 'normal';
     this.#carriesReads = options.monotonicAcrossRequests ?? (outer === undefined ? false : outer.#carriesReads);
     const isTraced = outer !== undefined && runner.tracesReads();
-    this.#trace = isTraced
-      ? new ReadTrace(this.#floor, start?.trace, this.#carriesReads, runner.monotonic)
-      : undefined;
+    this.#trace = isTraced ? new ReadTrace(this.#floor, start?.trace, this.#carriesReads, runner.monotonic) : undefined;
     this.#cache = options.cache ?? outer?.cache;
     this.#received = new ReceivedTokens(this.#floor, this.#trace, this.#subject, runner, start?.received);
     if (options.token !== undefined) this.observe(options.token);

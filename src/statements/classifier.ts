@@ -204,6 +204,11 @@ export class Classifier {
     finding.catch(() => undefined);
   }
 
+  /** Whether texts can be judged at once: grammar and catalogue are loaded. */
+  get isReady(): boolean {
+    return this.#grammar.isWhole && this.#current.catalog !== undefined;
+  }
+
   /** Resolves when the catalogue is known, or could not be had. */
   async ready(): Promise<void> {
     await this.#loadGrammar();
