@@ -53,6 +53,8 @@ export class CacheEntry implements Rung, Glimpse, Shown {
   #judgedIn = -1;
   /** Whether it is being read anew. */
   isRefreshing = false;
+  /** From this share of its greatest age on it is read anew: not that of all at once that were read together. */
+  readonly refreshShare = 0.75 + Math.random() * 0.15;
 
   constructor(answer: KeptAnswer, origin: Origin, particulars: Particulars, history: PrimaryHistory) {
     this.answer = answer;

@@ -4,29 +4,36 @@
  * are kept: what the primary's log says and what the primary shows are not the same.
  */
 import type { QueryResult, QueryResultRow } from 'pg';
+import { inBackground } from '../async-context.js';
 import { performance } from '../clock.js';
 import { abortable } from '../deadline.js';
+import { read } from '../execute/read.js';
 import type { Statement, StatementRequest } from '../execute/request.js';
 import { markRoute, type RouteRecord, routeRecordOf } from '../execute/route.js';
+import type { AnswerSource } from '../nodes/answer-source.js';
 import { isServerError } from '../postgres/errors.js';
+import { isRaw } from '../postgres/raw-results.js';
 import { bytesOf } from './bytes.js';
 import type { CacheCounts } from './counts.js';
 import { CacheEntry } from './entry.js';
 import { type Flight, Flights } from './flights.js';
+import type { CacheGround, RunBelow } from './ground.js';
 import { KeptAnswer } from './kept-answer.js';
-import { type Lookup, rawStatement } from './lookup.js';
+import { inBackgroundOf, type Lookup, rawStatement } from './lookup.js';
 import type { MemoryStore } from './memory-store.js';
 import type { RawField, RawRow } from './raw-answer.js';
-import type { CacheGround, RunBelow } from './rung.js';
 
-/** What a read on the rungs below has brought. */
-interface Flown {
-  readonly answer: KeptAnswer;
-  readonly record: RouteRecord;
-  /** `undefined` for what is not to be kept. */
-  readonly entry: CacheEntry | undefined;
-  readonly endedAt: number;
-}
+/** What a read on the rungs below has brought: an answer that others can be given, or one for its caller alone. */
+type Flown =
+  | {
+      readonly answer: KeptAnswer;
+      readonly record: RouteRecord;
+      readonly source: AnswerSource;
+      /** `undefined` for what is not to be kept. */
+      readonly entry: CacheEntry | undefined;
+      readonly endedAt: number;
+    }
+  | { readonly answer: undefined; readonly result: QueryResult };
 
 /** So often a read waits for one of others before it is sent by itself. */
 const MAX_WAITS = 3;
@@ -35,12 +42,16 @@ export class Fills {
   readonly #ground: CacheGround;
   readonly #memory: MemoryStore<CacheEntry>;
   readonly #counts: CacheCounts;
-  readonly #flights = new Flights<Flown | undefined>();
+  readonly #refreshCount: number;
+  readonly #flights = new Flights<Flown>();
+  #refreshing = 0;
 
-  constructor(ground: CacheGround, memory: MemoryStore<CacheEntry>, counts: CacheCounts) {
+  /** @param refreshCount how many may be read anew in the background at a time */
+  constructor(ground: CacheGround, memory: MemoryStore<CacheEntry>, counts: CacheCounts, refreshCount: number) {
     this.#ground = ground;
     this.#memory = memory;
     this.#counts = counts;
+    this.#refreshCount = refreshCount;
   }
 
   /** @param meets whether an answer is fresh enough for the caller */
@@ -60,12 +71,12 @@ export class Fills {
         if (isBoarding && isServerError(landed.error)) throw landed.error;
         continue;
       }
-      if (landed.answer === undefined) break;
-      const { answer, record, entry, endedAt } = landed.answer;
+      const flown = landed.answer;
+      if (flown.answer === undefined) break;
+      const { answer, record, source, entry, endedAt } = flown;
       if (!(entry === undefined ? isBoarding : meets(entry))) continue;
       this.#counts.joinedCount++;
-      const { source } = record;
-      if (source !== undefined) lookup.reading.trace?.ended(source.server, endedAt, lookup.reading.key, lookup.tables);
+      lookup.reading.trace?.ended(source.server, endedAt, lookup.reading.key, lookup.tables);
       return given<Row>(answer, record, lookup);
     }
     return this.#lead(lookup, run);
@@ -74,7 +85,7 @@ export class Fills {
   async #lead<Row extends QueryResultRow>(lookup: Lookup, run: RunBelow<Row>): Promise<QueryResult<Row>> {
     const { key } = lookup;
     const flight = this.#flights.begin(key);
-    let flown: Flown | undefined;
+    let flown: Flown;
     try {
       flown = await this.#fly(lookup, run, flight);
     } catch (error) {
@@ -83,36 +94,35 @@ export class Fills {
     } finally {
       this.#flights.end(key, flight);
     }
+    const { answer } = flown;
     flight.land({ answer: flown });
-    if (flown !== undefined) return given<Row>(flown.answer, flown.record, lookup);
-    // How it would be parsed is not known: it was a read, and is sent once more as it was asked for.
-    return run(this.#requestOf(lookup, lookup.call.statement));
+    return answer === undefined ? (flown.result as QueryResult<Row>) : given<Row>(answer, flown.record, lookup);
   }
 
-  #requestOf({ call, reading }: Lookup, statement: Statement): StatementRequest {
-    const { scope, options, entry, signal } = call;
-    return this.#ground.requests.onTerms(reading, scope, options ?? {}, entry, signal, statement);
+  #requestOf({ call, asker, reading }: Lookup, statement: Statement): StatementRequest {
+    const { options, entry, signal } = call;
+    return this.#ground.requests.onTerms(reading, asker, options ?? {}, entry, signal, statement);
   }
 
-  /** @returns `undefined` for what came in no form that can be kept or given */
-  async #fly<Row extends QueryResultRow>(
-    lookup: Lookup,
-    run: RunBelow<Row>,
-    flight: Flight<Flown | undefined>,
-  ): Promise<Flown | undefined> {
+  async #fly<Row extends QueryResultRow>(lookup: Lookup, run: RunBelow<Row>, flight: Flight<Flown>): Promise<Flown> {
     const { key, text } = lookup;
     const request = this.#requestOf(lookup, rawStatement(lookup));
-    const result: QueryResult = await run(request);
+    const result = await run(request);
     const endedAt = performance.now();
     const record = routeRecordOf(result);
-    const rows = result.rows as unknown as RawRow[];
-    if (record?.source === undefined || !areRaw(rows)) return undefined;
-    const columns = text.columnsOf(result.fields as RawField[], record.source.types);
-    const answer = new KeptAnswer(result.command, result.rowCount, columns, rows);
+    const source = record?.source;
+    if (source === undefined || record === undefined || !isRaw(result)) {
+      const isAsWanted = record?.role !== 'replica' && !isRaw(result);
+      // It was read on a replica, or for nothing: how it would be parsed is not known, and it is sent as it was asked for.
+      const own = isAsWanted ? result : await run(this.#requestOf(lookup, lookup.call.statement));
+      return { answer: undefined, result: own };
+    }
+    const columns = text.columnsOf(result.fields as RawField[], source.types);
+    const answer = new KeptAnswer(result.command, result.rowCount, columns, result.rows as unknown as RawRow[]);
     const entry = this.#entryOf(answer, record, request, lookup, endedAt);
     if (entry === undefined) this.#counts.unkeptCount++;
     else if (this.#flights.owns(key, flight)) this.#keep(key, entry);
-    return { answer, record, entry, endedAt };
+    return { answer, record, source, entry, endedAt };
   }
 
   /** `undefined` for what says nothing of a position, or is no text. */
@@ -138,11 +148,39 @@ export class Fills {
     };
     const isTimed = text.dependencies.repeatability.repeats === 'timed';
     const costMillis = Math.max(0, endedAt - call.entry.startedAt - waitedMillis);
+    this.#counts.read(costMillis);
     // The columns are those of other entries, too.
     const bytes = bytesOf({ ...answer, fields: [] });
-    this.#counts.missMillis += costMillis;
     const { tags, tables: named } = terms;
     return new CacheEntry(answer, origin, { text, tags, named, bytes, costMillis, isTimed }, history);
+  }
+
+  /**
+   * Reads an answer anew before it is too old, so that nobody waits for it: within a budget, and on
+   * replicas alone.
+   */
+  refresh(lookup: Lookup, entry: CacheEntry): void {
+    const { key } = lookup;
+    if (entry.isRefreshing || this.#refreshing >= this.#refreshCount || this.#flights.get(key) !== undefined) return;
+    entry.isRefreshing = true;
+    this.#refreshing++;
+    const over = (): void => {
+      entry.isRefreshing = false;
+      this.#refreshing--;
+    };
+    inBackground(() => this.#ground.gate.run((passed) => this.#lead(inBackgroundOf(lookup, passed), read))).then(
+      () => {
+        over();
+        this.#counts.refreshedCount++;
+      },
+      // Whoever needs it waits for a read of its own, and is told.
+      over,
+    );
+  }
+
+  /** What is read at present is not kept. */
+  disown(): void {
+    this.#flights.disown();
   }
 
   /** What was read earlier and comes later takes the place of nothing. */
@@ -166,10 +204,4 @@ function given<Row extends QueryResultRow>(
   const result = answer.give(rowMode, types);
   markRoute(result, record);
   return result as QueryResult<Row>;
-}
-
-/** Whether pg has left all as it travelled; whoever has put a driver of his own beneath may not have. */
-function areRaw(rows: readonly unknown[]): boolean {
-  const isRaw = (value: unknown): boolean => value === null || typeof value === 'string' || Buffer.isBuffer(value);
-  return rows.every((row) => Array.isArray(row) && row.every(isRaw));
 }
