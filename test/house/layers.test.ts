@@ -18,6 +18,7 @@ const layers = [
   ['nodes', 'session'],
   ['isolation'],
   ['execute', 'observe'],
+  ['cache'],
   ['pool'],
   ['calls', 'closing'],
   ['contexts'],
