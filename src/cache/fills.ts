@@ -18,6 +18,7 @@ import type { CacheCounts } from './counts.js';
 import { CacheEntry } from './entry.js';
 import { type Flight, Flights } from './flights.js';
 import type { CacheGround, RunBelow } from './ground.js';
+import type { Judge } from './judge.js';
 import { KeptAnswer } from './kept-answer.js';
 import { inBackgroundOf, type Lookup, rawStatement } from './lookup.js';
 import type { MemoryStore } from './memory-store.js';
@@ -40,6 +41,7 @@ const MAX_WAITS = 3;
 
 export class Fills {
   readonly #ground: CacheGround;
+  readonly #judge: Judge;
   readonly #memory: MemoryStore<CacheEntry>;
   readonly #counts: CacheCounts;
   readonly #refreshCount: number;
@@ -47,19 +49,21 @@ export class Fills {
   #refreshing = 0;
 
   /** @param refreshCount how many may be read anew in the background at a time */
-  constructor(ground: CacheGround, memory: MemoryStore<CacheEntry>, counts: CacheCounts, refreshCount: number) {
+  constructor(
+    ground: CacheGround,
+    judge: Judge,
+    memory: MemoryStore<CacheEntry>,
+    counts: CacheCounts,
+    refreshCount: number,
+  ) {
     this.#ground = ground;
+    this.#judge = judge;
     this.#memory = memory;
     this.#counts = counts;
     this.#refreshCount = refreshCount;
   }
 
-  /** @param meets whether an answer is fresh enough for the caller */
-  async read<Row extends QueryResultRow>(
-    lookup: Lookup,
-    run: RunBelow<Row>,
-    meets: (entry: CacheEntry) => boolean,
-  ): Promise<QueryResult<Row>> {
+  async read<Row extends QueryResultRow>(lookup: Lookup, run: RunBelow<Row>): Promise<QueryResult<Row>> {
     const { key, call } = lookup;
     for (let waits = 0; waits < MAX_WAITS; waits++) {
       const flight = this.#flights.get(key);
@@ -74,7 +78,7 @@ export class Fills {
       const flown = landed.answer;
       if (flown.answer === undefined) break;
       const { answer, record, source, entry, endedAt } = flown;
-      if (!(entry === undefined ? isBoarding : meets(entry))) continue;
+      if (!(entry === undefined ? isBoarding : this.#judge.meets(entry, lookup))) continue;
       this.#counts.joinedCount++;
       lookup.reading.trace?.ended(source.server, endedAt, lookup.reading.key, lookup.tables);
       return given<Row>(answer, record, lookup);
