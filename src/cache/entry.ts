@@ -7,7 +7,6 @@ import type { Lsn } from '../freshness/lsn.js';
 import type { Position } from '../freshness/position.js';
 import type { PrimaryHistory } from '../freshness/primary-history.js';
 import type { Shown } from '../freshness/read-trace.js';
-import type { Glimpse } from '../freshness/sights.js';
 import { bytesOf } from './bytes.js';
 import type { KeptAnswer } from './kept-answer.js';
 import type { RawField } from './raw-answer.js';
@@ -47,7 +46,7 @@ export interface Particulars {
 const RECORD_BYTES = 450;
 const NO_FIELDS: readonly RawField[] = [];
 
-export class CacheEntry implements Rung, Glimpse, Shown {
+export class CacheEntry implements Rung, Shown {
   readonly answer: KeptAnswer;
   readonly origin: Origin;
   readonly particulars: Particulars;

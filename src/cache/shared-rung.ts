@@ -133,10 +133,12 @@ export class SharedRung {
     }
     const { particulars, answer } = entry;
     const { tags, named, costMillis } = particulars;
+    // The replica may have been seen ahead of the primary, which was asked before.
+    let seenUpTo = upTo.lsn;
+    if (seenUpTo < validFrom) seenUpTo = validFrom;
     const text = encodeEntry({
       ...{ timeline, validFrom, node, server, tags, named, costMillis, clock: time.clock },
-      // The replica may have been seen ahead of the primary, which was asked before.
-      seenUpTo: upTo.lsn < validFrom ? validFrom : upTo.lsn,
+      seenUpTo,
       freshAsOfMillis: time.millis - Math.max(0, cameAt - entry.freshAsOf),
       askedAtMillis: time.millis,
       answer: { ...answer, fields: answer.columns.fields },

@@ -5,14 +5,12 @@
  */
 import { Floor } from './floor.js';
 import { newerPosition, type Position } from './position.js';
-import { type Monotonic, Sights } from './sights.js';
+import { type Glimpse, type Monotonic, Sights } from './sights.js';
 
 const NO_SERVERS: ReadonlySet<string> = new Set();
 
 /** An answer from earlier, as far as it matters to those who are shown it. */
-export interface Shown {
-  /** The server that gave it. */
-  readonly server: string;
+export interface Shown extends Glimpse {
   /** When it had been given, by our monotonic clock; −∞ where that was in another process. */
   readonly endedAt: number;
   /** It shows nothing beyond; `undefined` while that is not known. */
@@ -143,8 +141,7 @@ export class ReadTrace {
   /** An answer from earlier was shown. @param tables what it is of */
   showed(shown: Shown, tables: readonly string[]): void {
     const { server, endedAt, upTo } = shown;
-    if (upTo === undefined) this.sights?.read(tables, server, endedAt);
-    else this.sights?.shown(tables, upTo);
+    this.sights?.shown(tables, shown, endedAt, upTo);
     if (this.#server === undefined || this.#server === server) {
       this.#server = server;
       this.#endedAt = Math.max(this.#endedAt, endedAt);
