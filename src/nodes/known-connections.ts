@@ -57,10 +57,11 @@ export class KnownConnections {
   readonly #onRelease = (_: unknown, client: PoolClient): void => {
     const connection = this.#known.get(client);
     if (connection === undefined) return;
-    const { sourceWatch } = connection;
-    if (sourceWatch === undefined || connection.isTaken) sourceWatch?.released(() => this.idle.includes(client));
-    else sourceWatch.usedByOwner();
-    connection.isTaken = false;
+    const { sourceWatch, isTaken } = connection;
+    const { isShared } = this.#hooks;
+    if (isShared && !isTaken) sourceWatch?.usedByOwner();
+    else sourceWatch?.released(() => this.idle.includes(client));
+    if (isShared) connection.isTaken = false;
   };
 
   readonly #onError = (error: Error, client: object): void => {

@@ -12,7 +12,10 @@ import { type Identity, isDirect } from './observation.js';
 
 const POOLED = 'a pooler stands between, so settings do not stay with a connection';
 /** Statements that may leave a setting. What a function sets within, no text says. */
-const SETTING = /\b(?:set|reset|discard|set_config|do|call|execute)\b/i;
+const SETTING = /\b(?:set|reset|discard|set_config|set_limit|do|call|execute)\b/i;
+
+/** A question may be cancelled, or take too long. One that is refused each time is one more error in the server's log. */
+const MOST_REFUSED = 3;
 
 export class SourceWatch {
   readonly #client: Client | PoolClient;
@@ -26,6 +29,7 @@ export class SourceWatch {
   /** How often a use has given reason to doubt. */
   #doubtCount = 0;
   #isAsking = false;
+  #refusedCount = 0;
   #isOver = false;
 
   /** @param isShared whether statements of many are under way on it, so that it is never idle */
@@ -119,8 +123,11 @@ export class SourceWatch {
     const answered = (found: KnownSource | string): void => {
       this.#isAsking = false;
       this.#learn(found);
-      if (this.#doubtCount === doubts) this.#doubt = 'none';
-      done?.();
+      const isFinal = typeof found === 'object' || ++this.#refusedCount >= MOST_REFUSED;
+      if (!isFinal) this.#doubt = 'old';
+      else if (this.#doubtCount === doubts) this.#doubt = 'none';
+      if (!isFinal && this.#isShared) this.#ask(done);
+      else done?.();
     };
     this.#isAsking = true;
     inBackground(() => askSource(this.#client, this.#server, answered));

@@ -80,7 +80,7 @@ describe('by what connections write their answers', () => {
       'set search_path = other',
       "set timezone = 'Pacific/Auckland'",
       'set bytea_output = escape',
-      "set lc_numeric = 'C.UTF-8'",
+      'set extra_float_digits = 0',
       "set pg_trgm.similarity_threshold = '0.7'",
     ])
       others.push(await settingsWith(setting(text)));

@@ -102,6 +102,27 @@ describe('the source of a connection', () => {
     expect(tally.kinds[0]).toContain(why);
   });
 
+  it('is asked for again a few times where it was refused', async () => {
+    const refusal = Object.assign(new Error('canceling statement'), { code: '57014' });
+    const { client, watch } = await watching();
+    watch.usedByOwner();
+    for (let i = 0; i < 5; i++) {
+      watch.released(idle);
+      await aTick();
+      client.answer(refusal);
+    }
+    expect(watch.source).toBeUndefined();
+    watch.released(idle);
+    await aTick();
+    expect(client.asked).toHaveLength(0);
+
+    const shared = new PlayedClient();
+    const opening = SourceWatch.open(shared as never, identity, new SourceTally(() => undefined), true);
+    shared.answer(refusal);
+    shared.answer();
+    expect((await opening).source).toBeDefined();
+  });
+
   it('is unknown behind a pooler, which is not asked', async () => {
     const client = new PlayedClient();
     client.processID = PID + 1;
