@@ -57,12 +57,12 @@ describe('of the insides of pg the library can tell', () => {
 
   it('which parsers a client has, those that are set on it later included', () => {
     const client = new pg.Client({ types: { getTypeParser: () => () => 'of the pool' } as never });
-    const parsers = parsersOf(client);
-    const parse = (): unknown => (parsers?.getTypeParser(20, 'text') as (text: string) => unknown)('1');
+    const parsers = parsersOf(client) as NonNullable<ReturnType<typeof parsersOf>>;
+    const parse = (): unknown => (parsers.getTypeParser(20, 'text') as (text: string) => unknown)('1');
     expect(parse()).toBe('of the pool');
     client.setTypeParser(20, () => 'of the client');
     expect(parse()).toBe('of the client');
-    expect(Object.values(parsers as object)).not.toContain(client);
+    expect(Object.values(parsers)).not.toContain(client);
     expect(parsersOf({})).toBeUndefined();
   });
 
