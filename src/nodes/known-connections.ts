@@ -8,6 +8,7 @@ import { clientsOf, connected, dropSocket, idleClientsOf, isReady } from '../pos
 import { PositionRider } from '../postgres/position-rider.js';
 import { StatementNames } from '../postgres/statement-names.js';
 import { statusReader } from '../postgres/transaction-status.js';
+import { unsettledSource } from './answer-source.js';
 import type { SourceTally } from './answer-sources.js';
 import type { DataConnection } from './data-connection.js';
 import { identify, listenForRole } from './identify.js';
@@ -132,6 +133,8 @@ export class KnownConnections {
     // Nothing is kept of what a primary answers.
     const sourceWatch =
       sources === undefined || mayWrite ? undefined : await SourceWatch.open(client, identity, sources, false);
+    const unwatched =
+      sources === undefined || sourceWatch !== undefined ? undefined : unsettledSource(client, identity.server);
     const connection = {
       client,
       identity,
@@ -151,7 +154,7 @@ export class KnownConnections {
       names: mayName ? StatementNames.of(client) : undefined,
       rider: mayName && ofServer ? PositionRider.of(client, this.#hooks.assumesSynchronousCommit) : undefined,
       get source() {
-        return sourceWatch?.source;
+        return sourceWatch === undefined ? unwatched : sourceWatch.source;
       },
       sourceWatch,
     };

@@ -6,7 +6,7 @@
 import type { Client, PoolClient } from 'pg';
 import { inBackground } from '../async-context.js';
 import { isQueryable, listenForSettings } from '../postgres/internals.js';
-import { type AnswerSource, askSource, decidesAnswers, type KnownSource } from './answer-source.js';
+import { type AnswerSource, askSource, decidesAnswers, type KnownSource, unsettledSource } from './answer-source.js';
 import type { SourceTally } from './answer-sources.js';
 import { type Identity, isDirect } from './observation.js';
 
@@ -23,6 +23,8 @@ export class SourceWatch {
   readonly #tally: SourceTally;
   readonly #isShared: boolean;
   readonly #stopListening: () => void;
+  /** What is said of it while its settings are unknown. */
+  readonly #unsettled: AnswerSource | undefined;
   #found: KnownSource | string | undefined;
   /** Since when it is doubted: since its last use began, or from before that. */
   #doubt: 'none' | 'new' | 'old' = 'none';
@@ -38,6 +40,7 @@ export class SourceWatch {
     this.#server = server;
     this.#tally = tally;
     this.#isShared = isShared;
+    this.#unsettled = unsettledSource(client, server);
     const stop = listenForSettings(client, (name) => decidesAnswers(name) && this.#changed());
     const end = (): void => this.end();
     client.once('end', end);
@@ -64,10 +67,10 @@ export class SourceWatch {
     return watch;
   }
 
-  /** `undefined` while nobody knows. */
+  /** Without settings while nobody knows them. */
   get source(): AnswerSource | undefined {
     const found = this.#found;
-    return this.#doubt === 'none' && typeof found === 'object' ? found.source : undefined;
+    return this.#doubt === 'none' && typeof found === 'object' ? found.source : this.#unsettled;
   }
 
   /** A statement is about to run there. @param text `undefined` where nobody knows it */

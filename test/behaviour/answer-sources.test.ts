@@ -1,22 +1,15 @@
 /** By what connections write their answers, on real servers: known where it was asked for, alike where they are set up alike. */
 import pg, { type PoolClient } from 'pg';
-import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type RouteRecord, routeRecordOf } from '../../src/execute/route.js';
 import type { Cluster, ClusterBehaviour } from '../../src/index.js';
+import type { SettledSource } from '../../src/nodes/answer-source.js';
 import type { AnswerSources } from '../../src/nodes/answer-sources.js';
 import { startTestCluster, type TestCluster, type TestNode } from '../../src/testing/index.js';
-import { open, until } from './fixture.js';
+import { open as openPlain, until } from './fixture.js';
 
-const inner = vi.hoisted(() => ({ asksForSource: true, sources: [] as unknown[] }));
+const inner = vi.hoisted(() => ({ sources: [] as unknown[] }));
 
-vi.mock('../../src/options/cluster.js', async (original) => {
-  const { settingsFrom, ...rest } = await original<typeof import('../../src/options/cluster.js')>();
-  const asking: typeof settingsFrom = (...given) => {
-    const properties = Object.getOwnPropertyDescriptors(settingsFrom(...given));
-    return Object.freeze(Object.create(null, { ...properties, asksForSource: { value: inner.asksForSource } }));
-  };
-  return { ...rest, settingsFrom: asking };
-});
 vi.mock('../../src/nodes/fleet.js', async (original) => {
   const { Fleet, ...rest } = await original<typeof import('../../src/nodes/fleet.js')>();
   class SeenFleet extends Fleet {
@@ -27,6 +20,9 @@ vi.mock('../../src/nodes/fleet.js', async (original) => {
   }
   return { ...rest, Fleet: SeenFleet };
 });
+
+/** With caches, so that it is asked for. */
+const open: typeof openPlain = (servers, options) => openPlain(servers, { cache: true, ...options });
 
 /** What the cluster that was opened last knows of its replicas. */
 const answerSources = (): AnswerSources => inner.sources.at(-1) as AnswerSources;
@@ -46,9 +42,6 @@ describe('by what connections write their answers', () => {
     for (const replica of replicas) await replica.waitForReplay();
   });
   afterAll(() => servers.stop());
-  beforeEach(() => {
-    inner.asksForSource = true;
-  });
 
   const read = async (cluster: Cluster, node = replicas[0].name): Promise<RouteRecord> => {
     const record = routeRecordOf(await cluster.read(READ, [], { target: { node } }));
@@ -56,13 +49,13 @@ describe('by what connections write their answers', () => {
     return record;
   };
   /** Sources are asked for behind reads, so that it may take one or two. */
-  const knownSource = async (cluster: Cluster, node?: string): Promise<NonNullable<RouteRecord['source']>> => {
+  const knownSource = async (cluster: Cluster, node?: string): Promise<SettledSource> => {
     let source: RouteRecord['source'];
     await until('the source is known', async () => {
       ({ source } = await read(cluster, node));
-      return source !== undefined;
+      return source?.settings !== undefined;
     });
-    return source as NonNullable<RouteRecord['source']>;
+    return source as SettledSource;
   };
   const settingsWith = async (onConnect?: ClusterBehaviour['onConnect']): Promise<string> => {
     await using cluster = await open(servers, onConnect === undefined ? {} : { onConnect });
@@ -123,6 +116,14 @@ describe('by what connections write their answers', () => {
     expect(types.getTypeParser(25, 'text')).toBe(pg.types.getTypeParser(25, 'text'));
   });
 
+  it('of the primary it is known how answers are parsed, and nothing else is asked', async () => {
+    await using cluster = await open(servers, { onConnect: (client) => client.setTypeParser(20, BigInt) });
+    const source = routeRecordOf(await cluster.write(READ))?.source;
+    expect(source?.settings).toBeUndefined();
+    expect(source?.types.getTypeParser(20, 'text')).toBe(BigInt);
+    expect(answerSources().current).toBeUndefined();
+  });
+
   it('replicas that are set up differently have nothing in common, until they are alike', async () => {
     let differs = true;
     await using cluster = await open(servers, {
@@ -158,12 +159,12 @@ describe('by what connections write their answers', () => {
     const before = await knownSource(cluster);
     const text = 'set bytea_output = escape';
     await cluster.transaction((client) => client.query(text), { readOnly: true });
-    expect((await read(cluster)).source).toBeUndefined();
+    expect((await read(cluster)).source).toMatchObject({ settings: undefined, types: before.types });
     const after = await knownSource(cluster);
     expect(after.settings).not.toBe(before.settings);
     expect(answerSources().current?.settings).toBe(after.settings);
     await cluster.read(`select set_config('bytea_output', 'hex', false)`, [], { target: 'replica' });
-    expect((await read(cluster)).source).toBeUndefined();
+    expect((await read(cluster)).source?.settings).toBeUndefined();
     expect((await knownSource(cluster)).settings).toBe(before.settings);
     await cluster.transaction((client) => client.query('select 1'), { readOnly: true });
     expect((await knownSource(cluster)).settings).toBe(before.settings);
@@ -175,9 +176,9 @@ describe('by what connections write their answers', () => {
       await using cluster = await open(servers, { lane: false, replicas: [{ name: replicas[0].name, pool }] });
       const before = await knownSource(cluster);
       await pool.query('set bytea_output = escape');
-      expect((await read(cluster)).source).toBeUndefined();
+      expect((await read(cluster)).source?.settings).toBeUndefined();
       expect((await knownSource(cluster)).settings).not.toBe(before.settings);
-      expect((await read(cluster)).source).toBeDefined();
+      expect((await read(cluster)).source?.settings).toBeDefined();
     }
     expect((await pool.query('show bytea_output')).rows).toEqual([{ bytea_output: 'escape' }]);
     await pool.end();
@@ -190,7 +191,7 @@ describe('by what connections write their answers', () => {
     try {
       await until('a read is answered by the new configuration', async () => {
         const { source } = await read(cluster);
-        return source !== undefined && source.settings !== before.settings;
+        return source?.settings !== undefined && source.settings !== before.settings;
       });
       if (!isLaneOff) await until('shared connections have heard of it', () => answerSources().problem === undefined);
       expect(answerSources().current?.settings).not.toBe(before.settings);
@@ -199,20 +200,18 @@ describe('by what connections write their answers', () => {
     }
   });
 
-  it('nothing is sent, and nothing known, where nobody asks for it', async () => {
+  it('nothing is sent, and nothing known, without caches', async () => {
     const askedCount = async (): Promise<number> => {
       const logs = await Promise.all(servers.nodes.map((node) => node.log()));
       return logs.reduce((sum, log) => sum + log.split("pg_catalog.concat(setting, '='").length - 1, 0);
     };
     const before = await askedCount();
-    inner.asksForSource = false;
     {
-      await using cluster = await open(servers);
+      await using cluster = await openPlain(servers);
       for (let i = 0; i < 10; i++) expect((await read(cluster)).source).toBeUndefined();
       expect([answerSources().current, answerSources().problem]).toEqual([undefined, undefined]);
     }
     expect(await askedCount()).toBe(before);
-    inner.asksForSource = true;
     await settingsWith();
     expect(await askedCount()).toBeGreaterThan(before);
   });

@@ -98,7 +98,7 @@ describe('the source of a connection', () => {
     const tally = new SourceTally(() => undefined);
     const opening = SourceWatch.open(client as never, identity, tally, false);
     answer(client);
-    expect((await opening).source).toBeUndefined();
+    expect((await opening).source?.settings).toBeUndefined();
     expect(tally.kinds[0]).toContain(why);
   });
 
@@ -111,7 +111,7 @@ describe('the source of a connection', () => {
       await aTick();
       client.answer(refusal);
     }
-    expect(watch.source).toBeUndefined();
+    expect(watch.source?.settings).toBeUndefined();
     watch.released(idle);
     await aTick();
     expect(client.asked).toHaveLength(0);
@@ -120,7 +120,7 @@ describe('the source of a connection', () => {
     const opening = SourceWatch.open(shared as never, identity, new SourceTally(() => undefined), true);
     shared.answer(refusal);
     shared.answer();
-    expect((await opening).source).toBeDefined();
+    expect((await opening).source?.settings).toBeDefined();
   });
 
   it('is unknown behind a pooler, which is not asked', async () => {
@@ -128,7 +128,11 @@ describe('the source of a connection', () => {
     client.processID = PID + 1;
     const tally = new SourceTally(() => undefined);
     const watch = await SourceWatch.open(client as never, identity, tally, false);
-    expect([watch.source, client.asked, tally.kinds[0]]).toEqual([undefined, [], expect.stringContaining('a pooler')]);
+    expect([watch.source?.settings, client.asked, tally.kinds[0]]).toEqual([
+      undefined,
+      [],
+      expect.stringContaining('a pooler'),
+    ]);
   });
 
   it('rejects where the connection was lost meanwhile', async () => {
@@ -144,13 +148,15 @@ describe('the source of a connection', () => {
     const { client, watch } = await watching();
     const before = watch.source?.settings;
     for (const harmless of ['in_hot_standby', 'application_name']) client.report(harmless);
-    expect(watch.source).toBeDefined();
+    expect(watch.source?.settings).toBeDefined();
+    const types = watch.source?.types;
     client.report('TimeZone', 'Europe/Paris');
+    expect(watch.source?.types).toBe(types);
     client.values = { TimeZone: 'Europe/Paris' };
-    expect(watch.source).toBeUndefined();
+    expect(watch.source?.settings).toBeUndefined();
     watch.released(idle);
     await aTick();
-    expect(watch.source).toBeUndefined();
+    expect(watch.source?.settings).toBeUndefined();
     client.answer();
     expect(watch.source?.settings).toMatch(/^[0-9a-f]{32}$/);
     expect(watch.source?.settings).not.toBe(before);
@@ -160,17 +166,17 @@ describe('the source of a connection', () => {
     const { client, watch } = await watching(true);
     client.report('search_path');
     client.report('TimeZone');
-    expect([watch.source, client.asked.length]).toEqual([undefined, 1]);
+    expect([watch.source?.settings, client.asked.length]).toEqual([undefined, 1]);
     client.answer();
-    expect(watch.source).toBeDefined();
+    expect(watch.source?.settings).toBeDefined();
   });
 
   it('is doubted after what may set something, and asked for only behind the next read', async () => {
     const { client, watch } = await watching();
     watch.runs('select 1 from offsets');
-    expect(watch.source).toBeDefined();
+    expect(watch.source?.settings).toBeDefined();
     watch.runs("select set_config('bytea_output', 'escape', false)");
-    expect(watch.source).toBeUndefined();
+    expect(watch.source?.settings).toBeUndefined();
     watch.released(idle);
     await aTick();
     expect(client.asked).toHaveLength(0);
@@ -180,17 +186,17 @@ describe('the source of a connection', () => {
     watch.released(idle);
     await aTick();
     client.answer();
-    expect(watch.source).toBeDefined();
+    expect(watch.source?.settings).toBeDefined();
   });
 
   it('is doubted after the owner of the pool has used it', async () => {
     const { client, watch } = await watching();
     watch.usedByOwner();
-    expect(watch.source).toBeUndefined();
+    expect(watch.source?.settings).toBeUndefined();
     watch.released(idle);
     await aTick();
     client.answer();
-    expect(watch.source).toBeDefined();
+    expect(watch.source?.settings).toBeDefined();
   });
 
   it('stays doubted where it is used again before the answer', async () => {
@@ -200,7 +206,7 @@ describe('the source of a connection', () => {
     await aTick();
     watch.doubt();
     client.answer();
-    expect(watch.source).toBeUndefined();
+    expect(watch.source?.settings).toBeUndefined();
   });
 
   it('is counted while its connection lives', async () => {
@@ -214,7 +220,7 @@ describe('the source of a connection', () => {
     expect(tally.kinds).toHaveLength(1);
     expect(sources.current).toBe(watch.source);
     client.emit('end');
-    expect([tally.kinds, watch.source]).toEqual([[], undefined]);
+    expect([tally.kinds, watch.source?.settings]).toEqual([[], undefined]);
     expect(client.connection.listenerCount('parameterStatus')).toBe(0);
   });
 });
