@@ -72,7 +72,7 @@ export class CacheEntry implements Rung, Shown {
 
   /** The columns are those of other entries, too. */
   get bytes(): number {
-    return RECORD_BYTES + bytesOf({ ...this.answer, fields: NO_FIELDS });
+    return RECORD_BYTES + bytesOf(this.answer.raw(NO_FIELDS));
   }
 
   get costMillis(): number {

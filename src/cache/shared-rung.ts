@@ -137,11 +137,18 @@ export class SharedRung {
     let seenUpTo = upTo.lsn;
     if (seenUpTo < validFrom) seenUpTo = validFrom;
     const text = encodeEntry({
-      ...{ timeline, validFrom, node, server, tags, named, costMillis, clock: time.clock },
+      timeline,
+      validFrom,
       seenUpTo,
+      node,
+      server,
+      tags,
+      named,
+      costMillis,
+      clock: time.clock,
       freshAsOfMillis: time.millis - Math.max(0, cameAt - entry.freshAsOf),
       askedAtMillis: time.millis,
-      answer: { ...answer, fields: answer.columns.fields },
+      answer: answer.raw(),
     });
     const { maxStalenessMillis, staleIfErrorMillis } = lookup.terms;
     const wanted = 2 * Math.max(maxStalenessMillis, staleIfErrorMillis);

@@ -201,3 +201,37 @@ describe('when no server answers', () => {
     }
   });
 });
+
+describe('what is noticed', () => {
+  it('is a loop that asks row by row: told once, with the digest of its statement', async () => {
+    const cluster = await cached();
+    const warnings: { code: string; digest?: string | undefined }[] = [];
+    cluster.events.on('warning', (warning) => warnings.push(warning));
+    for (let round = 0; round < 2; round++)
+      await cluster.session(async () => {
+        for (let id = 0; id < 60; id++) await cluster.read(BY_ID, [id], { cache: true });
+        for (let i = 0; i < 60; i++) await cluster.read('select count(*) from orders', [], { cache: true });
+      });
+    const { digest } = await cluster.explain(BY_ID);
+    expect(warnings).toEqual([expect.objectContaining({ code: 'n-plus-one', digest })]);
+  });
+
+  it('is an answer that is not what a replica says', async () => {
+    const cluster = await cached({ cache: { audit: 1 } });
+    const warnings: string[] = [];
+    cluster.events.on('warning', ({ code }) => warnings.push(code));
+    await rungOf(cluster, BY_ID, [12]);
+    await until('answers were compared', async () => {
+      expect(await rungOf(cluster, BY_ID, [12])).toBe('memory');
+      return cluster.cache.stats().audit.sameCount >= 3;
+    });
+    await writer.query("update products set name = 'changed' where id = 12");
+    for (const replica of servers.replicas) await replica.waitForReplay();
+    await until('the change was seen', async () => {
+      await rungOf(cluster, BY_ID, [12]);
+      return cluster.cache.stats().audit.changedCount >= 1;
+    });
+    expect(cluster.cache.stats().audit.wrongCount).toBe(0);
+    expect(warnings).toEqual([]);
+  });
+});
