@@ -54,6 +54,7 @@ export class CacheEntry implements Rung, Shown {
   #freshAsOf: number;
   #upTo: Position | undefined;
   #isKept = true;
+  readonly #era: number;
   #judgedIn = -1;
   /** Whether it is being read anew. */
   isRefreshing = false;
@@ -65,6 +66,7 @@ export class CacheEntry implements Rung, Shown {
     this.origin = origin;
     this.particulars = particulars;
     this.#history = history;
+    this.#era = history.era;
     const { freshAsOf, askedAt, seenUpTo, clusterId, timeline } = origin;
     this.#freshAsOf = particulars.isTimed ? Math.min(freshAsOf, askedAt) : freshAsOf;
     if (seenUpTo !== undefined) this.#upTo = { clusterId, timeline, lsn: seenUpTo };
@@ -92,8 +94,16 @@ export class CacheEntry implements Rung, Shown {
   }
 
   get lsn(): Lsn | undefined {
+    if (this.#era !== this.#history.era) return undefined;
     if (this.#judgedIn !== this.#history.epoch) this.#judge();
-    return this.#isKept ? this.origin.validFrom : undefined;
+    return this.#isKept && this.#isWithinSight ? this.origin.validFrom : undefined;
+  }
+
+  /** Whether the primary is known to have been as far as what it shows: a session that is shown more could not be held to it. */
+  get #isWithinSight(): boolean {
+    const { seenUpTo, timeline } = this.origin;
+    const { timelines, highest } = this.#history;
+    return seenUpTo === undefined || timeline !== timelines.timeline || seenUpTo <= highest;
   }
 
   /** As far as it is known without a look at the primary's log; see `redate`. */
