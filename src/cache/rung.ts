@@ -18,9 +18,9 @@ import type { CacheEntry } from './entry.js';
 import { type CacheVerdict, notKept, verdictOf } from './explain.js';
 import { Fills } from './fills.js';
 import { type Forgotten, isForgotten } from './forgetting.js';
-import type { CacheGround, RunBelow } from './ground.js';
+import type { Answered, CacheGround, RunBelow } from './ground.js';
 import { Judge } from './judge.js';
-import { type CacheCall, keepableValues, keyOf, type Lookup, mannerOf } from './lookup.js';
+import { type CacheCall, judgingOf, keepableValues, keyOf, type Lookup, mannerOf } from './lookup.js';
 import { MemoryStore } from './memory-store.js';
 import { RowByRow } from './row-by-row.js';
 import { SharedRung } from './shared-rung.js';
@@ -65,7 +65,7 @@ export class CacheRung {
   }
 
   /** @param run the rungs below */
-  read<Row extends QueryResultRow>(call: CacheCall, run: RunBelow<Row>): Promise<QueryResult<Row>> {
+  read<Row extends QueryResultRow>(call: CacheCall, run: RunBelow<Row>): Answered<Row> {
     const { options, scope, statement } = call;
     const isAsked = (options?.cache ?? scope.cache) !== undefined;
     if (!isAsked && this.#settings.rules.length === 0) return this.#below(call, run);
@@ -82,11 +82,7 @@ export class CacheRung {
       : this.#below(call, run);
   }
 
-  #readKnown<Row extends QueryResultRow>(
-    call: CacheCall,
-    text: CachedText,
-    run: RunBelow<Row>,
-  ): Promise<QueryResult<Row>> {
+  #readKnown<Row extends QueryResultRow>(call: CacheCall, text: CachedText, run: RunBelow<Row>): Answered<Row> {
     const lookup = this.lookupOf(call, text);
     if (typeof lookup === 'string') {
       this.counts.bypassedCount++;
@@ -105,7 +101,9 @@ export class CacheRung {
     }
     this.counts.miss(miss ?? 'absent', call.entry.startedAt);
     const reading = this.#fills.read(lookup, run);
-    return lookup.terms.staleIfErrorMillis > 0 ? reading.catch((error) => this.#giveStale(lookup, error)) : reading;
+    return lookup.terms.staleIfErrorMillis > 0
+      ? reading.catch((error) => this.#giveStale<Row>(lookup, error))
+      : reading;
   }
 
   /** What is asked for again shortly before it is too old is read anew meanwhile. */
@@ -116,7 +114,7 @@ export class CacheRung {
   }
 
   /** No server could answer. Only age is forgiven: the answer shows all that its session wrote and saw. @throws that error */
-  #giveStale<Row extends QueryResultRow>(lookup: Lookup, error: unknown): Promise<QueryResult<Row>> {
+  #giveStale<Row extends QueryResultRow>(lookup: Lookup, error: unknown): Answered<Row> {
     const { call, judging, terms, key } = lookup;
     const isGivenUp = call.signal?.aborted === true && (error as { code?: unknown }).code !== 'LADDER_TIMEOUT';
     const isOutage = !isServerError(error) || isServerFault(error);
@@ -198,22 +196,10 @@ export class CacheRung {
     const reading = requests.terms(scope, options, entry);
     const { requirement } = reading;
     if (requirement.consistency === 'strong') return 'strong reads ask a server';
-    const maxStalenessMillis = Math.min(
-      terms.maxStalenessMillis,
-      requirement.maxStalenessMillis ?? Number.POSITIVE_INFINITY,
-    );
-    return {
-      call,
-      asker: scope,
-      text,
-      terms,
-      reading,
-      judging: { ...reading, requirement: { consistency: requirement.consistency, maxStalenessMillis } },
-      key,
-      values,
-      ...mannerOf(statement.query),
-      tables: terms.tables.length === 0 ? text.tables : [...text.tables, ...terms.tables.map(bareName)],
-    };
+    const { rowMode, types } = mannerOf(statement.query);
+    const tables = terms.tables.length === 0 ? text.tables : [...text.tables, ...terms.tables.map(bareName)];
+    const judging = judgingOf(reading, terms.maxStalenessMillis);
+    return { call, asker: scope, text, terms, reading, judging, key, values, rowMode, types, tables };
   }
 
   #below<Row extends QueryResultRow>(
