@@ -12,6 +12,7 @@ import { textOf } from '../execute/call.js';
 import type { CacheSettings } from '../options/cache.js';
 import { isServerError, isServerFault } from '../postgres/errors.js';
 import { printable } from '../printable.js';
+import { Audit } from './audit.js';
 import { CacheCounts } from './counts.js';
 import type { CacheEntry } from './entry.js';
 import { type CacheVerdict, notKept, verdictOf } from './explain.js';
@@ -21,6 +22,8 @@ import type { Answered, CacheGround, RunBelow } from './ground.js';
 import { Judge } from './judge.js';
 import { type CacheCall, judgingOf, keepableValues, keyOf, type Lookup, mannerOf } from './lookup.js';
 import { MemoryStore } from './memory-store.js';
+import { RowByRow } from './row-by-row.js';
+import { SharedRung } from './shared-rung.js';
 import { type CacheStats, cacheStats } from './stats.js';
 import { obstacleTo, termsOf } from './terms.js';
 import { type CachedText, CachedTexts } from './texts.js';
@@ -34,6 +37,9 @@ export class CacheRung {
   readonly #ground: CacheGround;
   readonly #texts: CachedTexts;
   readonly #judge: Judge;
+  readonly #audit: Audit;
+  readonly #rowByRow: RowByRow;
+  readonly #shared: SharedRung | undefined;
   readonly #fills: Fills;
   /** Numbers for what decides how connections write their answers. */
   readonly #settingsNumbers = new Map<string, number>();
@@ -48,7 +54,14 @@ export class CacheRung {
       if (publisher.wants('warning')) publisher.publish('warning', becauseOf(error, { code: 'cache-rule', message }));
     });
     this.#judge = new Judge(ground.fleet, this.counts);
-    this.#fills = new Fills(ground, this.#judge, this.#memory, this.counts, settings.refreshCount);
+    this.#audit = new Audit(settings.audit, ground);
+    this.#rowByRow = new RowByRow(publisher);
+    const { shared, refreshCount } = settings;
+    this.#shared =
+      shared === undefined
+        ? undefined
+        : new SharedRung(shared, settings, ground, (forgotten) => this.#forgetHere(forgotten));
+    this.#fills = new Fills(ground, this.#judge, this.#memory, this.#shared, this.counts, refreshCount);
   }
 
   /** @param run the rungs below */
@@ -76,11 +89,14 @@ export class CacheRung {
       return this.#below(call, run);
     }
     const { judging, key } = lookup;
+    this.#rowByRow.record(call.scope, text, key, call.entry.startedAt);
     const demand = this.#judge.demandOf(judging, call.entry.startedAt);
-    const held = this.#memory.get(key);
+    const isCurrent = this.#shared === undefined || this.#shared.isCurrent(call.entry.startedAt);
+    const held = isCurrent ? this.#memory.get(key) : undefined;
     const miss = this.#judge.missOf(held, demand, lookup);
     if (miss === undefined && held !== undefined) {
       this.#refreshAhead(held, lookup);
+      this.#audit.given(held, lookup);
       return this.#judge.give<Row>(held, lookup, 'memory');
     }
     this.counts.miss(miss ?? 'absent', call.entry.startedAt);
@@ -111,12 +127,25 @@ export class CacheRung {
     return this.#judge.give<Row>(held, lookup, 'memory');
   }
 
-  /** This process forgets; see {@link ClusterCache.forget}. */
+  /** See {@link ClusterCache.forget}. */
   async forget(forgotten: Forgotten): Promise<void> {
+    this.#forgetHere(forgotten);
+    await this.#shared?.forget(forgotten);
+  }
+
+  #forgetHere(forgotten: Forgotten | 'all'): void {
     // What is under way may have been read before.
     this.#fills.disown();
-    for (const [key, { particulars }] of [...this.#memory.entries()])
-      if (isForgotten(particulars, forgotten)) this.#memory.delete(key);
+    if (forgotten === 'all') this.#memory.clear();
+    else
+      for (const [key, { particulars }] of this.#memory.entries())
+        if (isForgotten(particulars, forgotten)) this.#memory.delete(key);
+  }
+
+  /** Ends what it has opened. */
+  close(): Promise<void> | undefined {
+    this.#memory.clear();
+    return this.#shared?.close();
   }
 
   /** What it has to say of a read; see `explain()` of the cluster. */
@@ -131,7 +160,13 @@ export class CacheRung {
   }
 
   stats(): CacheStats {
-    return cacheStats(this.counts, this.#memory, this.#settings.memoryBytes, this.#problem);
+    return cacheStats(this.counts, {
+      memory: this.#memory,
+      maxBytes: this.#settings.memoryBytes,
+      shared: this.#shared?.budget.stats,
+      audit: this.#audit.counts,
+      problem: this.#problem,
+    });
   }
 
   get #problem(): string | undefined {
