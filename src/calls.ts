@@ -8,6 +8,8 @@ import type { PoolClient, QueryResult, QueryResultRow } from 'pg';
 import { CallingContext, inBackground } from './async-context.js';
 import type { CacheCall } from './cache/lookup.js';
 import { CacheRung, type RunBelow } from './cache/rung.js';
+import { ReadSubjects } from './cache/subjects.js';
+import { CachedTexts } from './cache/texts.js';
 import { invalidOptions, LadderError, wordFor } from './errors.js';
 import { becauseOf } from './events.js';
 import { deadlineOf, withAbort } from './execute/abort.js';
@@ -74,6 +76,7 @@ export class Calls {
   readonly requests: Requests;
   /** The rungs above the replicas; `undefined` without them. */
   readonly cache: CacheRung | undefined;
+  readonly subjects: ReadSubjects;
   readonly #within: Within;
   #hasToldOfGrammar = false;
 
@@ -101,6 +104,7 @@ export class Calls {
     const { fleet, classifier, requests, publisher } = this;
     const { cache } = settings;
     this.cache = cache === undefined ? undefined : new CacheRung(cache, { fleet, classifier, requests, publisher });
+    this.subjects = new ReadSubjects(this.cache?.texts ?? new CachedTexts(classifier, [], () => undefined));
   }
 
   read<Row extends QueryResultRow>(
@@ -203,7 +207,9 @@ export class Calls {
 
   /** What reads: on the cheapest rung, those above the replicas included. @param run the rungs below */
   #place<Row extends QueryResultRow>(call: CacheCall, run: RunBelow<Row>): Promise<QueryResult<Row>> {
-    return this.cache === undefined ? run(this.#requestOf(call)) : this.cache.read(call, run);
+    const reading = this.cache === undefined ? run(this.#requestOf(call)) : this.cache.read(call, run);
+    const { notes } = call.scope;
+    return notes === undefined ? reading : this.subjects.noted(call, notes, reading);
   }
 
   #requestOf({ scope, options, entry, signal, statement }: CacheCall): StatementRequest {

@@ -16,6 +16,7 @@ import { type Flight, Flights } from './flights.js';
 import { KeptAnswer } from './kept-answer.js';
 import { type Lookup, rawStatement } from './lookup.js';
 import type { MemoryStore } from './memory-store.js';
+import { noteAnswer } from './noted.js';
 import type { RawField, RawRow } from './raw-answer.js';
 import type { CacheGround, RunBelow } from './rung.js';
 
@@ -25,6 +26,8 @@ interface Flown {
   readonly record: RouteRecord;
   /** `undefined` for what is not to be kept. */
   readonly entry: CacheEntry | undefined;
+  /** Our monotonic clock before it was asked for, and when it had been answered. */
+  readonly askedAt: number;
   readonly endedAt: number;
 }
 
@@ -61,12 +64,12 @@ export class Fills {
         continue;
       }
       if (landed.answer === undefined) break;
-      const { answer, record, entry, endedAt } = landed.answer;
+      const { record, entry, endedAt } = landed.answer;
       if (!(entry === undefined ? isBoarding : meets(entry))) continue;
       this.#counts.joinedCount++;
       const { source } = record;
       if (source !== undefined) lookup.reading.trace?.ended(source.server, endedAt, lookup.reading.key, lookup.tables);
-      return given<Row>(answer, record, lookup);
+      return this.#given<Row>(landed.answer, lookup);
     }
     return this.#lead(lookup, run);
   }
@@ -84,9 +87,19 @@ export class Fills {
       this.#flights.end(key, flight);
     }
     flight.land({ answer: flown });
-    if (flown !== undefined) return given<Row>(flown.answer, flown.record, lookup);
+    if (flown !== undefined) return this.#given<Row>(flown, lookup);
     // How it would be parsed is not known: it was a read, and is sent once more as it was asked for.
     return run(this.#requestOf(lookup, lookup.call.statement));
+  }
+
+  /** A result of the caller's own. */
+  #given<Row extends QueryResultRow>(flown: Flown, lookup: Lookup): QueryResult<Row> {
+    const { answer, record } = flown;
+    const result = answer.give(lookup.rowMode, lookup.types);
+    markRoute(result, record);
+    const { notes } = lookup.call.scope;
+    if (notes !== undefined) noteAnswer(notes, lookup, flown, this.#ground.fleet.history);
+    return result as QueryResult<Row>;
   }
 
   #requestOf({ call, reading }: Lookup, statement: Statement): StatementRequest {
@@ -112,7 +125,7 @@ export class Fills {
     const entry = this.#entryOf(answer, record, request, lookup, endedAt);
     if (entry === undefined) this.#counts.unkeptCount++;
     else if (this.#flights.owns(key, flight)) this.#keep(key, entry);
-    return { answer, record, entry, endedAt };
+    return { answer, record, entry, askedAt: request.startedAt, endedAt };
   }
 
   /** `undefined` for what says nothing of a position, or is no text. */
@@ -155,17 +168,6 @@ export class Fills {
 
 function isNewer({ origin: a }: CacheEntry, { origin: b }: CacheEntry): boolean {
   return a.timeline !== b.timeline ? a.timeline > b.timeline : a.validFrom > b.validFrom;
-}
-
-/** A result of the caller's own. */
-function given<Row extends QueryResultRow>(
-  answer: KeptAnswer,
-  record: RouteRecord,
-  { rowMode, types }: Lookup,
-): QueryResult<Row> {
-  const result = answer.give(rowMode, types);
-  markRoute(result, record);
-  return result as QueryResult<Row>;
 }
 
 /** Whether pg has left all as it travelled; whoever has put a driver of his own beneath may not have. */

@@ -23,6 +23,7 @@ import type { CacheEntry } from './entry.js';
 import { Fills } from './fills.js';
 import { type CacheCall, keepableValues, keyOf, type Lookup, mannerOf } from './lookup.js';
 import { MemoryStore } from './memory-store.js';
+import { noteEntry } from './noted.js';
 import { obstacleTo, termsOf } from './terms.js';
 import { type CachedText, CachedTexts } from './texts.js';
 
@@ -40,9 +41,9 @@ export interface CacheGround {
 export class CacheRung {
   readonly counts = new CacheCounts();
   readonly memory: MemoryStore<CacheEntry>;
+  readonly texts: CachedTexts;
   readonly #settings: CacheSettings;
   readonly #ground: CacheGround;
-  readonly #texts: CachedTexts;
   readonly #fills: Fills;
   /** Numbers for what decides how connections write their answers. */
   readonly #settingsNumbers = new Map<string, number>();
@@ -52,7 +53,7 @@ export class CacheRung {
     this.#ground = ground;
     const { classifier, publisher } = ground;
     this.memory = new MemoryStore({ maxBytes: settings.memoryBytes });
-    this.#texts = new CachedTexts(classifier, settings.rules, (error) => {
+    this.texts = new CachedTexts(classifier, settings.rules, (error) => {
       const message = `a rule of the cache failed in its own match(): ${wordFor(error)}`;
       if (publisher.wants('warning')) publisher.publish('warning', becauseOf(error, { code: 'cache-rule', message }));
     });
@@ -66,12 +67,12 @@ export class CacheRung {
     if (!isAsked && this.#settings.rules.length === 0) return this.#below(call, run);
     const text: unknown = textOf(statement.query);
     if (typeof text !== 'string') return this.#below(call, run);
-    const known = this.#texts.known(text);
+    const known = this.texts.known(text);
     if (known !== undefined) return this.#readKnown(call, known, run);
     // What it depends on is found out once a text: only who asks for caches waits for that.
     const learning = this.#ground.classifier.isReady
-      ? this.#texts.learn(text)
-      : inBackground(() => void this.#texts.learn(text));
+      ? this.texts.learn(text)
+      : inBackground(() => void this.texts.learn(text));
     return isAsked && learning !== undefined
       ? learning.then((learnt) => this.#readKnown(call, learnt, run))
       : this.#below(call, run);
@@ -159,11 +160,8 @@ export class CacheRung {
     return trace.sights?.areIn(entry, tables, this.#ground.fleet.history) === false || !trace.canShow(entry);
   }
 
-  #give<Row extends QueryResultRow>(
-    entry: CacheEntry,
-    { call, reading, rowMode, types, tables }: Lookup,
-    rung: CacheRungName,
-  ): Promise<QueryResult<Row>> {
+  #give<Row extends QueryResultRow>(entry: CacheEntry, lookup: Lookup, rung: CacheRungName): Promise<QueryResult<Row>> {
+    const { call, reading, rowMode, types, tables } = lookup;
     const { answer, origin } = entry;
     const { fleet } = this.#ground;
     let result: QueryResult;
@@ -186,6 +184,7 @@ export class CacheRung {
       source: undefined,
     });
     reading.trace?.showed(entry, tables);
+    if (call.scope.notes !== undefined) noteEntry(call.scope.notes, lookup, entry);
     this.counts.hits[rung][reading.requirement.consistency]++;
     fleet.counts.kept(call.entry.id, origin.node, rung);
     return Promise.resolve(result as QueryResult<Row>);
