@@ -104,7 +104,8 @@ export class Calls {
     const { fleet, classifier, requests, publisher } = this;
     const { cache } = settings;
     this.cache = cache === undefined ? undefined : new CacheRung(cache, { fleet, classifier, requests, publisher });
-    this.subjects = new ReadSubjects(this.cache?.texts ?? new CachedTexts(classifier, [], () => undefined));
+    const texts = this.cache?.texts ?? new CachedTexts(classifier, [], () => undefined);
+    this.subjects = new ReadSubjects(texts, () => (cache === undefined ? undefined : fleet.answerSources.problem));
   }
 
   read<Row extends QueryResultRow>(

@@ -13,15 +13,18 @@ const UNSCOPED = { tables: [], scope: undefined };
 
 export class ReadSubjects {
   readonly #texts: CachedTexts;
+  readonly #unlikeness: () => string | undefined;
 
-  constructor(texts: CachedTexts) {
+  /** @param unlikeness why connections may answer differently, where that is known */
+  constructor(texts: CachedTexts, unlikeness: () => string | undefined) {
     this.#texts = texts;
+    this.#unlikeness = unlikeness;
   }
 
   /** `undefined` while nothing is known of that text: the first look at it begins to find out. */
   of(text: string): ReadSubject | undefined {
     const known = this.#texts.known(text);
-    if (known !== undefined) return subjectOf(known);
+    if (known !== undefined) return subjectOf(known, this.#unlikeness());
     inBackground(() => void this.#texts.learn(text));
     return undefined;
   }
@@ -41,8 +44,8 @@ export class ReadSubjects {
   }
 }
 
-function subjectOf(text: CachedText): ReadSubject {
-  const because = obstacleTo(text, UNSCOPED);
+function subjectOf(text: CachedText, unlikeness: string | undefined): ReadSubject {
+  const because = obstacleTo(text, UNSCOPED) ?? unlikeness;
   const obstacle = because ?? (text.rule?.scope === undefined ? undefined : 'a read has a scope');
   return { tables: text.tables, obstacle };
 }

@@ -128,8 +128,9 @@ export class ReadNotes {
 
   /** Caches are told for how long they may keep what was read by now. */
   told(isPublic: boolean): void {
-    this.#toldAt = this.#readCount;
-    this.#isPublished = isPublic;
+    // Headers that were made public before may still be those of the answer.
+    if (isPublic || !this.#isPublished) this.#toldAt = this.#readCount;
+    this.#isPublished ||= isPublic;
   }
 
   /**

@@ -78,10 +78,11 @@ class Answer implements AnswerKeeper {
   }
 
   #settleSharing(head: ResponseHead, leaving: readonly Carried[]): void {
-    const carriages = this.#tokens.map(({ session, rules }) => ({
-      ...{ session, tools: rules.tools, header: rules.header, hasCookie: rules.cookie !== undefined },
-      isLeaving: rules.caching !== 'omit' && leaving.some((one) => one.rules === rules),
-    }));
+    const carriages = this.#tokens.map(({ session, rules }) => {
+      const { tools, header, cookie, caching } = rules;
+      const isLeaving = caching !== 'omit' && leaving.some((one) => one.rules === rules);
+      return { session, tools, header, hasCookie: cookie !== undefined, isLeaving };
+    });
     settleSharing(head, this.#request, carriages);
   }
 

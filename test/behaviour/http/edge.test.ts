@@ -279,6 +279,20 @@ describe('what caches are told', () => {
     expect(warned).toHaveLength(1);
   });
 
+  it('takes its token along with a write also where tokens are left out of what caches share', async () => {
+    const { cluster, warned } = await cached();
+    const handler: Handler = async (_request, response, session) => {
+      await page(cluster);
+      const headers = cacheControl(session, OPEN);
+      await save('nobody', cluster);
+      response.writeHead(200, headers).end();
+    };
+    const headers = await told(await serve(handler, { caching: 'omit' }, cluster));
+    expect(headers.get('cache-control')).toBe('private, no-store');
+    expect(headers.getSetCookie()).toHaveLength(1);
+    expect(warned).toHaveLength(1);
+  });
+
   it('is told by Fastify, too', async () => {
     const { cluster } = await cached();
     const app = Fastify();

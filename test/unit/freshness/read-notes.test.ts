@@ -76,6 +76,16 @@ describe('what a session has read, taken together', () => {
     expect(notes.obstacle(NOBODY)?.mayPass).toBe(false);
   });
 
+  it('stays published with what was read by then, whatever caches are told later', () => {
+    const notes = new ReadNotes(false);
+    notes.told(true);
+    notes.saw(undefined, 0, undefined);
+    notes.told(false);
+    expect([notes.isPublished, notes.hasReadOn]).toEqual([true, true]);
+    notes.told(true);
+    expect(notes.hasReadOn).toBe(false);
+  });
+
   it('is that of the request which the session answers, whatever sessions lie between', () => {
     const process = new ReadNotes(false);
     const request = new ReadNotes(false, process);
