@@ -32,7 +32,7 @@ export default defineConfig(({ mode }) => {
         : matrix
           ? ['test/{compat,matrix}/**/*.test.ts']
           : soak
-            ? ['test/{behaviour,differential,faults,fuzz,simulation,unit/sql}/**/*.test.ts']
+            ? ['test/{behaviour,differential,faults,fuzz,simulation,unit/{cache,sql}}/**/*.test.ts']
             : ['test/{behaviour,faults}/**/!(lane).test.ts'];
   const exclude = [
     '**/node_modules/**',

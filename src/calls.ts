@@ -6,19 +6,21 @@
 
 import type { PoolClient, QueryResult, QueryResultRow } from 'pg';
 import { CallingContext, inBackground } from './async-context.js';
+import type { RunBelow } from './cache/ground.js';
 import type { CacheCall } from './cache/lookup.js';
-import { CacheRung, type RunBelow } from './cache/rung.js';
+import { CacheRung } from './cache/rung.js';
 import { ReadSubjects } from './cache/subjects.js';
-import { CachedTexts } from './cache/texts.js';
-import { invalidOptions, LadderError, wordFor } from './errors.js';
-import { becauseOf } from './events.js';
+import type { Wish } from './cache/terms.js';
+import { settledWithin } from './deadline.js';
+import { invalidOptions, LadderError } from './errors.js';
 import { deadlineOf, withAbort } from './execute/abort.js';
 import { checkedQuery, isDefinition, type Query, rejectWithin, textOf, type Values } from './execute/call.js';
+import type { Context, Within } from './execute/call-context.js';
 import { connection } from './execute/connection.js';
 import { type ExecutionContext, executionContext } from './execute/context.js';
 import { type Entry, Gate } from './execute/gate.js';
 import { loadCatalog } from './execute/load-catalog.js';
-import { ended, type Transaction } from './execute/open-transaction.js';
+import { ended, settledIn, type Transaction, unjoinable } from './execute/open-transaction.js';
 import { query } from './execute/query.js';
 import { read } from './execute/read.js';
 import type { Statement, StatementRequest } from './execute/request.js';
@@ -29,6 +31,7 @@ import { transaction } from './execute/transaction.js';
 import { write } from './execute/write.js';
 import { Fleet } from './nodes/fleet.js';
 import { type Explanation, explain } from './observe/explain.js';
+import { MissingGrammar } from './observe/missing-grammar.js';
 import type { NameClaim } from './open-clusters.js';
 import {
   type ConnectionOptions,
@@ -45,24 +48,6 @@ import { Publisher } from './publisher.js';
 import type { SessionScope } from './session/scope.js';
 import { type Classification, Classifier } from './statements/classifier.js';
 
-/**
- * Whose call it is: what an async context carries. On Node 20 and 22 that is a plain property of every promise, timer and socket that is made in it: whoever logs one
- * of them logs this, and so nothing here gives away more than it must.
- */
-export interface Context {
-  readonly scope: SessionScope;
-  readonly transaction: Transaction | undefined;
-}
-
-/** Runs something in an async context of its own. */
-export type Within = <T>(context: Context, fn: () => T) => T;
-
-/** What is settled when a transaction begins cannot be asked for within: a replica's snapshot was chosen then, the primary's satisfies every wish. */
-const SETTLED = {
-  readOnly: ['target', 'atLeast', 'consistency', 'maxStalenessMillis', 'cache'],
-  readWrite: ['target', 'atLeast', 'cache'],
-};
-
 export class Calls {
   readonly settings: Settings;
   /** It is held here, since whatever may publish leads here. */
@@ -78,7 +63,6 @@ export class Calls {
   readonly cache: CacheRung | undefined;
   readonly subjects: ReadSubjects;
   readonly #within: Within;
-  #hasToldOfGrammar = false;
 
   constructor(settings: Settings, within: Within, claim: NameClaim) {
     this.settings = settings;
@@ -87,9 +71,10 @@ export class Calls {
     this.#within = within;
     this.fleet = new Fleet(settings, this.publisher);
     const { readOnlyFunctions, catalogRefreshMillis, onInvalidHint } = settings;
+    const missingGrammar = new MissingGrammar(this.publisher);
     this.classifier = new Classifier({
       load: (known) => inBackground(() => loadCatalog(this.fleet, undefined, known)),
-      grammarMissing: (cause) => this.#tellOfGrammar(cause),
+      grammarMissing: (cause) => missingGrammar.tell(cause),
       readOnlyFunctions,
       catalogRefreshMillis,
       rejectsInvalidHints:
@@ -101,11 +86,11 @@ export class Calls {
     this.gate = new Gate(this.fleet, claim);
     this.tokens = new SessionTokens(this.fleet);
     this.requests = new Requests(this.context, this.tokens);
-    const { fleet, classifier, requests, publisher } = this;
+    const { fleet, classifier, gate, requests, publisher } = this;
     const { cache } = settings;
-    this.cache = cache === undefined ? undefined : new CacheRung(cache, { fleet, classifier, requests, publisher });
-    const texts = this.cache?.texts ?? new CachedTexts(classifier, [], () => undefined);
-    this.subjects = new ReadSubjects(texts, () => (cache === undefined ? undefined : fleet.answerSources.problem));
+    this.cache =
+      cache === undefined ? undefined : new CacheRung(cache, { fleet, classifier, gate, requests, publisher });
+    this.subjects = new ReadSubjects(this.cache, classifier, fleet);
   }
 
   read<Row extends QueryResultRow>(
@@ -119,13 +104,13 @@ export class Calls {
       const values = preparedValues(given);
       if (joined === undefined && options === undefined) {
         const statement = this.requests.statement(query, values);
-        return this.#place<Row>({ scope, statement, options, entry, signal: undefined }, read);
+        return this.place<Row>({ scope, statement, options, entry, signal: undefined }, read);
       }
       if (options !== undefined) this.#checkRead('read', options);
       return withAbort(options ?? {}, (signal) => {
         if (joined === undefined) {
           const statement = this.requests.statement(query, values);
-          return this.#place<Row>({ scope, statement, options, entry, signal }, read);
+          return this.place<Row>({ scope, statement, options, entry, signal }, read);
         }
         rejectWithin('read', options, settledIn(joined));
         return joined.run<Row>(this.requests.apart(query, values), signal);
@@ -203,11 +188,11 @@ export class Calls {
     const asked = isPlain ? undefined : { ...found.hint, ...withoutUndefined(options ?? {}) };
     const call = { scope, statement, options: asked, entry, signal };
     const run = (request: StatementRequest): Promise<QueryResult<Row>> => query<Row>(request, found, this.classifier);
-    return found.class === 'read' ? this.#place(call, run) : run(this.#requestOf(call));
+    return found.class === 'read' ? this.place(call, run) : run(this.#requestOf(call));
   }
 
   /** What reads: on the cheapest rung, those above the replicas included. @param run the rungs below */
-  #place<Row extends QueryResultRow>(call: CacheCall, run: RunBelow<Row>): Promise<QueryResult<Row>> {
+  place<Row extends QueryResultRow>(call: CacheCall, run: RunBelow<Row>): Promise<QueryResult<Row>> {
     const reading = this.cache === undefined ? run(this.#requestOf(call)) : this.cache.read(call, run);
     const { notes } = call.scope;
     return notes === undefined ? reading : this.subjects.noted(call, notes, reading);
@@ -219,8 +204,19 @@ export class Calls {
 
   #checkRead(name: 'read' | 'query', options: ReadOptions): void {
     checkOptions(name, options);
-    if (options.cache !== undefined && options.cache !== false && this.cache === undefined)
-      throw invalidOptions(`${name}: cache: expected the option cache of createCluster to be set, too`);
+    this.checkCache(name, options.cache);
+  }
+
+  /** @throws LadderError `LADDER_INVALID_OPTIONS` */
+  checkCache(call: string, wish: Wish): void {
+    if (wish !== undefined && wish !== false && this.cache === undefined)
+      throw invalidOptions(`${call}: cache: expected the option cache of createCluster to be set, too`);
+  }
+
+  async ready(timeoutMillis: number): Promise<void> {
+    const loading = this.cache === undefined ? undefined : settledWithin(this.classifier.ready(), timeoutMillis);
+    await this.fleet.ready(timeoutMillis);
+    await loading;
   }
 
   transaction<T>(
@@ -278,36 +274,24 @@ export class Calls {
     }, options.signal);
   }
 
-  explain({ scope }: Context, query: Query, options: ReadOptions): Promise<Explanation> {
+  explain({ scope }: Context, asked: Query, values: Values | undefined, options: ReadOptions): Promise<Explanation> {
     return this.gate.run(async (entry) => {
-      const text = textOf(checkedQuery(query));
-      checkOptions('read', options);
+      const query = checkedQuery(asked);
+      const text = textOf(query);
+      this.#checkRead('read', options);
       await this.classifier.ready();
       const found = await this.classifier.classify(text);
-      const asked = { ...found.hint, ...withoutUndefined(options) };
+      const wished = { ...found.hint, ...withoutUndefined(options) };
       const dependencies = await this.classifier.dependencies(text);
-      const known = { found, dependencies, digest: this.classifier.digest(text) };
-      return explain(this.fleet, known, this.requests.read(scope, asked, entry, undefined), entry.startedAt);
+      const statement = this.requests.apart(query, values);
+      const call = { scope, statement, options: wished, entry, signal: undefined };
+      const known = {
+        found,
+        dependencies,
+        digest: this.classifier.digest(text),
+        cache: await this.cache?.explain(call),
+      };
+      return explain(this.fleet, known, this.requests.read(scope, wished, entry, undefined), entry.startedAt);
     }, options.signal);
   }
-
-  /** Once, and only when somebody listens. */
-  #tellOfGrammar(cause: unknown): void {
-    if (this.#hasToldOfGrammar || !this.publisher.wants('warning')) return;
-    this.#hasToldOfGrammar = true;
-    const message = `PostgreSQL's grammar cannot be loaded (${wordFor(cause)}): query, explain and cluster.pool() take every statement for a write and send it to the primary, until a later try succeeds. Deploy all files that your bundler has written, or keep pg-ladder out of the bundle: see https://pg-ladder.github.io/pg-ladder/guide/bundlers`;
-    this.publisher.publish('warning', becauseOf(cause, { code: 'grammar', message }));
-  }
-}
-
-/** It would hold up what its own loop awaits of the transaction. */
-function unjoinable(): LadderError {
-  return invalidOptions(
-    'stream: expected no transaction around it, since one statement runs at a time there; read, or use a cursor on the client of the transaction, ' +
-      'or outsideTransaction() for what others have committed',
-  );
-}
-
-function settledIn({ isReadOnly }: Transaction): string[] {
-  return isReadOnly ? SETTLED.readOnly : SETTLED.readWrite;
 }

@@ -2,12 +2,14 @@
 
 import type { Pool, PoolClient, QueryResultRow } from 'pg';
 import { CallingContext } from './async-context.js';
-import { Calls, type Context } from './calls.js';
+import { ClusterCache } from './cache/cluster-cache.js';
+import { Calls } from './calls.js';
 import { Closing } from './closing.js';
 import { Contexts } from './contexts.js';
 import { invalidOptions } from './errors.js';
 import type { LadderEvents } from './events.js';
 import type { Query, Values } from './execute/call.js';
+import type { Context } from './execute/call-context.js';
 import type { Explanation } from './observe/explain.js';
 import { type ClusterStats, statsOf } from './observe/stats.js';
 import { NameClaim } from './open-clusters.js';
@@ -81,6 +83,7 @@ export class Cluster implements AsyncDisposable {
     const scope = new SessionScope(this.#runner, undefined, {}, { consistency, maxStalenessMillis });
     this.#process = { scope, transaction: undefined };
     this.#access = this.#makeAccess();
+    this.cache = new ClusterCache(this.#calls.cache);
     this.#calls.fleet.start();
   }
 
@@ -88,6 +91,9 @@ export class Cluster implements AsyncDisposable {
   get name(): string {
     return this.#calls.claim.name;
   }
+
+  /** Its caches: how they do, and how to make them forget. See the option `cache`. */
+  readonly cache: ClusterCache;
 
   /** `route`, `query` and `node` events; the same are published on `diagnostics_channel` as `pg-ladder:<event>`. */
   get events(): LadderEvents {
@@ -174,6 +180,7 @@ export class Cluster implements AsyncDisposable {
       // The same for every request: it is looked at once.
       if (Object.isFrozen(options)) this.#checkedOptions.add(options);
     }
+    this.#calls.checkCache('session', options.cache);
     if (options.subject !== undefined && this.#calls.settings.secrets.length === 0) {
       throw invalidOptions(
         'session: subject: expected secrets to be set on the cluster: a token that is not signed binds nobody',
@@ -196,8 +203,8 @@ export class Cluster implements AsyncDisposable {
   }
 
   /** How `query` would classify a text and why, and where it would go now. It runs nothing and waits for no replica. */
-  explain(text: Query, _values?: Values, options: ReadOptions = {}): Promise<Explanation> {
-    return this.#calls.explain(this.#context(), text, options);
+  explain(text: Query, values?: Values, options: ReadOptions = {}): Promise<Explanation> {
+    return this.#calls.explain(this.#context(), text, values, options);
   }
 
   /**
@@ -230,7 +237,7 @@ export class Cluster implements AsyncDisposable {
   ready(options: ReadyOptions = {}): Promise<void> {
     return this.#calls.gate.run(() => {
       checkOptions('ready', options);
-      return this.#calls.fleet.ready(options.timeoutMillis ?? 10_000);
+      return this.#calls.ready(options.timeoutMillis ?? 10_000);
     });
   }
 

@@ -3,7 +3,7 @@
  * no session and runs no statement.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { Context } from './calls.js';
+import type { Context } from './execute/call-context.js';
 import type { SessionScope } from './session/scope.js';
 
 export class Contexts {

@@ -1,4 +1,9 @@
 /** pg-ladder: reads go to the cheapest PostgreSQL node that is still fresh enough for the session that asks. */
+export type { ClusterCache } from './cache/cluster-cache.js';
+export type { HitCounts, MissReason } from './cache/counts.js';
+export type { CacheVerdict, ExplainedEntry } from './cache/explain.js';
+export type { Forgotten } from './cache/forgetting.js';
+export type { CacheStats } from './cache/stats.js';
 export { Cluster, createCluster, type DefaultRow } from './cluster.js';
 export { LadderError, type LadderErrorCode } from './errors.js';
 export {
@@ -27,6 +32,7 @@ export type { DiscoveryStats } from './nodes/membership.js';
 export type { Role } from './nodes/node.js';
 export type { ExplainedDependencies, Explanation, ReplicaVerdict } from './observe/explain.js';
 export type { ClusterStats, NodeStats } from './observe/stats.js';
+export type { CachedStatement, CacheOptions, CacheReadOptions, CacheRule } from './options/cache.js';
 export type {
   AbortOptions,
   CloseOptions,

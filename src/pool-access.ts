@@ -1,16 +1,19 @@
 /** The door to the cluster for `cluster.pool()`: its statements pass the same gate as all others. */
+import type { QueryResult } from 'pg';
 import { CallingContext } from './async-context.js';
 import type { Calls } from './calls.js';
 import { performance } from './clock.js';
 import { openPrimary } from './execute/primary.js';
 import { readUnlessRefused } from './execute/query.js';
+import type { StatementRequest } from './execute/request.js';
 import { write } from './execute/write.js';
 import type { ClusterAccess } from './pool/access.js';
 
 /** What is known of the calling code. */
 type Caller = Pick<ClusterAccess, 'scope' | 'bind'>;
 
-export function poolAccess({ fleet, classifier, gate, publisher, requests }: Calls, caller: Caller): ClusterAccess {
+export function poolAccess(calls: Calls, caller: Caller): ClusterAccess {
+  const { fleet, classifier, gate, publisher, requests } = calls;
   return {
     ...caller,
     get primary() {
@@ -26,8 +29,9 @@ export function poolAccess({ fleet, classifier, gate, publisher, requests }: Cal
       const { found, query, values, scope, entry, introduce } = reading;
       const statement =
         introduce === undefined ? requests.statement(query, values) : requests.apart(query, values, introduce);
-      const request = requests.readStatement(scope, found.hint, entry, undefined, statement);
-      return readUnlessRefused(request, reading, classifier, onPrimary ?? (() => write(request, 'misrouted')));
+      const run = (request: StatementRequest): Promise<QueryResult> =>
+        readUnlessRefused(request, reading, classifier, onPrimary ?? (() => write(request, 'misrouted')));
+      return calls.place({ scope, statement, options: found.hint, entry, signal: undefined }, run);
     },
     openPrimary: (clientFor) => openPrimary(fleet, clientFor),
     known: (text) => classifier.known(text, performance.now()),

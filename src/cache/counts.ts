@@ -1,16 +1,25 @@
 /** What becomes of reads that caches were asked for. It counts, and decides nothing. */
+import { performance } from '../clock.js';
 import type { Consistency } from '../freshness/requirement.js';
+import { Latency } from '../nodes/latency.js';
 
-/** Why an answer that is kept was not given, or was not kept. */
+/** Why an answer that is kept was not given, or that none is. */
 export type MissReason = 'absent' | 'behind-floor' | 'too-stale' | 'seen-newer' | 'floor-unknown';
 
 /** The rungs that keep answers. */
 export type CacheRungName = 'memory' | 'shared';
 
+/** Answers that were given again, by what their reads asked for. */
+export type HitCounts = Record<Exclude<Consistency, 'strong'>, number>;
+
+/** After a start nothing is held yet: what it takes until then is told apart. */
+const START_MILLIS = 60_000;
+const SAMPLE_COUNT = 1_024;
+
 export class CacheCounts {
-  readonly hits: Record<CacheRungName, Record<Consistency, number>> = {
-    memory: { session: 0, eventual: 0, strong: 0 },
-    shared: { session: 0, eventual: 0, strong: 0 },
+  readonly hits: Readonly<Record<CacheRungName, HitCounts>> = {
+    memory: { session: 0, eventual: 0 },
+    shared: { session: 0, eventual: 0 },
   };
   readonly misses: Record<MissReason, number> = {
     absent: 0,
@@ -19,15 +28,33 @@ export class CacheCounts {
     'seen-newer': 0,
     'floor-unknown': 0,
   };
-  /** Reads that took the answer of one that was under way. */
   joinedCount = 0;
   keptCount = 0;
-  /** Answers that were not kept, since no replica gave them, or they were too large. */
   unkeptCount = 0;
-  /** Reads whose statements are never kept. */
   bypassedCount = 0;
   refreshedCount = 0;
   staleIfErrorCount = 0;
-  /** What reads took whose answers were kept, in milliseconds. */
+  /** What servers took for answers that were not held, and would have taken for those that were. */
   missMillis = 0;
+  savedMillis = 0;
+  readonly missLatency = new Latency(SAMPLE_COUNT);
+  readonly firstMinute = { hitCount: 0, missCount: 0 };
+  readonly #startedAt = performance.now();
+
+  hit(rung: CacheRungName, consistency: Consistency, costMillis: number, now: number): void {
+    this.hits[rung][consistency === 'eventual' ? 'eventual' : 'session']++;
+    this.savedMillis += costMillis;
+    if (now - this.#startedAt < START_MILLIS) this.firstMinute.hitCount++;
+  }
+
+  miss(reason: MissReason, now: number): void {
+    this.misses[reason]++;
+    if (now - this.#startedAt < START_MILLIS) this.firstMinute.missCount++;
+  }
+
+  /** A server has answered what was not held. */
+  read(costMillis: number): void {
+    this.missMillis += costMillis;
+    this.missLatency.add(costMillis);
+  }
 }

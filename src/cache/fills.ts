@@ -4,54 +4,78 @@
  * are kept: what the primary's log says and what the primary shows are not the same.
  */
 import type { QueryResult, QueryResultRow } from 'pg';
+import { inBackground } from '../async-context.js';
 import { performance } from '../clock.js';
 import { abortable } from '../deadline.js';
+import { read } from '../execute/read.js';
 import type { Statement, StatementRequest } from '../execute/request.js';
 import { markRoute, type RouteRecord, routeRecordOf } from '../execute/route.js';
+import type { AnswerSource } from '../nodes/answer-source.js';
 import { isServerError } from '../postgres/errors.js';
-import { bytesOf } from './bytes.js';
+import { isRaw } from '../postgres/raw-results.js';
 import type { CacheCounts } from './counts.js';
 import { CacheEntry } from './entry.js';
 import { type Flight, Flights } from './flights.js';
+import type { CacheGround, RunBelow } from './ground.js';
+import type { Judge } from './judge.js';
 import { KeptAnswer } from './kept-answer.js';
-import { type Lookup, rawStatement } from './lookup.js';
+import { inBackgroundOf, type Lookup, rawStatement } from './lookup.js';
 import type { MemoryStore } from './memory-store.js';
-import { noteAnswer } from './noted.js';
+import { type Answered, noteAnswer } from './noted.js';
 import type { RawField, RawRow } from './raw-answer.js';
-import type { CacheGround, RunBelow } from './rung.js';
+import type { HeldLease, SharedRung } from './shared-rung.js';
 
-/** What a read on the rungs below has brought. */
-interface Flown {
+/** An answer of a server that others can be given. */
+interface FromServer extends Answered {
+  readonly from: 'server';
   readonly answer: KeptAnswer;
   readonly record: RouteRecord;
-  /** `undefined` for what is not to be kept. */
-  readonly entry: CacheEntry | undefined;
-  /** Our monotonic clock before it was asked for, and when it had been answered. */
-  readonly askedAt: number;
+  readonly source: AnswerSource;
+  /** Our monotonic clock when it had been answered. */
   readonly endedAt: number;
 }
 
+/** What a read has brought. */
+type Flown =
+  | FromServer
+  /** An entry of the rung that processes share. */
+  | { readonly from: 'shared'; readonly entry: CacheEntry }
+  /** A result for its caller alone. */
+  | { readonly from: 'elsewhere'; readonly result: QueryResult };
+
 /** So often a read waits for one of others before it is sent by itself. */
 const MAX_WAITS = 3;
+/** What another process fills is waited for at least so long. */
+const LEAST_PATIENCE_MILLIS = 4;
 
 export class Fills {
   readonly #ground: CacheGround;
+  readonly #judge: Judge;
   readonly #memory: MemoryStore<CacheEntry>;
+  readonly #shared: SharedRung | undefined;
   readonly #counts: CacheCounts;
-  readonly #flights = new Flights<Flown | undefined>();
+  readonly #refreshCount: number;
+  readonly #flights = new Flights<Flown>();
+  #refreshing = 0;
 
-  constructor(ground: CacheGround, memory: MemoryStore<CacheEntry>, counts: CacheCounts) {
+  /** @param refreshCount how many may be read anew in the background at a time */
+  constructor(
+    ground: CacheGround,
+    judge: Judge,
+    memory: MemoryStore<CacheEntry>,
+    shared: SharedRung | undefined,
+    counts: CacheCounts,
+    refreshCount: number,
+  ) {
+    this.#shared = shared;
     this.#ground = ground;
+    this.#judge = judge;
     this.#memory = memory;
     this.#counts = counts;
+    this.#refreshCount = refreshCount;
   }
 
-  /** @param meets whether an answer is fresh enough for the caller */
-  async read<Row extends QueryResultRow>(
-    lookup: Lookup,
-    run: RunBelow<Row>,
-    meets: (entry: CacheEntry) => boolean,
-  ): Promise<QueryResult<Row>> {
+  async read<Row extends QueryResultRow>(lookup: Lookup, run: RunBelow<Row>): Promise<QueryResult<Row>> {
     const { key, call } = lookup;
     for (let waits = 0; waits < MAX_WAITS; waits++) {
       const flight = this.#flights.get(key);
@@ -63,13 +87,17 @@ export class Fills {
         if (isBoarding && isServerError(landed.error)) throw landed.error;
         continue;
       }
-      if (landed.answer === undefined) break;
-      const { record, entry, endedAt } = landed.answer;
-      if (!(entry === undefined ? isBoarding : meets(entry))) continue;
+      const flown = landed.answer;
+      if (flown.from === 'elsewhere') break;
+      if (flown.from === 'shared') {
+        if (this.#judge.meets(flown.entry, lookup)) return this.#judge.give(flown.entry, lookup, 'shared');
+        continue;
+      }
+      const { source, entry, endedAt } = flown;
+      if (!(entry === undefined ? isBoarding : this.#judge.meets(entry, lookup))) continue;
       this.#counts.joinedCount++;
-      const { source } = record;
-      if (source !== undefined) lookup.reading.trace?.ended(source.server, endedAt, lookup.reading.key, lookup.tables);
-      return this.#given<Row>(landed.answer, lookup);
+      lookup.reading.trace?.ended(source.server, endedAt, lookup.reading.key, lookup.tables);
+      return this.#given<Row>(flown, lookup);
     }
     return this.#lead(lookup, run);
   }
@@ -77,9 +105,11 @@ export class Fills {
   async #lead<Row extends QueryResultRow>(lookup: Lookup, run: RunBelow<Row>): Promise<QueryResult<Row>> {
     const { key } = lookup;
     const flight = this.#flights.begin(key);
-    let flown: Flown | undefined;
+    let flown: Flown;
     try {
-      flown = await this.#fly(lookup, run, flight);
+      flown = await (this.#shared === undefined
+        ? this.#fly(lookup, run, flight, undefined)
+        : this.#flyBy(this.#shared, lookup, run, flight));
     } catch (error) {
       flight.land({ error });
       throw error;
@@ -87,45 +117,104 @@ export class Fills {
       this.#flights.end(key, flight);
     }
     flight.land({ answer: flown });
-    if (flown !== undefined) return this.#given<Row>(flown, lookup);
-    // How it would be parsed is not known: it was a read, and is sent once more as it was asked for.
-    return run(this.#requestOf(lookup, lookup.call.statement));
+    switch (flown.from) {
+      case 'server':
+        return this.#given<Row>(flown, lookup);
+      case 'shared':
+        return this.#judge.give<Row>(flown.entry, lookup, 'shared');
+      case 'elsewhere':
+        return flown.result as QueryResult<Row>;
+    }
   }
 
   /** A result of the caller's own. */
-  #given<Row extends QueryResultRow>(flown: Flown, lookup: Lookup): QueryResult<Row> {
-    const { answer, record } = flown;
-    const result = answer.give(lookup.rowMode, lookup.types);
-    markRoute(result, record);
-    const { notes } = lookup.call.scope;
-    if (notes !== undefined) noteAnswer(notes, lookup, flown, this.#ground.fleet.history);
+  #given<Row extends QueryResultRow>(flown: FromServer, lookup: Lookup): QueryResult<Row> {
+    const result = flown.answer.give(lookup.rowMode, lookup.types);
+    markRoute(result, flown.record);
+    this.#note(lookup, flown);
     return result as QueryResult<Row>;
   }
 
-  #requestOf({ call, reading }: Lookup, statement: Statement): StatementRequest {
-    const { scope, options, entry, signal } = call;
-    return this.#ground.requests.onTerms(reading, scope, options ?? {}, entry, signal, statement);
+  #note(lookup: Lookup, answered: Answered): void {
+    const { notes } = lookup.asker;
+    if (notes !== undefined) noteAnswer(notes, lookup, answered, this.#ground.fleet.history);
   }
 
-  /** @returns `undefined` for what came in no form that can be kept or given */
+  #requestOf({ call, asker, reading }: Lookup, statement: Statement): StatementRequest {
+    const { options, entry, signal } = call;
+    return this.#ground.requests.onTerms(reading, asker, options ?? {}, entry, signal, statement);
+  }
+
+  /** What processes share is asked first; of those that do not find it there one reads, and keeps it for all. */
+  async #flyBy<Row extends QueryResultRow>(
+    shared: SharedRung,
+    lookup: Lookup,
+    run: RunBelow<Row>,
+    flight: Flight<Flown>,
+  ): Promise<Flown> {
+    const { key, call, asker } = lookup;
+    const isGood = (entry: CacheEntry): boolean => this.#judge.meets(entry, lookup);
+    const taken = (entry: CacheEntry): Flown => {
+      if (this.#flights.owns(key, flight)) this.#keep(key, entry);
+      return { from: 'shared', entry };
+    };
+    // What is read anew in the background is there already.
+    const found = asker === call.scope ? await shared.find(lookup) : undefined;
+    if (found !== undefined && isGood(found)) return taken(found);
+    const lease = await shared.lease(lookup);
+    if (lease?.isGranted === false) {
+      const filled = await shared.awaitFill(lookup, this.#patienceFor(lookup), isGood);
+      if (filled !== undefined) return taken(filled);
+    }
+    call.signal?.throwIfAborted();
+    return this.#fly(lookup, run, flight, lease?.isGranted === true ? lease : undefined);
+  }
+
+  /** Longer than it takes to read it, nobody waits for others. */
+  #patienceFor({ call }: Lookup): number {
+    const expectedMillis = call.statement.profile?.expectedMillis ?? 0;
+    return Math.min(this.#ground.fleet.settings.waitMillis, LEAST_PATIENCE_MILLIS + 2 * expectedMillis);
+  }
+
   async #fly<Row extends QueryResultRow>(
     lookup: Lookup,
     run: RunBelow<Row>,
-    flight: Flight<Flown | undefined>,
-  ): Promise<Flown | undefined> {
+    flight: Flight<Flown>,
+    lease: HeldLease | undefined,
+  ): Promise<Flown> {
     const { key, text } = lookup;
     const request = this.#requestOf(lookup, rawStatement(lookup));
-    const result: QueryResult = await run(request);
+    const result = await run(request).catch((error: unknown) => {
+      if (lease !== undefined) this.#shared?.release(lookup);
+      throw error;
+    });
     const endedAt = performance.now();
     const record = routeRecordOf(result);
-    const rows = result.rows as unknown as RawRow[];
-    if (record?.source === undefined || !areRaw(rows)) return undefined;
-    const columns = text.columnsOf(result.fields as RawField[], record.source.types);
-    const answer = new KeptAnswer(result.command, result.rowCount, columns, rows);
+    const source = record?.source;
+    if (source === undefined || record === undefined || !isRaw(result)) {
+      const isAsWanted = record?.role !== 'replica' && !isRaw(result);
+      // It was read on a replica, or for nothing: how it would be parsed is not known, and it is sent as it was asked for.
+      const own = isAsWanted ? result : await run(this.#requestOf(lookup, lookup.call.statement));
+      if (own === result) this.#note(lookup, { record, entry: undefined, askedAt: request.startedAt });
+      if (lease !== undefined) this.#shared?.release(lookup);
+      return { from: 'elsewhere', result: own };
+    }
+    const columns = text.columnsOf(result.fields as RawField[], source.types);
+    const answer = new KeptAnswer(
+      result.command,
+      result.rowCount,
+      columns,
+      (result.rows as unknown as RawRow[]).slice(),
+    );
     const entry = this.#entryOf(answer, record, request, lookup, endedAt);
+    const isKept = entry !== undefined && this.#flights.owns(key, flight);
     if (entry === undefined) this.#counts.unkeptCount++;
-    else if (this.#flights.owns(key, flight)) this.#keep(key, entry);
-    return { answer, record, entry, askedAt: request.startedAt, endedAt };
+    if (isKept) this.#keep(key, entry);
+    if (lease !== undefined) {
+      if (isKept) inBackground(() => void this.#shared?.keep(entry, lookup, lease));
+      else this.#shared?.release(lookup);
+    }
+    return { from: 'server', answer, record, source, entry, askedAt: request.startedAt, endedAt };
   }
 
   /** `undefined` for what says nothing of a position, or is no text. */
@@ -144,18 +233,50 @@ export class Fills {
     if (source.settings !== answerSources.current?.settings || !answer.isText) return undefined;
     const isPresent = timeline === history.timelines.timeline;
     const freshAsOf = isPresent ? history.clock.freshAsOf(lsn) : Number.NEGATIVE_INFINITY;
-    const { server } = source;
     const origin = {
-      ...{ node, server, clusterId, timeline, validFrom: lsn, seenUpTo: undefined, freshAsOf, endedAt },
+      node,
+      server: source.server,
+      clusterId,
+      timeline,
+      validFrom: lsn,
+      seenUpTo: undefined,
+      freshAsOf,
       askedAt: request.startedAt,
+      endedAt,
     };
     const isTimed = text.dependencies.repeatability.repeats === 'timed';
     const costMillis = Math.max(0, endedAt - call.entry.startedAt - waitedMillis);
-    // The columns are those of other entries, too.
-    const bytes = bytesOf({ ...answer, fields: [] });
-    this.#counts.missMillis += costMillis;
+    this.#counts.read(costMillis);
     const { tags, tables: named } = terms;
-    return new CacheEntry(answer, origin, { text, tags, named, bytes, costMillis, isTimed }, history);
+    return new CacheEntry(answer, origin, { text, tags, named, costMillis, isTimed }, history);
+  }
+
+  /**
+   * Reads an answer anew before it is too old, so that nobody waits for it: within a budget, and on
+   * replicas alone.
+   */
+  refresh(lookup: Lookup, entry: CacheEntry): void {
+    const { key } = lookup;
+    if (entry.isRefreshing || this.#refreshing >= this.#refreshCount || this.#flights.get(key) !== undefined) return;
+    entry.isRefreshing = true;
+    this.#refreshing++;
+    const over = (): void => {
+      entry.isRefreshing = false;
+      this.#refreshing--;
+    };
+    inBackground(() => this.#ground.gate.run((passed) => this.#lead(inBackgroundOf(lookup, passed), read))).then(
+      () => {
+        over();
+        this.#counts.refreshedCount++;
+      },
+      // Whoever needs it waits for a read of its own, and is told.
+      over,
+    );
+  }
+
+  /** What is read at present is not kept. */
+  disown(): void {
+    this.#flights.disown();
   }
 
   /** What was read earlier and comes later takes the place of nothing. */
@@ -168,10 +289,4 @@ export class Fills {
 
 function isNewer({ origin: a }: CacheEntry, { origin: b }: CacheEntry): boolean {
   return a.timeline !== b.timeline ? a.timeline > b.timeline : a.validFrom > b.validFrom;
-}
-
-/** Whether pg has left all as it travelled; whoever has put a driver of his own beneath may not have. */
-function areRaw(rows: readonly unknown[]): boolean {
-  const isRaw = (value: unknown): boolean => value === null || typeof value === 'string' || Buffer.isBuffer(value);
-  return rows.every((row) => Array.isArray(row) && row.every(isRaw));
 }

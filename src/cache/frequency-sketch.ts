@@ -6,16 +6,17 @@
  * @see https://arxiv.org/abs/1512.00727 TinyLFU
  */
 
-/** Of four bits each, in blocks of one cache line: all counters of a key lie in one block. */
+/** Of four bits each, eight in a word. */
 const COUNTERS_PER_ENTRY = 16;
-const _COUNTERS_PER_BLOCK = 128;
+/** A cache line: all counters of a key lie in one block of as many words. */
+const BLOCK_WORDS = 16;
 const MOST_COUNTED = 15;
 const DOORKEEPER_BITS_PER_ENTRY = 32;
 /** With three keys an entry, one in thirty of the others passes for known. */
 const DOORKEEPER_KEYS_PER_ENTRY = 3;
 /** All counts are halved after as many uses of known keys: old popularity fades. */
 const USES_PER_ENTRY = 10;
-const FEWEST_ENTRIES = 64;
+const FEWEST_ENTRIES = 256;
 /** A key is hashed in pieces of as many UTF-16 units. */
 const PIECE_UNITS = 2048;
 
@@ -65,7 +66,7 @@ export class FrequencySketch {
   /** Counts a use. @param hash of {@link hashOf} */
   recordUse(hash: number): void {
     const counters = this.#counters;
-    const block = (hash & (counters.length / 16 - 1)) << 4;
+    const block = (hash & (counters.length / BLOCK_WORDS - 1)) * BLOCK_WORDS;
     const mix = remixed(hash);
     // Four rows of four words each in the block, eight counters in a word.
     const word0 = block + (mix & 3);
@@ -98,7 +99,7 @@ export class FrequencySketch {
   /** @returns 0 to 16: at least the recent uses up to there, seldom more */
   frequencyOf(hash: number): number {
     const counters = this.#counters;
-    const block = (hash & (counters.length / 16 - 1)) << 4;
+    const block = (hash & (counters.length / BLOCK_WORDS - 1)) * BLOCK_WORDS;
     const mix = remixed(hash);
     const least = Math.min(
       (counters[block + (mix & 3)]! >>> (mix & 28)) & 15,

@@ -4,7 +4,7 @@
  */
 import type { QueryConfig } from 'pg';
 import type { Entry } from '../execute/gate.js';
-import type { Statement } from '../execute/request.js';
+import type { Scope, Statement } from '../execute/request.js';
 import type { ReadTerms } from '../nodes/selection.js';
 import type { ReadOptions } from '../options/calls.js';
 import { type PreparedConfig, type PreparedQuery, preparedWith } from '../postgres/prepared-query.js';
@@ -26,6 +26,8 @@ export interface CacheCall {
 
 export interface Lookup {
   readonly call: CacheCall;
+  /** For whom it reads on servers. */
+  readonly asker: Scope;
   readonly text: CachedText;
   readonly terms: CacheTerms;
   /** What the read asks of servers. */
@@ -69,6 +71,18 @@ export function mannerOf(query: PreparedQuery): Pick<Lookup, 'rowMode' | 'types'
   if (typeof query === 'string') return PLAIN;
   const { rowMode, types } = query as PreparedConfig & { rowMode?: 'array'; types?: ParserSource };
   return { rowMode, types };
+}
+
+/** The same read for nobody in particular: only a replica answers it, and no session has seen its answer. */
+export function inBackgroundOf({ call, asker, reading, ...rest }: Lookup, entry: Entry): Lookup {
+  const options = { target: 'replica', priority: 'low' } as const;
+  const { floor, key } = asker;
+  return {
+    ...rest,
+    call: { ...call, options, entry, signal: undefined },
+    asker: { floor, key, trace: undefined, notes: undefined, priority: 'low', caller: () => asker.caller() },
+    reading: { ...reading, target: 'replica', trace: undefined },
+  };
 }
 
 const PLAIN: Pick<Lookup, 'rowMode' | 'types'> = { rowMode: undefined, types: undefined };

@@ -7,8 +7,8 @@ import type { CacheEntry } from './entry.js';
 import type { Lookup } from './lookup.js';
 
 /** What a server has just answered. */
-interface Answered {
-  readonly record: RouteRecord;
+export interface Answered {
+  readonly record: RouteRecord | undefined;
   /** `undefined` for what is not kept. */
   readonly entry: CacheEntry | undefined;
   /** Our monotonic clock before it was asked for. */
@@ -27,13 +27,15 @@ export function noteAnswer(
   { record, entry, askedAt }: Answered,
   history: PrimaryHistory,
 ): void {
-  const { role, lsn, timeline } = record;
   const { clusterId, timelines, clock } = history;
+  const lsn = record?.timeline === timelines.timeline ? record.lsn : undefined;
   if (entry !== undefined) noteEntry(notes, lookup, entry);
-  else if (role === 'primary') note(notes, lookup, undefined, askedAt);
-  else if (lsn === undefined || clusterId === undefined || timeline !== timelines.timeline)
-    note(notes, lookup, undefined, Number.NEGATIVE_INFINITY);
-  else note(notes, lookup, { clusterId, timeline, lsn }, Math.min(clock.freshAsOf(lsn), askedAt));
+  else if (record?.role === 'primary') note(notes, lookup, undefined, askedAt);
+  else if (lsn === undefined || clusterId === undefined) note(notes, lookup, undefined, Number.NEGATIVE_INFINITY);
+  else {
+    const { timeline } = timelines;
+    note(notes, lookup, { clusterId, timeline, lsn }, Math.min(clock.freshAsOf(lsn), askedAt));
+  }
 }
 
 function note(

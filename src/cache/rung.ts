@@ -9,41 +9,33 @@ import { performance } from '../clock.js';
 import { wordFor } from '../errors.js';
 import { becauseOf } from '../events.js';
 import { textOf } from '../execute/call.js';
-import type { StatementRequest } from '../execute/request.js';
-import type { Requests } from '../execute/requests.js';
-import { markRoute } from '../execute/route.js';
-import { type Demand, gapOf } from '../freshness/demand.js';
-import type { ReadTrace } from '../freshness/read-trace.js';
-import type { Fleet } from '../nodes/fleet.js';
 import type { CacheSettings } from '../options/cache.js';
-import type { Publisher } from '../publisher.js';
-import type { Classifier } from '../statements/classifier.js';
-import { CacheCounts, type CacheRungName, type MissReason } from './counts.js';
+import { isServerError, isServerFault } from '../postgres/errors.js';
+import { printable } from '../printable.js';
+import { CacheCounts } from './counts.js';
 import type { CacheEntry } from './entry.js';
+import { type CacheVerdict, notKept, verdictOf } from './explain.js';
 import { Fills } from './fills.js';
+import { type Forgotten, isForgotten } from './forgetting.js';
+import type { CacheGround, RunBelow } from './ground.js';
+import { Judge } from './judge.js';
 import { type CacheCall, keepableValues, keyOf, type Lookup, mannerOf } from './lookup.js';
 import { MemoryStore } from './memory-store.js';
-import { noteEntry } from './noted.js';
+import { SharedRung } from './shared-rung.js';
+import { type CacheStats, cacheStats } from './stats.js';
 import { obstacleTo, termsOf } from './terms.js';
 import { type CachedText, CachedTexts } from './texts.js';
 
-/** Runs a read on the rungs below. */
-export type RunBelow<Row extends QueryResultRow> = (request: StatementRequest) => Promise<QueryResult<Row>>;
-
-/** What it stands on. */
-export interface CacheGround {
-  readonly fleet: Fleet;
-  readonly classifier: Classifier;
-  readonly requests: Requests;
-  readonly publisher: Publisher;
-}
+const NO_POSITIONS = 'no positions are tracked';
 
 export class CacheRung {
   readonly counts = new CacheCounts();
-  readonly memory: MemoryStore<CacheEntry>;
   readonly texts: CachedTexts;
+  readonly #memory: MemoryStore<CacheEntry>;
   readonly #settings: CacheSettings;
   readonly #ground: CacheGround;
+  readonly #judge: Judge;
+  readonly #shared: SharedRung | undefined;
   readonly #fills: Fills;
   /** Numbers for what decides how connections write their answers. */
   readonly #settingsNumbers = new Map<string, number>();
@@ -52,12 +44,18 @@ export class CacheRung {
     this.#settings = settings;
     this.#ground = ground;
     const { classifier, publisher } = ground;
-    this.memory = new MemoryStore({ maxBytes: settings.memoryBytes });
+    this.#memory = new MemoryStore({ maxBytes: settings.memoryBytes });
     this.texts = new CachedTexts(classifier, settings.rules, (error) => {
       const message = `a rule of the cache failed in its own match(): ${wordFor(error)}`;
       if (publisher.wants('warning')) publisher.publish('warning', becauseOf(error, { code: 'cache-rule', message }));
     });
-    this.#fills = new Fills(ground, this.memory, this.counts);
+    this.#judge = new Judge(ground.fleet, this.counts);
+    const { shared, refreshCount } = settings;
+    this.#shared =
+      shared === undefined
+        ? undefined
+        : new SharedRung(shared, settings, ground, (forgotten) => this.#forgetHere(forgotten));
+    this.#fills = new Fills(ground, this.#judge, this.#memory, this.#shared, this.counts, refreshCount);
   }
 
   /** @param run the rungs below */
@@ -89,12 +87,82 @@ export class CacheRung {
       return this.#below(call, run);
     }
     const { judging, key } = lookup;
-    const demand = this.#ground.fleet.selection.demandOf(judging, call.entry.startedAt);
-    const held = this.memory.get(key);
-    const miss = this.#missOf(held, demand, lookup);
-    if (miss === undefined && held !== undefined) return this.#give(held, lookup, 'memory');
-    if (miss !== undefined) this.counts.misses[miss]++;
-    return this.#fills.read(lookup, run, (entry) => this.#meets(entry, lookup));
+    const demand = this.#judge.demandOf(judging, call.entry.startedAt);
+    const isCurrent = this.#shared === undefined || this.#shared.isCurrent(call.entry.startedAt);
+    const held = isCurrent ? this.#memory.get(key) : undefined;
+    const miss = this.#judge.missOf(held, demand, lookup);
+    if (miss === undefined && held !== undefined) {
+      this.#refreshAhead(held, lookup);
+      return this.#judge.give<Row>(held, lookup, 'memory');
+    }
+    this.counts.miss(miss ?? 'absent', call.entry.startedAt);
+    const reading = this.#fills.read(lookup, run);
+    return lookup.terms.staleIfErrorMillis > 0 ? reading.catch((error) => this.#giveStale(lookup, error)) : reading;
+  }
+
+  /** What is asked for again shortly before it is too old is read anew meanwhile. */
+  #refreshAhead(entry: CacheEntry, lookup: Lookup): void {
+    const { maxStalenessMillis = Number.POSITIVE_INFINITY } = lookup.judging.requirement;
+    const ageMillis = lookup.call.entry.startedAt - entry.freshAsOf;
+    if (ageMillis > entry.refreshShare * maxStalenessMillis) this.#fills.refresh(lookup, entry);
+  }
+
+  /** No server could answer. Only age is forgiven: the answer shows all that its session wrote and saw. @throws that error */
+  #giveStale<Row extends QueryResultRow>(lookup: Lookup, error: unknown): Promise<QueryResult<Row>> {
+    const { call, judging, terms, key } = lookup;
+    const isGivenUp = call.signal?.aborted === true && (error as { code?: unknown }).code !== 'LADDER_TIMEOUT';
+    const isOutage = !isServerError(error) || isServerFault(error);
+    const held = this.#memory.peek(key);
+    if (isGivenUp || !isOutage || held === undefined) throw error;
+    const requirement = { ...judging.requirement, maxStalenessMillis: terms.staleIfErrorMillis };
+    const demand = this.#judge.demandOf({ ...judging, requirement }, performance.now());
+    if (this.#judge.missOf(held, demand, lookup) !== undefined) throw error;
+    this.counts.staleIfErrorCount++;
+    return this.#judge.give<Row>(held, lookup, 'memory');
+  }
+
+  /** See {@link ClusterCache.forget}. */
+  async forget(forgotten: Forgotten): Promise<void> {
+    this.#forgetHere(forgotten);
+    await this.#shared?.forget(forgotten);
+  }
+
+  #forgetHere(forgotten: Forgotten | 'all'): void {
+    // What is under way may have been read before.
+    this.#fills.disown();
+    if (forgotten === 'all') this.#memory.clear();
+    else
+      for (const [key, { particulars }] of [...this.#memory.entries()])
+        if (isForgotten(particulars, forgotten)) this.#memory.delete(key);
+  }
+
+  /** Ends what it has opened. */
+  close(): Promise<void> | undefined {
+    this.#memory.clear();
+    return this.#shared?.close();
+  }
+
+  /** What it has to say of a read; see `explain()` of the cluster. */
+  async explain(call: CacheCall): Promise<CacheVerdict> {
+    const text = await this.texts.learn(textOf(call.statement.query));
+    const lookup = this.lookupOf(call, text);
+    if (typeof lookup === 'string') return notKept(printable(lookup));
+    const now = performance.now();
+    const demand = this.#judge.demandOf(lookup.judging, now);
+    const held = this.#memory.peek(lookup.key);
+    return verdictOf(held, this.#judge.missOf(held, demand, lookup), demand, now);
+  }
+
+  stats(): CacheStats {
+    return cacheStats(this.counts, this.#memory, this.#settings.memoryBytes, this.#problem);
+  }
+
+  get #problem(): string | undefined {
+    const { history, answerSources, replicas } = this.#ground.fleet;
+    if (!history.isTracking) return NO_POSITIONS;
+    if (replicas.every(({ lsn }) => lsn === undefined))
+      return 'no replica answers, and only answers of replicas are kept';
+    return answerSources.problem;
   }
 
   /** @returns why the read passes caches by, in words, where it does */
@@ -104,7 +172,7 @@ export class CacheRung {
     const terms = termsOf(options?.cache, scope.cache, text.rule, this.#settings);
     if (terms === undefined) return 'nothing asks for it';
     if (options?.target !== undefined) return 'target asks for a server';
-    if (!fleet.history.isTracking) return 'no positions are tracked';
+    if (!fleet.history.isTracking) return NO_POSITIONS;
     const obstacle = obstacleTo(text, terms);
     if (obstacle !== undefined) return obstacle;
     const source = fleet.answerSources.current;
@@ -122,6 +190,7 @@ export class CacheRung {
     );
     return {
       call,
+      asker: scope,
       text,
       terms,
       reading,
@@ -131,63 +200,6 @@ export class CacheRung {
       ...mannerOf(statement.query),
       tables: terms.tables.length === 0 ? text.tables : [...text.tables, ...terms.tables.map(bareName)],
     };
-  }
-
-  #meets(entry: CacheEntry, lookup: Lookup): boolean {
-    const demand = this.#ground.fleet.selection.demandOf(lookup.judging, performance.now());
-    return this.#missOf(entry, demand, lookup) === undefined;
-  }
-
-  /** Why the entry does not answer the read. */
-  #missOf(
-    entry: CacheEntry | undefined,
-    demand: Demand | string,
-    { judging: { trace, requirement }, tables }: Lookup,
-  ): MissReason | undefined {
-    if (entry === undefined) return 'absent';
-    if (typeof demand === 'string') return 'floor-unknown';
-    let gap = gapOf(entry, demand);
-    if (gap === 'too-stale') {
-      entry.redate();
-      gap = gapOf(entry, demand);
-    }
-    if (gap !== undefined) return gap;
-    if (trace === undefined || requirement.consistency === 'eventual') return undefined;
-    return this.#hasSeenNewer(trace, entry, tables) ? 'seen-newer' : undefined;
-  }
-
-  #hasSeenNewer(trace: ReadTrace, entry: CacheEntry, tables: readonly string[]): boolean {
-    return trace.sights?.areIn(entry, tables, this.#ground.fleet.history) === false || !trace.canShow(entry);
-  }
-
-  #give<Row extends QueryResultRow>(entry: CacheEntry, lookup: Lookup, rung: CacheRungName): Promise<QueryResult<Row>> {
-    const { call, reading, rowMode, types, tables } = lookup;
-    const { answer, origin } = entry;
-    const { fleet } = this.#ground;
-    let result: QueryResult;
-    try {
-      result = answer.give(rowMode, types);
-    } catch (error) {
-      return Promise.reject(error);
-    }
-    const { startedAt } = call.entry;
-    markRoute(result, {
-      rung,
-      node: origin.node,
-      role: 'replica',
-      reason: 'cache',
-      waitedMillis: 0,
-      rerunCount: 0,
-      timeline: origin.timeline,
-      lsn: origin.validFrom,
-      ageMillis: startedAt - entry.freshAsOf,
-      source: undefined,
-    });
-    reading.trace?.showed(entry, tables);
-    if (call.scope.notes !== undefined) noteEntry(call.scope.notes, lookup, entry);
-    this.counts.hits[rung][reading.requirement.consistency]++;
-    fleet.counts.kept(call.entry.id, origin.node, rung);
-    return Promise.resolve(result as QueryResult<Row>);
   }
 
   #below<Row extends QueryResultRow>(

@@ -5,9 +5,12 @@
 import { inBackground } from '../async-context.js';
 import { textOf } from '../execute/call.js';
 import type { ReadNotes, ReadSubject } from '../freshness/read-notes.js';
+import type { Fleet } from '../nodes/fleet.js';
+import type { Classifier } from '../statements/classifier.js';
 import type { CacheCall } from './lookup.js';
+import type { CacheRung } from './rung.js';
 import { obstacleTo } from './terms.js';
-import type { CachedText, CachedTexts } from './texts.js';
+import { type CachedText, CachedTexts } from './texts.js';
 
 const UNSCOPED = { tables: [], scope: undefined };
 
@@ -15,10 +18,10 @@ export class ReadSubjects {
   readonly #texts: CachedTexts;
   readonly #unlikeness: () => string | undefined;
 
-  /** @param unlikeness why connections may answer differently, where that is known */
-  constructor(texts: CachedTexts, unlikeness: () => string | undefined) {
-    this.#texts = texts;
-    this.#unlikeness = unlikeness;
+  constructor(cache: CacheRung | undefined, classifier: Classifier, { answerSources }: Fleet) {
+    this.#texts = cache?.texts ?? new CachedTexts(classifier, [], () => undefined);
+    // Without caches nobody looks at how connections are set up.
+    this.#unlikeness = () => (cache === undefined ? undefined : answerSources.problem);
   }
 
   /** `undefined` while nothing is known of that text: the first look at it begins to find out. */

@@ -5,7 +5,7 @@
 
 import type { PoolClient, QueryResult, QueryResultRow } from 'pg';
 import { abortable } from '../deadline.js';
-import { LadderError } from '../errors.js';
+import { invalidOptions, LadderError } from '../errors.js';
 import type { DataConnection } from '../nodes/data-connection.js';
 import { codeOf } from '../postgres/errors.js';
 import { RELEASE_SAVEPOINT, SAVEPOINT, UNDO_SAVEPOINT } from '../postgres/own-statements.js';
@@ -149,4 +149,23 @@ export function aborted(cause: unknown): LadderError {
       'put the statement into a nested transaction',
     { cause },
   );
+}
+
+/** What is settled when a transaction begins cannot be asked for within: a replica's snapshot was chosen then, the primary's satisfies every wish. */
+const SETTLED = {
+  readOnly: ['target', 'atLeast', 'consistency', 'maxStalenessMillis', 'cache'],
+  readWrite: ['target', 'atLeast', 'cache'],
+};
+
+/** It would hold up what its own loop awaits of the transaction. */
+export function unjoinable(): LadderError {
+  return invalidOptions(
+    'stream: expected no transaction around it, since one statement runs at a time there; read, or use a cursor on the client of the transaction, ' +
+      'or outsideTransaction() for what others have committed',
+  );
+}
+
+/** What a call within it may not ask for. */
+export function settledIn({ isReadOnly }: Transaction): string[] {
+  return isReadOnly ? SETTLED.readOnly : SETTLED.readWrite;
 }

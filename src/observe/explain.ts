@@ -1,4 +1,5 @@
 /** Where a read would go, and how each replica stands to it. Runs nothing and waits for nobody but the primary's position. */
+import type { CacheVerdict } from '../cache/explain.js';
 import type { NodeState, Reason } from '../events.js';
 import { formatLsn } from '../freshness/lsn.js';
 import type { Fleet } from '../nodes/fleet.js';
@@ -40,6 +41,8 @@ export interface Explanation {
   readonly dependencies: ExplainedDependencies;
   /** What the statement is called in events and warnings: the grammar's version and 16 digits, such as `18:5f2c…`. */
   readonly digest: string;
+  /** Whether a kept answer would do, and why; `undefined` where the cluster has no caches. */
+  readonly cache: CacheVerdict | undefined;
 }
 
 export interface ReplicaVerdict {
@@ -58,12 +61,13 @@ export interface KnownText {
   readonly found: Classification;
   readonly dependencies: Dependencies;
   readonly digest: string;
+  readonly cache: CacheVerdict | undefined;
 }
 
 /** The next read's choice is not touched by it. */
 export async function explain(
   fleet: Fleet,
-  { found, dependencies, digest }: KnownText,
+  { found, dependencies, digest, cache }: KnownText,
   terms: ReadTerms,
   now: number,
 ): Promise<Explanation> {
@@ -88,6 +92,7 @@ export async function explain(
     replicas: replicas.map((replica) => verdictOn(fleet, replica, terms, now)),
     dependencies: explained(dependencies),
     digest,
+    cache,
   };
 }
 

@@ -19,6 +19,7 @@ interface Field {
 /** What pg's types do not tell of its results. */
 interface ResultInternals extends QueryResult {
   _parsers: readonly unknown[] | undefined;
+  readonly _types: unknown;
   _prebuiltEmptyResultObject: Readonly<Record<string, unknown>> | null;
   addFields(fields: readonly Field[]): void;
   parseRow(raw: readonly unknown[]): unknown;
@@ -31,6 +32,11 @@ const asItIs = (raw: unknown): unknown => raw;
 
 /** Leaves each field as it travelled. */
 export const RAW: ParserSource = { getTypeParser: () => asItIs };
+
+/** Whether its fields are as they travelled: whoever has put another driver beneath may have parsed them. */
+export function isRaw(result: object): boolean {
+  return (result as Partial<ResultInternals>)._types === RAW;
+}
 
 /** The columns of an answer, and the parser of each. */
 export interface Columns<F extends Field = Field> {

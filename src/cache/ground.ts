@@ -1,0 +1,19 @@
+/** What the caches stand on. */
+import type { QueryResult, QueryResultRow } from 'pg';
+import type { Gate } from '../execute/gate.js';
+import type { StatementRequest } from '../execute/request.js';
+import type { Requests } from '../execute/requests.js';
+import type { Fleet } from '../nodes/fleet.js';
+import type { Publisher } from '../publisher.js';
+import type { Classifier } from '../statements/classifier.js';
+
+/** Runs a read on the rungs below. */
+export type RunBelow<Row extends QueryResultRow> = (request: StatementRequest) => Promise<QueryResult<Row>>;
+
+export interface CacheGround {
+  readonly fleet: Fleet;
+  readonly classifier: Classifier;
+  readonly gate: Gate;
+  readonly requests: Requests;
+  readonly publisher: Publisher;
+}
