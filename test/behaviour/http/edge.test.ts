@@ -101,7 +101,7 @@ describe('a CDN', () => {
     const app = express().use(sessionMiddleware(cluster));
     app.get('/', async (_request, response) => {
       const name = await page(cluster);
-      response.set(cacheControl(cluster, { ...OPEN, staleWhileRevalidateMillis: 5_000 })).send(name);
+      response.set(cacheControl(cluster, { ...OPEN, staleWhileRevalidateMillis: 30_000 })).send(name);
     });
     app.post('/:name', async (request, response) => {
       await save(request.params.name, cluster);
@@ -149,7 +149,7 @@ describe('a CDN', () => {
     proxy.aheadMillis = BOUND_MILLIS;
     expect(await from()).toBe('stale');
     await until('the new one is there', async () => (await from()) === 'hit');
-    proxy.aheadMillis = 3 * BOUND_MILLIS;
+    proxy.aheadMillis = 5 * BOUND_MILLIS;
     expect(await from()).toBe('miss');
     proxy.purge('names');
     expect(await from()).toBe('miss');
