@@ -151,5 +151,8 @@ function profilesTable(results: readonly ProfilesResult[]): string {
     whole(perSecond),
     `${whole(staleCount)} of ${whole(checkedCount)}`,
   ]);
-  return ['\n95 % looks at profiles and 5 % changes, zipf over 2,000', ...aligned([head, ...cells])].join('\n');
+  return [
+    '\n95 % looks at profiles and 5 % changes, zipf over 2,000, by 20,000 users where nothing else is said',
+    ...aligned([head, ...cells]),
+  ].join('\n');
 }
