@@ -16,7 +16,7 @@ import { isRaw } from '../postgres/raw-results.js';
 import { bytesOf } from './bytes.js';
 import type { CacheCounts } from './counts.js';
 import { CacheEntry } from './entry.js';
-import { type Flight, Flights } from './flights.js';
+import { type Asked, type Flight, Flights } from './flights.js';
 import type { CacheGround, RunBelow } from './ground.js';
 import { KeptAnswer } from './kept-answer.js';
 import { inBackgroundOf, type Lookup, rawStatement } from './lookup.js';
@@ -28,12 +28,13 @@ type Flown =
   | {
       readonly answer: KeptAnswer;
       readonly record: RouteRecord;
-      readonly source: AnswerSource;
+      /** `undefined` for what is for its caller alone. */
+      readonly source: AnswerSource | undefined;
       /** `undefined` for what is not to be kept. */
       readonly entry: CacheEntry | undefined;
       readonly endedAt: number;
     }
-  | { readonly answer: undefined; readonly result: QueryResult };
+  | { readonly answer: undefined; readonly source: undefined; readonly result: QueryResult };
 
 /** So often a read waits for one of others before it is sent by itself. */
 const MAX_WAITS = 3;
@@ -64,17 +65,18 @@ export class Fills {
     for (let waits = 0; waits < MAX_WAITS; waits++) {
       const flight = this.#flights.get(key);
       if (flight === undefined) return this.#lead(lookup, run);
-      const { isBoarding } = flight;
+      const { isBoarding, asked } = flight;
+      const asksNoMore = (): boolean => isBoarding && this.#asksNoMore(lookup, asked);
       const landed = await abortable(flight.landed, call.signal);
       if ('error' in landed) {
         // What a server says of the statement, it says to all who ask for no more than its first caller.
-        if (isBoarding && isServerError(landed.error)) throw landed.error;
+        if (isServerError(landed.error) && asksNoMore()) throw landed.error;
         continue;
       }
       const flown = landed.answer;
-      if (flown.answer === undefined) break;
+      if (flown.source === undefined) break;
       const { answer, record, source, entry, endedAt } = flown;
-      if (!(entry === undefined ? isBoarding : meets(entry))) continue;
+      if (!(entry === undefined ? asksNoMore() : meets(entry))) continue;
       this.#counts.joinedCount++;
       lookup.reading.trace?.ended(source.server, endedAt, lookup.reading.key, lookup.tables);
       return given<Row>(answer, record, lookup);
@@ -83,8 +85,10 @@ export class Fills {
   }
 
   async #lead<Row extends QueryResultRow>(lookup: Lookup, run: RunBelow<Row>): Promise<QueryResult<Row>> {
-    const { key } = lookup;
-    const flight = this.#flights.begin(key);
+    const { key, reading } = lookup;
+    const at = performance.now();
+    const demand = this.#ground.fleet.selection.demandOf(reading, at);
+    const flight = this.#flights.begin(key, { demand, at });
     let flown: Flown;
     try {
       flown = await this.#fly(lookup, run, flight);
@@ -99,6 +103,16 @@ export class Fills {
     return answer === undefined ? (flown.result as QueryResult<Row>) : given<Row>(answer, flown.record, lookup);
   }
 
+  /** Whether what the first caller was answered will do here, where nothing else tells how fresh that is. */
+  #asksNoMore({ reading }: Lookup, { demand: first, at }: Asked): boolean {
+    const own = this.#ground.fleet.selection.demandOf(reading, at);
+    if (typeof first === 'string' || typeof own === 'string') return false;
+    const { trace, requirement } = reading;
+    const hasSeen = trace !== undefined && (trace.server !== undefined || trace.hasUnshown);
+    if (hasSeen && requirement.consistency !== 'eventual') return false;
+    return own.floor <= first.floor && own.freshSince <= first.freshSince;
+  }
+
   #requestOf({ call, asker, reading }: Lookup, statement: Statement): StatementRequest {
     const { options, entry, signal } = call;
     return this.#ground.requests.onTerms(reading, asker, options ?? {}, entry, signal, statement);
@@ -106,20 +120,23 @@ export class Fills {
 
   async #fly<Row extends QueryResultRow>(lookup: Lookup, run: RunBelow<Row>, flight: Flight<Flown>): Promise<Flown> {
     const { key, text } = lookup;
+    const { history } = this.#ground.fleet;
+    const { era } = history;
     const request = this.#requestOf(lookup, rawStatement(lookup));
     const result = await run(request);
     const endedAt = performance.now();
     const record = routeRecordOf(result);
-    const source = record?.source;
-    if (source === undefined || record === undefined || !isRaw(result)) {
+    const types = record?.types;
+    if (types === undefined || record === undefined || !isRaw(result)) {
       const isAsWanted = record?.role !== 'replica' && !isRaw(result);
       // It was read on a replica, or for nothing: how it would be parsed is not known, and it is sent as it was asked for.
       const own = isAsWanted ? result : await run(this.#requestOf(lookup, lookup.call.statement));
-      return { answer: undefined, result: own };
+      return { answer: undefined, source: undefined, result: own };
     }
-    const columns = text.columnsOf(result.fields as RawField[], source.types);
+    const { source } = record;
+    const columns = text.columnsOf(result.fields as RawField[], types);
     const answer = new KeptAnswer(result.command, result.rowCount, columns, result.rows as unknown as RawRow[]);
-    const entry = this.#entryOf(answer, record, request, lookup, endedAt);
+    const entry = era === history.era ? this.#entryOf(answer, record, request, lookup, endedAt) : undefined;
     if (entry === undefined) this.#counts.unkeptCount++;
     else if (this.#flights.owns(key, flight)) this.#keep(key, entry);
     return { answer, record, source, entry, endedAt };
@@ -130,7 +147,7 @@ export class Fills {
     answer: KeptAnswer,
     record: RouteRecord,
     request: StatementRequest,
-    { text, terms, call }: Lookup,
+    { text, terms, call, settings }: Lookup,
     endedAt: number,
   ): CacheEntry | undefined {
     const { history, answerSources } = this.#ground.fleet;
@@ -138,7 +155,9 @@ export class Fills {
     const { clusterId } = history;
     if (role !== 'replica' || lsn === undefined || source?.settings === undefined || clusterId === undefined)
       return undefined;
-    if (source.settings !== answerSources.current?.settings || !answer.isText) return undefined;
+    // They may have changed since the key was made.
+    if (source.settings !== settings || settings !== answerSources.current?.settings || !answer.isText)
+      return undefined;
     const isPresent = timeline === history.timelines.timeline;
     const freshAsOf = isPresent ? history.clock.freshAsOf(lsn) : Number.NEGATIVE_INFINITY;
     const { server } = source;
@@ -186,7 +205,7 @@ export class Fills {
   /** What was read earlier and comes later takes the place of nothing. */
   #keep(key: string, entry: CacheEntry): void {
     const held = this.#memory.peek(key);
-    if (held !== undefined && isNewer(held, entry)) return;
+    if (held?.lsn !== undefined && isNewer(held, entry)) return;
     if (this.#memory.set(key, entry) === 'kept') this.#counts.keptCount++;
   }
 }

@@ -65,7 +65,7 @@ export class CacheRung {
       ? this.#texts.learn(text)
       : inBackground(() => void this.#texts.learn(text));
     return isAsked && learning !== undefined
-      ? learning.then((learnt) => this.#readKnown(call, learnt, run))
+      ? learning.then((learnt) => this.#readKnown(call, learnt, run, performance.now()))
       : this.#below(call, run);
   }
 
@@ -73,6 +73,7 @@ export class CacheRung {
     call: CacheCall,
     text: CachedText,
     run: RunBelow<Row>,
+    now = call.entry.startedAt,
   ): Promise<QueryResult<Row>> {
     const lookup = this.lookupOf(call, text);
     if (typeof lookup === 'string') {
@@ -80,7 +81,7 @@ export class CacheRung {
       return this.#below(call, run);
     }
     const { judging, key } = lookup;
-    const demand = this.#ground.fleet.selection.demandOf(judging, call.entry.startedAt);
+    const demand = this.#ground.fleet.selection.demandOf(judging, now);
     const held = this.#memory.get(key);
     const miss = this.#missOf(held, demand, lookup);
     if (miss === undefined && held !== undefined) {
@@ -174,6 +175,7 @@ export class CacheRung {
       terms,
       reading,
       judging: { ...reading, requirement: { consistency: requirement.consistency, maxStalenessMillis } },
+      settings: source.settings,
       key,
       values,
       ...mannerOf(statement.query),
@@ -233,6 +235,7 @@ export class CacheRung {
       lsn: origin.validFrom,
       ageMillis: startedAt - entry.freshAsOf,
       source: undefined,
+      types: undefined,
     });
     reading.trace?.showed(entry, tables);
     this.counts.hit(rung, reading.requirement.consistency, entry.costMillis, startedAt);

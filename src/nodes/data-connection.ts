@@ -47,6 +47,9 @@ export interface DataConnection {
   readonly sourceWatch: SourceWatch | undefined;
 }
 
+/** What is wanted of a connection that answers. */
+export type Answering = Pick<DataConnection, 'source'> & { readonly client: object };
+
 /** Closes a connection in an unknown state. A pending cancel request is sent first. */
 export function throwAway({ client, cancelling }: DataConnection): void {
   if (cancelling === undefined) client.release(true);
