@@ -7,8 +7,9 @@ import type { Lsn } from '../freshness/lsn.js';
 import type { Position } from '../freshness/position.js';
 import type { PrimaryHistory } from '../freshness/primary-history.js';
 import type { Shown } from '../freshness/read-trace.js';
-import type { Glimpse } from '../freshness/sights.js';
+import { bytesOf } from './bytes.js';
 import type { KeptAnswer } from './kept-answer.js';
+import type { RawField } from './raw-answer.js';
 import type { CachedText } from './texts.js';
 
 /** Where and when an answer was read. */
@@ -36,13 +37,16 @@ export interface Particulars {
   readonly tags: readonly string[];
   /** Tables that its caller named. */
   readonly named: readonly string[];
-  readonly bytes: number;
   readonly costMillis: number;
   /** Whether it depends on the time: then no position makes it younger. */
   readonly isTimed: boolean;
 }
 
-export class CacheEntry implements Rung, Glimpse, Shown {
+/** What an entry holds beside its answer, measured. */
+const RECORD_BYTES = 450;
+const NO_FIELDS: readonly RawField[] = [];
+
+export class CacheEntry implements Rung, Shown {
   readonly answer: KeptAnswer;
   readonly origin: Origin;
   readonly particulars: Particulars;
@@ -62,14 +66,15 @@ export class CacheEntry implements Rung, Glimpse, Shown {
     this.origin = origin;
     this.particulars = particulars;
     this.#history = history;
-    this.#era = history.era;
+    this.#era = history.clock.era;
     const { freshAsOf, askedAt, seenUpTo, clusterId, timeline } = origin;
     this.#freshAsOf = particulars.isTimed ? Math.min(freshAsOf, askedAt) : freshAsOf;
     if (seenUpTo !== undefined) this.#upTo = { clusterId, timeline, lsn: seenUpTo };
   }
 
+  /** The columns are those of other entries, too. */
   get bytes(): number {
-    return this.particulars.bytes;
+    return RECORD_BYTES + bytesOf(this.answer.raw(NO_FIELDS));
   }
 
   get costMillis(): number {
@@ -89,7 +94,7 @@ export class CacheEntry implements Rung, Glimpse, Shown {
   }
 
   get lsn(): Lsn | undefined {
-    if (this.#era !== this.#history.era) return undefined;
+    if (this.#era !== this.#history.clock.era) return undefined;
     if (this.#judgedIn !== this.#history.epoch) this.#judge();
     return this.#isKept && this.#isWithinSight ? this.origin.validFrom : undefined;
   }

@@ -13,60 +13,73 @@ import { markRoute, type RouteRecord, routeRecordOf } from '../execute/route.js'
 import type { AnswerSource } from '../nodes/answer-source.js';
 import { isServerError } from '../postgres/errors.js';
 import { isRaw } from '../postgres/raw-results.js';
-import { bytesOf } from './bytes.js';
 import type { CacheCounts } from './counts.js';
 import { CacheEntry } from './entry.js';
-import { type Asked, type Flight, Flights } from './flights.js';
+import { type Flight, Flights } from './flights.js';
 import type { CacheGround, RunBelow } from './ground.js';
+import type { Judge } from './judge.js';
 import { KeptAnswer } from './kept-answer.js';
 import { inBackgroundOf, type Lookup, rawStatement } from './lookup.js';
 import type { MemoryStore } from './memory-store.js';
 import type { RawField, RawRow } from './raw-answer.js';
+import type { HeldLease, SharedRung } from './shared-rung.js';
 
-/** What a read on the rungs below has brought: an answer that others can be given, or one for its caller alone. */
+/** What a read has brought. */
 type Flown =
+  /** An answer of a server that others can be given. */
   | {
+      readonly from: 'server';
       readonly answer: KeptAnswer;
       readonly record: RouteRecord;
-      /** `undefined` for what is for its caller alone. */
-      readonly source: AnswerSource | undefined;
+      readonly source: AnswerSource;
       /** `undefined` for what is not to be kept. */
       readonly entry: CacheEntry | undefined;
       readonly endedAt: number;
     }
-  | { readonly answer: undefined; readonly source: undefined; readonly result: QueryResult };
+  /** An entry of the rung that processes share. */
+  | { readonly from: 'shared'; readonly entry: CacheEntry }
+  /** A result for its caller alone. */
+  | { readonly from: 'elsewhere'; readonly result: QueryResult };
 
 /** So often a read waits for one of others before it is sent by itself. */
 const MAX_WAITS = 3;
+/** What another process fills is waited for at least so long. */
+const LEAST_PATIENCE_MILLIS = 4;
 
 export class Fills {
   readonly #ground: CacheGround;
+  readonly #judge: Judge;
   readonly #memory: MemoryStore<CacheEntry>;
+  readonly #shared: SharedRung | undefined;
   readonly #counts: CacheCounts;
   readonly #refreshCount: number;
   readonly #flights = new Flights<Flown>();
   #refreshing = 0;
 
   /** @param refreshCount how many may be read anew in the background at a time */
-  constructor(ground: CacheGround, memory: MemoryStore<CacheEntry>, counts: CacheCounts, refreshCount: number) {
+  constructor(
+    ground: CacheGround,
+    judge: Judge,
+    memory: MemoryStore<CacheEntry>,
+    shared: SharedRung | undefined,
+    counts: CacheCounts,
+    refreshCount: number,
+  ) {
+    this.#shared = shared;
     this.#ground = ground;
+    this.#judge = judge;
     this.#memory = memory;
     this.#counts = counts;
     this.#refreshCount = refreshCount;
   }
 
-  /** @param meets whether an answer is fresh enough for the caller */
-  async read<Row extends QueryResultRow>(
-    lookup: Lookup,
-    run: RunBelow<Row>,
-    meets: (entry: CacheEntry) => boolean,
-  ): Promise<QueryResult<Row>> {
+  async read<Row extends QueryResultRow>(lookup: Lookup, run: RunBelow<Row>): Promise<QueryResult<Row>> {
     const { key, call } = lookup;
     for (let waits = 0; waits < MAX_WAITS; waits++) {
       const flight = this.#flights.get(key);
       if (flight === undefined) return this.#lead(lookup, run);
       const { isBoarding, asked } = flight;
-      const asksNoMore = (): boolean => isBoarding && this.#asksNoMore(lookup, asked);
+      const asksNoMore = (): boolean => isBoarding && this.#judge.asksNoMore(lookup.reading, asked);
       const landed = await abortable(flight.landed, call.signal);
       if ('error' in landed) {
         // What a server says of the statement, it says to all who ask for no more than its first caller.
@@ -74,11 +87,17 @@ export class Fills {
         continue;
       }
       const flown = landed.answer;
-      if (flown.source === undefined) break;
+      if (flown.from === 'elsewhere') break;
+      if (flown.from === 'shared') {
+        if (this.#judge.meets(flown.entry, lookup)) return this.#judge.give(flown.entry, lookup, 'shared');
+        continue;
+      }
       const { answer, record, source, entry, endedAt } = flown;
-      if (!(entry === undefined ? asksNoMore() : meets(entry))) continue;
+      if (!(entry === undefined ? asksNoMore() : this.#judge.meets(entry, lookup))) continue;
       this.#counts.joinedCount++;
-      lookup.reading.trace?.ended(source.server, endedAt, lookup.reading.key, lookup.tables);
+      const { trace, key: partition, requirement } = lookup.reading;
+      trace?.ended(source.server, endedAt, partition, lookup.tables);
+      if (entry !== undefined && requirement.consistency !== 'eventual') trace?.sights?.recognise(lookup.tables, entry);
       return given<Row>(answer, record, lookup);
     }
     return this.#lead(lookup, run);
@@ -87,30 +106,28 @@ export class Fills {
   async #lead<Row extends QueryResultRow>(lookup: Lookup, run: RunBelow<Row>): Promise<QueryResult<Row>> {
     const { key, reading } = lookup;
     const at = performance.now();
-    const demand = this.#ground.fleet.selection.demandOf(reading, at);
+    const demand = this.#judge.demandOf(reading, at);
     const flight = this.#flights.begin(key, { demand, at });
     let flown: Flown;
     try {
-      flown = await this.#fly(lookup, run, flight);
+      flown = await (this.#shared === undefined
+        ? this.#fly(lookup, run, flight, undefined)
+        : this.#flyBy(this.#shared, lookup, run, flight));
     } catch (error) {
       flight.land({ error });
       throw error;
     } finally {
       this.#flights.end(key, flight);
     }
-    const { answer } = flown;
     flight.land({ answer: flown });
-    return answer === undefined ? (flown.result as QueryResult<Row>) : given<Row>(answer, flown.record, lookup);
-  }
-
-  /** Whether what the first caller was answered will do here, where nothing else tells how fresh that is. */
-  #asksNoMore({ reading }: Lookup, { demand: first, at }: Asked): boolean {
-    const own = this.#ground.fleet.selection.demandOf(reading, at);
-    if (typeof first === 'string' || typeof own === 'string') return false;
-    const { trace, requirement } = reading;
-    const hasSeen = trace !== undefined && (trace.server !== undefined || trace.hasUnshown);
-    if (hasSeen && requirement.consistency !== 'eventual') return false;
-    return own.floor <= first.floor && own.freshSince <= first.freshSince;
+    switch (flown.from) {
+      case 'server':
+        return given<Row>(flown.answer, flown.record, lookup);
+      case 'shared':
+        return this.#judge.give<Row>(flown.entry, lookup, 'shared');
+      case 'elsewhere':
+        return flown.result as QueryResult<Row>;
+    }
   }
 
   #requestOf({ call, asker, reading }: Lookup, statement: Statement): StatementRequest {
@@ -118,28 +135,81 @@ export class Fills {
     return this.#ground.requests.onTerms(reading, asker, options ?? {}, entry, signal, statement);
   }
 
-  async #fly<Row extends QueryResultRow>(lookup: Lookup, run: RunBelow<Row>, flight: Flight<Flown>): Promise<Flown> {
+  /** What processes share is asked first; of those that do not find it there one reads, and keeps it for all. */
+  async #flyBy<Row extends QueryResultRow>(
+    shared: SharedRung,
+    lookup: Lookup,
+    run: RunBelow<Row>,
+    flight: Flight<Flown>,
+  ): Promise<Flown> {
+    const { key, call, asker } = lookup;
+    const isGood = (entry: CacheEntry): boolean => this.#judge.meets(entry, lookup);
+    const taken = (entry: CacheEntry): Flown => {
+      if (this.#flights.owns(key, flight)) this.#keep(key, entry);
+      return { from: 'shared', entry };
+    };
+    // What is read anew in the background is there already.
+    const found = asker === call.scope ? await shared.find(lookup) : undefined;
+    if (found !== undefined && isGood(found)) return taken(found);
+    const lease = await shared.lease(lookup);
+    if (lease?.isGranted === false) {
+      const filled = await shared.awaitFill(lookup, this.#patienceFor(lookup), isGood);
+      if (filled !== undefined) return taken(filled);
+    }
+    call.signal?.throwIfAborted();
+    return this.#fly(lookup, run, flight, lease?.isGranted === true ? lease : undefined);
+  }
+
+  /** Longer than it takes to read it, nobody waits for others. */
+  #patienceFor({ call }: Lookup): number {
+    const expectedMillis = call.statement.profile?.expectedMillis ?? 0;
+    return Math.min(this.#ground.fleet.settings.waitMillis, LEAST_PATIENCE_MILLIS + 2 * expectedMillis);
+  }
+
+  async #fly<Row extends QueryResultRow>(
+    lookup: Lookup,
+    run: RunBelow<Row>,
+    flight: Flight<Flown>,
+    lease: HeldLease | undefined,
+  ): Promise<Flown> {
     const { key, text } = lookup;
     const { history } = this.#ground.fleet;
-    const { era } = history;
+    const { era } = history.clock;
     const request = this.#requestOf(lookup, rawStatement(lookup));
-    const result = await run(request);
+    const sights = lookup.reading.trace?.sights;
+    const readCount = sights?.readCount ?? 0;
+    const result = await run(request).catch((error: unknown) => {
+      if (lease !== undefined) this.#shared?.release(lookup);
+      throw error;
+    });
     const endedAt = performance.now();
     const record = routeRecordOf(result);
-    const types = record?.types;
-    if (types === undefined || record === undefined || !isRaw(result)) {
+    const source = record?.source;
+    if (source === undefined || record === undefined || !isRaw(result)) {
       const isAsWanted = record?.role !== 'replica' && !isRaw(result);
       // It was read on a replica, or for nothing: how it would be parsed is not known, and it is sent as it was asked for.
       const own = isAsWanted ? result : await run(this.#requestOf(lookup, lookup.call.statement));
-      return { answer: undefined, source: undefined, result: own };
+      if (lease !== undefined) this.#shared?.release(lookup);
+      return { from: 'elsewhere', result: own };
     }
-    const { source } = record;
-    const columns = text.columnsOf(result.fields as RawField[], types);
-    const answer = new KeptAnswer(result.command, result.rowCount, columns, result.rows as unknown as RawRow[]);
-    const entry = era === history.era ? this.#entryOf(answer, record, request, lookup, endedAt) : undefined;
+    const columns = text.columnsOf(result.fields as RawField[], source.types);
+    const answer = new KeptAnswer(
+      result.command,
+      result.rowCount,
+      columns,
+      (result.rows as unknown as RawRow[]).slice(),
+    );
+    const entry = era === history.clock.era ? this.#entryOf(answer, record, request, lookup, endedAt) : undefined;
+    // The session has seen this answer, and nothing else meanwhile: it may be shown again.
+    if (entry !== undefined && sights?.readCount === readCount + 1) sights.recognise(lookup.tables, entry);
+    const isKept = entry !== undefined && this.#flights.owns(key, flight);
     if (entry === undefined) this.#counts.unkeptCount++;
-    else if (this.#flights.owns(key, flight)) this.#keep(key, entry);
-    return { answer, record, source, entry, endedAt };
+    if (isKept) this.#keep(key, entry);
+    if (lease !== undefined) {
+      if (isKept) inBackground(() => void this.#shared?.keep(entry, lookup, lease));
+      else this.#shared?.release(lookup);
+    }
+    return { from: 'server', answer, record, source, entry, endedAt };
   }
 
   /** `undefined` for what says nothing of a position, or is no text. */
@@ -160,18 +230,22 @@ export class Fills {
       return undefined;
     const isPresent = timeline === history.timelines.timeline;
     const freshAsOf = isPresent ? history.clock.freshAsOf(lsn) : Number.NEGATIVE_INFINITY;
-    const { server } = source;
     const origin = {
-      ...{ node, server, clusterId, timeline, validFrom: lsn, seenUpTo: undefined, freshAsOf, endedAt },
+      node,
+      server: source.server,
+      clusterId,
+      timeline,
+      validFrom: lsn,
+      seenUpTo: undefined,
+      freshAsOf,
       askedAt: request.startedAt,
+      endedAt,
     };
     const isTimed = text.dependencies.repeatability.repeats === 'timed';
     const costMillis = Math.max(0, endedAt - call.entry.startedAt - waitedMillis);
     this.#counts.read(costMillis);
-    // The columns are those of other entries, too.
-    const bytes = bytesOf({ ...answer, fields: [] });
     const { tags, tables: named } = terms;
-    return new CacheEntry(answer, origin, { text, tags, named, bytes, costMillis, isTimed }, history);
+    return new CacheEntry(answer, origin, { text, tags, named, costMillis, isTimed }, history);
   }
 
   /**

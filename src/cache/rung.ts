@@ -9,20 +9,21 @@ import { performance } from '../clock.js';
 import { wordFor } from '../errors.js';
 import { becauseOf } from '../events.js';
 import { textOf } from '../execute/call.js';
-import { markRoute } from '../execute/route.js';
-import { type Demand, gapOf } from '../freshness/demand.js';
-import type { ReadTrace } from '../freshness/read-trace.js';
 import type { CacheSettings } from '../options/cache.js';
 import { isServerError, isServerFault } from '../postgres/errors.js';
 import { printable } from '../printable.js';
-import { CacheCounts, type CacheRungName, type MissReason } from './counts.js';
+import { Audit } from './audit.js';
+import { CacheCounts } from './counts.js';
 import type { CacheEntry } from './entry.js';
 import { type CacheVerdict, notKept, verdictOf } from './explain.js';
 import { Fills } from './fills.js';
 import { type Forgotten, isForgotten } from './forgetting.js';
 import type { CacheGround, RunBelow } from './ground.js';
+import { Judge } from './judge.js';
 import { type CacheCall, keepableValues, keyOf, type Lookup, mannerOf } from './lookup.js';
 import { MemoryStore } from './memory-store.js';
+import { RowByRow } from './row-by-row.js';
+import { SharedRung } from './shared-rung.js';
 import { type CacheStats, cacheStats } from './stats.js';
 import { obstacleTo, termsOf } from './terms.js';
 import { type CachedText, CachedTexts } from './texts.js';
@@ -35,6 +36,10 @@ export class CacheRung {
   readonly #settings: CacheSettings;
   readonly #ground: CacheGround;
   readonly #texts: CachedTexts;
+  readonly #judge: Judge;
+  readonly #audit: Audit;
+  readonly #rowByRow: RowByRow;
+  readonly #shared: SharedRung | undefined;
   readonly #fills: Fills;
   /** Numbers for what decides how connections write their answers. */
   readonly #settingsNumbers = new Map<string, number>();
@@ -48,7 +53,15 @@ export class CacheRung {
       const message = `a rule of the cache failed in its own match(): ${wordFor(error)}`;
       if (publisher.wants('warning')) publisher.publish('warning', becauseOf(error, { code: 'cache-rule', message }));
     });
-    this.#fills = new Fills(ground, this.#memory, this.counts, settings.refreshCount);
+    this.#judge = new Judge(ground.fleet, this.counts);
+    this.#audit = new Audit(settings.audit, ground);
+    this.#rowByRow = new RowByRow(publisher);
+    const { shared, refreshCount } = settings;
+    this.#shared =
+      shared === undefined
+        ? undefined
+        : new SharedRung(shared, settings, ground, (forgotten) => this.#forgetHere(forgotten));
+    this.#fills = new Fills(ground, this.#judge, this.#memory, this.#shared, this.counts, refreshCount);
   }
 
   /** @param run the rungs below */
@@ -81,15 +94,18 @@ export class CacheRung {
       return this.#below(call, run);
     }
     const { judging, key } = lookup;
-    const demand = this.#ground.fleet.selection.demandOf(judging, now);
-    const held = this.#memory.get(key);
-    const miss = this.#missOf(held, demand, lookup);
+    this.#rowByRow.record(call.scope, text, key, call.entry.startedAt);
+    const demand = this.#judge.demandOf(judging, now);
+    const isCurrent = this.#shared === undefined || this.#shared.isCurrent(call.entry.startedAt);
+    const held = isCurrent ? this.#memory.get(key) : undefined;
+    const miss = this.#judge.missOf(held, demand, lookup);
     if (miss === undefined && held !== undefined) {
       this.#refreshAhead(held, lookup);
-      return this.#give(held, lookup, 'memory');
+      this.#audit.given(held, lookup);
+      return this.#judge.give<Row>(held, lookup, 'memory');
     }
     this.counts.miss(miss ?? 'absent', call.entry.startedAt);
-    const reading = this.#fills.read(lookup, run, (entry) => this.#meets(entry, lookup));
+    const reading = this.#fills.read(lookup, run);
     return lookup.terms.staleIfErrorMillis > 0 ? reading.catch((error) => this.#giveStale(lookup, error)) : reading;
   }
 
@@ -108,18 +124,31 @@ export class CacheRung {
     const held = this.#memory.peek(key);
     if (isGivenUp || !isOutage || held === undefined) throw error;
     const requirement = { ...judging.requirement, maxStalenessMillis: terms.staleIfErrorMillis };
-    const demand = this.#ground.fleet.selection.demandOf({ ...judging, requirement }, performance.now());
-    if (this.#missOf(held, demand, lookup) !== undefined) throw error;
+    const demand = this.#judge.demandOf({ ...judging, requirement }, performance.now());
+    if (this.#judge.missOf(held, demand, lookup) !== undefined) throw error;
     this.counts.staleIfErrorCount++;
-    return this.#give(held, lookup, 'memory');
+    return this.#judge.give<Row>(held, lookup, 'memory');
   }
 
-  /** This process forgets; see {@link ClusterCache.forget}. */
+  /** See {@link ClusterCache.forget}. */
   async forget(forgotten: Forgotten): Promise<void> {
+    this.#forgetHere(forgotten);
+    await this.#shared?.forget(forgotten);
+  }
+
+  #forgetHere(forgotten: Forgotten | 'all'): void {
     // What is under way may have been read before.
     this.#fills.disown();
-    for (const [key, { particulars }] of [...this.#memory.entries()])
-      if (isForgotten(particulars, forgotten)) this.#memory.delete(key);
+    if (forgotten === 'all') this.#memory.clear();
+    else
+      for (const [key, { particulars }] of this.#memory.entries())
+        if (isForgotten(particulars, forgotten)) this.#memory.delete(key);
+  }
+
+  /** Ends what it has opened. */
+  close(): Promise<void> | undefined {
+    this.#memory.clear();
+    return this.#shared?.close();
   }
 
   /** What it has to say of a read; see `explain()` of the cluster. */
@@ -128,13 +157,19 @@ export class CacheRung {
     const lookup = this.lookupOf(call, text);
     if (typeof lookup === 'string') return notKept(printable(lookup));
     const now = performance.now();
-    const demand = this.#ground.fleet.selection.demandOf(lookup.judging, now);
+    const demand = this.#judge.demandOf(lookup.judging, now);
     const held = this.#memory.peek(lookup.key);
-    return verdictOf(held, this.#missOf(held, demand, lookup), demand, now);
+    return verdictOf(held, this.#judge.missOf(held, demand, lookup), demand, now);
   }
 
   stats(): CacheStats {
-    return cacheStats(this.counts, this.#memory, this.#settings.memoryBytes, this.#problem);
+    return cacheStats(this.counts, {
+      memory: this.#memory,
+      maxBytes: this.#settings.memoryBytes,
+      shared: this.#shared?.budget.stats,
+      audit: this.#audit.counts,
+      problem: this.#problem,
+    });
   }
 
   get #problem(): string | undefined {
@@ -181,66 +216,6 @@ export class CacheRung {
       ...mannerOf(statement.query),
       tables: terms.tables.length === 0 ? text.tables : [...text.tables, ...terms.tables.map(bareName)],
     };
-  }
-
-  #meets(entry: CacheEntry, lookup: Lookup): boolean {
-    const demand = this.#ground.fleet.selection.demandOf(lookup.judging, performance.now());
-    return this.#missOf(entry, demand, lookup) === undefined;
-  }
-
-  /** Why the entry does not answer the read. */
-  #missOf(
-    entry: CacheEntry | undefined,
-    demand: Demand | string,
-    { judging: { trace, requirement }, tables }: Lookup,
-  ): MissReason | undefined {
-    if (entry === undefined) return 'absent';
-    if (typeof demand === 'string') return 'floor-unknown';
-    let gap = gapOf(entry, demand);
-    if (gap === 'too-stale') {
-      entry.redate();
-      gap = gapOf(entry, demand);
-    }
-    if (gap !== undefined) return gap;
-    if (trace === undefined || requirement.consistency === 'eventual') return undefined;
-    return this.#hasSeenNewer(trace, entry, tables) ? 'seen-newer' : undefined;
-  }
-
-  #hasSeenNewer(trace: ReadTrace, entry: CacheEntry, tables: readonly string[]): boolean {
-    return trace.sights?.areIn(entry, tables, this.#ground.fleet.history) === false || !trace.canShow(entry);
-  }
-
-  #give<Row extends QueryResultRow>(
-    entry: CacheEntry,
-    { call, reading, rowMode, types, tables }: Lookup,
-    rung: CacheRungName,
-  ): Promise<QueryResult<Row>> {
-    const { answer, origin } = entry;
-    const { fleet } = this.#ground;
-    let result: QueryResult;
-    try {
-      result = answer.give(rowMode, types);
-    } catch (error) {
-      return Promise.reject(error);
-    }
-    const { startedAt } = call.entry;
-    markRoute(result, {
-      rung,
-      node: origin.node,
-      role: 'replica',
-      reason: 'cache',
-      waitedMillis: 0,
-      rerunCount: 0,
-      timeline: origin.timeline,
-      lsn: origin.validFrom,
-      ageMillis: startedAt - entry.freshAsOf,
-      source: undefined,
-      types: undefined,
-    });
-    reading.trace?.showed(entry, tables);
-    this.counts.hit(rung, reading.requirement.consistency, entry.costMillis, startedAt);
-    fleet.counts.kept(call.entry.id, origin.node, rung);
-    return Promise.resolve(result as QueryResult<Row>);
   }
 
   #below<Row extends QueryResultRow>(

@@ -8,13 +8,12 @@ import { performance } from '../clock.js';
 import type { QueryEvent, Reason, Untold } from '../events.js';
 import type { Lsn } from '../freshness/lsn.js';
 import type { CheckedOut } from '../nodes/checkout-queue.js';
-import type { Answering, DataConnection } from '../nodes/data-connection.js';
+import type { DataConnection } from '../nodes/data-connection.js';
 import type { LaneConnection, LaneStatement } from '../nodes/lane-connection.js';
 import type { Node } from '../nodes/node.js';
 import { type Answer, type Submittable, textOf } from '../postgres/arguments.js';
 import { codeOf, isServerFault } from '../postgres/errors.js';
 import { fateOf } from '../postgres/fate.js';
-import { parsersOf } from '../postgres/internals.js';
 import type { PositionRider } from '../postgres/position-rider.js';
 import type { PreparedQuery } from '../postgres/prepared-query.js';
 import { submitQuery } from '../postgres/submit.js';
@@ -58,7 +57,7 @@ export class Attempt {
   private lsn: Lsn | undefined;
   private timeline = 0;
   /** Where it runs. By what that writes answers is known when there is one. */
-  private answering: Answering | undefined;
+  private answering: Pick<DataConnection, 'source'> | undefined;
   /** What is said on its results, once there is one. */
   private route: RouteRecord | undefined;
 
@@ -76,7 +75,7 @@ export class Attempt {
   }
 
   /** It has a connection that will do: counts and tells where the statement goes. @param lsn how far the replica was before that */
-  placed(now: number, connection: Answering, lsn = this.node.lsn): void {
+  placed(now: number, connection: Pick<DataConnection, 'source'>, lsn = this.node.lsn): void {
     const { startedAt, context } = this.request;
     this.waitedMillis = now - startedAt;
     if (this.node.role === 'replica') this.lsn = lsn;
@@ -286,9 +285,8 @@ export class Attempt {
     const { name, role } = this.node;
     const { rerunCount } = request;
     const source = answering?.source;
-    const types = source?.types ?? (answering && parsersOf(answering.client));
     const ageMillis = undefined;
-    return { rung: role, node: name, role, reason, waitedMillis, rerunCount, timeline, lsn, ageMillis, source, types };
+    return { rung: role, node: name, role, reason, waitedMillis, rerunCount, timeline, lsn, ageMillis, source };
   }
 }
 

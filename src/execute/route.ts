@@ -4,7 +4,6 @@ import type { Reason, RungName } from '../events.js';
 import { formatLsn, type Lsn } from '../freshness/lsn.js';
 import type { AnswerSource } from '../nodes/answer-source.js';
 import type { Role } from '../nodes/node.js';
-import type { ParserSource } from '../postgres/prepared-query.js';
 
 /** Who gave an answer, and why it was that one: see {@link routeOf}. */
 export interface Route {
@@ -45,10 +44,8 @@ export interface RouteRecord {
   readonly lsn: Lsn | undefined;
   /** See {@link Route.ageMillis}. */
   readonly ageMillis: number | undefined;
-  /** By what the connection wrote the answer; `undefined` where nobody wants to know, or knows. */
+  /** By what the connection wrote the answer; `undefined` where nobody wants to know. */
   readonly source: AnswerSource | undefined;
-  /** The connection's parsers; `undefined` where it has none of its own. */
-  readonly types: Required<ParserSource> | undefined;
 }
 
 const ROUTE = Symbol.for('pg-ladder.route');

@@ -5,14 +5,12 @@
  */
 import { Floor } from './floor.js';
 import { newerPosition, type Position } from './position.js';
-import { type Monotonic, Sights } from './sights.js';
+import { type Glimpse, type Monotonic, Sights } from './sights.js';
 
 const NO_SERVERS: ReadonlySet<string> = new Set();
 
 /** An answer from earlier, as far as it matters to those who are shown it. */
-export interface Shown {
-  /** The server that gave it. */
-  readonly server: string;
+export interface Shown extends Glimpse {
   /** When it had been given, by our monotonic clock; −∞ where that was in another process. */
   readonly endedAt: number;
   /** It shows nothing beyond; `undefined` while that is not known. */
@@ -149,9 +147,10 @@ export class ReadTrace {
   showed(shown: Shown, tables: readonly string[]): void {
     const { server, endedAt, upTo } = shown;
     this.#sightCount++;
-    if (upTo === undefined) this.sights?.read(tables, server, endedAt);
-    else this.sights?.shown(tables, upTo);
-    if (this.#server === undefined || this.#server === server) {
+    this.sights?.shown(tables, shown, endedAt, upTo);
+    // What was read in another process is dated by its position alone.
+    const isDated = upTo === undefined || endedAt !== Number.NEGATIVE_INFINITY;
+    if (isDated && (this.#server === undefined || this.#server === server)) {
       this.#server = server;
       this.#endedAt = Math.max(this.#endedAt, endedAt);
     } else {
@@ -163,6 +162,7 @@ export class ReadTrace {
         this.#server = server;
         this.#endedAt = endedAt;
       } else {
+        this.#server ??= server;
         this.#shown ??= new Floor();
         this.#shown.wroteUpTo(upTo);
         this.#shownUpTo = newerPosition(this.#shownUpTo, upTo);

@@ -59,7 +59,7 @@ describe('a run of a request in one place', () => {
     const told: (RouteEvent | QueryEvent)[] = [];
     fleet.publisher.emitter.on('route', (event) => told.push(event));
     fleet.publisher.emitter.on('query', (event) => told.push(event));
-    attempt.placed(performance.now(), { source: undefined, client: {} });
+    attempt.placed(performance.now(), { source: undefined });
     await run();
     expect(told).toMatchObject([
       { id: 1, node: 'r1', reason: 'balanced', waitedMillis: expect.any(Number) },
@@ -92,7 +92,7 @@ describe('a run of a request in one place', () => {
     const { attempt, run, replica, request, fleet } = attempting();
     request.rerunCount = 2;
     const source = { server: 'r1@1', settings: 'alike', types: pg.types } as AnswerSource;
-    attempt.placed(request.startedAt + 5, { source, client: {} });
+    attempt.placed(request.startedAt + 5, { source });
     replica.lsn = 200n;
     fleet.history.add({ ...at(performance.now(), 500n), timeline: 2, forkLsn: 80n, startedAt: '2' });
     const result = await run();
@@ -110,7 +110,7 @@ describe('a run of a request in one place', () => {
 
   it('counts a read once, and where it ends', () => {
     const { attempt, replica } = attempting();
-    attempt.placed(performance.now(), { source: undefined, client: {} });
+    attempt.placed(performance.now(), { source: undefined });
     expect(replica.load.readCount).toBe(1);
     attempt.abandoned();
     expect(replica.load.readCount).toBe(0);

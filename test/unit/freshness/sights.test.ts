@@ -49,26 +49,26 @@ describe('what a session has seen', () => {
     sights.read(ORDERS, 'r2', 100);
     expect(sights.areIn(glimpse(89n), ORDERS, history())).toBe(false);
     expect(sights.areIn(glimpse(90n), ORDERS, history())).toBe(true);
-    sights.shown(ITEMS, position(95n));
+    sights.shown(ITEMS, glimpse(1n), 0, position(95n));
     expect(sights.areIn(glimpse(94n), ORDERS, history())).toBe(false);
     expect(sights.areIn(glimpse(95n), ORDERS, history())).toBe(true);
   });
 
   it('counts by table where tables are told apart, and for all where they are not known', () => {
     const sights = new Sights('tables');
-    sights.shown(ORDERS, position(80n));
+    sights.shown(ORDERS, glimpse(1n), 0, position(80n));
     expect(sights.areIn(glimpse(60n), ITEMS, history())).toBe(true);
     expect(sights.areIn(glimpse(60n), [...ITEMS, ...ORDERS], history())).toBe(false);
-    sights.shown(undefined, position(65n));
+    sights.shown(undefined, glimpse(1n), 0, position(65n));
     expect(sights.areIn(glimpse(60n), ITEMS, history())).toBe(false);
   });
 
   it('is where an inner session begins, and nothing of that one counts outside by itself', () => {
     const outer = new Sights('tables');
-    outer.shown(ORDERS, position(80n));
+    outer.shown(ORDERS, glimpse(1n), 0, position(80n));
     const inner = new Sights('tables', outer);
     expect(inner.areIn(glimpse(79n), ORDERS, history())).toBe(false);
-    inner.shown(ORDERS, position(85n));
+    inner.shown(ORDERS, glimpse(1n), 0, position(85n));
     expect(outer.areIn(glimpse(80n), ORDERS, history())).toBe(true);
   });
 
