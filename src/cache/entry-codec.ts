@@ -15,6 +15,8 @@ export interface SharedEntry {
   readonly seenUpTo: Lsn;
   /** What the filler calls the replica: 1 to 64 characters, the rest is not kept. */
   readonly node: string;
+  /** The replica's server, in the life that it had then: 1 to 128 characters. */
+  readonly server: string;
   /** Whose time the next two are in: 1 to 128 characters. */
   readonly clock: string;
   /** Up to when all that was committed is in it. */
@@ -23,6 +25,9 @@ export interface SharedEntry {
   readonly askedAtMillis: number;
   /** How long the statement took. */
   readonly costMillis: number;
+  /** Of the filler's call: tags, and tables that it named. At most 1,000 each. */
+  readonly tags: readonly string[];
+  readonly named: readonly string[];
   /** Its columns are in text format: others are not read back. */
   readonly answer: RawAnswer;
 }
@@ -33,10 +38,13 @@ export const MAX_ENTRY_LENGTH = 2 ** 24;
 /** Each format has another one. */
 const VERSION = 'pgl1';
 const BEGIN = `["${VERSION}",`;
-const PART_COUNT = 15;
+const PART_COUNT = 18;
 const COLUMN_PARTS = 6;
 const MAX_NODE_LENGTH = 64;
 const MAX_CLOCK_LENGTH = 128;
+const MAX_SERVER_LENGTH = 128;
+const MAX_NAMES = 1_000;
+const MAX_TAG_LENGTH = 1_024;
 const MAX_COMMAND_LENGTH = 64;
 /** PostgreSQL's own bounds. */
 const MAX_COLUMN_COUNT = 1_664;
@@ -47,6 +55,7 @@ const LOWER = 0xffff_ffffn;
 
 export function encodeEntry(entry: SharedEntry): string {
   const { timeline, validFrom, seenUpTo, node, clock, freshAsOfMillis, askedAtMillis, costMillis, answer } = entry;
+  const { server, tags, named } = entry;
   const { command, rowCount, fields, rows } = answer;
   const columns: unknown[] = [];
   let isReadable = true;
@@ -71,6 +80,9 @@ export function encodeEntry(entry: SharedEntry): string {
     rowCount,
     columns,
     rows,
+    server,
+    tags,
+    named,
   ]);
 }
 
@@ -102,8 +114,14 @@ function entryOf(parts: readonly unknown[]): SharedEntry | undefined {
     return undefined;
   }
   const answer = answerOf(parts[11], parts[12], parts[13], parts[14]);
-  if (answer === undefined) return undefined;
-  return { timeline, validFrom, seenUpTo, node, clock, freshAsOfMillis, askedAtMillis, costMillis, answer };
+  const server = parts[15];
+  const tags = parts[16];
+  const named = parts[17];
+  if (answer === undefined || !isText(server, 1, MAX_SERVER_LENGTH) || !areNames(tags) || !areNames(named)) {
+    return undefined;
+  }
+  const times = { clock, freshAsOfMillis, askedAtMillis, costMillis };
+  return { timeline, validFrom, seenUpTo, node, server, ...times, tags, named, answer };
 }
 
 function answerOf(command: unknown, rowCount: unknown, columns: unknown, rows: unknown): RawAnswer | undefined {
@@ -153,6 +171,10 @@ function areRows(rows: unknown, width: number): rows is RawRow[] {
     }
   }
   return true;
+}
+
+function areNames(names: unknown): names is string[] {
+  return Array.isArray(names) && names.length <= MAX_NAMES && names.every((name) => isText(name, 1, MAX_TAG_LENGTH));
 }
 
 function lsnOf(high: unknown, low: unknown): Lsn | undefined {

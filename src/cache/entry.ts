@@ -8,7 +8,9 @@ import type { Position } from '../freshness/position.js';
 import type { PrimaryHistory } from '../freshness/primary-history.js';
 import type { Shown } from '../freshness/read-trace.js';
 import type { Glimpse } from '../freshness/sights.js';
+import { bytesOf } from './bytes.js';
 import type { KeptAnswer } from './kept-answer.js';
+import type { RawField } from './raw-answer.js';
 import type { CachedText } from './texts.js';
 
 /** Where and when an answer was read. */
@@ -36,11 +38,14 @@ export interface Particulars {
   readonly tags: readonly string[];
   /** Tables that its caller named. */
   readonly named: readonly string[];
-  readonly bytes: number;
   readonly costMillis: number;
   /** Whether it depends on the time: then no position makes it younger. */
   readonly isTimed: boolean;
 }
+
+/** What an entry holds beside its answer, measured. */
+const RECORD_BYTES = 450;
+const NO_FIELDS: readonly RawField[] = [];
 
 export class CacheEntry implements Rung, Glimpse, Shown {
   readonly answer: KeptAnswer;
@@ -66,8 +71,9 @@ export class CacheEntry implements Rung, Glimpse, Shown {
     if (seenUpTo !== undefined) this.#upTo = { clusterId, timeline, lsn: seenUpTo };
   }
 
+  /** The columns are those of other entries, too. */
   get bytes(): number {
-    return this.particulars.bytes;
+    return RECORD_BYTES + bytesOf({ ...this.answer, fields: NO_FIELDS });
   }
 
   get costMillis(): number {

@@ -13,7 +13,6 @@ import { markRoute, type RouteRecord, routeRecordOf } from '../execute/route.js'
 import type { AnswerSource } from '../nodes/answer-source.js';
 import { isServerError } from '../postgres/errors.js';
 import { isRaw } from '../postgres/raw-results.js';
-import { bytesOf } from './bytes.js';
 import type { CacheCounts } from './counts.js';
 import { CacheEntry } from './entry.js';
 import { type Flight, Flights } from './flights.js';
@@ -23,10 +22,13 @@ import { KeptAnswer } from './kept-answer.js';
 import { inBackgroundOf, type Lookup, rawStatement } from './lookup.js';
 import type { MemoryStore } from './memory-store.js';
 import type { RawField, RawRow } from './raw-answer.js';
+import type { HeldLease, SharedRung } from './shared-rung.js';
 
-/** What a read on the rungs below has brought: an answer that others can be given, or one for its caller alone. */
+/** What a read has brought. */
 type Flown =
+  /** An answer of a server that others can be given. */
   | {
+      readonly from: 'server';
       readonly answer: KeptAnswer;
       readonly record: RouteRecord;
       readonly source: AnswerSource;
@@ -34,15 +36,21 @@ type Flown =
       readonly entry: CacheEntry | undefined;
       readonly endedAt: number;
     }
-  | { readonly answer: undefined; readonly result: QueryResult };
+  /** An entry of the rung that processes share. */
+  | { readonly from: 'shared'; readonly entry: CacheEntry }
+  /** A result for its caller alone. */
+  | { readonly from: 'elsewhere'; readonly result: QueryResult };
 
 /** So often a read waits for one of others before it is sent by itself. */
 const MAX_WAITS = 3;
+/** What another process fills is waited for at least so long. */
+const LEAST_PATIENCE_MILLIS = 4;
 
 export class Fills {
   readonly #ground: CacheGround;
   readonly #judge: Judge;
   readonly #memory: MemoryStore<CacheEntry>;
+  readonly #shared: SharedRung | undefined;
   readonly #counts: CacheCounts;
   readonly #refreshCount: number;
   readonly #flights = new Flights<Flown>();
@@ -53,9 +61,11 @@ export class Fills {
     ground: CacheGround,
     judge: Judge,
     memory: MemoryStore<CacheEntry>,
+    shared: SharedRung | undefined,
     counts: CacheCounts,
     refreshCount: number,
   ) {
+    this.#shared = shared;
     this.#ground = ground;
     this.#judge = judge;
     this.#memory = memory;
@@ -76,7 +86,11 @@ export class Fills {
         continue;
       }
       const flown = landed.answer;
-      if (flown.answer === undefined) break;
+      if (flown.from === 'elsewhere') break;
+      if (flown.from === 'shared') {
+        if (this.#judge.meets(flown.entry, lookup)) return this.#judge.give(flown.entry, lookup, 'shared');
+        continue;
+      }
       const { answer, record, source, entry, endedAt } = flown;
       if (!(entry === undefined ? isBoarding : this.#judge.meets(entry, lookup))) continue;
       this.#counts.joinedCount++;
@@ -91,16 +105,24 @@ export class Fills {
     const flight = this.#flights.begin(key);
     let flown: Flown;
     try {
-      flown = await this.#fly(lookup, run, flight);
+      flown = await (this.#shared === undefined
+        ? this.#fly(lookup, run, flight, undefined)
+        : this.#flyBy(this.#shared, lookup, run, flight));
     } catch (error) {
       flight.land({ error });
       throw error;
     } finally {
       this.#flights.end(key, flight);
     }
-    const { answer } = flown;
     flight.land({ answer: flown });
-    return answer === undefined ? (flown.result as QueryResult<Row>) : given<Row>(answer, flown.record, lookup);
+    switch (flown.from) {
+      case 'server':
+        return given<Row>(flown.answer, flown.record, lookup);
+      case 'shared':
+        return this.#judge.give<Row>(flown.entry, lookup, 'shared');
+      case 'elsewhere':
+        return flown.result as QueryResult<Row>;
+    }
   }
 
   #requestOf({ call, asker, reading }: Lookup, statement: Statement): StatementRequest {
@@ -108,10 +130,49 @@ export class Fills {
     return this.#ground.requests.onTerms(reading, asker, options ?? {}, entry, signal, statement);
   }
 
-  async #fly<Row extends QueryResultRow>(lookup: Lookup, run: RunBelow<Row>, flight: Flight<Flown>): Promise<Flown> {
+  /** What processes share is asked first; of those that do not find it there one reads, and keeps it for all. */
+  async #flyBy<Row extends QueryResultRow>(
+    shared: SharedRung,
+    lookup: Lookup,
+    run: RunBelow<Row>,
+    flight: Flight<Flown>,
+  ): Promise<Flown> {
+    const { key, call, asker } = lookup;
+    const isGood = (entry: CacheEntry): boolean => this.#judge.meets(entry, lookup);
+    const taken = (entry: CacheEntry): Flown => {
+      if (this.#flights.owns(key, flight)) this.#keep(key, entry);
+      return { from: 'shared', entry };
+    };
+    // What is read anew in the background is there already.
+    const found = asker === call.scope ? await shared.find(lookup) : undefined;
+    if (found !== undefined && isGood(found)) return taken(found);
+    const lease = await shared.lease(lookup);
+    if (lease?.isGranted === false) {
+      const filled = await shared.awaitFill(lookup, this.#patienceFor(lookup), isGood);
+      if (filled !== undefined) return taken(filled);
+    }
+    call.signal?.throwIfAborted();
+    return this.#fly(lookup, run, flight, lease?.isGranted === true ? lease : undefined);
+  }
+
+  /** Longer than it takes to read it, nobody waits for others. */
+  #patienceFor({ call }: Lookup): number {
+    const expectedMillis = call.statement.profile?.expectedMillis ?? 0;
+    return Math.min(this.#ground.fleet.settings.waitMillis, LEAST_PATIENCE_MILLIS + 2 * expectedMillis);
+  }
+
+  async #fly<Row extends QueryResultRow>(
+    lookup: Lookup,
+    run: RunBelow<Row>,
+    flight: Flight<Flown>,
+    lease: HeldLease | undefined,
+  ): Promise<Flown> {
     const { key, text } = lookup;
     const request = this.#requestOf(lookup, rawStatement(lookup));
-    const result = await run(request);
+    const result = await run(request).catch((error: unknown) => {
+      if (lease !== undefined) this.#shared?.release(lookup);
+      throw error;
+    });
     const endedAt = performance.now();
     const record = routeRecordOf(result);
     const source = record?.source;
@@ -119,14 +180,20 @@ export class Fills {
       const isAsWanted = record?.role !== 'replica' && !isRaw(result);
       // It was read on a replica, or for nothing: how it would be parsed is not known, and it is sent as it was asked for.
       const own = isAsWanted ? result : await run(this.#requestOf(lookup, lookup.call.statement));
-      return { answer: undefined, result: own };
+      if (lease !== undefined) this.#shared?.release(lookup);
+      return { from: 'elsewhere', result: own };
     }
     const columns = text.columnsOf(result.fields as RawField[], source.types);
-    const answer = new KeptAnswer(result.command, result.rowCount, columns, result.rows as unknown as RawRow[]);
+    const answer = new KeptAnswer(result.command, result.rowCount, columns, (result.rows as unknown as RawRow[]).slice());
     const entry = this.#entryOf(answer, record, request, lookup, endedAt);
+    const isKept = entry !== undefined && this.#flights.owns(key, flight);
     if (entry === undefined) this.#counts.unkeptCount++;
-    else if (this.#flights.owns(key, flight)) this.#keep(key, entry);
-    return { answer, record, source, entry, endedAt };
+    if (isKept) this.#keep(key, entry);
+    if (lease !== undefined) {
+      if (isKept) inBackground(() => void this.#shared?.keep(entry, lookup, lease));
+      else this.#shared?.release(lookup);
+    }
+    return { from: 'server', answer, record, source, entry, endedAt };
   }
 
   /** `undefined` for what says nothing of a position, or is no text. */
@@ -145,18 +212,22 @@ export class Fills {
     if (source.settings !== answerSources.current?.settings || !answer.isText) return undefined;
     const isPresent = timeline === history.timelines.timeline;
     const freshAsOf = isPresent ? history.clock.freshAsOf(lsn) : Number.NEGATIVE_INFINITY;
-    const { server } = source;
     const origin = {
-      ...{ node, server, clusterId, timeline, validFrom: lsn, seenUpTo: undefined, freshAsOf, endedAt },
+      node,
+      server: source.server,
+      clusterId,
+      timeline,
+      validFrom: lsn,
+      seenUpTo: undefined,
+      freshAsOf,
       askedAt: request.startedAt,
+      endedAt,
     };
     const isTimed = text.dependencies.repeatability.repeats === 'timed';
     const costMillis = Math.max(0, endedAt - call.entry.startedAt - waitedMillis);
     this.#counts.read(costMillis);
-    // The columns are those of other entries, too.
-    const bytes = bytesOf({ ...answer, fields: [] });
     const { tags, tables: named } = terms;
-    return new CacheEntry(answer, origin, { text, tags, named, bytes, costMillis, isTimed }, history);
+    return new CacheEntry(answer, origin, { text, tags, named, costMillis, isTimed }, history);
   }
 
   /**

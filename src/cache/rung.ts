@@ -21,6 +21,7 @@ import type { CacheGround, RunBelow } from './ground.js';
 import { Judge } from './judge.js';
 import { type CacheCall, keepableValues, keyOf, type Lookup, mannerOf } from './lookup.js';
 import { MemoryStore } from './memory-store.js';
+import { SharedRung } from './shared-rung.js';
 import { type CacheStats, cacheStats } from './stats.js';
 import { obstacleTo, termsOf } from './terms.js';
 import { type CachedText, CachedTexts } from './texts.js';
@@ -34,6 +35,7 @@ export class CacheRung {
   readonly #ground: CacheGround;
   readonly #texts: CachedTexts;
   readonly #judge: Judge;
+  readonly #shared: SharedRung | undefined;
   readonly #fills: Fills;
   /** Numbers for what decides how connections write their answers. */
   readonly #settingsNumbers = new Map<string, number>();
@@ -48,7 +50,12 @@ export class CacheRung {
       if (publisher.wants('warning')) publisher.publish('warning', becauseOf(error, { code: 'cache-rule', message }));
     });
     this.#judge = new Judge(ground.fleet, this.counts);
-    this.#fills = new Fills(ground, this.#judge, this.#memory, this.counts, settings.refreshCount);
+    const { shared, refreshCount } = settings;
+    this.#shared =
+      shared === undefined
+        ? undefined
+        : new SharedRung(shared, settings, ground, (forgotten) => this.#forgetHere(forgotten));
+    this.#fills = new Fills(ground, this.#judge, this.#memory, this.#shared, this.counts, refreshCount);
   }
 
   /** @param run the rungs below */
@@ -81,7 +88,8 @@ export class CacheRung {
     }
     const { judging, key } = lookup;
     const demand = this.#judge.demandOf(judging, call.entry.startedAt);
-    const held = this.#memory.get(key);
+    const isCurrent = this.#shared === undefined || this.#shared.isCurrent(call.entry.startedAt);
+    const held = isCurrent ? this.#memory.get(key) : undefined;
     const miss = this.#judge.missOf(held, demand, lookup);
     if (miss === undefined && held !== undefined) {
       this.#refreshAhead(held, lookup);
@@ -113,12 +121,25 @@ export class CacheRung {
     return this.#judge.give<Row>(held, lookup, 'memory');
   }
 
-  /** This process forgets; see {@link ClusterCache.forget}. */
+  /** See {@link ClusterCache.forget}. */
   async forget(forgotten: Forgotten): Promise<void> {
+    this.#forgetHere(forgotten);
+    await this.#shared?.forget(forgotten);
+  }
+
+  #forgetHere(forgotten: Forgotten | 'all'): void {
     // What is under way may have been read before.
     this.#fills.disown();
-    for (const [key, { particulars }] of [...this.#memory.entries()])
-      if (isForgotten(particulars, forgotten)) this.#memory.delete(key);
+    if (forgotten === 'all') this.#memory.clear();
+    else
+      for (const [key, { particulars }] of [...this.#memory.entries()])
+        if (isForgotten(particulars, forgotten)) this.#memory.delete(key);
+  }
+
+  /** Ends what it has opened. */
+  close(): Promise<void> | undefined {
+    this.#memory.clear();
+    return this.#shared?.close();
   }
 
   /** What it has to say of a read; see `explain()` of the cluster. */
