@@ -268,10 +268,10 @@ export class Cluster implements AsyncDisposable {
 
   #close(): Closing {
     const pools = [...this.#pools].filter(({ ended }) => !ended);
-    const { claim, fleet, gate, publisher } = this.#calls;
+    const { cache, claim, fleet, gate, publisher } = this.#calls;
     claim.release();
     const ended = pools.map((pool) => (pool.ending ? undefined : pool.end()));
-    return new Closing(Promise.all([gate.close(), ...ended]), { fleet, gate, publisher, pools });
+    return new Closing(Promise.all([gate.close(), ...ended]), { fleet, cache, gate, publisher, pools });
   }
 
   #context(): Context {

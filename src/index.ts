@@ -1,4 +1,6 @@
 /** pg-ladder: reads go to the cheapest PostgreSQL node that is still fresh enough for the session that asks. */
+export type { AuditCounts } from './cache/audit.js';
+export type { BreakerState, CallBudgetStats } from './cache/budget.js';
 export type { ClusterCache } from './cache/cluster-cache.js';
 export type { HitCounts, MissReason } from './cache/counts.js';
 export type { CacheVerdict, ExplainedEntry } from './cache/explain.js';
@@ -25,6 +27,7 @@ export type { Query, Values } from './execute/call.js';
 export { type Route, routeOf } from './execute/route.js';
 export type { RefusedPositions } from './freshness/refused-positions.js';
 export type { Consistency, FreshnessOptions, Target } from './freshness/requirement.js';
+export type { Monotonic } from './freshness/sights.js';
 export type { FallbackStats } from './isolation/priority-limiter.js';
 export { currentJointSession, type JointSession, jointSession } from './joint-session.js';
 export type { DiscoveryStats } from './nodes/membership.js';
@@ -51,6 +54,16 @@ export type { InheritCredentials } from './options/credentials.js';
 export type { Discovery, DiscoveryContext, NodeAnswer } from './options/discovery.js';
 export type { LabelledNodes, NodeLabels, NodeOptions, UnlabelledNodes } from './options/servers.js';
 export type { Session } from './session/session.js';
+export type {
+  SharedChannel,
+  SharedFound,
+  SharedLease,
+  SharedListener,
+  SharedOrder,
+  SharedStore,
+  SharedSubscription,
+  SharedTime,
+} from './shared-store.js';
 export type { KeyColumn } from './sql/dependencies.js';
 export type { StatementClass } from './sql/facts.js';
 export type { KeyTerm, KeyValue } from './sql/key.js';

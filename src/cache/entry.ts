@@ -7,7 +7,6 @@ import type { Lsn } from '../freshness/lsn.js';
 import type { Position } from '../freshness/position.js';
 import type { PrimaryHistory } from '../freshness/primary-history.js';
 import type { Shown } from '../freshness/read-trace.js';
-import type { Glimpse } from '../freshness/sights.js';
 import { bytesOf } from './bytes.js';
 import type { KeptAnswer } from './kept-answer.js';
 import type { RawField } from './raw-answer.js';
@@ -47,7 +46,7 @@ export interface Particulars {
 const RECORD_BYTES = 450;
 const NO_FIELDS: readonly RawField[] = [];
 
-export class CacheEntry implements Rung, Glimpse, Shown {
+export class CacheEntry implements Rung, Shown {
   readonly answer: KeptAnswer;
   readonly origin: Origin;
   readonly particulars: Particulars;
@@ -55,6 +54,7 @@ export class CacheEntry implements Rung, Glimpse, Shown {
   #freshAsOf: number;
   #upTo: Position | undefined;
   #isKept = true;
+  readonly #era: number;
   #judgedIn = -1;
   /** Whether it is being read anew. */
   isRefreshing = false;
@@ -66,6 +66,7 @@ export class CacheEntry implements Rung, Glimpse, Shown {
     this.origin = origin;
     this.particulars = particulars;
     this.#history = history;
+    this.#era = history.era;
     const { freshAsOf, askedAt, seenUpTo, clusterId, timeline } = origin;
     this.#freshAsOf = particulars.isTimed ? Math.min(freshAsOf, askedAt) : freshAsOf;
     if (seenUpTo !== undefined) this.#upTo = { clusterId, timeline, lsn: seenUpTo };
@@ -73,7 +74,7 @@ export class CacheEntry implements Rung, Glimpse, Shown {
 
   /** The columns are those of other entries, too. */
   get bytes(): number {
-    return RECORD_BYTES + bytesOf({ ...this.answer, fields: NO_FIELDS });
+    return RECORD_BYTES + bytesOf(this.answer.raw(NO_FIELDS));
   }
 
   get costMillis(): number {
@@ -93,8 +94,16 @@ export class CacheEntry implements Rung, Glimpse, Shown {
   }
 
   get lsn(): Lsn | undefined {
+    if (this.#era !== this.#history.era) return undefined;
     if (this.#judgedIn !== this.#history.epoch) this.#judge();
-    return this.#isKept ? this.origin.validFrom : undefined;
+    return this.#isKept && this.#isWithinSight ? this.origin.validFrom : undefined;
+  }
+
+  /** Whether the primary is known to have been as far as what it shows: a session that is shown more could not be held to it. */
+  get #isWithinSight(): boolean {
+    const { seenUpTo, timeline } = this.origin;
+    const { timelines, highest } = this.#history;
+    return seenUpTo === undefined || timeline !== timelines.timeline || seenUpTo <= highest;
   }
 
   /** As far as it is known without a look at the primary's log; see `redate`. */

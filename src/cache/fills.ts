@@ -94,7 +94,9 @@ export class Fills {
       const { answer, record, source, entry, endedAt } = flown;
       if (!(entry === undefined ? isBoarding : this.#judge.meets(entry, lookup))) continue;
       this.#counts.joinedCount++;
-      lookup.reading.trace?.ended(source.server, endedAt, lookup.reading.key, lookup.tables);
+      const { trace, key: partition, requirement } = lookup.reading;
+      trace?.ended(source.server, endedAt, partition, lookup.tables);
+      if (entry !== undefined && requirement.consistency !== 'eventual') trace?.sights?.recognise(lookup.tables, entry);
       return given<Row>(answer, record, lookup);
     }
     return this.#lead(lookup, run);
@@ -169,6 +171,8 @@ export class Fills {
   ): Promise<Flown> {
     const { key, text } = lookup;
     const request = this.#requestOf(lookup, rawStatement(lookup));
+    const sights = lookup.reading.trace?.sights;
+    const readCount = sights?.readCount ?? 0;
     const result = await run(request).catch((error: unknown) => {
       if (lease !== undefined) this.#shared?.release(lookup);
       throw error;
@@ -184,8 +188,15 @@ export class Fills {
       return { from: 'elsewhere', result: own };
     }
     const columns = text.columnsOf(result.fields as RawField[], source.types);
-    const answer = new KeptAnswer(result.command, result.rowCount, columns, (result.rows as unknown as RawRow[]).slice());
+    const answer = new KeptAnswer(
+      result.command,
+      result.rowCount,
+      columns,
+      (result.rows as unknown as RawRow[]).slice(),
+    );
     const entry = this.#entryOf(answer, record, request, lookup, endedAt);
+    // The session has seen this answer, and nothing else meanwhile: it may be shown again.
+    if (entry !== undefined && sights?.readCount === readCount + 1) sights.recognise(lookup.tables, entry);
     const isKept = entry !== undefined && this.#flights.owns(key, flight);
     if (entry === undefined) this.#counts.unkeptCount++;
     if (isKept) this.#keep(key, entry);

@@ -11,6 +11,7 @@ import type { Fleet } from '../nodes/fleet.js';
 import type { ReadTerms } from '../nodes/selection.js';
 import type { CacheCounts, CacheRungName, MissReason } from './counts.js';
 import type { CacheEntry } from './entry.js';
+import type { Answered } from './ground.js';
 import type { Lookup } from './lookup.js';
 
 export class Judge {
@@ -55,7 +56,7 @@ export class Judge {
     entry: CacheEntry,
     { call, reading, rowMode, types, tables }: Lookup,
     rung: CacheRungName,
-  ): Promise<QueryResult<Row>> {
+  ): Answered<Row> {
     const { answer, origin } = entry;
     const { id, startedAt } = call.entry;
     let result: QueryResult;
@@ -79,7 +80,7 @@ export class Judge {
     reading.trace?.showed(entry, tables);
     this.#counts.hit(rung, reading.requirement.consistency, entry.costMillis, startedAt);
     this.#fleet.counts.kept(id, origin.node, rung);
-    return Promise.resolve(result as QueryResult<Row>);
+    return result as QueryResult<Row>;
   }
 
   #hasSeenNewer(trace: ReadTrace, entry: CacheEntry, tables: readonly string[]): boolean {

@@ -1,7 +1,7 @@
 /** What a server answered, kept so that each caller gets a result of its own: no one can change another's. */
 import type { QueryResult } from 'pg';
 import { type Columns, columnsOf, type ParserSource, resultOf } from '../postgres/raw-results.js';
-import type { RawField, RawRow } from './raw-answer.js';
+import type { RawAnswer, RawField, RawRow } from './raw-answer.js';
 
 export class KeptAnswer {
   readonly command: string;
@@ -21,6 +21,12 @@ export class KeptAnswer {
     return this.rows.every(
       (row) => Array.isArray(row) && row.every((value) => value === null || typeof value === 'string'),
     );
+  }
+
+  /** As it travelled. @param fields its own columns by default */
+  raw(fields: readonly RawField[] = this.columns.fields): RawAnswer {
+    const { command, rowCount, rows } = this;
+    return { command, rowCount, fields, rows };
   }
 
   /**

@@ -12,15 +12,17 @@ import { textOf } from '../execute/call.js';
 import type { CacheSettings } from '../options/cache.js';
 import { isServerError, isServerFault } from '../postgres/errors.js';
 import { printable } from '../printable.js';
+import { Audit } from './audit.js';
 import { CacheCounts } from './counts.js';
 import type { CacheEntry } from './entry.js';
 import { type CacheVerdict, notKept, verdictOf } from './explain.js';
 import { Fills } from './fills.js';
 import { type Forgotten, isForgotten } from './forgetting.js';
-import type { CacheGround, RunBelow } from './ground.js';
+import type { Answered, CacheGround, RunBelow } from './ground.js';
 import { Judge } from './judge.js';
-import { type CacheCall, keepableValues, keyOf, type Lookup, mannerOf } from './lookup.js';
+import { type CacheCall, judgingOf, keepableValues, keyOf, type Lookup, mannerOf } from './lookup.js';
 import { MemoryStore } from './memory-store.js';
+import { RowByRow } from './row-by-row.js';
 import { SharedRung } from './shared-rung.js';
 import { type CacheStats, cacheStats } from './stats.js';
 import { obstacleTo, termsOf } from './terms.js';
@@ -35,6 +37,8 @@ export class CacheRung {
   readonly #ground: CacheGround;
   readonly #texts: CachedTexts;
   readonly #judge: Judge;
+  readonly #audit: Audit;
+  readonly #rowByRow: RowByRow;
   readonly #shared: SharedRung | undefined;
   readonly #fills: Fills;
   /** Numbers for what decides how connections write their answers. */
@@ -50,6 +54,8 @@ export class CacheRung {
       if (publisher.wants('warning')) publisher.publish('warning', becauseOf(error, { code: 'cache-rule', message }));
     });
     this.#judge = new Judge(ground.fleet, this.counts);
+    this.#audit = new Audit(settings.audit, ground);
+    this.#rowByRow = new RowByRow(publisher);
     const { shared, refreshCount } = settings;
     this.#shared =
       shared === undefined
@@ -59,7 +65,7 @@ export class CacheRung {
   }
 
   /** @param run the rungs below */
-  read<Row extends QueryResultRow>(call: CacheCall, run: RunBelow<Row>): Promise<QueryResult<Row>> {
+  read<Row extends QueryResultRow>(call: CacheCall, run: RunBelow<Row>): Answered<Row> {
     const { options, scope, statement } = call;
     const isAsked = (options?.cache ?? scope.cache) !== undefined;
     if (!isAsked && this.#settings.rules.length === 0) return this.#below(call, run);
@@ -76,28 +82,28 @@ export class CacheRung {
       : this.#below(call, run);
   }
 
-  #readKnown<Row extends QueryResultRow>(
-    call: CacheCall,
-    text: CachedText,
-    run: RunBelow<Row>,
-  ): Promise<QueryResult<Row>> {
+  #readKnown<Row extends QueryResultRow>(call: CacheCall, text: CachedText, run: RunBelow<Row>): Answered<Row> {
     const lookup = this.lookupOf(call, text);
     if (typeof lookup === 'string') {
       this.counts.bypassedCount++;
       return this.#below(call, run);
     }
     const { judging, key } = lookup;
+    this.#rowByRow.record(call.scope, text, key, call.entry.startedAt);
     const demand = this.#judge.demandOf(judging, call.entry.startedAt);
     const isCurrent = this.#shared === undefined || this.#shared.isCurrent(call.entry.startedAt);
     const held = isCurrent ? this.#memory.get(key) : undefined;
     const miss = this.#judge.missOf(held, demand, lookup);
     if (miss === undefined && held !== undefined) {
       this.#refreshAhead(held, lookup);
+      this.#audit.given(held, lookup);
       return this.#judge.give<Row>(held, lookup, 'memory');
     }
     this.counts.miss(miss ?? 'absent', call.entry.startedAt);
     const reading = this.#fills.read(lookup, run);
-    return lookup.terms.staleIfErrorMillis > 0 ? reading.catch((error) => this.#giveStale(lookup, error)) : reading;
+    return lookup.terms.staleIfErrorMillis > 0
+      ? reading.catch((error) => this.#giveStale<Row>(lookup, error))
+      : reading;
   }
 
   /** What is asked for again shortly before it is too old is read anew meanwhile. */
@@ -108,7 +114,7 @@ export class CacheRung {
   }
 
   /** No server could answer. Only age is forgiven: the answer shows all that its session wrote and saw. @throws that error */
-  #giveStale<Row extends QueryResultRow>(lookup: Lookup, error: unknown): Promise<QueryResult<Row>> {
+  #giveStale<Row extends QueryResultRow>(lookup: Lookup, error: unknown): Answered<Row> {
     const { call, judging, terms, key } = lookup;
     const isGivenUp = call.signal?.aborted === true && (error as { code?: unknown }).code !== 'LADDER_TIMEOUT';
     const isOutage = !isServerError(error) || isServerFault(error);
@@ -132,7 +138,7 @@ export class CacheRung {
     this.#fills.disown();
     if (forgotten === 'all') this.#memory.clear();
     else
-      for (const [key, { particulars }] of [...this.#memory.entries()])
+      for (const [key, { particulars }] of this.#memory.entries())
         if (isForgotten(particulars, forgotten)) this.#memory.delete(key);
   }
 
@@ -154,7 +160,13 @@ export class CacheRung {
   }
 
   stats(): CacheStats {
-    return cacheStats(this.counts, this.#memory, this.#settings.memoryBytes, this.#problem);
+    return cacheStats(this.counts, {
+      memory: this.#memory,
+      maxBytes: this.#settings.memoryBytes,
+      shared: this.#shared?.budget.stats,
+      audit: this.#audit.counts,
+      problem: this.#problem,
+    });
   }
 
   get #problem(): string | undefined {
@@ -184,22 +196,10 @@ export class CacheRung {
     const reading = requests.terms(scope, options, entry);
     const { requirement } = reading;
     if (requirement.consistency === 'strong') return 'strong reads ask a server';
-    const maxStalenessMillis = Math.min(
-      terms.maxStalenessMillis,
-      requirement.maxStalenessMillis ?? Number.POSITIVE_INFINITY,
-    );
-    return {
-      call,
-      asker: scope,
-      text,
-      terms,
-      reading,
-      judging: { ...reading, requirement: { consistency: requirement.consistency, maxStalenessMillis } },
-      key,
-      values,
-      ...mannerOf(statement.query),
-      tables: terms.tables.length === 0 ? text.tables : [...text.tables, ...terms.tables.map(bareName)],
-    };
+    const { rowMode, types } = mannerOf(statement.query);
+    const tables = terms.tables.length === 0 ? text.tables : [...text.tables, ...terms.tables.map(bareName)];
+    const judging = judgingOf(reading, terms.maxStalenessMillis);
+    return { call, asker: scope, text, terms, reading, judging, key, values, rowMode, types, tables };
   }
 
   #below<Row extends QueryResultRow>(

@@ -133,13 +133,22 @@ export class SharedRung {
     }
     const { particulars, answer } = entry;
     const { tags, named, costMillis } = particulars;
+    // The replica may have been seen ahead of the primary, which was asked before.
+    let seenUpTo = upTo.lsn;
+    if (seenUpTo < validFrom) seenUpTo = validFrom;
     const text = encodeEntry({
-      ...{ timeline, validFrom, node, server, tags, named, costMillis, clock: time.clock },
-      // The replica may have been seen ahead of the primary, which was asked before.
-      seenUpTo: upTo.lsn < validFrom ? validFrom : upTo.lsn,
+      timeline,
+      validFrom,
+      seenUpTo,
+      node,
+      server,
+      tags,
+      named,
+      costMillis,
+      clock: time.clock,
       freshAsOfMillis: time.millis - Math.max(0, cameAt - entry.freshAsOf),
       askedAtMillis: time.millis,
-      answer: { ...answer, fields: answer.columns.fields },
+      answer: answer.raw(),
     });
     const { maxStalenessMillis, staleIfErrorMillis } = lookup.terms;
     const wanted = 2 * Math.max(maxStalenessMillis, staleIfErrorMillis);

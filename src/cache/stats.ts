@@ -1,4 +1,6 @@
 /** A snapshot of the caches for people and dashboards. */
+import type { AuditCounts } from './audit.js';
+import type { CallBudgetStats } from './budget.js';
 import type { CacheCounts, HitCounts, MissReason } from './counts.js';
 import type { MemoryStore } from './memory-store.js';
 
@@ -17,6 +19,8 @@ export interface CacheStats {
     /** Answers that were not kept, since those that they would have pushed out save more. */
     readonly passedOverCount: number;
   };
+  /** Calls to the rung that processes share; `undefined` without one. `state`: `open` while it is not asked. */
+  readonly shared: Readonly<CallBudgetStats> | undefined;
   /** Answers that were given again, by rung and by the consistency that their reads asked for. */
   readonly hits: { readonly memory: Readonly<HitCounts>; readonly shared: Readonly<HitCounts> };
   /**
@@ -43,20 +47,26 @@ export interface CacheStats {
   readonly savedMillis: number;
   /** Of the first minute: nothing is held when a process starts. */
   readonly firstMinute: { readonly hitCount: number; readonly missCount: number };
+  /** Answers that were compared with a replica, see the option `audit`. */
+  readonly audit: Readonly<AuditCounts>;
 }
 
-/** @param problem why nothing can be kept at present */
-export function cacheStats(
-  counts: CacheCounts,
-  memory: Pick<MemoryStore<never>, 'entryCount' | 'byteCount' | 'evictedCount' | 'passedOverCount'>,
-  maxBytes: number,
-  problem: string | undefined,
-): CacheStats {
+/** What there is to be told of. */
+interface Told {
+  readonly memory: Pick<MemoryStore<never>, 'entryCount' | 'byteCount' | 'evictedCount' | 'passedOverCount'>;
+  readonly maxBytes: number;
+  readonly shared: CallBudgetStats | undefined;
+  readonly audit: AuditCounts;
+  readonly problem: string | undefined;
+}
+
+export function cacheStats(counts: CacheCounts, { memory, maxBytes, shared, audit, problem }: Told): CacheStats {
   const { missLatency, missMillis: sum, hits } = counts;
   const { entryCount, byteCount, evictedCount, passedOverCount } = memory;
   return Object.freeze({
     problem,
     memory: Object.freeze({ entryCount, byteCount, maxBytes, evictedCount, passedOverCount }),
+    shared: shared === undefined ? undefined : Object.freeze(shared),
     hits: Object.freeze({ memory: Object.freeze({ ...hits.memory }), shared: Object.freeze({ ...hits.shared }) }),
     misses: Object.freeze({ ...counts.misses }),
     joinedCount: counts.joinedCount,
@@ -68,5 +78,6 @@ export function cacheStats(
     missMillis: Object.freeze({ sum, p50: missLatency.percentile(0.5), p99: missLatency.percentile(0.99) }),
     savedMillis: counts.savedMillis,
     firstMinute: Object.freeze({ ...counts.firstMinute }),
+    audit: Object.freeze(audit),
   });
 }

@@ -95,10 +95,9 @@ export class CachedTexts {
   }
 
   async #learn(text: string, plain: string): Promise<CachedText> {
-    const [found, dependencies] = await Promise.all([
-      this.#classifier.classify(text).catch(() => undefined),
-      this.#classifier.dependencies(text),
-    ]);
+    // They wait for the catalogue, which the class of a text does not: before, it may be a write for now.
+    const dependencies = await this.#classifier.dependencies(text);
+    const found = await this.#classifier.classify(text).catch(() => undefined);
     const digest = await this.#classifier.digestOf(plain);
     const known = { isRead: found?.class === 'read', isSingle: found?.isSingle === true, dependencies };
     const before = this.#byText.get(plain);

@@ -7,8 +7,8 @@ import { definesSomething } from '../sql/statement-start.js';
 /** The values of a statement's parameters, `$1` first, as pg takes them. */
 export type Values = readonly unknown[];
 
-/** What a pool does with a connection before its statement runs there. */
-export type Introduce = (client: PoolClient) => void;
+/** What a pool does with a connection before its statement runs there. @returns whether its user may have set it up */
+export type Introduce = (client: PoolClient) => boolean;
 
 /** A statement as `read`, `write` and `query` take it: its text, or pg's query object. */
 export type Query = string | QueryConfig;

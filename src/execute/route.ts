@@ -44,7 +44,7 @@ export interface RouteRecord {
   readonly lsn: Lsn | undefined;
   /** See {@link Route.ageMillis}. */
   readonly ageMillis: number | undefined;
-  /** By what the connection wrote the answer; `undefined` where nobody wants to know, or knows. */
+  /** By what the connection wrote the answer; `undefined` where nobody wants to know. */
   readonly source: AnswerSource | undefined;
 }
 

@@ -30,7 +30,7 @@ export function sendOn<Result extends QueryResult>(
   const { client, names } = connection;
   const { query, values, profile } = statement;
   try {
-    statement.introduce?.(client);
+    if (statement.introduce?.(client) === true) connection.sourceWatch?.doubt();
   } catch (error) {
     // The user's own code, far from where he waits for its outcome.
     answered(error as Error, undefined as never);

@@ -27,12 +27,12 @@ const SESSION: Requirement = { consistency: 'session', maxStalenessMillis: undef
 export async function waitUntilVisible(request: Request): Promise<void> {
   const { trace, requirement, context, signal } = request;
   if (trace === undefined || requirement.consistency === 'eventual') return;
-  const { hasUnshown, endedAt } = trace;
+  const { hasUnshown, sightCount } = trace;
   if (trace.server === undefined && !hasUnshown) return;
   const { fleet } = context;
   const replicas = hasUnshown ? await witnesses(request) : replicasOf(fleet, trace);
   const found = await compare(fleet, replicas, fleet.settings.waitMillis, signal);
-  if (found !== 'behind') trace.compared(endedAt);
+  if (found !== 'behind') trace.compared(sightCount);
   if (found === 'shown') trace.shown();
 }
 

@@ -64,6 +64,9 @@ export class PrimaryHistory {
   /** Grows whenever positions must be judged anew: another cluster, timeline or start of the server. */
   epoch = 0;
 
+  /** Grows whenever nothing that was kept from before can be judged any more, by position or by age. */
+  era = 0;
+
   /** The latest timeline that any server claims to write, believed or not: replicas are asked whether they follow it. */
   claimedTimeline = 0;
 
@@ -94,6 +97,7 @@ export class PrimaryHistory {
 
   /** Our clock was not what it should be: how long ago the primary stood where is not known any more. @param now what it tells from here on */
   forgetTimes(now: number): void {
+    this.era++;
     this.clock = new StalenessClock(this.clock.version + 1);
     if (this.#sentAt > now) this.#sentAt = Number.NEGATIVE_INFINITY;
     this.surveyedAt = Number.NEGATIVE_INFINITY;
@@ -201,6 +205,8 @@ export class PrimaryHistory {
       this.#restart(this.#timelines);
       this.#hasRestarted = true;
       this.#isAmbiguous = isOther && this.isTracking;
+      // A position of that timeline may be one of either server's log.
+      if (this.#isAmbiguous) this.era++;
     }
     this.#node = sample.node;
     this.#startedAt = sample.startedAt;

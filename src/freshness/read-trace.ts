@@ -5,14 +5,12 @@
  */
 import { Floor } from './floor.js';
 import { newerPosition, type Position } from './position.js';
-import { type Monotonic, Sights } from './sights.js';
+import { type Glimpse, type Monotonic, Sights } from './sights.js';
 
 const NO_SERVERS: ReadonlySet<string> = new Set();
 
 /** An answer from earlier, as far as it matters to those who are shown it. */
-export interface Shown {
-  /** The server that gave it. */
-  readonly server: string;
+export interface Shown extends Glimpse {
   /** When it had been given, by our monotonic clock; −∞ where that was in another process. */
   readonly endedAt: number;
   /** It shows nothing beyond; `undefined` while that is not known. */
@@ -29,6 +27,7 @@ export class ReadTrace {
   #earlier: ReadonlySet<string> = NO_SERVERS;
   /** Up to which reads it was. */
   #comparedAt = Number.NEGATIVE_INFINITY;
+  #sightCount = 0;
   readonly #isCarried: boolean;
   #hasUnshown = false;
   /** What answers from earlier have shown, beyond what the servers are known to have shown. */
@@ -56,6 +55,7 @@ export class ReadTrace {
     this.#endedAt = outer.endedAt;
     this.#earlier = outer.#earlier;
     this.#comparedAt = outer.#comparedAt;
+    this.#sightCount = outer.#sightCount;
     this.#hasUnshown = outer.#hasUnshown;
   }
 
@@ -72,6 +72,11 @@ export class ReadTrace {
   /** When the last read on it ended, by our monotonic clock. */
   get endedAt(): number {
     return this.#endedAt;
+  }
+
+  /** Grows with all that is seen, of servers and in answers from earlier. */
+  get sightCount(): number {
+    return this.#sightCount;
   }
 
   /** Whether the session's tokens carry its reads: what came with tokens may be such reads then. */
@@ -102,11 +107,11 @@ export class ReadTrace {
 
   /**
    * The primary was compared with those servers.
-   * @param endedAt when the last read had ended before
+   * @param sightCount what it was before: what was seen meanwhile may not have been compared
    */
-  compared(endedAt: number): void {
-    if (this.#endedAt !== endedAt) return;
-    this.#comparedAt = endedAt;
+  compared(sightCount: number): void {
+    if (this.#sightCount !== sightCount) return;
+    this.#comparedAt = this.#endedAt;
     this.#earlier = NO_SERVERS;
   }
 
@@ -120,12 +125,10 @@ export class ReadTrace {
    * @param tables what it was of; `undefined` where that is not known
    */
   ended(server: string, at: number, key?: number, tables?: readonly string[]): void {
+    this.#sightCount++;
     this.sights?.read(tables, server, at);
     // Reads that ran side by side may end on different servers, and the next one must have what either has seen.
-    if (this.#server !== undefined && this.#server !== server) {
-      this.#floor.saw(this.#endedAt);
-      if (this.#endedAt > this.#comparedAt) this.#earlier = new Set(this.#earlier).add(this.#server);
-    }
+    if (this.#server !== server) this.#leave();
     this.#server = server;
     this.#key = key;
     this.#endedAt = at;
@@ -143,19 +146,33 @@ export class ReadTrace {
   /** An answer from earlier was shown. @param tables what it is of */
   showed(shown: Shown, tables: readonly string[]): void {
     const { server, endedAt, upTo } = shown;
-    if (upTo === undefined) this.sights?.read(tables, server, endedAt);
-    else this.sights?.shown(tables, upTo);
+    this.#sightCount++;
+    this.sights?.shown(tables, shown, endedAt, upTo);
     if (this.#server === undefined || this.#server === server) {
       this.#server = server;
       this.#endedAt = Math.max(this.#endedAt, endedAt);
-    } else if (upTo !== undefined) {
+    } else {
       // The primary may not show it yet, wherever its log stands.
       this.#earlier = new Set(this.#earlier).add(server);
-      this.#shown ??= new Floor();
-      this.#shown.wroteUpTo(upTo);
-      this.#shownUpTo = newerPosition(this.#shownUpTo, upTo);
+      if (upTo === undefined) {
+        // Where that is not known, the session goes on from there, as after a read on that server.
+        this.#leave();
+        this.#server = server;
+        this.#endedAt = endedAt;
+      } else {
+        this.#shown ??= new Floor();
+        this.#shown.wroteUpTo(upTo);
+        this.#shownUpTo = newerPosition(this.#shownUpTo, upTo);
+      }
     }
     this.#outer?.showed(shown, tables);
+  }
+
+  /** What was seen there has to be seen elsewhere, too. */
+  #leave(): void {
+    if (this.#server === undefined) return;
+    this.#floor.saw(this.#endedAt);
+    if (this.#endedAt > this.#comparedAt) this.#earlier = new Set(this.#earlier).add(this.#server);
   }
 
   /** Raises what a token says to all that was seen. */

@@ -21,48 +21,72 @@ export interface Glimpse {
   readonly lsn: Lsn | undefined;
 }
 
+/** What was seen last: on a server, or in an answer from earlier. */
+interface Latest {
+  readonly server: string;
+  /** When the server had answered. */
+  readonly endedAt: number;
+  /** Nothing beyond was seen; `undefined` where the moment says so. */
+  readonly upTo: Position | undefined;
+  /** That very answer is all that was seen there since the sights before. */
+  readonly glimpse: Glimpse | undefined;
+}
+
 /** What was seen of one table, or of all. */
 class Sight {
-  /** Where it was last seen, and when that had been answered. */
-  #server: string | undefined;
-  #endedAt = Number.NEGATIVE_INFINITY;
-  /** On other servers before, and in answers from earlier. */
-  readonly #elsewhere: Floor;
+  #latest: Latest | undefined;
+  /** What was seen before. */
+  readonly #before: Floor;
 
   constructor(start?: Sight) {
     if (start === undefined) {
-      this.#elsewhere = new Floor();
+      this.#before = new Floor();
       return;
     }
-    this.#elsewhere = new Floor(undefined, start.#elsewhere);
-    this.#server = start.#server;
-    this.#endedAt = start.#endedAt;
+    this.#before = new Floor(undefined, start.#before);
+    this.#latest = start.#latest;
   }
 
-  read(server: string, endedAt: number): void {
-    if (this.#server !== undefined && this.#server !== server) this.#elsewhere.wrote(this.#endedAt, 0);
-    this.#endedAt = this.#server === server ? Math.max(this.#endedAt, endedAt) : endedAt;
-    this.#server = server;
+  see(seen: Latest): void {
+    const latest = this.#latest;
+    if (latest !== undefined && latest.glimpse !== undefined && latest.glimpse === seen.glimpse) return;
+    if (latest !== undefined && !isAllOf(latest, seen)) this.#fold(latest);
+    this.#latest = seen;
   }
 
-  shown(upTo: Position): void {
-    this.#elsewhere.wroteUpTo(upTo);
+  /** What a server has just shown was that very answer. */
+  recognise(glimpse: Glimpse): void {
+    if (this.#latest !== undefined) this.#latest = { ...this.#latest, glimpse };
   }
 
-  isIn({ server, askedAt, lsn }: Glimpse, history: PrimaryHistory): boolean {
+  isIn(glimpse: Glimpse, history: PrimaryHistory): boolean {
+    const { server, askedAt, lsn } = glimpse;
     if (lsn === undefined) return false;
-    const needed = this.#elsewhere.resolve(history);
+    const needed = this.#before.resolve(history);
     if (typeof needed === 'string' || lsn < needed) return false;
-    if (this.#server === undefined) return true;
-    // Replay does not go back: whatever that server has shown, it shows to whoever asks later.
-    if (this.#server === server && askedAt >= this.#endedAt) return true;
-    const seen = history.covering(this.#endedAt, 0);
+    const latest = this.#latest;
+    if (latest === undefined || latest.glimpse === glimpse) return true;
+    if (latest.server === server && askedAt >= latest.endedAt && latest.upTo === undefined) return true;
+    const seen = latest.upTo ?? history.covering(latest.endedAt, 0);
     return seen !== undefined && seen.timeline === history.timelines.timeline && lsn >= seen.lsn;
   }
+
+  #fold({ upTo, endedAt }: Latest): void {
+    if (upTo === undefined) this.#before.wrote(endedAt, 0);
+    else this.#before.wroteUpTo(upTo);
+  }
+}
+
+/** Replay does not go back: what a server shows later is all that it has shown before. */
+function isAllOf(latest: Latest, { server, endedAt, glimpse }: Latest): boolean {
+  if (latest.server !== server || latest.upTo !== undefined) return false;
+  return glimpse === undefined ? endedAt >= latest.endedAt : glimpse.askedAt >= latest.endedAt;
 }
 
 export class Sights {
   readonly monotonic: Monotonic;
+  /** How often a server has answered. */
+  readCount = 0;
   /** Of what may be of any table. */
   readonly #all: Sight;
   readonly #byTable = new Map<string, Sight>();
@@ -74,16 +98,22 @@ export class Sights {
   }
 
   /**
-   * A server has answered a read, just now or, where its answer was kept, earlier.
+   * A server has answered a read.
    * @param tables what it was of; `undefined` where that is not known
    */
   read(tables: readonly string[] | undefined, server: string, endedAt: number): void {
-    for (const sight of this.#of(tables)) sight.read(server, endedAt);
+    this.readCount++;
+    for (const sight of this.#of(tables)) sight.see({ server, endedAt, upTo: undefined, glimpse: undefined });
   }
 
-  /** An answer from earlier was shown. @param upTo it shows nothing beyond */
-  shown(tables: readonly string[] | undefined, upTo: Position): void {
-    for (const sight of this.#of(tables)) sight.shown(upTo);
+  /** What a server has just shown, and nothing else since, is that answer: it may be shown again. */
+  recognise(tables: readonly string[] | undefined, glimpse: Glimpse): void {
+    for (const sight of this.#of(tables)) sight.recognise(glimpse);
+  }
+
+  /** An answer from earlier was shown. */
+  shown(tables: readonly string[] | undefined, glimpse: Glimpse, endedAt: number, upTo: Position | undefined): void {
+    for (const sight of this.#of(tables)) sight.see({ server: glimpse.server, endedAt, upTo, glimpse });
   }
 
   /** Whether an answer from earlier shows all that it has to. @param tables what it is of */

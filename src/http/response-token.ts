@@ -50,7 +50,7 @@ export class ResponseToken<Request extends IncomingMessage> {
     const { store } = rules;
     if (store.exists) {
       const put = (hasToken: () => void): Promise<void> => store.keep(session, request, hasToken);
-      const kept = new TokenKeeper(put, () => session.readAt);
+      const kept = new TokenKeeper(put, () => session.sightCount);
       this.#kept = kept;
       this.body = { leaving: (isLast) => this.#leaving(kept, isLast), ended: () => this.#ended(kept) };
     }

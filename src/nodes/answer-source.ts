@@ -15,15 +15,23 @@ import type { ParserSource } from '../postgres/prepared-query.js';
 export interface AnswerSource {
   /** The server: see {@link Identity.server}. */
   readonly server: string;
-  /** Equal for connections that write the same answer alike: a digest of database, roles and settings. */
-  readonly settings: string;
+  /**
+   * Equal for connections that write the same answer alike: a digest of database, roles and settings.
+   * `undefined` while nobody knows.
+   */
+  readonly settings: string | undefined;
   /** pg's parsers of that connection, with those that were set on it. It holds no client. */
   readonly types: Required<ParserSource>;
 }
 
+/** One of which all is known. */
+export interface SettledSource extends AnswerSource {
+  readonly settings: string;
+}
+
 /** What was found out about a connection. */
 export interface KnownSource {
-  readonly source: AnswerSource;
+  readonly source: SettledSource;
   /** Equal for connections whose answers are written and parsed alike, as far as that can be told. */
   readonly likeness: string;
   /** What `settings` is made of, by name. */
@@ -65,6 +73,12 @@ export type AnswerSettingsRow = Partial<Record<'database' | 'roles' | 'settings'
 /** Whether a change of that parameter, which the server has reported, changes how answers are written. */
 export function decidesAnswers(parameter: string): boolean {
   return REPORTED.has(parameter.toLowerCase());
+}
+
+/** How answers are parsed, of a connection whose settings nobody knows. @returns `undefined` where not even that can be told */
+export function unsettledSource(client: object, server: string): AnswerSource | undefined {
+  const types = parsersOf(client);
+  return types === undefined ? undefined : { server, settings: undefined, types };
 }
 
 /**

@@ -2,7 +2,7 @@
  * Whether all connections to replicas write their answers alike: then a result that came on one of
  * them may answer for all. It counts connections, asks nothing, and decides nothing else.
  */
-import type { AnswerSource, KnownSource } from './answer-source.js';
+import type { KnownSource, SettledSource } from './answer-source.js';
 
 interface Counted {
   /** What is known of each of these connections, or why nothing is. */
@@ -50,7 +50,7 @@ interface Tallied {
 }
 
 interface Judged {
-  readonly current: AnswerSource | undefined;
+  readonly current: SettledSource | undefined;
   readonly problem: string | undefined;
 }
 
@@ -74,7 +74,7 @@ export class AnswerSources {
    * What the connections to replicas have in common: `undefined` while they differ, and before there
    * was one. It stays when the last one has ended: the next one will show whether it is alike.
    */
-  get current(): AnswerSource | undefined {
+  get current(): SettledSource | undefined {
     return this.#upToDate().current;
   }
 
@@ -94,7 +94,7 @@ export class AnswerSources {
   }
 }
 
-function judge(replicas: readonly Tallied[], before: AnswerSource | undefined): Judged {
+function judge(replicas: readonly Tallied[], before: SettledSource | undefined): Judged {
   let first: (KnownSource & { readonly node: string }) | undefined;
   let unknown: string | undefined;
   for (const { name, connections } of replicas) {

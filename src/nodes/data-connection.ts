@@ -41,7 +41,7 @@ export interface DataConnection {
   readonly names: StatementNames | undefined;
   /** Asks where the log ends, behind a statement; `undefined` where it must not. */
   readonly rider: PositionRider | undefined;
-  /** By what its answers are written; `undefined` where nobody wants to know, and while nobody knows. */
+  /** By what its answers are written; `undefined` where nobody wants to know. */
   readonly source: AnswerSource | undefined;
   /** What keeps `source` up to date. */
   readonly sourceWatch: SourceWatch | undefined;

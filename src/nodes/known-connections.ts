@@ -8,6 +8,7 @@ import { clientsOf, connected, dropSocket, idleClientsOf, isReady } from '../pos
 import { PositionRider } from '../postgres/position-rider.js';
 import { StatementNames } from '../postgres/statement-names.js';
 import { statusReader } from '../postgres/transaction-status.js';
+import { unsettledSource } from './answer-source.js';
 import type { SourceTally } from './answer-sources.js';
 import type { DataConnection } from './data-connection.js';
 import { identify, listenForRole } from './identify.js';
@@ -57,10 +58,11 @@ export class KnownConnections {
   readonly #onRelease = (_: unknown, client: PoolClient): void => {
     const connection = this.#known.get(client);
     if (connection === undefined) return;
-    const { sourceWatch } = connection;
-    if (sourceWatch === undefined || connection.isTaken) sourceWatch?.released(() => this.idle.includes(client));
-    else sourceWatch.usedByOwner();
-    connection.isTaken = false;
+    const { sourceWatch, isTaken } = connection;
+    const { isShared } = this.#hooks;
+    if (isShared && !isTaken) sourceWatch?.usedByOwner();
+    else sourceWatch?.released(() => this.idle.includes(client));
+    if (isShared) connection.isTaken = false;
   };
 
   readonly #onError = (error: Error, client: object): void => {
@@ -131,6 +133,8 @@ export class KnownConnections {
     // Nothing is kept of what a primary answers.
     const sourceWatch =
       sources === undefined || mayWrite ? undefined : await SourceWatch.open(client, identity, sources, false);
+    const unwatched =
+      sources === undefined || sourceWatch !== undefined ? undefined : unsettledSource(client, identity.server);
     const connection = {
       client,
       identity,
@@ -150,7 +154,7 @@ export class KnownConnections {
       names: mayName ? StatementNames.of(client) : undefined,
       rider: mayName && ofServer ? PositionRider.of(client, this.#hooks.assumesSynchronousCommit) : undefined,
       get source() {
-        return sourceWatch?.source;
+        return sourceWatch === undefined ? unwatched : sourceWatch.source;
       },
       sourceWatch,
     };

@@ -6,13 +6,16 @@
 import type { Client, PoolClient } from 'pg';
 import { inBackground } from '../async-context.js';
 import { isQueryable, listenForSettings } from '../postgres/internals.js';
-import { type AnswerSource, askSource, decidesAnswers, type KnownSource } from './answer-source.js';
+import { type AnswerSource, askSource, decidesAnswers, type KnownSource, unsettledSource } from './answer-source.js';
 import type { SourceTally } from './answer-sources.js';
 import { type Identity, isDirect } from './observation.js';
 
 const POOLED = 'a pooler stands between, so settings do not stay with a connection';
 /** Statements that may leave a setting. What a function sets within, no text says. */
-const SETTING = /\b(?:set|reset|discard|set_config|do|call|execute)\b/i;
+const SETTING = /\b(?:set|reset|discard|set_config|set_limit|do|call|execute)\b/i;
+
+/** A question may be cancelled, or take too long. One that is refused each time is one more error in the server's log. */
+const MOST_REFUSED = 3;
 
 export class SourceWatch {
   readonly #client: Client | PoolClient;
@@ -20,12 +23,15 @@ export class SourceWatch {
   readonly #tally: SourceTally;
   readonly #isShared: boolean;
   readonly #stopListening: () => void;
+  /** What is said of it while its settings are unknown. */
+  readonly #unsettled: AnswerSource | undefined;
   #found: KnownSource | string | undefined;
   /** Since when it is doubted: since its last use began, or from before that. */
   #doubt: 'none' | 'new' | 'old' = 'none';
   /** How often a use has given reason to doubt. */
   #doubtCount = 0;
   #isAsking = false;
+  #refusedCount = 0;
   #isOver = false;
 
   /** @param isShared whether statements of many are under way on it, so that it is never idle */
@@ -34,6 +40,7 @@ export class SourceWatch {
     this.#server = server;
     this.#tally = tally;
     this.#isShared = isShared;
+    this.#unsettled = unsettledSource(client, server);
     const stop = listenForSettings(client, (name) => decidesAnswers(name) && this.#changed());
     const end = (): void => this.end();
     client.once('end', end);
@@ -60,10 +67,10 @@ export class SourceWatch {
     return watch;
   }
 
-  /** `undefined` while nobody knows. */
+  /** Without settings while nobody knows them. */
   get source(): AnswerSource | undefined {
     const found = this.#found;
-    return this.#doubt === 'none' && typeof found === 'object' ? found.source : undefined;
+    return this.#doubt === 'none' && typeof found === 'object' ? found.source : this.#unsettled;
   }
 
   /** A statement is about to run there. @param text `undefined` where nobody knows it */
@@ -119,8 +126,11 @@ export class SourceWatch {
     const answered = (found: KnownSource | string): void => {
       this.#isAsking = false;
       this.#learn(found);
-      if (this.#doubtCount === doubts) this.#doubt = 'none';
-      done?.();
+      const isFinal = typeof found === 'object' || ++this.#refusedCount >= MOST_REFUSED;
+      if (!isFinal) this.#doubt = 'old';
+      else if (this.#doubtCount === doubts) this.#doubt = 'none';
+      if (!isFinal && this.#isShared) this.#ask(done);
+      else done?.();
     };
     this.#isAsking = true;
     inBackground(() => askSource(this.#client, this.#server, answered));

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { FreshnessOptions, Target } from '../freshness/requirement.js';
 import { isSignal } from '../signals.js';
-import { type CacheReadOptions, cacheOfRead } from './cache.js';
+import { type CacheReadOptions, cacheOfRead, isSurelyCacheOptions } from './cache.js';
 import { check, freshness, label, millis, optionsOf, positiveMillis } from './check.js';
 
 /** When to give up on a statement. */
@@ -248,5 +248,13 @@ const callSchemas = {
 
 /** @throws LadderError `LADDER_INVALID_OPTIONS` */
 export function checkOptions(call: keyof typeof callSchemas, options: object): void {
+  if ((call === 'read' || call === 'query') && asksForCachesOnly(options)) return;
   check(callSchemas[call], options, call);
+}
+
+/** Such options come anew with each read, which may take less time than to check them: they are surely right. */
+function asksForCachesOnly(options: object): boolean {
+  for (const name in options) if (name !== 'cache') return false;
+  const { cache } = options as ReadOptions;
+  return typeof cache === 'boolean' || isSurelyCacheOptions(cache);
 }

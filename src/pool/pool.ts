@@ -232,9 +232,9 @@ export class RoutingPool extends pg.Pool {
 
   #makeHost(isLate: boolean, PromiseClass: typeof Promise): ClientHost {
     const introduce: Introduce = (client) => {
-      if (this.#met.has(client)) return;
+      if (this.#met.has(client)) return false;
       this.#met.add(client);
-      inBackground(() => super.emit('connect', client));
+      return inBackground(() => super.emit('connect', client));
     };
     const isUsers = (listener: object): boolean => !this.#instruments.has(listener);
     const wants = (): boolean => this.listenerCount('connect') > 0 && this.rawListeners('connect').some(isUsers);

@@ -37,10 +37,10 @@ export class CarriedSession {
     return this.#hasMoved || (trace?.isCarried === true && trace.server !== undefined);
   }
 
-  /** When the last read ended that tokens carry, by our monotonic clock; −∞ where they carry none. */
-  get readAt(): number {
+  /** Grows with all that was read and that tokens carry; 0 where they carry none. */
+  get sightCount(): number {
     const { trace } = this.#cargo;
-    return trace?.isCarried === true ? trace.endedAt : Number.NEGATIVE_INFINITY;
+    return trace?.isCarried === true ? trace.sightCount : 0;
   }
 
   /** Whether it was told to read on the primary only, as far as its tokens have been applied. */

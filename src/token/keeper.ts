@@ -16,21 +16,21 @@ const PATIENCE_MILLIS = 10_000;
 
 export class TokenKeeper {
   readonly #put: Put;
-  readonly #readAt: () => number;
+  readonly #sightCount: () => number;
   #running: Promise<void> | undefined;
   /** The one behind it, which has not begun. */
   #next: Promise<void> | undefined;
-  /** The last read that the store has, or is about to have. */
-  #keptReadAt = Number.NEGATIVE_INFINITY;
+  /** What the store has of that, or is about to have. */
+  #keptCount = 0;
   #isAwaitingPosition = false;
   #isMarked = false;
   #hasEnded = false;
   #hasToldLate = false;
 
-  /** @param readAt when the last read ended that tokens carry, by our monotonic clock */
-  constructor(put: Put, readAt: () => number) {
+  /** @param sightCount grows with all that was read and that tokens carry */
+  constructor(put: Put, sightCount: () => number) {
     this.#put = put;
-    this.#readAt = readAt;
+    this.#sightCount = sightCount;
   }
 
   /** Whether a position is missing, and not the store's answer. */
@@ -57,7 +57,7 @@ export class TokenKeeper {
    */
   keeping(): Promise<void> | undefined {
     if (this.#isMarked) return undefined;
-    if (this.#next === undefined && this.#readAt() > this.#keptReadAt) return this.moved();
+    if (this.#next === undefined && this.#sightCount() > this.#keptCount) return this.moved();
     return this.#next ?? this.#running;
   }
 
@@ -80,7 +80,7 @@ export class TokenKeeper {
   }
 
   #start(): Promise<void> {
-    this.#keptReadAt = this.#readAt();
+    this.#keptCount = this.#sightCount();
     this.#isAwaitingPosition = true;
     const running = settledWithin(
       this.#put(() => this.#hasToken()),

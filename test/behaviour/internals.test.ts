@@ -15,6 +15,7 @@ import {
   listenForSettings,
   makesClients,
   newClient,
+  parsersOf,
   promiseClassOf,
 } from '../../src/postgres/internals.js';
 import { statusReader } from '../../src/postgres/transaction-status.js';
@@ -52,6 +53,17 @@ describe('of the insides of pg the library can tell', () => {
     dropSocket(client);
     await ended;
     expect([isQueryable(client), isBroken(client), isSocketGone(client)]).toEqual([false, true, true]);
+  });
+
+  it('which parsers a client has, those that are set on it later included', () => {
+    const client = new pg.Client({ types: { getTypeParser: () => () => 'of the pool' } as never });
+    const parsers = parsersOf(client) as NonNullable<ReturnType<typeof parsersOf>>;
+    const parse = (): unknown => (parsers.getTypeParser(20, 'text') as (text: string) => unknown)('1');
+    expect(parse()).toBe('of the pool');
+    client.setTypeParser(20, () => 'of the client');
+    expect(parse()).toBe('of the client');
+    expect(Object.values(parsers)).not.toContain(client);
+    expect(parsersOf({})).toBeUndefined();
   });
 
   it('which backend serves a client, what has come on it, and what the server says of its settings', async () => {

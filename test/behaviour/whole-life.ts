@@ -4,6 +4,7 @@ import { expect } from 'vitest';
 import { replicationDiscovery } from '../../src/discovery/index.js';
 import { type Cluster, type ClusterBehaviour, createCluster } from '../../src/index.js';
 import { AdminQueries } from '../../src/nodes/admin-queries.js';
+import { askSource } from '../../src/nodes/answer-source.js';
 import { ControlConnection } from '../../src/nodes/control-connection.js';
 import type { TestCluster, TestNode } from '../../src/testing/index.js';
 import { ownStatements } from '../own-statements/own-statements.js';
@@ -135,6 +136,10 @@ async function ask(config: pg.ClientConfig, isPrimary: boolean, lsn: string): Pr
     await isOver();
   }
   const bystander = await pool.connect();
+  const source = await new Promise((resolve) => askSource(bystander, identity.server, resolve));
+  expect(source).toMatchObject({
+    source: { server: identity.server, settings: expect.stringMatching(/^[0-9a-f]{32}$/) },
+  });
   await questions.running([(bystander as unknown as { processID: number }).processID]);
   questions.cancel((bystander as unknown as { processID: number }).processID);
   await questions.snapshot();

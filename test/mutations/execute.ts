@@ -242,17 +242,17 @@ export const execute: readonly Mutation[] = [
     name: 'an answer of a shared connection tells how far its replica is by now',
     breaks: 'rule 31',
     file: 'src/execute/read-on-lane.ts',
-    find: 'attempt.placed(now, seen?.lsn);',
-    replace: 'attempt.placed(now);',
+    find: 'attempt.placed(now, lane, seen?.lsn);',
+    replace: 'attempt.placed(now, lane);',
     tests: [`${UNIT}/read-on-lane.test.ts`],
   },
   {
     name: 'a position from before a failover is told as one on the timeline after it',
     breaks: 'rule 31',
     file: 'src/execute/attempt.ts',
-    find: 'const { reason, waitedMillis, lsn, timeline } = this;',
+    find: 'const { reason, waitedMillis, lsn, timeline, answering, request } = this;',
     replace:
-      'const { reason, waitedMillis, lsn } = this;\n    const { timeline } = this.request.context.fleet.history.timelines;',
+      'const { reason, waitedMillis, lsn, answering, request } = this;\n    const { timeline } = this.request.context.fleet.history.timelines;',
     tests: [`${UNIT}/attempt.test.ts`],
   },
   {

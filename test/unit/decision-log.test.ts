@@ -23,7 +23,14 @@ describe('the log of decisions', () => {
   it('prints decisions on one line each, whatever a server calls itself', async () => {
     const { publisher, lines } = await logged(true);
     expect(publisher.wants('route')).toBe(true);
-    publisher.publish('route', { id: 7, rung: 'replica', node: 'r1', role: 'replica', reason: 'gated', waitedMillis: 1.23456 });
+    publisher.publish('route', {
+      id: 7,
+      rung: 'replica',
+      node: 'r1',
+      role: 'replica',
+      reason: 'gated',
+      waitedMillis: 1.23456,
+    });
     publisher.publish('node', { ...health, node: 'r1\n\u001b[31m "x"' });
     expect(lines).toEqual([
       'route id=7 node=r1 role=replica reason=gated waitedMillis=1.235 cluster=shop',

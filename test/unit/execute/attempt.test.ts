@@ -17,7 +17,13 @@ function attempting(answer: Error | object = { rowCount: 1, rows: [] }, replica:
   const query = (_: unknown, __: unknown, called: Called) =>
     answer instanceof Error ? called(answer) : called(null, answer);
   replica.client.query = query as never;
-  const statement = { query: 'select 1', values: undefined, profile: undefined, introduce: undefined, tables: undefined };
+  const statement = {
+    query: 'select 1',
+    values: undefined,
+    profile: undefined,
+    introduce: undefined,
+    tables: undefined,
+  };
   const run = () => attempt.run(replica.connection as never, statement, undefined);
   return { attempt, replica, request, fleet, run, statement };
 }

@@ -14,7 +14,13 @@ function refused(over: { isSingle?: boolean; error?: Error } = {}) {
   const { error = REFUSED, isSingle = true } = over;
   replica.client.query = ((_: unknown, __: unknown, called: (e: Error) => void) => called(error)) as never;
   const { context } = playedFleet([replica]);
-  const statement = { query: 'select writes()', values: undefined, profile: undefined, introduce: undefined, tables: undefined };
+  const statement = {
+    query: 'select writes()',
+    values: undefined,
+    profile: undefined,
+    introduce: undefined,
+    tables: undefined,
+  };
   const request = Object.assign(aRead(context), { statement });
   const misrouted: string[] = [];
   const runs: string[] = [];

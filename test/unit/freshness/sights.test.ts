@@ -1,0 +1,101 @@
+import { describe, expect, it } from 'vitest';
+import { PrimaryHistory } from '../../../src/freshness/primary-history.js';
+import { Sights } from '../../../src/freshness/sights.js';
+import { at, position } from './positions.js';
+
+const ORDERS = ['orders'];
+const ITEMS = ['items'];
+
+/** The primary stood at 50, 70, 90 and 99 when it was asked at 10, 110, 210 and 250. */
+function history(): PrimaryHistory {
+  const known = new PrimaryHistory();
+  for (const [sentAt, lsn] of [
+    [10, 50n],
+    [110, 70n],
+    [210, 90n],
+    [250, 99n],
+  ] as const)
+    known.add(at(sentAt, lsn));
+  return known;
+}
+
+const glimpse = (lsn: bigint | undefined, server = 'r2', askedAt = 0) => ({ lsn, server, askedAt });
+
+describe('what a session has seen', () => {
+  it('is in an answer from earlier that shows all that was written when it was seen', () => {
+    const sights = new Sights('all');
+    sights.read(ORDERS, 'r1', 100);
+    expect(sights.areIn(glimpse(69n), ITEMS, history())).toBe(false);
+    expect(sights.areIn(glimpse(70n), ITEMS, history())).toBe(true);
+  });
+
+  it('is in an answer of the same server that was asked for later', () => {
+    const sights = new Sights('all');
+    sights.read(ORDERS, 'r1', 100);
+    expect(sights.areIn(glimpse(1n, 'r1', 100), ITEMS, history())).toBe(true);
+    expect(sights.areIn(glimpse(1n, 'r1', 99), ITEMS, history())).toBe(false);
+    expect(sights.areIn(glimpse(1n, 'r2', 100), ITEMS, history())).toBe(false);
+  });
+
+  it('is not known to be in anything before the primary was asked again', () => {
+    const sights = new Sights('all');
+    sights.read(ORDERS, 'r1', 300);
+    expect(sights.areIn(glimpse(1_000n), ITEMS, history())).toBe(false);
+  });
+
+  it('stays to be seen when the session reads elsewhere, or is shown something else', () => {
+    const sights = new Sights('all');
+    sights.read(ORDERS, 'r1', 200);
+    sights.read(ORDERS, 'r2', 100);
+    expect(sights.areIn(glimpse(89n), ORDERS, history())).toBe(false);
+    expect(sights.areIn(glimpse(90n), ORDERS, history())).toBe(true);
+    sights.shown(ITEMS, glimpse(1n, 'r9'), 0, position(95n));
+    expect(sights.areIn(glimpse(94n), ORDERS, history())).toBe(false);
+    expect(sights.areIn(glimpse(95n), ORDERS, history())).toBe(true);
+  });
+
+  it('counts by table where tables are told apart, and for all where they are not known', () => {
+    const sights = new Sights('tables');
+    sights.shown(ORDERS, glimpse(1n, 'r9'), 0, position(80n));
+    expect(sights.areIn(glimpse(60n), ITEMS, history())).toBe(true);
+    expect(sights.areIn(glimpse(60n), [...ITEMS, ...ORDERS], history())).toBe(false);
+    sights.shown(undefined, glimpse(1n, 'r9'), 0, position(65n));
+    expect(sights.areIn(glimpse(60n), ITEMS, history())).toBe(false);
+  });
+
+  it('is where an inner session begins, and nothing of that one counts outside by itself', () => {
+    const outer = new Sights('tables');
+    outer.shown(ORDERS, glimpse(1n, 'r9'), 0, position(80n));
+    const inner = new Sights('tables', outer);
+    expect(inner.areIn(glimpse(79n), ORDERS, history())).toBe(false);
+    inner.shown(ORDERS, glimpse(1n, 'r9'), 0, position(85n));
+    expect(outer.areIn(glimpse(80n), ORDERS, history())).toBe(true);
+  });
+
+  it('may be shown again where it was seen last, and nothing else since', () => {
+    const sights = new Sights('all');
+    const first = glimpse(60n, 'r1', 90);
+    sights.read(ORDERS, 'r1', 100);
+    sights.recognise(ORDERS, first);
+    expect(sights.areIn(first, ORDERS, history())).toBe(true);
+    expect(sights.areIn({ ...first }, ORDERS, history())).toBe(false);
+    sights.shown(ORDERS, first, 100, position(70n));
+    expect(sights.areIn(first, ORDERS, history())).toBe(true);
+    sights.read(ORDERS, 'r1', 120);
+    expect(sights.areIn(first, ORDERS, history())).toBe(false);
+  });
+
+  it('stays to be seen when an older answer of the same server is shown, as to an eventual read', () => {
+    const sights = new Sights('all');
+    sights.read(ORDERS, 'r1', 200);
+    const older = glimpse(60n, 'r1', 90);
+    sights.shown(ORDERS, older, 205, position(70n));
+    expect(sights.areIn(older, ORDERS, history())).toBe(false);
+    expect(sights.areIn(glimpse(89n), ORDERS, history())).toBe(false);
+    expect(sights.areIn(glimpse(90n), ORDERS, history())).toBe(true);
+  });
+
+  it('is in no answer of which nothing is proven', () => {
+    expect(new Sights('all').areIn(glimpse(undefined), ORDERS, history())).toBe(false);
+  });
+});
