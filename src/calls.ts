@@ -9,6 +9,7 @@ import { CallingContext, inBackground } from './async-context.js';
 import type { Answered, RunBelow } from './cache/ground.js';
 import type { CacheCall } from './cache/lookup.js';
 import { CacheRung } from './cache/rung.js';
+import { ReadSubjects } from './cache/subjects.js';
 import type { Wish } from './cache/terms.js';
 import { settledWithin } from './deadline.js';
 import { invalidOptions, LadderError } from './errors.js';
@@ -60,6 +61,7 @@ export class Calls {
   readonly requests: Requests;
   /** The rungs above the replicas; `undefined` without them. */
   readonly cache: CacheRung | undefined;
+  readonly subjects: ReadSubjects;
   readonly #within: Within;
 
   constructor(settings: Settings, within: Within, claim: NameClaim) {
@@ -88,6 +90,7 @@ export class Calls {
     const { cache } = settings;
     this.cache =
       cache === undefined ? undefined : new CacheRung(cache, { fleet, classifier, gate, requests, publisher });
+    this.subjects = new ReadSubjects(this.cache, classifier, fleet);
   }
 
   read<Row extends QueryResultRow>(
@@ -191,7 +194,9 @@ export class Calls {
 
   /** What reads: on the cheapest rung, those above the replicas included. @param run the rungs below */
   place<Row extends QueryResultRow>(call: CacheCall, run: RunBelow<Row>): Answered<Row> {
-    return this.cache === undefined ? run(this.#requestOf(call)) : this.cache.read(call, run);
+    const reading = this.cache === undefined ? run(this.#requestOf(call)) : this.cache.read(call, run);
+    const { notes } = call.scope;
+    return notes === undefined ? reading : this.subjects.noted(call, notes, Promise.resolve(reading));
   }
 
   #requestOf({ scope, options, entry, signal, statement }: CacheCall): StatementRequest {

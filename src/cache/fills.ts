@@ -21,21 +21,23 @@ import type { Judge } from './judge.js';
 import { KeptAnswer } from './kept-answer.js';
 import { inBackgroundOf, type Lookup, rawStatement } from './lookup.js';
 import type { MemoryStore } from './memory-store.js';
+import { type Answered, noteAnswer } from './noted.js';
 import type { RawField, RawRow } from './raw-answer.js';
 import type { HeldLease, SharedRung } from './shared-rung.js';
 
+/** An answer of a server that others can be given. */
+interface FromServer extends Answered {
+  readonly from: 'server';
+  readonly answer: KeptAnswer;
+  readonly record: RouteRecord;
+  readonly source: AnswerSource;
+  /** Our monotonic clock when it had been answered. */
+  readonly endedAt: number;
+}
+
 /** What a read has brought. */
 type Flown =
-  /** An answer of a server that others can be given. */
-  | {
-      readonly from: 'server';
-      readonly answer: KeptAnswer;
-      readonly record: RouteRecord;
-      readonly source: AnswerSource;
-      /** `undefined` for what is not to be kept. */
-      readonly entry: CacheEntry | undefined;
-      readonly endedAt: number;
-    }
+  | FromServer
   /** An entry of the rung that processes share. */
   | { readonly from: 'shared'; readonly entry: CacheEntry }
   /** A result for its caller alone. */
@@ -91,13 +93,13 @@ export class Fills {
         if (this.#judge.meets(flown.entry, lookup)) return this.#judge.give(flown.entry, lookup, 'shared');
         continue;
       }
-      const { answer, record, source, entry, endedAt } = flown;
+      const { source, entry, endedAt } = flown;
       if (!(entry === undefined ? isBoarding : this.#judge.meets(entry, lookup))) continue;
       this.#counts.joinedCount++;
       const { trace, key: partition, requirement } = lookup.reading;
       trace?.ended(source.server, endedAt, partition, lookup.tables);
       if (entry !== undefined && requirement.consistency !== 'eventual') trace?.sights?.recognise(lookup.tables, entry);
-      return given<Row>(answer, record, lookup);
+      return this.#given<Row>(flown, lookup);
     }
     return this.#lead(lookup, run);
   }
@@ -119,12 +121,25 @@ export class Fills {
     flight.land({ answer: flown });
     switch (flown.from) {
       case 'server':
-        return given<Row>(flown.answer, flown.record, lookup);
+        return this.#given<Row>(flown, lookup);
       case 'shared':
         return this.#judge.give<Row>(flown.entry, lookup, 'shared');
       case 'elsewhere':
         return flown.result as QueryResult<Row>;
     }
+  }
+
+  /** A result of the caller's own. */
+  #given<Row extends QueryResultRow>(flown: FromServer, lookup: Lookup): QueryResult<Row> {
+    const result = flown.answer.give(lookup.rowMode, lookup.types);
+    markRoute(result, flown.record);
+    this.#note(lookup, flown);
+    return result as QueryResult<Row>;
+  }
+
+  #note(lookup: Lookup, answered: Answered): void {
+    const { notes } = lookup.asker;
+    if (notes !== undefined) noteAnswer(notes, lookup, answered, this.#ground.fleet.history);
   }
 
   #requestOf({ call, asker, reading }: Lookup, statement: Statement): StatementRequest {
@@ -184,6 +199,7 @@ export class Fills {
       const isAsWanted = record?.role !== 'replica' && !isRaw(result);
       // It was read on a replica, or for nothing: how it would be parsed is not known, and it is sent as it was asked for.
       const own = isAsWanted ? result : await run(this.#requestOf(lookup, lookup.call.statement));
+      if (own === result) this.#note(lookup, { record, entry: undefined, askedAt: request.startedAt });
       if (lease !== undefined) this.#shared?.release(lookup);
       return { from: 'elsewhere', result: own };
     }
@@ -204,7 +220,7 @@ export class Fills {
       if (isKept) inBackground(() => void this.#shared?.keep(entry, lookup, lease));
       else this.#shared?.release(lookup);
     }
-    return { from: 'server', answer, record, source, entry, endedAt };
+    return { from: 'server', answer, record, source, entry, askedAt: request.startedAt, endedAt };
   }
 
   /** `undefined` for what says nothing of a position, or is no text. */
@@ -279,15 +295,4 @@ export class Fills {
 
 function isNewer({ origin: a }: CacheEntry, { origin: b }: CacheEntry): boolean {
   return a.timeline !== b.timeline ? a.timeline > b.timeline : a.validFrom > b.validFrom;
-}
-
-/** A result of the caller's own. */
-function given<Row extends QueryResultRow>(
-  answer: KeptAnswer,
-  record: RouteRecord,
-  { rowMode, types }: Lookup,
-): QueryResult<Row> {
-  const result = answer.give(rowMode, types);
-  markRoute(result, record);
-  return result as QueryResult<Row>;
 }

@@ -80,7 +80,7 @@ export function inBackgroundOf({ call, asker, reading, ...rest }: Lookup, entry:
   return {
     ...rest,
     call: { ...call, options, entry, signal: undefined },
-    asker: { floor, key, trace: undefined, priority: 'low', caller: () => asker.caller() },
+    asker: { floor, key, trace: undefined, notes: undefined, priority: 'low', caller: () => asker.caller() },
     reading: { ...reading, target: 'replica', trace: undefined },
   };
 }

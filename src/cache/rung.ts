@@ -32,10 +32,10 @@ const NO_POSITIONS = 'no positions are tracked';
 
 export class CacheRung {
   readonly counts = new CacheCounts();
+  readonly texts: CachedTexts;
   readonly #memory: MemoryStore<CacheEntry>;
   readonly #settings: CacheSettings;
   readonly #ground: CacheGround;
-  readonly #texts: CachedTexts;
   readonly #judge: Judge;
   readonly #audit: Audit;
   readonly #rowByRow: RowByRow;
@@ -49,7 +49,7 @@ export class CacheRung {
     this.#ground = ground;
     const { classifier, publisher } = ground;
     this.#memory = new MemoryStore({ maxBytes: settings.memoryBytes });
-    this.#texts = new CachedTexts(classifier, settings.rules, (error) => {
+    this.texts = new CachedTexts(classifier, settings.rules, (error) => {
       const message = `a rule of the cache failed in its own match(): ${wordFor(error)}`;
       if (publisher.wants('warning')) publisher.publish('warning', becauseOf(error, { code: 'cache-rule', message }));
     });
@@ -71,12 +71,12 @@ export class CacheRung {
     if (!isAsked && this.#settings.rules.length === 0) return this.#below(call, run);
     const text: unknown = textOf(statement.query);
     if (typeof text !== 'string') return this.#below(call, run);
-    const known = this.#texts.known(text);
+    const known = this.texts.known(text);
     if (known !== undefined) return this.#readKnown(call, known, run);
     // What it depends on is found out once a text: only who asks for caches waits for that.
     const learning = this.#ground.classifier.isReady
-      ? this.#texts.learn(text)
-      : inBackground(() => void this.#texts.learn(text));
+      ? this.texts.learn(text)
+      : inBackground(() => void this.texts.learn(text));
     return isAsked && learning !== undefined
       ? learning.then((learnt) => this.#readKnown(call, learnt, run))
       : this.#below(call, run);
@@ -150,7 +150,7 @@ export class CacheRung {
 
   /** What it has to say of a read; see `explain()` of the cluster. */
   async explain(call: CacheCall): Promise<CacheVerdict> {
-    const text = await this.#texts.learn(textOf(call.statement.query));
+    const text = await this.texts.learn(textOf(call.statement.query));
     const lookup = this.lookupOf(call, text);
     if (typeof lookup === 'string') return notKept(printable(lookup));
     const now = performance.now();

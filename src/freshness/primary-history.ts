@@ -26,6 +26,14 @@ export interface PrimarySample {
   readonly forkLsn: Lsn | undefined;
 }
 
+/** What all servers have said, one by one. */
+interface Survey {
+  /** The latest timeline that any of them claims to write, believed or not: replicas are asked whether they follow it. */
+  claimedTimeline: number;
+  /** When the last complete survey was sent: each has answered a question asked after that; −∞ while one does not. */
+  sentAt: number;
+}
+
 /** What was known before a server claimed a later timeline: it holds again if nobody else bears that claim out. */
 interface Before {
   readonly node: string | undefined;
@@ -67,11 +75,8 @@ export class PrimaryHistory {
   /** Grows whenever nothing that was kept from before can be judged any more, by position or by age. */
   era = 0;
 
-  /** The latest timeline that any server claims to write, believed or not: replicas are asked whether they follow it. */
-  claimedTimeline = 0;
-
-  /** When the last complete survey was sent: every node has answered a question asked after that; −∞ while one does not. */
-  surveyedAt = Number.NEGATIVE_INFINITY;
+  /** What all servers have said. */
+  readonly survey: Survey = { claimedTimeline: 0, sentAt: Number.NEGATIVE_INFINITY };
 
   /** @param stickinessMillis where no positions are tracked from the start @param onRefused told of every position that is given up */
   constructor(stickinessMillis?: number, onRefused?: (why: keyof RefusedPositions) => void) {
@@ -100,7 +105,7 @@ export class PrimaryHistory {
     this.era++;
     this.clock = new StalenessClock(this.clock.version + 1);
     if (this.#sentAt > now) this.#sentAt = Number.NEGATIVE_INFINITY;
-    this.surveyedAt = Number.NEGATIVE_INFINITY;
+    this.survey.sentAt = Number.NEGATIVE_INFINITY;
   }
 
   get clusterId(): string | undefined {

@@ -161,6 +161,13 @@ export interface SessionOptions extends FreshnessOptions {
    * primary in a session that starts from a token.
    */
   monotonicAcrossRequests?: boolean | undefined;
+  /**
+   * Whether the session notes what its reads show, for `freshness()` and `cacheControl`. With
+   * `true`, the first read of each text also waits until it is known what the text depends on.
+   * Default: whether the cluster has a `cache`; then nothing waits, and only reads with `cache` are
+   * known from the start. A session within one that notes its reads notes its own, too.
+   */
+  freshness?: boolean | undefined;
 }
 
 const partitionKey = z.string().max(1_024).optional();
@@ -229,6 +236,7 @@ const sessionSchema = optionsOf({
   inherit: z.enum(['process', 'none']).optional(),
   subject,
   monotonicAcrossRequests: z.boolean().optional(),
+  freshness: z.boolean().optional(),
 });
 
 const poolSchema = optionsOf({ intent: z.enum(['auto', 'read', 'write']).optional() });
