@@ -28,6 +28,7 @@ const pages: Record<string, () => Asked> = {
         'HotKeyOptions',
         'CacheOptions',
         'CacheRule',
+        'redis:RedisCacheOptions',
       ],
     }),
   calls: () =>
