@@ -14,13 +14,13 @@ import type { AnswerSource } from '../nodes/answer-source.js';
 import { isServerError } from '../postgres/errors.js';
 import { isRaw } from '../postgres/raw-results.js';
 import type { CacheCounts } from './counts.js';
-import { CacheEntry } from './entry.js';
+import type { CacheEntry } from './entry.js';
 import { type Flight, Flights } from './flights.js';
 import type { CacheGround, RunBelow } from './ground.js';
 import type { Judge } from './judge.js';
+import type { Keeper } from './keeper.js';
 import { KeptAnswer } from './kept-answer.js';
 import { inBackgroundOf, type Lookup, rawStatement } from './lookup.js';
-import type { MemoryStore } from './memory-store.js';
 import { type Answered, noteAnswer } from './noted.js';
 import type { RawField, RawRow } from './raw-answer.js';
 import type { HeldLease, SharedRung } from './shared-rung.js';
@@ -51,7 +51,7 @@ const LEAST_PATIENCE_MILLIS = 4;
 export class Fills {
   readonly #ground: CacheGround;
   readonly #judge: Judge;
-  readonly #memory: MemoryStore<CacheEntry>;
+  readonly #keeper: Keeper;
   readonly #shared: SharedRung | undefined;
   readonly #counts: CacheCounts;
   readonly #refreshCount: number;
@@ -62,7 +62,7 @@ export class Fills {
   constructor(
     ground: CacheGround,
     judge: Judge,
-    memory: MemoryStore<CacheEntry>,
+    keeper: Keeper,
     shared: SharedRung | undefined,
     counts: CacheCounts,
     refreshCount: number,
@@ -70,7 +70,7 @@ export class Fills {
     this.#shared = shared;
     this.#ground = ground;
     this.#judge = judge;
-    this.#memory = memory;
+    this.#keeper = keeper;
     this.#counts = counts;
     this.#refreshCount = refreshCount;
   }
@@ -80,11 +80,12 @@ export class Fills {
     for (let waits = 0; waits < MAX_WAITS; waits++) {
       const flight = this.#flights.get(key);
       if (flight === undefined) return this.#lead(lookup, run);
-      const { isBoarding } = flight;
+      const { isBoarding, asked } = flight;
+      const asksNoMore = (): boolean => isBoarding && this.#judge.asksNoMore(lookup.reading, asked);
       const landed = await abortable(flight.landed, call.signal);
       if ('error' in landed) {
         // What a server says of the statement, it says to all who ask for no more than its first caller.
-        if (isBoarding && isServerError(landed.error)) throw landed.error;
+        if (isServerError(landed.error) && asksNoMore()) throw landed.error;
         continue;
       }
       const flown = landed.answer;
@@ -94,7 +95,7 @@ export class Fills {
         continue;
       }
       const { source, entry, endedAt } = flown;
-      if (!(entry === undefined ? isBoarding : this.#judge.meets(entry, lookup))) continue;
+      if (!(entry === undefined ? asksNoMore() : this.#judge.meets(entry, lookup))) continue;
       this.#counts.joinedCount++;
       const { trace, key: partition, requirement } = lookup.reading;
       trace?.ended(source.server, endedAt, partition, lookup.tables);
@@ -105,8 +106,10 @@ export class Fills {
   }
 
   async #lead<Row extends QueryResultRow>(lookup: Lookup, run: RunBelow<Row>): Promise<QueryResult<Row>> {
-    const { key } = lookup;
-    const flight = this.#flights.begin(key);
+    const { key, reading } = lookup;
+    const at = performance.now();
+    const demand = this.#judge.demandOf(reading, at);
+    const flight = this.#flights.begin(key, { demand, at });
     let flown: Flown;
     try {
       flown = await (this.#shared === undefined
@@ -157,7 +160,7 @@ export class Fills {
     const { key, call, asker } = lookup;
     const isGood = (entry: CacheEntry): boolean => this.#judge.meets(entry, lookup);
     const taken = (entry: CacheEntry): Flown => {
-      if (this.#flights.owns(key, flight)) this.#keep(key, entry);
+      if (this.#flights.owns(key, flight)) this.#keeper.keep(key, entry);
       return { from: 'shared', entry };
     };
     // What is read anew in the background is there already.
@@ -185,6 +188,8 @@ export class Fills {
     lease: HeldLease | undefined,
   ): Promise<Flown> {
     const { key, text } = lookup;
+    const { history } = this.#ground.fleet;
+    const { era } = history.clock;
     const request = this.#requestOf(lookup, rawStatement(lookup));
     const sights = lookup.reading.trace?.sights;
     const readCount = sights?.readCount ?? 0;
@@ -210,51 +215,18 @@ export class Fills {
       columns,
       (result.rows as unknown as RawRow[]).slice(),
     );
-    const entry = this.#entryOf(answer, record, request, lookup, endedAt);
+    const entry =
+      era === history.clock.era ? this.#keeper.entryOf(answer, record, request.startedAt, endedAt, lookup) : undefined;
     // The session has seen this answer, and nothing else meanwhile: it may be shown again.
     if (entry !== undefined && sights?.readCount === readCount + 1) sights.recognise(lookup.tables, entry);
     const isKept = entry !== undefined && this.#flights.owns(key, flight);
     if (entry === undefined) this.#counts.unkeptCount++;
-    if (isKept) this.#keep(key, entry);
+    if (isKept) this.#keeper.keep(key, entry);
     if (lease !== undefined) {
       if (isKept) inBackground(() => void this.#shared?.keep(entry, lookup, lease));
       else this.#shared?.release(lookup);
     }
     return { from: 'server', answer, record, source, entry, askedAt: request.startedAt, endedAt };
-  }
-
-  /** `undefined` for what says nothing of a position, or is no text. */
-  #entryOf(
-    answer: KeptAnswer,
-    record: RouteRecord,
-    request: StatementRequest,
-    { text, terms, call }: Lookup,
-    endedAt: number,
-  ): CacheEntry | undefined {
-    const { history, answerSources } = this.#ground.fleet;
-    const { role, lsn, source, timeline, node, waitedMillis } = record;
-    const { clusterId } = history;
-    if (role !== 'replica' || lsn === undefined || source?.settings === undefined || clusterId === undefined)
-      return undefined;
-    if (source.settings !== answerSources.current?.settings || !answer.isText) return undefined;
-    const isPresent = timeline === history.timelines.timeline;
-    const freshAsOf = isPresent ? history.clock.freshAsOf(lsn) : Number.NEGATIVE_INFINITY;
-    const origin = {
-      node,
-      server: source.server,
-      clusterId,
-      timeline,
-      validFrom: lsn,
-      seenUpTo: undefined,
-      freshAsOf,
-      askedAt: request.startedAt,
-      endedAt,
-    };
-    const isTimed = text.dependencies.repeatability.repeats === 'timed';
-    const costMillis = Math.max(0, endedAt - call.entry.startedAt - waitedMillis);
-    this.#counts.read(costMillis);
-    const { tags, tables: named } = terms;
-    return new CacheEntry(answer, origin, { text, tags, named, costMillis, isTimed }, history);
   }
 
   /**
@@ -284,15 +256,4 @@ export class Fills {
   disown(): void {
     this.#flights.disown();
   }
-
-  /** What was read earlier and comes later takes the place of nothing. */
-  #keep(key: string, entry: CacheEntry): void {
-    const held = this.#memory.peek(key);
-    if (held !== undefined && isNewer(held, entry)) return;
-    if (this.#memory.set(key, entry) === 'kept') this.#counts.keptCount++;
-  }
-}
-
-function isNewer({ origin: a }: CacheEntry, { origin: b }: CacheEntry): boolean {
-  return a.timeline !== b.timeline ? a.timeline > b.timeline : a.validFrom > b.validFrom;
 }

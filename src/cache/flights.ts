@@ -3,17 +3,27 @@
  * that answer, and judges it as any other. It runs nothing.
  */
 
+import type { Demand } from '../freshness/demand.js';
+
 /** How a read ended. */
 export type Landed<Answer> = { readonly answer: Answer } | { readonly error: unknown };
 
+/** What the first caller has asked for, and when by our monotonic clock; a word while its floor was not known. */
+export interface Asked {
+  readonly demand: Demand | string;
+  readonly at: number;
+}
+
 export class Flight<Answer> {
+  readonly asked: Asked;
   /** Never rejects. */
   readonly landed: Promise<Landed<Answer>>;
   /** Whether whoever joins now asked before it was sent, so that it shows all that they must see. */
   isBoarding = true;
   #land: (landed: Landed<Answer>) => void = () => undefined;
 
-  constructor() {
+  constructor(asked: Asked) {
+    this.asked = asked;
     this.landed = new Promise((resolve) => {
       this.#land = resolve;
     });
@@ -35,8 +45,8 @@ export class Flights<Answer> {
     return this.#byKey.get(key);
   }
 
-  begin(key: string): Flight<Answer> {
-    const flight = new Flight<Answer>();
+  begin(key: string, asked: Asked): Flight<Answer> {
+    const flight = new Flight<Answer>(asked);
     this.#byKey.set(key, flight);
     return flight;
   }

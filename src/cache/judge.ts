@@ -11,6 +11,7 @@ import type { Fleet } from '../nodes/fleet.js';
 import type { ReadTerms } from '../nodes/selection.js';
 import type { CacheCounts, CacheRungName, MissReason } from './counts.js';
 import type { CacheEntry } from './entry.js';
+import type { Asked } from './flights.js';
 import type { Answered } from './ground.js';
 import type { Lookup } from './lookup.js';
 import { noteEntry } from './noted.js';
@@ -50,6 +51,16 @@ export class Judge {
     if (gap !== undefined) return gap;
     if (trace === undefined || requirement.consistency === 'eventual') return undefined;
     return this.#hasSeenNewer(trace, entry, tables) ? 'seen-newer' : undefined;
+  }
+
+  /** Whether what the first caller of a flight was answered will do, where nothing else tells how fresh that is. */
+  asksNoMore(reading: ReadTerms, { demand: first, at }: Asked): boolean {
+    const own = this.demandOf(reading, at);
+    if (typeof first === 'string' || typeof own === 'string') return false;
+    const { trace, requirement } = reading;
+    const hasSeen = trace !== undefined && (trace.server !== undefined || trace.hasUnshown);
+    if (hasSeen && requirement.consistency !== 'eventual') return false;
+    return own.floor <= first.floor && own.freshSince <= first.freshSince;
   }
 
   /** @param rung where it was held */

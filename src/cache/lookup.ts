@@ -34,6 +34,8 @@ export interface Lookup {
   readonly reading: ReadTerms;
   /** What it asks of kept answers: the same, with a bound of their own on age. */
   readonly judging: ReadTerms;
+  /** Of connections, when the key was made. */
+  readonly settings: string;
   /** Of the process's own rung. */
   readonly key: string;
   readonly values: readonly unknown[];

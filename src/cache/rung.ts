@@ -20,6 +20,7 @@ import { Fills } from './fills.js';
 import { type Forgotten, isForgotten } from './forgetting.js';
 import type { Answered, CacheGround, RunBelow } from './ground.js';
 import { Judge } from './judge.js';
+import { Keeper } from './keeper.js';
 import { type CacheCall, judgingOf, keepableValues, keyOf, type Lookup, mannerOf } from './lookup.js';
 import { MemoryStore } from './memory-store.js';
 import { RowByRow } from './row-by-row.js';
@@ -57,11 +58,12 @@ export class CacheRung {
     this.#audit = new Audit(settings.audit, ground);
     this.#rowByRow = new RowByRow(publisher);
     const { shared, refreshCount } = settings;
+    const keeper = new Keeper(ground.fleet, this.#memory, this.counts);
     this.#shared =
       shared === undefined
         ? undefined
         : new SharedRung(shared, settings, ground, (forgotten) => this.#forgetHere(forgotten));
-    this.#fills = new Fills(ground, this.#judge, this.#memory, this.#shared, this.counts, refreshCount);
+    this.#fills = new Fills(ground, this.#judge, keeper, this.#shared, this.counts, refreshCount);
   }
 
   /** @param run the rungs below */
@@ -78,11 +80,16 @@ export class CacheRung {
       ? this.texts.learn(text)
       : inBackground(() => void this.texts.learn(text));
     return isAsked && learning !== undefined
-      ? learning.then((learnt) => this.#readKnown(call, learnt, run))
+      ? learning.then((learnt) => this.#readKnown(call, learnt, run, performance.now()))
       : this.#below(call, run);
   }
 
-  #readKnown<Row extends QueryResultRow>(call: CacheCall, text: CachedText, run: RunBelow<Row>): Answered<Row> {
+  #readKnown<Row extends QueryResultRow>(
+    call: CacheCall,
+    text: CachedText,
+    run: RunBelow<Row>,
+    now = call.entry.startedAt,
+  ): Answered<Row> {
     const lookup = this.lookupOf(call, text);
     if (typeof lookup === 'string') {
       this.counts.bypassedCount++;
@@ -90,7 +97,7 @@ export class CacheRung {
     }
     const { judging, key } = lookup;
     this.#rowByRow.record(call.scope, text, key, call.entry.startedAt);
-    const demand = this.#judge.demandOf(judging, call.entry.startedAt);
+    const demand = this.#judge.demandOf(judging, now);
     const isCurrent = this.#shared === undefined || this.#shared.isCurrent(call.entry.startedAt);
     const held = isCurrent ? this.#memory.get(key) : undefined;
     const miss = this.#judge.missOf(held, demand, lookup);
@@ -199,7 +206,20 @@ export class CacheRung {
     const { rowMode, types } = mannerOf(statement.query);
     const tables = terms.tables.length === 0 ? text.tables : [...text.tables, ...terms.tables.map(bareName)];
     const judging = judgingOf(reading, terms.maxStalenessMillis);
-    return { call, asker: scope, text, terms, reading, judging, key, values, rowMode, types, tables };
+    return {
+      call,
+      asker: scope,
+      text,
+      terms,
+      reading,
+      judging,
+      settings: source.settings,
+      key,
+      values,
+      rowMode,
+      types,
+      tables,
+    };
   }
 
   #below<Row extends QueryResultRow>(

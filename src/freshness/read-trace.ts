@@ -148,7 +148,9 @@ export class ReadTrace {
     const { server, endedAt, upTo } = shown;
     this.#sightCount++;
     this.sights?.shown(tables, shown, endedAt, upTo);
-    if (this.#server === undefined || this.#server === server) {
+    // What was read in another process is dated by its position alone.
+    const isDated = upTo === undefined || endedAt !== Number.NEGATIVE_INFINITY;
+    if (isDated && (this.#server === undefined || this.#server === server)) {
       this.#server = server;
       this.#endedAt = Math.max(this.#endedAt, endedAt);
     } else {
@@ -160,6 +162,7 @@ export class ReadTrace {
         this.#server = server;
         this.#endedAt = endedAt;
       } else {
+        this.#server ??= server;
         this.#shown ??= new Floor();
         this.#shown.wroteUpTo(upTo);
         this.#shownUpTo = newerPosition(this.#shownUpTo, upTo);
