@@ -169,7 +169,8 @@ export class RedisChannel implements SharedChannel {
       messages.push({ number: Number(messageNumber), text, at: { millis: Number(millis), clock: messageClock } });
     }
     const news = { time, number: Number(last), completeSinceMillis: Number(complete), messages };
-    if (![news.number, news.completeSinceMillis].every(Number.isFinite)) throw unexpected();
+    const numbers = messages.flatMap((one) => [one.number, one.at.millis]);
+    if (![news.number, news.completeSinceMillis, ...numbers].every(Number.isFinite)) throw unexpected();
     if (performance.now() - this.#lookedAt > this.#options.presenceMillis * LOOK_SHARE) {
       this.#lookedAt = performance.now();
       void this.#look().catch(() => undefined);

@@ -38,6 +38,12 @@ export interface ListeningOptions {
   readonly leave: () => void;
 }
 
+/**
+ * One after the other: more than all that is kept takes. Answers that lead nowhere are no reason to
+ * go on.
+ */
+const MAX_VISITS = 100;
+
 const NOWHERE: Heard = { clock: '', number: -1, visitCount: 0 };
 
 export class Listening implements SharedSubscription {
@@ -88,7 +94,7 @@ export class Listening implements SharedSubscription {
   async #visits(): Promise<void> {
     this.#isComing = true;
     try {
-      while (this.#hasToComeAgain && !this.#isClosed) {
+      for (let count = 0; count < MAX_VISITS && this.#hasToComeAgain && !this.#isClosed; count++) {
         this.#hasToComeAgain = false;
         await this.#visit();
       }
