@@ -24,7 +24,9 @@ const FIRST_LOOK_MILLIS = 2;
 const LAST_LOOK_MILLIS = 100;
 /** Redis has so long to hear that somebody leaves; in milliseconds. */
 const LEAVE_MILLIS = 100;
-/** Those who listen look who has gone, so that who tells need not wait for them; in presence times. */
+/**
+ * Those who listen look who has gone, so that who tells need not wait for them; in presence times.
+ */
 const LOOK_SHARE = 10;
 const MAX_MESSAGE_LENGTH = 2 ** 20;
 const MESSAGE_PARTS = 4;

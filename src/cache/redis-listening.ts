@@ -94,7 +94,8 @@ export class Listening implements SharedSubscription {
   async #visits(): Promise<void> {
     this.#isComing = true;
     try {
-      for (let count = 0; count < MAX_VISITS && this.#hasToComeAgain && !this.#isClosed; count++) {
+      let left = MAX_VISITS;
+      while (this.#hasToComeAgain && !this.#isClosed && left-- > 0) {
         this.#hasToComeAgain = false;
         await this.#visit();
       }

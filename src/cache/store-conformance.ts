@@ -217,8 +217,8 @@ class Ear {
 /**
  * Checks that a shared store does what pg-ladder asks of one. For tests of a store of your own:
  * `await checkSharedStore(() => myStore(client))`.
- * @param makeStore is called twice for each promise: as if by two processes, on the same server. Each
- * store is closed at the end
+ * @param makeStore is called twice for each promise: as if by two processes, on the same server.
+ * Each store is closed at the end
  * @throws (rejects) Error that says which promise was broken, and how
  */
 export async function checkSharedStore(makeStore: () => SharedStore | Promise<SharedStore>): Promise<void> {

@@ -69,49 +69,49 @@ const faults: [what: string, promise: RegExp, fault: Fault][] = [
   [
     'gives empty texts for nothing',
     /nobody has set/,
-    ({ get }) => ({ get: async (key) => (await get(key)) ?? { value: '', time: { millis: 0, clock: 'ours' } } }),
+    (right) => ({ get: async (key) => (await right.get(key)) ?? { value: '', time: { millis: 0, clock: 'ours' } } }),
   ],
   [
     'keeps no letters beyond ASCII',
     /read back as it was written/,
-    ({ set }) => ({
-      set: async (key, value, ...rest) => set(key, Buffer.from(value, 'ascii').toString('ascii'), ...rest),
+    (right) => ({
+      set: async (key, value, ...rest) => right.set(key, Buffer.from(value, 'ascii').toString('ascii'), ...rest),
     }),
   ],
   [
     'cuts keys at a brace',
     /told apart/,
-    ({ get, set }) => ({
-      get: async (key) => get(key.split('}')[0] ?? ''),
-      set: async (key, ...rest) => set(key.split('}')[0] ?? '', ...rest),
+    (right) => ({
+      get: async (key) => right.get(key.split('}')[0] ?? ''),
+      set: async (key, ...rest) => right.set(key.split('}')[0] ?? '', ...rest),
     }),
   ],
   [
     'keeps what came last',
     /higher order/,
-    ({ set }, world) => ({
+    (right, world) => ({
       set: async (key, ...rest) => {
         world.values.delete(key);
-        await set(key, ...rest);
+        await right.set(key, ...rest);
       },
     }),
   ],
   [
     'compares LSNs as doubles',
     /higher order/,
-    ({ set }) => ({
+    (right) => ({
       set: async (key, value, { timeline, lsn }, lifetimeMillis) =>
-        set(key, value, { timeline, lsn: BigInt(Number(lsn)) }, lifetimeMillis),
+        right.set(key, value, { timeline, lsn: BigInt(Number(lsn)) }, lifetimeMillis),
     }),
   ],
   [
     'has a clock for each user',
     /one clock/,
-    ({ lease }) => {
+    (right) => {
       const clock = String(Math.random());
       return {
         lease: async (key, millis) => {
-          const { isGranted, time } = await lease(key, millis);
+          const { isGranted, time } = await right.lease(key, millis);
           return { isGranted, time: { ...time, clock } };
         },
       };
@@ -120,8 +120,8 @@ const faults: [what: string, promise: RegExp, fault: Fault][] = [
   [
     'grants each lease',
     /lease is granted to one only/,
-    ({ lease }) => ({
-      lease: async (key, millis) => ({ ...(await lease(key, millis)), isGranted: true }),
+    (right) => ({
+      lease: async (key, millis) => ({ ...(await right.lease(key, millis)), isGranted: true }),
     }),
   ],
   [
