@@ -24,7 +24,7 @@ export default defineConfig([
       http: 'src/http/sessions.ts',
       express: 'src/http/express.ts',
       fastify: 'src/http/fastify.ts',
-      redis: 'src/token/redis-store.ts',
+      redis: 'src/redis.ts',
       discovery: 'src/discovery/index.ts',
     },
     format: ['esm', 'cjs'],

@@ -6,9 +6,10 @@
 
 import type { PoolClient, QueryResult, QueryResultRow } from 'pg';
 import { CallingContext, inBackground } from './async-context.js';
-import type { RunBelow } from './cache/ground.js';
+import type { Answered, RunBelow } from './cache/ground.js';
 import type { CacheCall } from './cache/lookup.js';
 import { CacheRung } from './cache/rung.js';
+import { ReadSubjects } from './cache/subjects.js';
 import type { Wish } from './cache/terms.js';
 import { settledWithin } from './deadline.js';
 import { invalidOptions, LadderError } from './errors.js';
@@ -60,6 +61,7 @@ export class Calls {
   readonly requests: Requests;
   /** The rungs above the replicas; `undefined` without them. */
   readonly cache: CacheRung | undefined;
+  readonly subjects: ReadSubjects;
   readonly #within: Within;
 
   constructor(settings: Settings, within: Within, claim: NameClaim) {
@@ -88,6 +90,7 @@ export class Calls {
     const { cache } = settings;
     this.cache =
       cache === undefined ? undefined : new CacheRung(cache, { fleet, classifier, gate, requests, publisher });
+    this.subjects = new ReadSubjects(this.cache, classifier, fleet);
   }
 
   read<Row extends QueryResultRow>(
@@ -153,15 +156,17 @@ export class Calls {
       if (options !== undefined) this.#checkRead('query', options);
       const text = textOf(query);
       const found = joined === undefined ? this.classifier.known(text, entry.startedAt) : undefined;
-      if (found !== undefined && options === undefined) {
-        return this.#query<Row>(scope, found, this.requests.statement(query, values), undefined, entry, undefined);
+      if (found !== undefined) {
+        const run = (signal: AbortSignal | undefined): Answered<Row> =>
+          this.#query<Row>(scope, found, this.requests.statement(query, values), options, entry, signal);
+        return options === undefined ? run(undefined) : withAbort(options, run);
       }
       return withAbort(options ?? {}, async (signal) => {
         if (joined !== undefined) {
           rejectWithin('query', options, settledIn(joined));
           return joined.run<Row>(this.requests.apart(query, values), signal);
         }
-        const classified = found ?? (await this.classifier.classify(text));
+        const classified = await this.classifier.classify(text);
         return this.#query<Row>(scope, classified, this.requests.statement(query, values), options, entry, signal);
       });
     }, options?.signal);
@@ -174,23 +179,24 @@ export class Calls {
     options: ReadOptions | undefined,
     entry: Entry,
     signal: AbortSignal | undefined,
-  ): Promise<QueryResult<Row>> {
+  ): Answered<Row> {
     const text = textOf(statement.query);
     if (found.class === 'session' && this.publisher.wants('warning') && this.classifier.isFirst(text)) {
       const digest = this.classifier.digest(text);
       const message = `${found.because}: it ran on a pool, whose connections are shared; use transaction() or connection(), or onConnect for what holds for all`;
       this.publisher.publish('warning', { code: 'session-state', message, digest }, new CallingContext());
     }
-    const isPlain = options === undefined && found.hint === undefined;
-    const asked = isPlain ? undefined : { ...found.hint, ...withoutUndefined(options ?? {}) };
+    const asked = found.hint === undefined ? options : { ...found.hint, ...withoutUndefined(options ?? {}) };
     const call = { scope, statement, options: asked, entry, signal };
     const run = (request: StatementRequest): Promise<QueryResult<Row>> => query<Row>(request, found, this.classifier);
     return found.class === 'read' ? this.place(call, run) : run(this.#requestOf(call));
   }
 
   /** What reads: on the cheapest rung, those above the replicas included. @param run the rungs below */
-  place<Row extends QueryResultRow>(call: CacheCall, run: RunBelow<Row>): Promise<QueryResult<Row>> {
-    return this.cache === undefined ? run(this.#requestOf(call)) : this.cache.read(call, run);
+  place<Row extends QueryResultRow>(call: CacheCall, run: RunBelow<Row>): Answered<Row> {
+    const reading = this.cache === undefined ? run(this.#requestOf(call)) : this.cache.read(call, run);
+    const { notes } = call.scope;
+    return notes === undefined ? reading : this.subjects.noted(call, notes, Promise.resolve(reading));
   }
 
   #requestOf({ scope, options, entry, signal, statement }: CacheCall): StatementRequest {

@@ -201,6 +201,8 @@ export interface WarningEvent extends OfCluster {
    * - `token-store`: a TokenStore failed, and reads go to the primary; or it had not kept a token
    *   when the answer ended.
    * - `subject`: a token was not used or not given: the `subject` function named nobody, or failed.
+   * - `not-public`: `cacheControl` was given `public: true`, and the response stays private. Told
+   *   once for each cause.
    *
    * Of servers:
    * - `discovery`: it gave no usable list, and nothing changes; or a server that it found may not
@@ -230,7 +232,8 @@ export interface WarningEvent extends OfCluster {
     | 'grammar'
     | 'cache-rule'
     | 'cache-audit'
-    | 'n-plus-one';
+    | 'n-plus-one'
+    | 'not-public';
   /** What was found, and what to use instead; never SQL. */
   readonly message: string;
   /**

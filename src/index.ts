@@ -25,6 +25,7 @@ export {
 } from './events.js';
 export type { Query, Values } from './execute/call.js';
 export { type Route, routeOf } from './execute/route.js';
+export type { Freshness } from './freshness/read-notes.js';
 export type { RefusedPositions } from './freshness/refused-positions.js';
 export type { Consistency, FreshnessOptions, Target } from './freshness/requirement.js';
 export type { Monotonic } from './freshness/sights.js';

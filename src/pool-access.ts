@@ -31,7 +31,7 @@ export function poolAccess(calls: Calls, caller: Caller): ClusterAccess {
         introduce === undefined ? requests.statement(query, values) : requests.apart(query, values, introduce);
       const run = (request: StatementRequest): Promise<QueryResult> =>
         readUnlessRefused(request, reading, classifier, onPrimary ?? (() => write(request, 'misrouted')));
-      return calls.place({ scope, statement, options: found.hint, entry, signal: undefined }, run);
+      return Promise.resolve(calls.place({ scope, statement, options: found.hint, entry, signal: undefined }, run));
     },
     openPrimary: (clientFor) => openPrimary(fleet, clientFor),
     known: (text) => classifier.known(text, performance.now()),

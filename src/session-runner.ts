@@ -9,6 +9,7 @@ import { clusterInToken } from './token/order.js';
 export function sessionRunner(calls: Calls, contexts: Contexts): SessionRunner<SessionScope> {
   const { tokens, settings, publisher, fleet } = calls;
   const { history } = fleet;
+  const warned = new Set<string>();
   return {
     read: (scope, query, values, options) => calls.read(contexts.of(scope), query, values, options),
     write: (scope, query, values, options) => calls.write(contexts.of(scope), query, values, options),
@@ -34,6 +35,13 @@ export function sessionRunner(calls: Calls, contexts: Contexts): SessionRunner<S
       warn: (warning) => {
         if (publisher.wants('warning')) publisher.publish('warning', warning(), new CallingContext());
       },
+      warnOnce: (warning) => {
+        const { code, message } = warning;
+        if (!publisher.wants('warning') || warned.has(`${code}: ${message}`)) return;
+        warned.add(`${code}: ${message}`);
+        publisher.publish('warning', warning, new CallingContext());
+      },
+      subjectOf: (text) => calls.subjects.of(text),
     },
     within: (scope, fn) => {
       const { current } = contexts;
@@ -42,5 +50,6 @@ export function sessionRunner(calls: Calls, contexts: Contexts): SessionRunner<S
     },
     tracesReads: () => history.isTracking,
     monotonic: settings.cache?.monotonic,
+    notesReads: settings.cache !== undefined,
   };
 }

@@ -29,6 +29,7 @@ export const sections: readonly Entry[] = [
       { text: 'Jobs and queues', page: 'guide/jobs' },
       { text: 'Serverless', page: 'guide/serverless' },
       { text: 'Several clusters', page: 'guide/several-clusters' },
+      { text: 'Behind a CDN', page: 'guide/edge-caching' },
     ],
   },
   {

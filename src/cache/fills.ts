@@ -21,21 +21,23 @@ import type { Judge } from './judge.js';
 import { KeptAnswer } from './kept-answer.js';
 import { inBackgroundOf, type Lookup, rawStatement } from './lookup.js';
 import type { MemoryStore } from './memory-store.js';
+import { type Answered, noteAnswer } from './noted.js';
 import type { RawField, RawRow } from './raw-answer.js';
 import type { HeldLease, SharedRung } from './shared-rung.js';
 
+/** An answer of a server that others can be given. */
+interface FromServer extends Answered {
+  readonly from: 'server';
+  readonly answer: KeptAnswer;
+  readonly record: RouteRecord;
+  readonly source: AnswerSource;
+  /** Our monotonic clock when it had been answered. */
+  readonly endedAt: number;
+}
+
 /** What a read has brought. */
 type Flown =
-  /** An answer of a server that others can be given. */
-  | {
-      readonly from: 'server';
-      readonly answer: KeptAnswer;
-      readonly record: RouteRecord;
-      readonly source: AnswerSource;
-      /** `undefined` for what is not to be kept. */
-      readonly entry: CacheEntry | undefined;
-      readonly endedAt: number;
-    }
+  | FromServer
   /** An entry of the rung that processes share. */
   | { readonly from: 'shared'; readonly entry: CacheEntry }
   /** A result for its caller alone. */
@@ -92,22 +94,21 @@ export class Fills {
         if (this.#judge.meets(flown.entry, lookup)) return this.#judge.give(flown.entry, lookup, 'shared');
         continue;
       }
-      const { answer, record, source, entry, endedAt } = flown;
+      const { source, entry, endedAt } = flown;
       if (!(entry === undefined ? asksNoMore() : this.#judge.meets(entry, lookup))) continue;
       this.#counts.joinedCount++;
       const { trace, key: partition, requirement } = lookup.reading;
       trace?.ended(source.server, endedAt, partition, lookup.tables);
       if (entry !== undefined && requirement.consistency !== 'eventual') trace?.sights?.recognise(lookup.tables, entry);
-      return given<Row>(answer, record, lookup);
+      return this.#given<Row>(flown, lookup);
     }
     return this.#lead(lookup, run);
   }
 
   async #lead<Row extends QueryResultRow>(lookup: Lookup, run: RunBelow<Row>): Promise<QueryResult<Row>> {
-    const { key, reading } = lookup;
+    const { key } = lookup;
     const at = performance.now();
-    const demand = this.#judge.demandOf(reading, at);
-    const flight = this.#flights.begin(key, { demand, at });
+    const flight = this.#flights.begin(key, { demand: this.#judge.demandOf(lookup.reading, at), at });
     let flown: Flown;
     try {
       flown = await (this.#shared === undefined
@@ -122,12 +123,25 @@ export class Fills {
     flight.land({ answer: flown });
     switch (flown.from) {
       case 'server':
-        return given<Row>(flown.answer, flown.record, lookup);
+        return this.#given<Row>(flown, lookup);
       case 'shared':
         return this.#judge.give<Row>(flown.entry, lookup, 'shared');
       case 'elsewhere':
         return flown.result as QueryResult<Row>;
     }
+  }
+
+  /** A result of the caller's own. */
+  #given<Row extends QueryResultRow>(flown: FromServer, lookup: Lookup): QueryResult<Row> {
+    const result = flown.answer.give(lookup.rowMode, lookup.types);
+    markRoute(result, flown.record);
+    this.#note(lookup, flown);
+    return result as QueryResult<Row>;
+  }
+
+  #note(lookup: Lookup, answered: Answered): void {
+    const { notes } = lookup.asker;
+    if (notes !== undefined) noteAnswer(notes, lookup, answered, this.#ground.fleet.history);
   }
 
   #requestOf({ call, asker, reading }: Lookup, statement: Statement): StatementRequest {
@@ -174,7 +188,7 @@ export class Fills {
   ): Promise<Flown> {
     const { key, text } = lookup;
     const { history } = this.#ground.fleet;
-    const { era } = history.clock;
+    const { era } = history;
     const request = this.#requestOf(lookup, rawStatement(lookup));
     const sights = lookup.reading.trace?.sights;
     const readCount = sights?.readCount ?? 0;
@@ -189,17 +203,14 @@ export class Fills {
       const isAsWanted = record?.role !== 'replica' && !isRaw(result);
       // It was read on a replica, or for nothing: how it would be parsed is not known, and it is sent as it was asked for.
       const own = isAsWanted ? result : await run(this.#requestOf(lookup, lookup.call.statement));
+      if (own === result) this.#note(lookup, { record, entry: undefined, askedAt: request.startedAt });
       if (lease !== undefined) this.#shared?.release(lookup);
       return { from: 'elsewhere', result: own };
     }
     const columns = text.columnsOf(result.fields as RawField[], source.types);
-    const answer = new KeptAnswer(
-      result.command,
-      result.rowCount,
-      columns,
-      (result.rows as unknown as RawRow[]).slice(),
-    );
-    const entry = era === history.clock.era ? this.#entryOf(answer, record, request, lookup, endedAt) : undefined;
+    const rows = (result.rows as unknown as RawRow[]).slice();
+    const answer = new KeptAnswer(result.command, result.rowCount, columns, rows);
+    const entry = era === history.era ? this.#entryOf(answer, record, request, lookup, endedAt) : undefined;
     // The session has seen this answer, and nothing else meanwhile: it may be shown again.
     if (entry !== undefined && sights?.readCount === readCount + 1) sights.recognise(lookup.tables, entry);
     const isKept = entry !== undefined && this.#flights.owns(key, flight);
@@ -209,7 +220,7 @@ export class Fills {
       if (isKept) inBackground(() => void this.#shared?.keep(entry, lookup, lease));
       else this.#shared?.release(lookup);
     }
-    return { from: 'server', answer, record, source, entry, endedAt };
+    return { from: 'server', answer, record, source, entry, askedAt: request.startedAt, endedAt };
   }
 
   /** `undefined` for what says nothing of a position, or is no text. */
@@ -230,17 +241,10 @@ export class Fills {
       return undefined;
     const isPresent = timeline === history.timelines.timeline;
     const freshAsOf = isPresent ? history.clock.freshAsOf(lsn) : Number.NEGATIVE_INFINITY;
-    const origin = {
-      node,
-      server: source.server,
-      clusterId,
-      timeline,
-      validFrom: lsn,
-      seenUpTo: undefined,
-      freshAsOf,
-      askedAt: request.startedAt,
-      endedAt,
-    };
+    const { startedAt: askedAt } = request;
+    const { server } = source;
+    const place = { node, server, clusterId, timeline, validFrom: lsn, seenUpTo: undefined };
+    const origin = { ...place, freshAsOf, askedAt, endedAt };
     const isTimed = text.dependencies.repeatability.repeats === 'timed';
     const costMillis = Math.max(0, endedAt - call.entry.startedAt - waitedMillis);
     this.#counts.read(costMillis);
@@ -286,15 +290,4 @@ export class Fills {
 
 function isNewer({ origin: a }: CacheEntry, { origin: b }: CacheEntry): boolean {
   return a.timeline !== b.timeline ? a.timeline > b.timeline : a.validFrom > b.validFrom;
-}
-
-/** A result of the caller's own. */
-function given<Row extends QueryResultRow>(
-  answer: KeptAnswer,
-  record: RouteRecord,
-  { rowMode, types }: Lookup,
-): QueryResult<Row> {
-  const result = answer.give(rowMode, types);
-  markRoute(result, record);
-  return result as QueryResult<Row>;
 }

@@ -10,6 +10,9 @@ import type { Classifier } from '../statements/classifier.js';
 /** Runs a read on the rungs below. */
 export type RunBelow<Row extends QueryResultRow> = (request: StatementRequest) => Promise<QueryResult<Row>>;
 
+/** A result that was there comes at once, without the promises that it takes to wait. */
+export type Answered<Row extends QueryResultRow> = Promise<QueryResult<Row>> | QueryResult<Row>;
+
 export interface CacheGround {
   readonly fleet: Fleet;
   readonly classifier: Classifier;

@@ -12,7 +12,9 @@ import type { ReadTerms } from '../nodes/selection.js';
 import type { CacheCounts, CacheRungName, MissReason } from './counts.js';
 import type { CacheEntry } from './entry.js';
 import type { Asked } from './flights.js';
+import type { Answered } from './ground.js';
 import type { Lookup } from './lookup.js';
+import { noteEntry } from './noted.js';
 
 export class Judge {
   readonly #fleet: Fleet;
@@ -62,11 +64,8 @@ export class Judge {
   }
 
   /** @param rung where it was held */
-  give<Row extends QueryResultRow>(
-    entry: CacheEntry,
-    { call, reading, rowMode, types, tables }: Lookup,
-    rung: CacheRungName,
-  ): Promise<QueryResult<Row>> {
+  give<Row extends QueryResultRow>(entry: CacheEntry, lookup: Lookup, rung: CacheRungName): Answered<Row> {
+    const { call, asker, reading, rowMode, types, tables } = lookup;
     const { answer, origin } = entry;
     const { id, startedAt } = call.entry;
     let result: QueryResult;
@@ -88,9 +87,10 @@ export class Judge {
       source: undefined,
     });
     reading.trace?.showed(entry, tables);
+    if (asker.notes !== undefined) noteEntry(asker.notes, lookup, entry);
     this.#counts.hit(rung, reading.requirement.consistency, entry.costMillis, startedAt);
     this.#fleet.counts.kept(id, origin.node, rung);
-    return Promise.resolve(result as QueryResult<Row>);
+    return result as QueryResult<Row>;
   }
 
   #hasSeenNewer(trace: ReadTrace, entry: CacheEntry, tables: readonly string[]): boolean {

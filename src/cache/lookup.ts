@@ -82,12 +82,19 @@ export function inBackgroundOf({ call, asker, reading, ...rest }: Lookup, entry:
   return {
     ...rest,
     call: { ...call, options, entry, signal: undefined },
-    asker: { floor, key, trace: undefined, priority: 'low', caller: () => asker.caller() },
+    asker: { floor, key, trace: undefined, notes: undefined, priority: 'low', caller: () => asker.caller() },
     reading: { ...reading, target: 'replica', trace: undefined },
   };
 }
 
 const PLAIN: Pick<Lookup, 'rowMode' | 'types'> = { rowMode: undefined, types: undefined };
+
+/** What a read asks of kept answers. Named one by one: to spread an object takes as long as all else here. */
+export function judgingOf({ floor, requirement, target, key, trace }: ReadTerms, mostMillis: number): ReadTerms {
+  const { consistency, maxStalenessMillis = mostMillis } = requirement;
+  const bounded = { consistency, maxStalenessMillis: Math.min(maxStalenessMillis, mostMillis) };
+  return { floor, requirement: bounded, target, key, trace };
+}
 
 /** The statement, sent so that each field comes as it travels. */
 export function rawStatement({ call: { statement }, values, tables }: Lookup): Statement {

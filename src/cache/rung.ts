@@ -18,9 +18,9 @@ import type { CacheEntry } from './entry.js';
 import { type CacheVerdict, notKept, verdictOf } from './explain.js';
 import { Fills } from './fills.js';
 import { type Forgotten, isForgotten } from './forgetting.js';
-import type { CacheGround, RunBelow } from './ground.js';
+import type { Answered, CacheGround, RunBelow } from './ground.js';
 import { Judge } from './judge.js';
-import { type CacheCall, keepableValues, keyOf, type Lookup, mannerOf } from './lookup.js';
+import { type CacheCall, judgingOf, keepableValues, keyOf, type Lookup, mannerOf } from './lookup.js';
 import { MemoryStore } from './memory-store.js';
 import { RowByRow } from './row-by-row.js';
 import { SharedRung } from './shared-rung.js';
@@ -32,10 +32,10 @@ const NO_POSITIONS = 'no positions are tracked';
 
 export class CacheRung {
   readonly counts = new CacheCounts();
+  readonly texts: CachedTexts;
   readonly #memory: MemoryStore<CacheEntry>;
   readonly #settings: CacheSettings;
   readonly #ground: CacheGround;
-  readonly #texts: CachedTexts;
   readonly #judge: Judge;
   readonly #audit: Audit;
   readonly #rowByRow: RowByRow;
@@ -49,7 +49,7 @@ export class CacheRung {
     this.#ground = ground;
     const { classifier, publisher } = ground;
     this.#memory = new MemoryStore({ maxBytes: settings.memoryBytes });
-    this.#texts = new CachedTexts(classifier, settings.rules, (error) => {
+    this.texts = new CachedTexts(classifier, settings.rules, (error) => {
       const message = `a rule of the cache failed in its own match(): ${wordFor(error)}`;
       if (publisher.wants('warning')) publisher.publish('warning', becauseOf(error, { code: 'cache-rule', message }));
     });
@@ -65,18 +65,18 @@ export class CacheRung {
   }
 
   /** @param run the rungs below */
-  read<Row extends QueryResultRow>(call: CacheCall, run: RunBelow<Row>): Promise<QueryResult<Row>> {
+  read<Row extends QueryResultRow>(call: CacheCall, run: RunBelow<Row>): Answered<Row> {
     const { options, scope, statement } = call;
     const isAsked = (options?.cache ?? scope.cache) !== undefined;
     if (!isAsked && this.#settings.rules.length === 0) return this.#below(call, run);
     const text: unknown = textOf(statement.query);
     if (typeof text !== 'string') return this.#below(call, run);
-    const known = this.#texts.known(text);
+    const known = this.texts.known(text);
     if (known !== undefined) return this.#readKnown(call, known, run);
     // What it depends on is found out once a text: only who asks for caches waits for that.
     const learning = this.#ground.classifier.isReady
-      ? this.#texts.learn(text)
-      : inBackground(() => void this.#texts.learn(text));
+      ? this.texts.learn(text)
+      : inBackground(() => void this.texts.learn(text));
     return isAsked && learning !== undefined
       ? learning.then((learnt) => this.#readKnown(call, learnt, run, performance.now()))
       : this.#below(call, run);
@@ -87,7 +87,7 @@ export class CacheRung {
     text: CachedText,
     run: RunBelow<Row>,
     now = call.entry.startedAt,
-  ): Promise<QueryResult<Row>> {
+  ): Answered<Row> {
     const lookup = this.lookupOf(call, text);
     if (typeof lookup === 'string') {
       this.counts.bypassedCount++;
@@ -106,7 +106,9 @@ export class CacheRung {
     }
     this.counts.miss(miss ?? 'absent', call.entry.startedAt);
     const reading = this.#fills.read(lookup, run);
-    return lookup.terms.staleIfErrorMillis > 0 ? reading.catch((error) => this.#giveStale(lookup, error)) : reading;
+    return lookup.terms.staleIfErrorMillis > 0
+      ? reading.catch((error) => this.#giveStale<Row>(lookup, error))
+      : reading;
   }
 
   /** What is asked for again shortly before it is too old is read anew meanwhile. */
@@ -117,7 +119,7 @@ export class CacheRung {
   }
 
   /** No server could answer. Only age is forgiven: the answer shows all that its session wrote and saw. @throws that error */
-  #giveStale<Row extends QueryResultRow>(lookup: Lookup, error: unknown): Promise<QueryResult<Row>> {
+  #giveStale<Row extends QueryResultRow>(lookup: Lookup, error: unknown): Answered<Row> {
     const { call, judging, terms, key } = lookup;
     const isGivenUp = call.signal?.aborted === true && (error as { code?: unknown }).code !== 'LADDER_TIMEOUT';
     const isOutage = !isServerError(error) || isServerFault(error);
@@ -153,7 +155,7 @@ export class CacheRung {
 
   /** What it has to say of a read; see `explain()` of the cluster. */
   async explain(call: CacheCall): Promise<CacheVerdict> {
-    const text = await this.#texts.learn(textOf(call.statement.query));
+    const text = await this.texts.learn(textOf(call.statement.query));
     const lookup = this.lookupOf(call, text);
     if (typeof lookup === 'string') return notKept(printable(lookup));
     const now = performance.now();
@@ -199,23 +201,11 @@ export class CacheRung {
     const reading = requests.terms(scope, options, entry);
     const { requirement } = reading;
     if (requirement.consistency === 'strong') return 'strong reads ask a server';
-    const maxStalenessMillis = Math.min(
-      terms.maxStalenessMillis,
-      requirement.maxStalenessMillis ?? Number.POSITIVE_INFINITY,
-    );
-    return {
-      call,
-      asker: scope,
-      text,
-      terms,
-      reading,
-      judging: { ...reading, requirement: { consistency: requirement.consistency, maxStalenessMillis } },
-      settings: source.settings,
-      key,
-      values,
-      ...mannerOf(statement.query),
-      tables: terms.tables.length === 0 ? text.tables : [...text.tables, ...terms.tables.map(bareName)],
-    };
+    const { rowMode, types } = mannerOf(statement.query);
+    const tables = terms.tables.length === 0 ? text.tables : [...text.tables, ...terms.tables.map(bareName)];
+    const judging = judgingOf(reading, terms.maxStalenessMillis);
+    const { settings } = source;
+    return { call, asker: scope, text, terms, reading, judging, settings, key, values, rowMode, types, tables };
   }
 
   #below<Row extends QueryResultRow>(

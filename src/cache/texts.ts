@@ -95,7 +95,7 @@ export class CachedTexts {
   }
 
   async #learn(text: string, plain: string): Promise<CachedText> {
-    // They wait for the catalogue; before it is there, everything may write.
+    // They wait for the catalogue, which the class of a text does not: before, it may be a write for now.
     const dependencies = await this.#classifier.dependencies(text);
     const found = await this.#classifier.classify(text).catch(() => undefined);
     const digest = await this.#classifier.digestOf(plain);

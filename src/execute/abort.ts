@@ -12,14 +12,22 @@ export function deadlineOf({ timeoutMillis, signal }: AbortOptions): Deadline | 
 }
 
 /** Calls `run` with the signal that stands for the options, and cleans up after it. */
-export function withAbort<T>(options: AbortOptions, run: (signal: AbortSignal | undefined) => Promise<T>): Promise<T> {
+export function withAbort<T>(options: AbortOptions, run: (signal: AbortSignal | undefined) => Promise<T>): Promise<T>;
+export function withAbort<T>(
+  options: AbortOptions,
+  run: (signal: AbortSignal | undefined) => Promise<T> | T,
+): Promise<T> | T;
+export function withAbort<T>(
+  options: AbortOptions,
+  run: (signal: AbortSignal | undefined) => Promise<T> | T,
+): Promise<T> | T {
   const isBounded = options.timeoutMillis !== undefined || options.signal !== undefined;
   return isBounded ? withinDeadline(options, run) : run(undefined);
 }
 
 async function withinDeadline<T>(
   options: AbortOptions,
-  run: (signal: AbortSignal | undefined) => Promise<T>,
+  run: (signal: AbortSignal | undefined) => Promise<T> | T,
 ): Promise<T> {
   const deadline = deadlineOf(options);
   try {

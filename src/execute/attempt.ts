@@ -20,6 +20,7 @@ import { submitQuery } from '../postgres/submit.js';
 import type { Profile } from '../statements/profile.js';
 import { cancellable } from './abort.js';
 import { failedOn } from './connection-state.js';
+import { noteRead } from './note-read.js';
 import type { Request, Statement } from './request.js';
 import { markRoute, type RouteRecord } from './route.js';
 import { type Answered, sendOn } from './send.js';
@@ -76,7 +77,7 @@ export class Attempt {
 
   /** It has a connection that will do: counts and tells where the statement goes. @param lsn how far the replica was before that */
   placed(now: number, connection: Pick<DataConnection, 'source'>, lsn = this.node.lsn): void {
-    const { startedAt, context } = this.request;
+    const { startedAt, context, notes } = this.request;
     this.waitedMillis = now - startedAt;
     if (this.node.role === 'replica') this.lsn = lsn;
     // By the time of the answer there may be another one, of which the position is none.
@@ -84,6 +85,7 @@ export class Attempt {
     this.answering = connection;
     this.route = undefined;
     context.fleet.counts.placed(this, this.waitedMillis);
+    if (notes !== undefined) noteRead(notes, this.request, this.node, this.lsn, now);
   }
 
   /** It runs elsewhere, and counts there. */

@@ -38,8 +38,12 @@ export class Gate {
     return this.#count;
   }
 
-  /** Runs a call. Not an async function, since those cost a promise more for each statement. @param signal what the caller may give up by */
-  run<T>(work: (entry: Entry) => Promise<T>, signal?: AbortSignal): Promise<T> {
+  /**
+   * Runs a call. Not an async function, since those cost a promise more for each statement.
+   * @param work what it has at once it returns as it is: that saves two promises
+   * @param signal what the caller may give up by
+   */
+  run<T>(work: (entry: Entry) => Promise<T> | T, signal?: AbortSignal): Promise<T> {
     let entry: Entry;
     try {
       entry = this.enter();
@@ -48,7 +52,10 @@ export class Gate {
     }
     const failed = signal === undefined || signal === null ? this.#failRetraced : this.#failWith(signal);
     try {
-      return work(entry).then(this.#succeed as (result: T) => T, failed);
+      const outcome = work(entry);
+      if (isPromise(outcome)) return outcome.then(this.#succeed as (result: T) => T, failed);
+      this.leave();
+      return Promise.resolve(outcome);
     } catch (error) {
       return Promise.reject(error).catch(failed);
     }
@@ -108,4 +115,8 @@ export class Gate {
       throw error;
     };
   }
+}
+
+function isPromise<T>(outcome: Promise<T> | T): outcome is Promise<T> {
+  return typeof (outcome as { then?: unknown } | undefined)?.then === 'function';
 }

@@ -4,6 +4,7 @@
  */
 import { CallingContext } from '../async-context.js';
 import type { Floor } from '../freshness/floor.js';
+import type { ReadNotes } from '../freshness/read-notes.js';
 import type { ReadTrace } from '../freshness/read-trace.js';
 import type { Requirement, Target } from '../freshness/requirement.js';
 import type { Caller } from '../isolation/priority-limiter.js';
@@ -13,7 +14,7 @@ import type { Priority } from '../options/calls.js';
 import type { PreparedQuery } from '../postgres/prepared-query.js';
 import { keyOf } from '../routing/partition.js';
 import type { Profile } from '../statements/profile.js';
-import type { Introduce } from './call.js';
+import { type Introduce, textOf } from './call.js';
 import type { ExecutionContext } from './context.js';
 import type { Entry } from './gate.js';
 
@@ -37,6 +38,8 @@ export interface Origin {
 export interface Scope extends Asker {
   readonly key: number | undefined;
   readonly trace: ReadTrace | undefined;
+  /** `undefined` where nobody wants to know what its reads show. */
+  readonly notes: ReadNotes | undefined;
   readonly priority: Priority;
 }
 
@@ -57,6 +60,7 @@ export class Request implements ReadTerms {
   readonly target: Target | undefined;
   readonly key: number | undefined;
   readonly trace: ReadTrace | undefined;
+  readonly notes: ReadNotes | undefined;
   readonly asker: Asker;
   /** Its place in the queue for the primary. */
   readonly priority: Priority;
@@ -87,6 +91,7 @@ export class Request implements ReadTerms {
     this.target = target;
     this.key = keyOf(partitionKey) ?? scope.key;
     this.trace = scope.trace;
+    this.notes = scope.notes;
     this.asker = scope;
     this.priority = priority ?? scope.priority;
     this.startedAt = entry.startedAt;
@@ -98,6 +103,11 @@ export class Request implements ReadTerms {
 
   /** See {@link Statement.tables}. */
   get tables(): readonly string[] | undefined {
+    return undefined;
+  }
+
+  /** Of its statement; `undefined` where that is none, or several. */
+  get text(): string | undefined {
     return undefined;
   }
 }
@@ -125,5 +135,9 @@ export class StatementRequest extends Request {
 
   override get tables(): readonly string[] | undefined {
     return this.statement.tables;
+  }
+
+  override get text(): string | undefined {
+    return textOf(this.statement.query);
   }
 }

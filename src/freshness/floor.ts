@@ -253,7 +253,7 @@ export class Floor {
     // Only answers asked for after the claim arrived can call it forged: the primary may have moved on since the last one, and for a
     // later timeline any node may be the primary by now.
     const isLater = fate === 'ahead' && position.timeline > history.timelines.timeline;
-    const judgedAt = isLater ? history.surveyedAt : history.sentAt;
+    const judgedAt = isLater ? history.survey.sentAt : history.sentAt;
     const isOpen = fate === 'ahead' && judgedAt <= arrivedAt && !claim.isRefused;
     if (isOpen && !(isLater && performance.now() > until)) return 'pending';
     if (fate === 'kept') this.#raise(position);

@@ -26,6 +26,14 @@ export interface PrimarySample {
   readonly forkLsn: Lsn | undefined;
 }
 
+/** What all servers have said, one by one. */
+interface Survey {
+  /** The latest timeline that any of them claims to write, believed or not: replicas are asked whether they follow it. */
+  claimedTimeline: number;
+  /** When the last complete survey was sent: each has answered a question asked after that; −∞ while one does not. */
+  sentAt: number;
+}
+
 /** What was known before a server claimed a later timeline: it holds again if nobody else bears that claim out. */
 interface Before {
   readonly node: string | undefined;
@@ -64,11 +72,11 @@ export class PrimaryHistory {
   /** Grows whenever positions must be judged anew: another cluster, timeline or start of the server. */
   epoch = 0;
 
-  /** The latest timeline that any server claims to write, believed or not: replicas are asked whether they follow it. */
-  claimedTimeline = 0;
+  /** Grows whenever nothing that was kept from before can be judged any more, by position or by age. */
+  era = 0;
 
-  /** When the last complete survey was sent: every node has answered a question asked after that; −∞ while one does not. */
-  surveyedAt = Number.NEGATIVE_INFINITY;
+  /** What all servers have said. */
+  readonly survey: Survey = { claimedTimeline: 0, sentAt: Number.NEGATIVE_INFINITY };
 
   /** @param stickinessMillis where no positions are tracked from the start @param onRefused told of every position that is given up */
   constructor(stickinessMillis?: number, onRefused?: (why: keyof RefusedPositions) => void) {
@@ -94,9 +102,10 @@ export class PrimaryHistory {
 
   /** Our clock was not what it should be: how long ago the primary stood where is not known any more. @param now what it tells from here on */
   forgetTimes(now: number): void {
-    this.clock = new StalenessClock(this.clock.version + 1, this.clock.era + 1);
+    this.era++;
+    this.clock = new StalenessClock(this.clock.version + 1);
     if (this.#sentAt > now) this.#sentAt = Number.NEGATIVE_INFINITY;
-    this.surveyedAt = Number.NEGATIVE_INFINITY;
+    this.survey.sentAt = Number.NEGATIVE_INFINITY;
   }
 
   get clusterId(): string | undefined {
@@ -202,7 +211,7 @@ export class PrimaryHistory {
       this.#hasRestarted = true;
       this.#isAmbiguous = isOther && this.isTracking;
       // A position of that timeline may be one of either server's log.
-      if (this.#isAmbiguous) this.clock = new StalenessClock(this.clock.version + 1, this.clock.era + 1);
+      if (this.#isAmbiguous) this.era++;
     }
     this.#node = sample.node;
     this.#startedAt = sample.startedAt;
@@ -269,12 +278,12 @@ export class PrimaryHistory {
   }
 
   #restart(timelines: Timelines): void {
-    const { version, era } = this.clock;
+    const { version } = this.clock;
     this.#timelines = timelines;
     this.#highest = 0n;
     this.#isAmbiguous = false;
     this.#hasRestarted = false;
-    this.clock = new StalenessClock(version + 1, era);
+    this.clock = new StalenessClock(version + 1);
     this.epoch++;
   }
 }

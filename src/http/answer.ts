@@ -10,6 +10,7 @@ import { cookieNameFor, cookieText } from './cookie.js';
 import { type AnswerKeeper, type BodyKeeper, holdResponse } from './held-response.js';
 import { ResponseHead } from './response-head.js';
 import type { ResponseRules, ResponseToken } from './response-token.js';
+import { isTold, settleSharing } from './sharing.js';
 
 const ANSWER = Symbol('pg-ladder.answer');
 
@@ -58,11 +59,14 @@ class Answer implements AnswerKeeper {
 
   complete(args: unknown[] | undefined): unknown[] | undefined {
     const all = this.#carried();
-    if (all.length === 0) return args;
+    const areTold = this.#tokens.some(({ session }) => isTold(session));
+    if (all.length === 0 && !areTold) return args;
     const head = new ResponseHead(this.#response, args);
+    if (areTold) this.#settleSharing(head, all);
+    if (all.length === 0) return head.args;
     const isShared = mayBeShared(head, this.#request.method);
     const carried = isShared ? all.filter(({ rules }) => rules.caching !== 'omit') : all;
-    if (carried.length === 0) return args;
+    if (carried.length === 0) return head.args;
     if (isShared) forbidSharing(head);
     this.#setHeaders(head, carried);
     for (const { rules, cookieName, value } of carried) {
@@ -71,6 +75,15 @@ class Answer implements AnswerKeeper {
       head.add('set-cookie', cookieText(cookieName, value, this.#request, cookie, tools.tokenLifetimeMillis));
     }
     return head.args;
+  }
+
+  #settleSharing(head: ResponseHead, leaving: readonly Carried[]): void {
+    const carriages = this.#tokens.map(({ session, rules }) => {
+      const { tools, header, cookie, caching } = rules;
+      const isLeaving = caching !== 'omit' && leaving.some((one) => one.rules === rules);
+      return { session, tools, header, hasCookie: cookie !== undefined, isLeaving };
+    });
+    settleSharing(head, this.#request, carriages);
   }
 
   /** Every cluster has a cookie of its own: answers of other requests may be on their way. */

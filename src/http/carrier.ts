@@ -27,6 +27,7 @@ const SESSION_OPTIONS = [
   'priority',
   'subject',
   'monotonicAcrossRequests',
+  'freshness',
 ] as const;
 const NO_TOKENS: readonly string[] = [];
 
@@ -154,6 +155,7 @@ export class HttpCarrier<Request extends IncomingMessage> {
     response: ServerResponse,
     tokens: readonly string[],
   ): void {
+    own.notes?.carry();
     const held = tokensFor(rules.tools, this.#tools, tokens);
     carryIn(response, request, new ResponseToken(rules, request, own, held) as unknown as AnyToken);
   }

@@ -6,7 +6,13 @@ import { carriedBy } from '../session/carried-session.js';
 import { keepEventsWithin } from './events-within.js';
 import { type HttpSessionOptions, httpSessions } from './sessions.js';
 
-export type { CookieOptions, HttpSessionOptions, PerRequest } from './sessions.js';
+export {
+  type CacheControlOptions,
+  type CookieOptions,
+  cacheControl,
+  type HttpSessionOptions,
+  type PerRequest,
+} from './sessions.js';
 
 /** Express' own types fit it, whatever their version. */
 export type Middleware<Request> = (request: Request, response: ServerResponse, next: (error?: unknown) => void) => void;
@@ -36,7 +42,7 @@ export function sessionMiddleware<Request extends IncomingMessage = IncomingMess
  */
 export function routeSession(
   clusters: Clusters,
-  options: Pick<SessionOptions, 'consistency' | 'maxStalenessMillis' | 'partitionKey' | 'priority'>,
+  options: Pick<SessionOptions, 'consistency' | 'maxStalenessMillis' | 'partitionKey' | 'priority' | 'freshness'>,
 ): Middleware<IncomingMessage> {
   checkOptions('session', options);
   const list = listOf(clusters);

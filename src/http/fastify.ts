@@ -8,7 +8,13 @@ import type { CarriedSession } from '../session/carried-session.js';
 import type { Session } from '../session/session.js';
 import { type CookieOptions, type HttpSessionOptions, type HttpSessions, httpSessions } from './sessions.js';
 
-export type { CookieOptions, HttpSessionOptions, PerRequest } from './sessions.js';
+export {
+  type CacheControlOptions,
+  type CookieOptions,
+  cacheControl,
+  type HttpSessionOptions,
+  type PerRequest,
+} from './sessions.js';
 
 export interface SessionPluginOptions extends HttpSessionOptions<FastifyRequest> {
   /** One, or a list: then each request has a session of each. */
@@ -21,7 +27,7 @@ export interface SessionPluginOptions extends HttpSessionOptions<FastifyRequest>
  */
 export type RouteSessionOptions = Pick<
   SessionOptions,
-  'consistency' | 'maxStalenessMillis' | 'partitionKey' | 'priority'
+  'consistency' | 'maxStalenessMillis' | 'partitionKey' | 'priority' | 'freshness'
 >;
 
 declare module 'fastify' {

@@ -63,6 +63,13 @@ export interface HttpSessionOptions<Request = IncomingMessage> {
    */
   monotonicAcrossRequests?: boolean | undefined;
   /**
+   * Whether a request's session notes what its reads show, for `cacheControl`. With `true`, the
+   * first read of each text also waits until it is known what the text depends on. Default: whether
+   * the cluster has a `cache`; then nothing waits, and only reads with `cache` are known from the
+   * start.
+   */
+  freshness?: boolean | undefined;
+  /**
    * How long a response waits for the position of its writes, in milliseconds, 0 to 10,000. Default
    * 250. If the position is late, the token says: read from the primary until it expires. With a
    * `store`, a later part of the response waits as long until the store has what was written
@@ -132,6 +139,7 @@ const schema = optionsOf({
   priority: perRequest(z.string()),
   subject: perRequest(z.string()),
   monotonicAcrossRequests: z.boolean().optional(),
+  freshness: z.boolean().optional(),
   positionTimeoutMillis: z.number().min(0).max(10_000).default(250),
   caching: z.enum(['private', 'omit']).default('private'),
   store: z.custom<TokenStore>((store) => typeof (store as TokenStore)?.get === 'function').optional(),

@@ -32,6 +32,12 @@ export class ResponseHead {
     return [...new Set([...given, ...this.#response.getHeaderNames()])];
   }
 
+  /** Of the answer. */
+  get statusCode(): number {
+    const given = this.#args?.[0];
+    return typeof given === 'number' ? given : this.#response.statusCode;
+  }
+
   get(name: string): string | undefined {
     const given = this.#given().filter(([key]) => key.toLowerCase() === name);
     const value = given.length > 0 ? given.flatMap(([, one]) => one) : this.#response.getHeader(name);
@@ -48,6 +54,11 @@ export class ResponseHead {
     const before = given.length > 0 ? given.flatMap(([, one]) => one) : [this.#response.getHeader(name) ?? []].flat();
     this.#without(name);
     this.#write(name, [...before.map(String), value]);
+  }
+
+  delete(name: string): void {
+    this.#without(name);
+    this.#response.removeHeader(name);
   }
 
   /** A list goes out as it is only where nothing else was set. */

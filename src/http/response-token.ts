@@ -58,6 +58,10 @@ export class ResponseToken<Request extends IncomingMessage> {
     void session.pendingWriteCount;
   }
 
+  get session(): CarriedSession {
+    return this.#session;
+  }
+
   ready(): Promise<void> | undefined {
     if (this.#session.pendingWriteCount === 0 && !savesAtItsEnd(this.#request)) return this.#settled();
     const settled = (): Promise<void> | undefined => this.#settled();

@@ -14,6 +14,7 @@ export { memoryTokenStore } from '../token/memory-store.js';
 export { mergedTokens } from '../token/merge.js';
 export { orderOf, type TokenOrder } from '../token/order.js';
 export type { TokenStore } from '../token/store.js';
+export { type CacheControlOptions, cacheControl } from './cache-control.js';
 export type { CookieOptions, HttpSessionOptions, PerRequest } from './options.js';
 export { type ServiceOptions, sessionFetch, sessionInterceptor } from './outgoing.js';
 

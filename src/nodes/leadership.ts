@@ -88,7 +88,7 @@ export class Leadership {
   /** A node has answered. @returns whether everybody should be asked now, since what they said before belongs to a history that was not known yet */
   heard(node: Node): boolean {
     const times = this.#nodes.map(({ observation }) => observation?.sentAt ?? Number.NEGATIVE_INFINITY);
-    this.#history.surveyedAt = Math.min(...times);
+    this.#history.survey.sentAt = Math.min(...times);
     const isNew = this.#review();
     if (node === this.#primary) this.#sample();
     return isNew;
@@ -96,7 +96,7 @@ export class Leadership {
 
   /** Nothing is known of a node any more. @returns whether everybody should be asked now: it was the primary, or is not, but another one is */
   lost(node: Node): boolean {
-    this.#history.surveyedAt = Number.NEGATIVE_INFINITY;
+    this.#history.survey.sentAt = Number.NEGATIVE_INFINITY;
     return this.#review() || node === this.#primary;
   }
 

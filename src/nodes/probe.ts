@@ -247,8 +247,8 @@ export class Probe {
 
   /** A replica that was shown to be on the primary's timeline stays on it until the primary leaves it. */
   async #learnTimeline(): Promise<void> {
-    const { timelines, claimedTimeline } = this.#history;
-    const timeline = Math.max(timelines.timeline, claimedTimeline);
+    const { timelines, survey } = this.#history;
+    const timeline = Math.max(timelines.timeline, survey.claimedTimeline);
     if (timeline <= 1 || this.#position.shownTimeline === timeline) return;
     const { rows } = await this.#control.query<{ timeline: unknown }>(REPLICA_TIMELINE);
     this.#position.shownTimeline = shownTimelineFrom(rows[0]);

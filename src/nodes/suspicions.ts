@@ -60,8 +60,8 @@ export class Suspicions {
   #isLater(claimants: readonly Node[], now: number): boolean {
     const history = this.#history;
     const claimed = Math.max(0, ...claimants.map(({ observation }) => observation?.timeline ?? 0));
-    const isLater = claimed > Math.max(history.timelines.timeline, history.claimedTimeline);
-    history.claimedTimeline = claimed > history.timelines.timeline ? claimed : 0;
+    const isLater = claimed > Math.max(history.timelines.timeline, history.survey.claimedTimeline);
+    history.survey.claimedTimeline = claimed > history.timelines.timeline ? claimed : 0;
     if (!isLater || now - this.#hastenedAt < TOLD_MILLIS) return false;
     this.#hastenedAt = now;
     return true;

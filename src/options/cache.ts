@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import type { Monotonic } from '../freshness/sights.js';
 import type { SharedStore } from '../shared-store.js';
-import { millis, optionsOf, positiveMillis } from './check.js';
+import { MOST_MILLIS, millis, optionsOf, positiveMillis } from './check.js';
 
 /** What a read asks of caches. */
 export interface CacheReadOptions {
@@ -113,6 +113,14 @@ const readShape = {
 export const cacheOfRead = z
   .union([z.boolean(), optionsOf(readShape)], 'expected true, false or { maxStalenessMillis, tables, tags, scope }')
   .optional();
+
+/** Whether it has nothing but a bound on age, and that is one. Anything else may be right, too. */
+export function isSurelyCacheOptions(cache: unknown): boolean {
+  if (typeof cache !== 'object' || cache === null) return false;
+  for (const name in cache) if (name !== 'maxStalenessMillis') return false;
+  const { maxStalenessMillis } = cache as CacheReadOptions;
+  return typeof maxStalenessMillis === 'number' && maxStalenessMillis >= 0 && maxStalenessMillis <= MOST_MILLIS;
+}
 
 const rule = optionsOf({
   ...readShape,

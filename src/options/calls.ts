@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { FreshnessOptions, Target } from '../freshness/requirement.js';
 import { isSignal } from '../signals.js';
-import { type CacheReadOptions, cacheOfRead } from './cache.js';
+import { type CacheReadOptions, cacheOfRead, isSurelyCacheOptions } from './cache.js';
 import { check, freshness, label, millis, optionsOf, positiveMillis } from './check.js';
 
 /** When to give up on a statement. */
@@ -161,6 +161,13 @@ export interface SessionOptions extends FreshnessOptions {
    * primary in a session that starts from a token.
    */
   monotonicAcrossRequests?: boolean | undefined;
+  /**
+   * Whether the session notes what its reads show, for `freshness()` and `cacheControl`. With
+   * `true`, the first read of each text also waits until it is known what the text depends on.
+   * Default: whether the cluster has a `cache`; then nothing waits, and only reads with `cache` are
+   * known from the start. A session within one that notes its reads notes its own, too.
+   */
+  freshness?: boolean | undefined;
 }
 
 const partitionKey = z.string().max(1_024).optional();
@@ -229,6 +236,7 @@ const sessionSchema = optionsOf({
   inherit: z.enum(['process', 'none']).optional(),
   subject,
   monotonicAcrossRequests: z.boolean().optional(),
+  freshness: z.boolean().optional(),
 });
 
 const poolSchema = optionsOf({ intent: z.enum(['auto', 'read', 'write']).optional() });
@@ -248,5 +256,13 @@ const callSchemas = {
 
 /** @throws LadderError `LADDER_INVALID_OPTIONS` */
 export function checkOptions(call: keyof typeof callSchemas, options: object): void {
+  if ((call === 'read' || call === 'query') && asksForCachesOnly(options)) return;
   check(callSchemas[call], options, call);
+}
+
+/** Such options come anew with each read, which may take less time than to check them: they are surely right. */
+function asksForCachesOnly(options: object): boolean {
+  for (const name in options) if (name !== 'cache') return false;
+  const { cache } = options as ReadOptions;
+  return typeof cache === 'boolean' || isSurelyCacheOptions(cache);
 }

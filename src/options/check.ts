@@ -3,10 +3,9 @@ import { z } from 'zod';
 import { invalidOptions } from '../errors.js';
 import { didYouMean } from '../nearest.js';
 
-export const millis = z
-  .number()
-  .min(0)
-  .max(2 ** 31 - 1);
+/** What Node's timers take. */
+export const MOST_MILLIS = 2 ** 31 - 1;
+export const millis = z.number().min(0).max(MOST_MILLIS);
 export const positiveMillis = millis.gt(0);
 // A host's name may serve as a node's.
 export const label = z.string().min(1).max(255);

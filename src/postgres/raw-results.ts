@@ -3,6 +3,7 @@
  * parsers, pg's rows and pg's class, so that a caller sees no difference. It keeps nothing itself.
  */
 import pg, { type QueryResult } from 'pg';
+import { RowMaker } from './row-maker.js';
 
 /** Where pg gets its parsers from. */
 export interface ParserSource {
@@ -43,6 +44,8 @@ export interface Columns<F extends Field = Field> {
   readonly fields: readonly F[];
   readonly parsers: readonly unknown[];
   readonly prebuilt: Readonly<Record<string, unknown>> | null;
+  /** `undefined` where pg alone knows what its rows are. */
+  readonly rowMaker: RowMaker | undefined;
 }
 
 /** Columns are shared between results: nobody can change them. */
@@ -50,7 +53,15 @@ export function columnsOf<F extends Field>(fields: readonly F[], types: ParserSo
   const result = new Result(undefined, types);
   result.addFields(fields);
   const frozen = Object.freeze(fields.map((field) => Object.freeze({ ...field })));
-  return { fields: frozen, parsers: result._parsers ?? [], prebuilt: result._prebuiltEmptyResultObject };
+  const { _parsers: parsers = [], _prebuiltEmptyResultObject: prebuilt } = result;
+  const isText = fields.every(({ format }) => format !== 'binary');
+  const rowMaker = isText
+    ? new RowMaker(
+        Array.from(fields, ({ name }) => name),
+        parsers,
+      )
+    : undefined;
+  return { fields: frozen, parsers, prebuilt, rowMaker };
 }
 
 /** What is kept of an answer. */
@@ -62,7 +73,7 @@ interface Kept {
 
 /** A result of one's own. @throws what a parser throws */
 export function resultOf(
-  { fields, parsers, prebuilt }: Columns,
+  { fields, parsers, prebuilt, rowMaker }: Columns,
   kept: Kept,
   rowMode: 'array' | undefined,
 ): QueryResult {
@@ -73,6 +84,8 @@ export function resultOf(
   result._parsers = parsers;
   result._prebuiltEmptyResultObject = prebuilt;
   const { rows } = result;
-  for (const row of kept.rows) rows.push(result.parseRow(row));
+  const make = rowMode === undefined ? rowMaker?.use() : undefined;
+  if (make === undefined) for (const row of kept.rows) rows.push(result.parseRow(row));
+  else for (const row of kept.rows) rows.push(make(row) as (typeof rows)[number]);
   return result;
 }

@@ -3,6 +3,7 @@
  * it came with, and when its writes are over. It decides nothing about where tokens travel.
  */
 import type { Floor } from '../freshness/floor.js';
+import type { ReadNotes } from '../freshness/read-notes.js';
 import type { ReadTrace } from '../freshness/read-trace.js';
 import type { ReceivedTokens } from './received-tokens.js';
 import type { CarrierTools } from './runner.js';
@@ -13,6 +14,7 @@ import type { Subject } from './subject.js';
 interface Cargo extends Pick<Session, 'token' | 'observe'> {
   readonly floor: Floor;
   readonly trace: ReadTrace | undefined;
+  readonly notes: ReadNotes | undefined;
   readonly received: ReceivedTokens;
   readonly carrier: CarrierTools;
   tokenSubject(): Subject;
@@ -35,6 +37,22 @@ export class CarriedSession {
   get hasMoved(): boolean {
     const { trace } = this.#cargo;
     return this.#hasMoved || (trace?.isCarried === true && trace.server !== undefined);
+  }
+
+  /** Whether it has written, or was told of writes elsewhere. */
+  get hasWritten(): boolean {
+    return this.#hasMoved;
+  }
+
+  /** What its reads have shown; `undefined` where nobody wants to know. */
+  get notes(): ReadNotes | undefined {
+    return this.#cargo.notes;
+  }
+
+  /** Whether it has read anything that caches were not told of, as far as that is known. */
+  get hasReadOn(): boolean {
+    const { notes, trace } = this.#cargo;
+    return notes === undefined ? trace?.server !== undefined : notes.hasReadOn;
   }
 
   /** Grows with all that was read and that tokens carry; 0 where they carry none. */

@@ -2,6 +2,7 @@
 import type { PoolClient, QueryConfig, QueryResult, QueryResultRow } from 'pg';
 import type { Untold, WarningEvent } from '../events.js';
 import type { Floor } from '../freshness/floor.js';
+import type { SubjectOf } from '../freshness/read-notes.js';
 import type { Monotonic } from '../freshness/sights.js';
 import type { ReadOptions, TransactionOptions, WriteOptions } from '../options/calls.js';
 import type { TokenReader } from './arrivals.js';
@@ -24,6 +25,10 @@ export interface CarrierTools {
   readonly countMalformed: (count: number) => void;
   primaryOnlyToken(subject: Subject): string;
   warn(warning: () => Untold<WarningEvent>): void;
+  /** As `warn`, once for each message. */
+  warnOnce(warning: Untold<WarningEvent>): void;
+  /** What is known of a statement. */
+  readonly subjectOf: SubjectOf;
 }
 
 /** What runs a session's statements. */
@@ -58,4 +63,6 @@ export interface SessionRunner<Scope> {
   tracesReads(): boolean;
   /** How answers from earlier are judged; `undefined` where none are kept. */
   readonly monotonic: Monotonic | undefined;
+  /** Whether sessions note what their reads show where they say nothing of that: where there are caches. */
+  readonly notesReads: boolean;
 }

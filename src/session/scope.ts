@@ -3,7 +3,10 @@
  * go to the runner.
  */
 import type { PoolClient, QueryConfig, QueryResultRow } from 'pg';
+import { performance } from '../clock.js';
+import { invalidOptions } from '../errors.js';
 import { Floor } from '../freshness/floor.js';
+import { type Freshness, ReadNotes } from '../freshness/read-notes.js';
 import { ReadTrace } from '../freshness/read-trace.js';
 import { type Requirement, requirementOf } from '../freshness/requirement.js';
 import type { CacheReadOptions } from '../options/cache.js';
@@ -19,6 +22,7 @@ import { type Subject, subjectOf } from './subject.js';
 export class SessionScope implements Session {
   readonly #floor: Floor;
   readonly #trace: ReadTrace | undefined;
+  readonly #notes: ReadNotes | undefined;
   readonly #requirement: Requirement;
   readonly #subject: Subject;
   readonly #key: number | undefined;
@@ -53,6 +57,8 @@ export class SessionScope implements Session {
     const isTraced = outer !== undefined && runner.tracesReads();
     this.#trace = isTraced ? new ReadTrace(this.#floor, start?.trace, this.#carriesReads, runner.monotonic) : undefined;
     this.#cache = options.cache ?? outer?.cache;
+    if (outer !== undefined) this.#notes = notesOf(options, outer.notes, start?.notes, runner.notesReads);
+    if (typeof this.#cache === 'object' && this.#cache.scope !== undefined) this.#notes?.scoped();
     this.#received = new ReceivedTokens(this.#floor, this.#trace, this.#subject, runner, start?.received);
     if (options.token !== undefined) this.observe(options.token);
     this.#carried = new CarriedSession(this);
@@ -65,6 +71,11 @@ export class SessionScope implements Session {
   /** Where it last read; `undefined` for the process, whose reads belong to no user. */
   get trace(): ReadTrace | undefined {
     return this.#trace;
+  }
+
+  /** What its reads have shown; `undefined` where nobody wants to know. */
+  get notes(): ReadNotes | undefined {
+    return this.#notes;
   }
 
   get requirement(): Requirement {
@@ -158,6 +169,14 @@ export class SessionScope implements Session {
     this.#received.observe(token);
   }
 
+  freshness(): Freshness {
+    if (this.#notes === undefined)
+      throw invalidOptions(
+        'freshness: expected the option freshness of the session, or cache of createCluster, to be set',
+      );
+    return this.#notes.freshness(performance.now(), this.carrier.subjectOf);
+  }
+
   #knownSubject(): string | undefined {
     try {
       return subjectOf(this.#subject);
@@ -166,4 +185,15 @@ export class SessionScope implements Session {
       return undefined;
     }
   }
+}
+
+/** What is read counts for the sessions around it, too: those want to know it whatever this one says. */
+function notesOf(
+  { freshness }: SessionOptions,
+  outer: ReadNotes | undefined,
+  start: ReadNotes | undefined,
+  isUsual: boolean,
+): ReadNotes | undefined {
+  if (outer === undefined && !(freshness ?? isUsual)) return undefined;
+  return new ReadNotes(freshness ?? outer?.isThorough === true, outer, start);
 }

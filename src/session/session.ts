@@ -1,5 +1,6 @@
 /** A session as users see it: a scope within which reads see what was written and read before. */
 import type { PoolClient, QueryConfig, QueryResult, QueryResultRow } from 'pg';
+import type { Freshness } from '../freshness/read-notes.js';
 import type { ReadOptions, TransactionOptions, WriteOptions } from '../options/calls.js';
 
 /** The header by which services tell each other what must be seen. */
@@ -42,4 +43,11 @@ export interface Session {
   headers(): Promise<Record<string, string>>;
   /** Raises the session to a token's position. A refused token changes nothing, and is counted in `stats().tokens`. */
   observe(token: string): void;
+  /**
+   * How fresh all is that the session has read by now, for what hands it on. Reads that are under
+   * way count when they have been sent. Needs the option `freshness` of the session, or `cache` of
+   * the cluster.
+   * @throws LadderError `LADDER_INVALID_OPTIONS` where neither is set
+   */
+  freshness(): Freshness;
 }

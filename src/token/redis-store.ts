@@ -1,35 +1,19 @@
 /**
  * A TokenStore on Redis, for several processes: Redis decides in one step which of two tokens
- * stays, so that a late one lowers nothing. It imports neither node-redis nor ioredis: it takes the
- * client that the application has, and calls it as either of them wants to be called.
+ * stays, so that a late one lowers nothing. No token is in any of its errors.
  */
 
-import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { within } from '../deadline.js';
-import { invalidOptions, LadderError, toldAsItIs } from '../errors.js';
+import { invalidOptions, LadderError } from '../errors.js';
 import { check, optionsOf } from '../options/check.js';
+import { type IoredisClient, type NodeRedisClient, RedisScripts, type Script, scriptOf } from '../redis-client.js';
 import { MAX_CLUSTERS, MAX_TOKENS, mergedTokens } from './merge.js';
 import { ALL_CLUSTERS, orderOf, SEPARATOR } from './order.js';
 import type { TokenStore } from './store.js';
 
+export type { IoredisClient, NodeRedisClient } from '../redis-client.js';
 export type { TokenStore } from './store.js';
-
-/**
- * What a client of node-redis (4 and above) has, as far as it matters here: of `createClient`,
- * `createClientPool` or `createCluster`.
- */
-export interface NodeRedisClient {
-  eval(script: string, options: { keys: string[]; arguments: string[] }): Promise<unknown>;
-  evalSha(sha1: string, options: { keys: string[]; arguments: string[] }): Promise<unknown>;
-}
-
-/** What a client of ioredis has, as far as it matters here: a `Redis` or a `Cluster`. */
-export interface IoredisClient {
-  eval(script: string, keyCount: number, ...keysAndArguments: string[]): Promise<unknown>;
-  evalsha(sha1: string, keyCount: number, ...keysAndArguments: string[]): Promise<unknown>;
-  readonly defineCommand: unknown;
-}
 
 export interface RedisTokenStoreOptions {
   /** How its keys in Redis begin; the caller's key follows. Default `pg-ladder:`. */
@@ -46,26 +30,8 @@ const MAX_ENTRIES = MAX_TOKENS + 2;
 /** Where the token stands in what PUT keeps, and how long that is at most. */
 const TOKEN_AT = 5;
 const MAX_ENTRY_LENGTH = 256;
-/** In characters: how much of a client's error is shown, and how much is searched for tokens. */
-const MAX_REASON_LENGTH = 1_000;
-const MAX_READ_LENGTH = 10_000;
-
-/**
- * Beyond that, nothing more is asked: a client whose server is gone keeps everything that it cannot
- * send.
- */
-const MAX_UNANSWERED = 10_000;
-
 /** Whatever is a token, or has been cut out of one. */
 const TOKEN_IN_TEXT = /[23][0-9a-f]{7,}[\w-]*/g;
-const ARGUMENTS = /,? with args beginning with:.*$/s;
-/** In the address of a server. */
-const LOGIN = /\/\/[^\s/]*@/g;
-
-interface Script {
-  readonly text: string;
-  readonly sha1: string;
-}
 
 /**
  * Lua's numbers are exact to 2^53 and its strings compare by the server's locale: positions come in
@@ -139,28 +105,12 @@ export function redisTokenStore(
   options: RedisTokenStoreOptions = {},
 ): TokenStore {
   const { prefix, timeoutMillis } = check(schema, options, 'token store');
-  const call = callerOf(client);
-  let unanswered = 0;
-
-  const run = async ({ sha1, text }: Script, key: string, args: string[]): Promise<unknown> => {
-    unanswered++;
-    try {
-      return await call('sha1', sha1, key, args).catch((error: unknown) => {
-        if (!wordsOf(error).startsWith('NOSCRIPT')) throw error;
-        return call('text', text, key, args);
-      });
-    } catch (error) {
-      throw withoutTokens(error);
-    } finally {
-      unanswered--;
-    }
-  };
-  const ask = async (script: Script, key: string, args: string[]): Promise<unknown> => {
-    if (unanswered >= MAX_UNANSWERED) {
-      throw new LadderError('LADDER_OVERLOADED', `token store: ${MAX_UNANSWERED} answers of Redis are awaited`);
-    }
-    return answered(timeoutMillis, run(script, `${prefix}${key}`, args));
-  };
+  const scripts = new RedisScripts(client, {
+    owner: 'token store',
+    clean: (words) => words.replace(TOKEN_IN_TEXT, '…'),
+  });
+  const ask = async (script: Script, key: string, args: string[]): Promise<unknown> =>
+    answered(timeoutMillis, scripts.run(script, [`${prefix}${key}`], args));
 
   return {
     async get(key) {
@@ -182,36 +132,6 @@ const schema = optionsOf({
   prefix: z.string().default('pg-ladder:'),
   timeoutMillis: z.number().positive().max(10_000).default(100),
 });
-
-type Caller = (by: 'sha1' | 'text', script: string, key: string, args: string[]) => Promise<unknown>;
-
-/**
- * The two are told apart by how they spell EVALSHA. Clients that answer by callback have `evalsha`,
- * too: node-redis before 4, and its legacy mode.
- */
-function callerOf(client: NodeRedisClient | IoredisClient): Caller {
-  const shape = Object(client) as Record<string, unknown>;
-  const has = (name: string): boolean => typeof shape[name] === 'function';
-  if (has('eval') && has('evalSha') && !has('evalsha')) {
-    const own = client as NodeRedisClient;
-    return async (by, script, key, args) => {
-      const options = { keys: [key], arguments: args };
-      return by === 'sha1' ? own.evalSha(script, options) : own.eval(script, options);
-    };
-  }
-  if (has('eval') && has('evalsha') && has('defineCommand')) {
-    const own = client as IoredisClient;
-    return async (by, script, key, args) =>
-      by === 'sha1' ? own.evalsha(script, 1, key, ...args) : own.eval(script, 1, key, ...args);
-  }
-  throw invalidOptions(
-    'token store: client: expected one of node-redis 4 or above, with eval() and evalSha(), or of ioredis, with eval(), evalsha() and defineCommand()',
-  );
-}
-
-function scriptOf(text: string): Script {
-  return { text, sha1: createHash('sha1').update(text).digest('hex') };
-}
 
 /**
  * The arguments of PUT for one token: its field, its position and its text; none for a text that is
@@ -252,25 +172,4 @@ function unexpected(): Error {
 function answered<T>(millis: number, answer: Promise<T>): Promise<T> {
   const late = `token store: Redis did not answer within ${millis} ms`;
   return within(answer, millis, () => new LadderError('LADDER_TIMEOUT', late));
-}
-
-/**
- * The error anew: ioredis puts the command on its errors with all its arguments, which are keys and
- * tokens, and Redis quotes them where it does not know the command.
- */
-function withoutTokens(error: unknown): Error {
-  const { code } = Object(error) as Record<string, unknown>;
-  const shown = wordsOf(error).replace(ARGUMENTS, '').replace(LOGIN, '//…@').replace(TOKEN_IN_TEXT, '…');
-  const told = toldAsItIs(new Error(`token store: ${shown.slice(0, MAX_REASON_LENGTH)}`));
-  return Object.assign(told, typeof code === 'string' ? { code } : {});
-}
-
-/**
- * What a client rejects with may be anything. A connection that fails on every address of its host
- * has no message.
- */
-function wordsOf(error: unknown): string {
-  const { name, message, code } = Object(error) as Record<string, unknown>;
-  const words = [message, code, name].find((word): word is string => typeof word === 'string' && word !== '');
-  return (words ?? 'Redis failed').slice(0, MAX_READ_LENGTH);
 }

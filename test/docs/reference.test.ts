@@ -41,12 +41,18 @@ const pages: Record<string, () => Asked> = {
         'TransactionOptions',
       ],
     }),
-  session: () => fieldsOf('index', { required: ['SessionOptions'], allowed: ['Session', 'JointSession'] }),
+  session: () => fieldsOf('index', { required: ['SessionOptions'], allowed: ['Session', 'JointSession', 'Freshness'] }),
   transaction: () => fieldsOf('index', { required: ['TransactionOptions'], allowed: ['ReadOptions'] }),
   pool: () => fieldsOf('index', { required: ['PoolOptions'] }),
   http: () => {
     const { required, allowed } = fieldsOf('http', {
-      required: ['HttpSessionOptions', 'CookieOptions', 'ServiceOptions', 'redis:RedisTokenStoreOptions'],
+      required: [
+        'HttpSessionOptions',
+        'CookieOptions',
+        'CacheControlOptions',
+        'ServiceOptions',
+        'redis:RedisTokenStoreOptions',
+      ],
       allowed: ['fastify:SessionPluginOptions', 'TokenStore'],
     });
     return { required: [...required, ...optionsOfFunction('http', 'memoryTokenStore')], allowed };

@@ -10,7 +10,7 @@ const layers = [
   ['printable', 'async-context'],
   ['clock', 'decision-log', 'errors', 'nearest', 'redaction', 'signals'],
   ['deadline'],
-  ['freshness', 'postgres', 'shared-store'],
+  ['freshness', 'postgres', 'redis-client', 'shared-store'],
   ['options', 'events'],
   ['open-clusters', 'publisher'],
   ['token', 'routing', 'sql'],
@@ -26,7 +26,7 @@ const layers = [
   ['pool-access', 'session-runner'],
   ['cluster'],
   ['clusters'],
-  ['discovery', 'http', 'joint-session'],
+  ['discovery', 'http', 'joint-session', 'redis'],
   ['index', 'cli', 'testing'],
 ];
 

@@ -33,7 +33,7 @@ describe('the log of decisions', () => {
     });
     publisher.publish('node', { ...health, node: 'r1\n\u001b[31m "x"' });
     expect(lines).toEqual([
-      'route id=7 node=r1 role=replica reason=gated waitedMillis=1.235 cluster=shop',
+      'route id=7 rung=replica node=r1 role=replica reason=gated waitedMillis=1.235 cluster=shop',
       'node node="r1  \\"x\\"" role=replica state=ejected previous=live cause="it hung" cluster=shop',
     ]);
   });

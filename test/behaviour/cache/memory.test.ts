@@ -67,6 +67,13 @@ describe('the rung in memory', () => {
     expect(again.rowCount).toBe(1);
   });
 
+  it('keeps what is asked for before the catalogue has been read, as soon as it has', async () => {
+    const cluster = await open(servers, { cache: true });
+    clusters.push(cluster);
+    await read(cluster, 1);
+    await until('an answer is kept', async () => routeOf(await read(cluster, 1))?.rung === 'memory');
+  });
+
   it('gives each caller rows of its own', async () => {
     const cluster = await cached();
     const first = await read(cluster, 2);

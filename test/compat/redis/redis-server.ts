@@ -24,11 +24,19 @@ export class RedisServer implements AsyncDisposable {
   }
 
   /** @throws Error with what it said, when it does not accept connections */
-  static async start(binary: string, args: readonly string[] = [], port?: number): Promise<RedisServer> {
+  static async start(
+    binary: string,
+    args: readonly string[] = [],
+    port?: number,
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<RedisServer> {
     const folder = mkdtempSync(join(tmpdir(), 'pg-ladder-redis-'));
     const at = port ?? (await freePort());
     const own = ['--port', String(at), '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--appendonly', 'no'];
-    const child = spawn(binary, [...own, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(binary, [...own, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...env },
+    });
     const server = new RedisServer(child, at, folder);
     let said = '';
     let timer: NodeJS.Timeout | undefined;

@@ -5,7 +5,7 @@ import type { CachedText } from '../../../src/cache/texts.js';
 import { PrimaryHistory } from '../../../src/freshness/primary-history.js';
 import { at, position } from '../freshness/positions.js';
 
-const ANSWER = new KeptAnswer('SELECT', 0, { fields: [], parsers: [], prebuilt: {} }, []);
+const ANSWER = new KeptAnswer('SELECT', 0, { fields: [], parsers: [], prebuilt: {}, rowMaker: undefined }, []);
 const PARTICULARS: Particulars = {
   text: {} as CachedText,
   ...{ tags: [], named: [], bytes: 1, costMillis: 1, isTimed: false },

@@ -30,7 +30,7 @@ function played(answers: (history: PrimaryHistory) => void = () => undefined) {
       until: async (reached: () => boolean, millis: number) => {
         counts.waited.push(millis);
         // The monitor's own questions are answered in the end.
-        if (millis > 0) history.surveyedAt = performance.now() + 1;
+        if (millis > 0) history.survey.sentAt = performance.now() + 1;
         return reached();
       },
     },

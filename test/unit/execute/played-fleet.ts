@@ -169,7 +169,14 @@ export function aRead(context: ExecutionContext, asked: Asked = {}): Request {
   if (lsn !== undefined) floor.claim(position(lsn), performance.now());
   const trace = readOn === undefined ? undefined : new ReadTrace(floor);
   if (readOn !== undefined) trace?.ended(serverOf(readOn), performance.now());
-  const scope = { floor, key: undefined, trace, priority: 'normal', caller: () => undefined } as const;
+  const scope = {
+    floor,
+    key: undefined,
+    trace,
+    notes: undefined,
+    priority: 'normal',
+    caller: () => undefined,
+  } as const;
   const entry = { id: 1, startedAt: performance.now() };
   const { timeoutMillis } = asked;
   const requirement = { consistency, maxStalenessMillis };

@@ -51,7 +51,7 @@ describe('a session’s floor', () => {
     floor.claim(position(50n, 2), 11);
     history.add(at(20, 110n));
     expect([floor.resolve(history), floor.outruns(history)]).toEqual(['pending', true]);
-    history.surveyedAt = 30;
+    history.survey.sentAt = 30;
     expect(floor.resolve(history)).toBe(0n);
     expect(history.refused.ahead).toBe(1);
   });
@@ -61,7 +61,7 @@ describe('a session’s floor', () => {
     history.add(at(10, 100n));
     const floor = new Floor();
     floor.claim(position(50n, 2), 11);
-    history.surveyedAt = 30;
+    history.survey.sentAt = 30;
     expect([floor.resolve(history), floor.resolve(history), floor.outruns(history)]).toEqual([0n, 0n, false]);
     history.add({ ...at(40, 60n), timeline: 2, startedAt: '2', forkLsn: 40n });
     expect(floor.resolve(history)).toBe(50n);
@@ -151,7 +151,7 @@ describe('a session’s floor', () => {
       expect([floor.resolve(history), history.refused.lost, history.isAmbiguous]).toEqual([120n, 1, false]);
       // One that comes from outside is honest, for all that its bearer knows: what he wrote before lies below what there is.
       token.claim(position(5n, 2), 31);
-      history.surveyedAt = 40;
+      history.survey.sentAt = 40;
       expect(token.resolve(history)).toBe(120n);
     });
 

@@ -49,27 +49,50 @@ describe('what a session has seen', () => {
     sights.read(ORDERS, 'r2', 100);
     expect(sights.areIn(glimpse(89n), ORDERS, history())).toBe(false);
     expect(sights.areIn(glimpse(90n), ORDERS, history())).toBe(true);
-    sights.shown(ITEMS, glimpse(1n), 0, position(95n));
+    sights.shown(ITEMS, glimpse(1n, 'r9'), 0, position(95n));
     expect(sights.areIn(glimpse(94n), ORDERS, history())).toBe(false);
     expect(sights.areIn(glimpse(95n), ORDERS, history())).toBe(true);
   });
 
   it('counts by table where tables are told apart, and for all where they are not known', () => {
     const sights = new Sights('tables');
-    sights.shown(ORDERS, glimpse(1n), 0, position(80n));
+    sights.shown(ORDERS, glimpse(1n, 'r9'), 0, position(80n));
     expect(sights.areIn(glimpse(60n), ITEMS, history())).toBe(true);
     expect(sights.areIn(glimpse(60n), [...ITEMS, ...ORDERS], history())).toBe(false);
-    sights.shown(undefined, glimpse(1n), 0, position(65n));
+    sights.shown(undefined, glimpse(1n, 'r9'), 0, position(65n));
     expect(sights.areIn(glimpse(60n), ITEMS, history())).toBe(false);
   });
 
   it('is where an inner session begins, and nothing of that one counts outside by itself', () => {
     const outer = new Sights('tables');
-    outer.shown(ORDERS, glimpse(1n), 0, position(80n));
+    outer.shown(ORDERS, glimpse(1n, 'r9'), 0, position(80n));
     const inner = new Sights('tables', outer);
     expect(inner.areIn(glimpse(79n), ORDERS, history())).toBe(false);
-    inner.shown(ORDERS, glimpse(1n), 0, position(85n));
+    inner.shown(ORDERS, glimpse(1n, 'r9'), 0, position(85n));
     expect(outer.areIn(glimpse(80n), ORDERS, history())).toBe(true);
+  });
+
+  it('may be shown again where it was seen last, and nothing else since', () => {
+    const sights = new Sights('all');
+    const first = glimpse(60n, 'r1', 90);
+    sights.read(ORDERS, 'r1', 100);
+    sights.recognise(ORDERS, first);
+    expect(sights.areIn(first, ORDERS, history())).toBe(true);
+    expect(sights.areIn({ ...first }, ORDERS, history())).toBe(false);
+    sights.shown(ORDERS, first, 100, position(70n));
+    expect(sights.areIn(first, ORDERS, history())).toBe(true);
+    sights.read(ORDERS, 'r1', 120);
+    expect(sights.areIn(first, ORDERS, history())).toBe(false);
+  });
+
+  it('stays to be seen when an older answer of the same server is shown, as to an eventual read', () => {
+    const sights = new Sights('all');
+    sights.read(ORDERS, 'r1', 200);
+    const older = glimpse(60n, 'r1', 90);
+    sights.shown(ORDERS, older, 205, position(70n));
+    expect(sights.areIn(older, ORDERS, history())).toBe(false);
+    expect(sights.areIn(glimpse(89n), ORDERS, history())).toBe(false);
+    expect(sights.areIn(glimpse(90n), ORDERS, history())).toBe(true);
   });
 
   it('is in no answer of which nothing is proven', () => {

@@ -241,14 +241,14 @@ describe('the history', () => {
     const { nodes, hear, lose, history } = aLeadership(['a', 'b']);
     const [a, b] = nodes;
     hear(a, { takesWrites: true });
-    expect(history.surveyedAt).toBe(Number.NEGATIVE_INFINITY);
+    expect(history.survey.sentAt).toBe(Number.NEGATIVE_INFINITY);
     hear(b);
-    const sentAt = history.surveyedAt;
+    const sentAt = history.survey.sentAt;
     expect(a?.observation).toMatchObject({ sentAt });
     hear(a, { takesWrites: true });
-    expect(history.surveyedAt).toBe(sentAt + 1);
+    expect(history.survey.sentAt).toBe(sentAt + 1);
     expect(lose(b)).toBe(false);
-    expect(history.surveyedAt).toBe(Number.NEGATIVE_INFINITY);
+    expect(history.survey.sentAt).toBe(Number.NEGATIVE_INFINITY);
   });
 
   it('of changes is kept for stats(), the latest hundred', () => {

@@ -28,3 +28,31 @@ describe('an unknown option of a call', () => {
     expect(() => checkOptions('read', { [url]: 1 })).toThrow('read: options: unknown option "…"');
   });
 });
+
+describe('what a read asks of caches', () => {
+  it.each([true, false, undefined, {}, { maxStalenessMillis: 0 }, { maxStalenessMillis: 2 ** 31 - 1 }, { scope: 'a' }])(
+    'may be %j',
+    (cache) => expect(() => checkOptions('read', { cache } as never)).not.toThrow(),
+  );
+
+  it.each([
+    ['null', { cache: null }],
+    ['a word', { cache: 'yes' }],
+    ['a number', { cache: 1 }],
+    ['a list', { cache: [] }],
+    ['an unknown option', { cache: { maxStaleness: 5 } }],
+    ['an unknown option beside a right one', { cache: { maxStalenessMillis: 5, tag: 'a' } }],
+    ['an unknown option beside it', { cache: true, chache: true }],
+    ['a negative age', { cache: { maxStalenessMillis: -1 } }],
+    ['an age that is no number', { cache: { maxStalenessMillis: Number.NaN } }],
+    ['an age without end', { cache: { maxStalenessMillis: Number.POSITIVE_INFINITY } }],
+    ['an age as text', { cache: { maxStalenessMillis: '5' } }],
+  ])('is refused where it is %s', (_, options) => {
+    for (const call of ['read', 'query'] as const)
+      expect(() => checkOptions(call, options as never)).toThrow(/options|cache/);
+  });
+
+  it('is no option of writes', () => {
+    expect(() => checkOptions('write', { cache: true })).toThrow('unknown option "cache"');
+  });
+});
