@@ -10,7 +10,7 @@ import { open, report, size, until } from '../../behaviour/fixture.js';
 import { type Inherit, judge, type Monotonic, type Plan, play, ROW_COUNT, type SessionLog } from './torture.js';
 import type { Order } from './torture-process.js';
 
-const READS = size(2_500, 200_000);
+const READS = size(2_000, 200_000);
 const PROCESSES = 3;
 
 let servers: TestCluster;
@@ -39,7 +39,9 @@ const begin = async (cluster: Cluster): Promise<void> => {
 async function inThisProcess(monotonic: Monotonic, plan: Plan): Promise<SessionLog[]> {
   await using cluster = await open(servers, { cache: { monotonic, maxStalenessMillis: plan.maxStalenessMillis } });
   await begin(cluster);
-  return await play(cluster, 'here', plan);
+  const logs = await play(cluster, 'here', plan);
+  report('misses', cluster.cache.stats().misses);
+  return logs;
 }
 
 async function inProcesses(monotonic: Monotonic, plan: Plan): Promise<SessionLog[]> {

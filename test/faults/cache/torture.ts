@@ -2,6 +2,7 @@
  * Sessions that write and read their own rows and others', and the judge of what they were shown.
  * Times are those of the machine, so that several processes can be judged together.
  */
+import type { QueryResult } from 'pg';
 import { type Cluster, routeOf, type Session, type SessionOptions } from '../../../src/index.js';
 
 /** Both tables have these rows, and each write raises a row's version in both, in one statement. */
@@ -48,6 +49,8 @@ interface Read {
   readonly at: number;
   readonly shown: Partial<Record<Table, number>>;
   readonly consistency: Consistency;
+  /** Whether a cache may answer it. */
+  readonly isFor: boolean;
   readonly rung: string;
   /** A version that a token stood for. */
   readonly atLeast: number | undefined;
@@ -95,31 +98,35 @@ export async function play(cluster: Cluster, name: string, plan: Plan): Promise<
   async function read(session: Session, row: number, steps: (Write | Read)[]): Promise<void> {
     left--;
     const form = (['order', 'item', 'both'] as const)[Math.floor(random() * 3)] as Form;
-    const dice = random();
-    const consistency: Consistency = dice < 0.05 ? 'eventual' : dice < 0.07 ? 'strong' : 'session';
-    const foreign = dice > 0.97 ? handed[Math.floor(random() * handed.length)] : undefined;
+    const wish = random();
+    const consistency: Consistency = wish < 0.05 ? 'eventual' : wish < 0.07 ? 'strong' : 'session';
+    const foreign = wish > 0.97 ? handed[Math.floor(random() * handed.length)] : undefined;
     const about = foreign?.row ?? row;
     // Not all code asks for caches.
-    const cache = dice > 0.12;
+    const cache = random() > 0.1;
+    const dice = random();
     const at = now();
     const options = { consistency, cache, maxStalenessMillis, atLeast: foreign?.token };
-    const run = () => session.read<Partial<Record<Table, number>>>(READS[form], [about], options);
-    // Some read within a session of their own, and some in a transaction.
-    const result = await (dice > 0.9 && dice < 0.93
-      ? cluster.session((inner) => inner.read<Partial<Record<Table, number>>>(READS[form], [about], options))
-      : dice > 0.93 && dice < 0.95
-        ? cluster.transaction(
-            async (client) => {
-              // Work that leaves the transaction may use caches again.
-              await cluster.outsideTransaction(() => read(session, row, steps));
-              return client.query<Partial<Record<Table, number>>>(READS[form], [about]);
-            },
-            { readOnly: true, consistency, maxStalenessMillis },
-          )
-        : run());
-    const rung = routeOf(result)?.rung ?? 'none';
-    const atLeast = foreign?.version;
-    steps.push({ kind: 'read', row: about, at, shown: result.rows[0] ?? {}, consistency, rung, atLeast });
+    type Row = Partial<Record<Table, number>>;
+    const run = (by: Session) => by.read<Row>(READS[form], [about], options);
+    const isJoint = dice < 0.02;
+    const told = (result: QueryResult<Row>, held = consistency): void => {
+      const rung = routeOf(result)?.rung ?? 'none';
+      const isFor = cache && consistency !== 'strong' && !isJoint;
+      const shown = result.rows[0] ?? {};
+      steps.push({ kind: 'read', row: about, at, shown, consistency: held, isFor, rung, atLeast: foreign?.version });
+    };
+    // Some read within a session of their own, and some in a transaction, which work can leave again.
+    if (isJoint) {
+      await cluster.transaction(
+        async (client) => {
+          await cluster.outsideTransaction(() => read(session, row, steps));
+          // It was begun before, and is held to what had been seen by then.
+          told(await client.query<Row>(READS[form], [about]), 'eventual');
+        },
+        { readOnly: true, consistency, maxStalenessMillis, atLeast: foreign?.token },
+      );
+    } else told(await (dice > 0.95 ? cluster.session(run) : run(session)));
   }
 
   async function one(continued: SessionLog | undefined, token: string | undefined): Promise<string | undefined> {
@@ -221,13 +228,15 @@ export function judge(logs: readonly SessionLog[], monotonic: Monotonic, maxStal
   const histories = historiesOf(logs);
   const seenBy = new Map<string, Seen>();
   const tally = new Tally();
+  const allCount = logs.reduce((sum, { steps }) => sum + steps.length, 0);
   const verdict = { readCount: 0, stale: 0, beyond: 0, backwards: 0, torn: 0 };
 
   function judgeRead(read: Read, seen: Seen): void {
     const { row, at, shown, consistency, atLeast = 0 } = read;
     const history = histories.get(row);
     verdict.readCount++;
-    tally.count(read, history);
+    // The first ones find nothing yet.
+    if (verdict.readCount > allCount / 3) tally.count(read, history);
     const isHeld = consistency !== 'eventual';
     const own = isHeld ? (seen.own.get(row) ?? 0) : 0;
     const strong = consistency === 'strong' ? acknowledgedBy(history, at) : 0;
@@ -270,7 +279,8 @@ export function judge(logs: readonly SessionLog[], monotonic: Monotonic, maxStal
 class Tally {
   readonly #counts = new Map<string, { hits: number; all: number }>();
 
-  count({ rung, consistency, at, row: _row }: Read, history: History | undefined): void {
+  count({ rung, consistency, at, isFor }: Read, history: History | undefined): void {
+    if (!isFor) return;
     const isHit = rung === 'memory' || rung === 'shared';
     const latest = history?.[acknowledgedBy(history, at)];
     const isRecent = latest !== undefined && at - latest.ackAt < 1_000;
