@@ -82,6 +82,14 @@ function speedVerdicts({ work, callers, replicas, standings }: Result): Verdict[
   });
 }
 
+export function atLeast(what: string, least: number, found: number, interval?: Interval): Verdict {
+  return { what, bound: `at least ${least}`, found, interval, isMet: (interval?.[1] ?? found) >= least };
+}
+
+export function atMost(what: string, most: number, found: number, interval?: Interval): Verdict {
+  return { what, bound: `at most ${most}`, found, interval, isMet: (interval?.[0] ?? found) <= most };
+}
+
 /** The library is never stale, with whatever settings, and nothing of it ever fails. */
 export function soundness(results: readonly Result[]): Verdict[] {
   const own = results.flatMap(({ standings }) => standings).filter(({ name }) => name.startsWith('pg-ladder'));

@@ -20,6 +20,11 @@ export function loadPeer<T>(name: string): T {
   return requirePeer(name) as T;
 }
 
+/** One that only `import` loads. @param file within its package's folder, the folder included */
+export async function importPeer<T>(file: string): Promise<T> {
+  return (await import(new URL(`node_modules/${file}`, folder).href)) as T;
+}
+
 /** Every peer with the version that is pinned. */
 export function pinnedPeers(): Readonly<Record<string, string>> {
   return manifest('package.json')?.dependencies ?? {};

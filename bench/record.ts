@@ -37,7 +37,7 @@ export function writeFile(file: string, text: string): void {
 }
 
 /** Four digits are more than any of the figures is worth. */
-function rounded(_key: string, value: unknown): unknown {
+export function rounded(_key: string, value: unknown): unknown {
   if (typeof value !== 'number' || Number.isInteger(value) || !Number.isFinite(value)) return value;
   return Math.abs(value) >= 1_000 ? Math.round(value) : Number(value.toPrecision(4));
 }

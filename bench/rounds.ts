@@ -35,14 +35,14 @@ export interface Pace {
  * @param serverMicros how long all servers have computed so far
  * @throws the signal's reason, between two rounds
  */
-export async function compare(
-  contenders: readonly Contender[],
-  task: Task,
+export async function compare<T = Task>(
+  contenders: readonly Contender<T>[],
+  task: T,
   { rounds, roundMillis }: Pace,
   signal: AbortSignal,
   serverMicros?: () => number,
 ): Promise<Standing[]> {
-  const lanes: Lane[] = [];
+  const lanes: Lane<T>[] = [];
   for (const contender of contenders) {
     signal.throwIfAborted();
     const lane = new Lane(contender);
@@ -52,7 +52,7 @@ export async function compare(
   for (let round = 0; round < rounds; round++) {
     for (let i = 0; i < lanes.length; i++) {
       signal.throwIfAborted();
-      const lane = lanes[(i + round) % lanes.length] as Lane;
+      const lane = lanes[(i + round) % lanes.length] as Lane<T>;
       await lane.try(async () => {
         const before = serverMicros?.();
         const sample = await lane.contender.round(roundMillis);
@@ -72,13 +72,13 @@ export async function compare(
 }
 
 /** One contender's way through the rounds. */
-class Lane {
+class Lane<T> {
   readonly samples: Sample[] = [];
   readonly serverMicros: number[] = [];
   heap: Heap | undefined;
   #failure: string | undefined;
 
-  constructor(readonly contender: Contender) {}
+  constructor(readonly contender: Contender<T>) {}
 
   async try(step: () => Promise<void>): Promise<void> {
     if (this.#failure !== undefined) return;

@@ -7,6 +7,9 @@ import type { Contender } from './contenders/contender.js';
 import { Pgbench } from './contenders/pgbench.js';
 import { SCHEMA, TIDY } from './statements.js';
 
+/** Settings of the servers. */
+type Settings = Readonly<Record<string, string | number>>;
+
 /** Everybody stays connected through all rounds of a comparison, pgbench and its 256 clients beside them. */
 const MAX_CONNECTIONS = 600;
 
@@ -31,11 +34,17 @@ export class Stage implements AsyncDisposable {
    * @param pgbench its binary, if there is one
    * @param node the binary that contenders run on; `undefined` for that of this process
    */
-  static async start(replicas: number, pgbench?: string, node?: string): Promise<Stage> {
-    const cluster = await startTestCluster({ replicas, settings: { max_connections: MAX_CONNECTIONS } });
+  static async start(
+    replicas: number,
+    pgbench?: string,
+    node?: string,
+    settings: Settings = {},
+    schema = SCHEMA,
+  ): Promise<Stage> {
+    const cluster = await startTestCluster({ replicas, settings: { max_connections: MAX_CONNECTIONS, ...settings } });
     const stage = new Stage(cluster, pgbench, node);
     try {
-      await stage.#say(SCHEMA.split(';'));
+      await stage.#say(schema.split(';'));
       return stage;
     } catch (error) {
       await stage.stop();

@@ -51,7 +51,7 @@ function errors(standings: readonly Standing[]): string[] {
 }
 
 /** The first column to the left, the others to the right. */
-function aligned(rows: readonly (readonly string[])[]): string[] {
+export function aligned(rows: readonly (readonly string[])[]): string[] {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   return rows.map((row) =>
     row
@@ -69,6 +69,6 @@ export function decimal(value: number): string {
   return Number.isFinite(value) ? value.toFixed(2) : '–';
 }
 
-function range([low, high]: readonly [number, number]): string {
+export function range([low, high]: readonly [number, number]): string {
   return `[${decimal(low)}, ${decimal(high)}]`;
 }

@@ -41,6 +41,10 @@ export interface LadderSpec {
    * default, and the reads of `eventual` ask for nothing.
    */
   readonly sessions?: 'none' | 'process' | 'eventual';
+  /** Another build of the library: its `index.js`. */
+  readonly build?: string;
+  /** Whether it has caches; its reads ask for none. */
+  readonly caches?: boolean;
   /** Does everything through the pool of `cluster.pool()`, as a bare `pg.Pool` is used. */
   readonly pooled?: boolean;
 }

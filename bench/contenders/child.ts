@@ -8,25 +8,36 @@ import type { Answer, Request } from './worker.js';
 /** Beside what was asked to take so long: connecting, a pause for garbage, the last operations of a round. */
 const PATIENCE_MILLIS = 20_000;
 
-export class Child implements Contender {
+/** What a worker is told; see there. */
+type Told<S, T> =
+  | Exclude<Request, { ask: 'load' | 'open' }>
+  | { ask: 'load'; spec: S; servers: Servers }
+  | { ask: 'open'; task: T };
+
+export class Child<S extends { readonly name: string } = Spec, T = Task> implements Contender<T> {
   readonly name: string;
-  readonly #spec: Spec;
+  readonly #spec: S;
   readonly #servers: Servers;
   #process: ChildProcess | undefined;
 
   readonly #node: string | undefined;
+  readonly #worker: URL;
 
-  /** @param node the binary that it runs on; `undefined` for that of this process */
-  constructor(spec: Spec, servers: Servers, node?: string) {
+  /**
+   * @param node the binary that it runs on; `undefined` for that of this process
+   * @param worker what runs there
+   */
+  constructor(spec: S, servers: Servers, node?: string, worker = new URL('./worker.ts', import.meta.url)) {
     this.#node = node;
+    this.#worker = worker;
     this.name = spec.name;
     this.#spec = spec;
     this.#servers = servers;
   }
 
-  async open(task: Task): Promise<void> {
+  async open(task: T): Promise<void> {
     if (this.#process === undefined) {
-      this.#process = fork(new URL('./worker.ts', import.meta.url), {
+      this.#process = fork(this.#worker, {
         stdio: ['ignore', 2, 2, 'ipc'],
         ...(this.#node === undefined ? {} : { execPath: this.#node }),
       });
@@ -48,21 +59,21 @@ export class Child implements Contender {
     this.#process = undefined;
   }
 
-  async #ask<T>(request: Request, millis = 0): Promise<T> {
+  async #ask<R>(request: Told<S, T>, millis = 0): Promise<R> {
     const child = this.#process;
     if (child === undefined) throw new Error(`${this.name} has been stopped`);
     try {
       const what = `${this.name}: ${request.ask}`;
       const answer = await within(PATIENCE_MILLIS + millis, what, this.#exchange(child, request));
       if ('error' in answer) throw new Error(`${what}: ${answer.error}`);
-      return answer.value as T;
+      return answer.value as R;
     } catch (error) {
       this.stop();
       throw error;
     }
   }
 
-  #exchange(child: ChildProcess, request: Request): Promise<Answer> {
+  #exchange(child: ChildProcess, request: Told<S, T>): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const settle = () => {
         child.off('message', answered).off('exit', ended).off('error', failed);

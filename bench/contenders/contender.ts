@@ -1,10 +1,11 @@
 /** A contender as the rounds see it: opened for a task, measured round by round among the others, closed. */
 import type { WorkName } from '../works.js';
 
-export interface Contender {
+/** @typeParam T what it can be set to */
+export interface Contender<T = Task> {
   readonly name: string;
   /** Connects and runs until it is as fast as it gets. */
-  open(task: Task): Promise<void>;
+  open(task: T): Promise<void>;
   round(millis: number): Promise<Sample>;
   /** Lets go of its connections, and tells what it held. `undefined`: it is no process of Node's. */
   close(): Promise<Heap | undefined>;

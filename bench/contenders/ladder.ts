@@ -27,14 +27,15 @@ interface Visitor {
 const OTHERS_PER_SECOND = 1_000;
 
 export const open: Open<LadderSpec> = async (servers, spec, work) => {
-  const { lane, namedStatements, tokens = false, pooled = false, sessions: kind } = spec;
-  const { createCluster } = (await import(BUILT)) as typeof library;
+  const { lane, namedStatements, tokens = false, pooled = false, sessions: kind, build = BUILT, caches } = spec;
+  const { createCluster } = (await import(build)) as typeof library;
   const node = (connectionString: string) => ({ connectionString, ...POOL });
   const cluster = createCluster({
     primary: node(servers.primary),
     replicas: servers.replicas.map(node),
     lane,
     namedStatements,
+    ...(caches === true ? { cache: true } : {}),
   });
   await cluster.ready();
   const others = work === 'beside' ? setInterval(() => writeAsOthers(cluster), 10) : undefined;

@@ -103,6 +103,41 @@ function decision(): Drawn {
   };
 }
 
+/** All places that can answer, the cheapest first. */
+function ladder(): Drawn {
+  const sheet = new Sheet();
+  const rungs = [
+    ['memory', 'plain', ['Answers that this process has kept,', 'each at its replica’s position.'], 'some 2 µs a row'],
+    ['shared', 'plain', ['Answers in Redis, for all processes.'], 'at most 5 ms'],
+    ['replica', 'replica', ['A replica, at what it has replayed.'], 'a round trip'],
+    ['primary', 'primary', ['It has every write. Reads take turns.'], 'time that writes need'],
+  ] as const;
+  sheet.text(28, 46, 'The ladder of a read', 'h1').text(692, 46, 'what it costs', 'end faint');
+  let y = 72;
+  rungs.forEach(([name, ground, words, cost], index) => {
+    const height = 58 + words.length * 25;
+    sheet
+      .box(28, y, 664, height, ground)
+      .step(56, y + 30, index + 1)
+      .text(82, y + 37, name, 'b')
+      .text(676, y + 37, cost, 'end faint');
+    sheet.lines(82, y + 66, words);
+    y += height;
+    if (index === rungs.length - 1) return;
+    sheet.arrow(213, y, 213, y + 36).text(232, y + 25, 'not fresh enough, or not there', 'faint');
+    y += 36;
+  });
+  sheet.text(28, y + 36, 'Fresh enough: it shows the session’s floor,', 'good');
+  sheet.text(28, y + 61, 'and is no older than the read accepts.', 'good');
+  return {
+    sheet,
+    height: y + 84,
+    title: 'The ladder of a read: memory, shared, replica, primary',
+    description:
+      'Four places can answer a read, the cheapest first. 1, memory: answers that this process has kept, each at the position of its replica; some 2 microseconds a row. 2, shared: answers in Redis, for all processes; at most 5 milliseconds. 3, replica: a replica at what it has replayed; a round trip. 4, primary: it has every write, and reads take turns there. A place that is not fresh enough, or holds no answer, leaves the read to the next one. Fresh enough means: it shows the session’s floor, and is no older than the read accepts.',
+  };
+}
+
 /** One position, from the process that wrote to the one that reads. */
 function tokenJourney(): Drawn {
   const sheet = new Sheet();
@@ -248,6 +283,7 @@ function lanes(): Drawn {
 const pictures: Record<string, () => Drawn> = {
   'stale-read': staleRead,
   decision,
+  ladder,
   'token-journey': tokenJourney,
   failover,
   lanes,

@@ -66,7 +66,7 @@ export class CacheEntry implements Rung, Shown {
     this.origin = origin;
     this.particulars = particulars;
     this.#history = history;
-    this.#era = history.era;
+    this.#era = history.clock.era;
     const { freshAsOf, askedAt, seenUpTo, clusterId, timeline } = origin;
     this.#freshAsOf = particulars.isTimed ? Math.min(freshAsOf, askedAt) : freshAsOf;
     if (seenUpTo !== undefined) this.#upTo = { clusterId, timeline, lsn: seenUpTo };
@@ -94,7 +94,7 @@ export class CacheEntry implements Rung, Shown {
   }
 
   get lsn(): Lsn | undefined {
-    if (this.#era !== this.#history.era) return undefined;
+    if (this.#era !== this.#history.clock.era) return undefined;
     if (this.#judgedIn !== this.#history.epoch) this.#judge();
     return this.#isKept && this.#isWithinSight ? this.origin.validFrom : undefined;
   }

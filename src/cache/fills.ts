@@ -14,13 +14,13 @@ import type { AnswerSource } from '../nodes/answer-source.js';
 import { isServerError } from '../postgres/errors.js';
 import { isRaw } from '../postgres/raw-results.js';
 import type { CacheCounts } from './counts.js';
-import { CacheEntry } from './entry.js';
+import type { CacheEntry } from './entry.js';
 import { type Flight, Flights } from './flights.js';
 import type { CacheGround, RunBelow } from './ground.js';
 import type { Judge } from './judge.js';
+import type { Keeper } from './keeper.js';
 import { KeptAnswer } from './kept-answer.js';
 import { inBackgroundOf, type Lookup, rawStatement } from './lookup.js';
-import type { MemoryStore } from './memory-store.js';
 import { type Answered, noteAnswer } from './noted.js';
 import type { RawField, RawRow } from './raw-answer.js';
 import type { HeldLease, SharedRung } from './shared-rung.js';
@@ -51,7 +51,7 @@ const LEAST_PATIENCE_MILLIS = 4;
 export class Fills {
   readonly #ground: CacheGround;
   readonly #judge: Judge;
-  readonly #memory: MemoryStore<CacheEntry>;
+  readonly #keeper: Keeper;
   readonly #shared: SharedRung | undefined;
   readonly #counts: CacheCounts;
   readonly #refreshCount: number;
@@ -62,7 +62,7 @@ export class Fills {
   constructor(
     ground: CacheGround,
     judge: Judge,
-    memory: MemoryStore<CacheEntry>,
+    keeper: Keeper,
     shared: SharedRung | undefined,
     counts: CacheCounts,
     refreshCount: number,
@@ -70,7 +70,7 @@ export class Fills {
     this.#shared = shared;
     this.#ground = ground;
     this.#judge = judge;
-    this.#memory = memory;
+    this.#keeper = keeper;
     this.#counts = counts;
     this.#refreshCount = refreshCount;
   }
@@ -106,9 +106,10 @@ export class Fills {
   }
 
   async #lead<Row extends QueryResultRow>(lookup: Lookup, run: RunBelow<Row>): Promise<QueryResult<Row>> {
-    const { key } = lookup;
+    const { key, reading } = lookup;
     const at = performance.now();
-    const flight = this.#flights.begin(key, { demand: this.#judge.demandOf(lookup.reading, at), at });
+    const demand = this.#judge.demandOf(reading, at);
+    const flight = this.#flights.begin(key, { demand, at });
     let flown: Flown;
     try {
       flown = await (this.#shared === undefined
@@ -159,7 +160,7 @@ export class Fills {
     const { key, call, asker } = lookup;
     const isGood = (entry: CacheEntry): boolean => this.#judge.meets(entry, lookup);
     const taken = (entry: CacheEntry): Flown => {
-      if (this.#flights.owns(key, flight)) this.#keep(key, entry);
+      if (this.#flights.owns(key, flight)) this.#keeper.keep(key, entry);
       return { from: 'shared', entry };
     };
     // What is read anew in the background is there already.
@@ -188,7 +189,7 @@ export class Fills {
   ): Promise<Flown> {
     const { key, text } = lookup;
     const { history } = this.#ground.fleet;
-    const { era } = history;
+    const { era } = history.clock;
     const request = this.#requestOf(lookup, rawStatement(lookup));
     const sights = lookup.reading.trace?.sights;
     const readCount = sights?.readCount ?? 0;
@@ -208,48 +209,24 @@ export class Fills {
       return { from: 'elsewhere', result: own };
     }
     const columns = text.columnsOf(result.fields as RawField[], source.types);
-    const rows = (result.rows as unknown as RawRow[]).slice();
-    const answer = new KeptAnswer(result.command, result.rowCount, columns, rows);
-    const entry = era === history.era ? this.#entryOf(answer, record, request, lookup, endedAt) : undefined;
+    const answer = new KeptAnswer(
+      result.command,
+      result.rowCount,
+      columns,
+      (result.rows as unknown as RawRow[]).slice(),
+    );
+    const entry =
+      era === history.clock.era ? this.#keeper.entryOf(answer, record, request.startedAt, endedAt, lookup) : undefined;
     // The session has seen this answer, and nothing else meanwhile: it may be shown again.
     if (entry !== undefined && sights?.readCount === readCount + 1) sights.recognise(lookup.tables, entry);
     const isKept = entry !== undefined && this.#flights.owns(key, flight);
     if (entry === undefined) this.#counts.unkeptCount++;
-    if (isKept) this.#keep(key, entry);
+    if (isKept) this.#keeper.keep(key, entry);
     if (lease !== undefined) {
       if (isKept) inBackground(() => void this.#shared?.keep(entry, lookup, lease));
       else this.#shared?.release(lookup);
     }
     return { from: 'server', answer, record, source, entry, askedAt: request.startedAt, endedAt };
-  }
-
-  /** `undefined` for what says nothing of a position, or is no text. */
-  #entryOf(
-    answer: KeptAnswer,
-    record: RouteRecord,
-    request: StatementRequest,
-    { text, terms, call, settings }: Lookup,
-    endedAt: number,
-  ): CacheEntry | undefined {
-    const { history, answerSources } = this.#ground.fleet;
-    const { role, lsn, source, timeline, node, waitedMillis } = record;
-    const { clusterId } = history;
-    if (role !== 'replica' || lsn === undefined || source?.settings === undefined || clusterId === undefined)
-      return undefined;
-    // They may have changed since the key was made.
-    if (source.settings !== settings || settings !== answerSources.current?.settings || !answer.isText)
-      return undefined;
-    const isPresent = timeline === history.timelines.timeline;
-    const freshAsOf = isPresent ? history.clock.freshAsOf(lsn) : Number.NEGATIVE_INFINITY;
-    const { startedAt: askedAt } = request;
-    const { server } = source;
-    const place = { node, server, clusterId, timeline, validFrom: lsn, seenUpTo: undefined };
-    const origin = { ...place, freshAsOf, askedAt, endedAt };
-    const isTimed = text.dependencies.repeatability.repeats === 'timed';
-    const costMillis = Math.max(0, endedAt - call.entry.startedAt - waitedMillis);
-    this.#counts.read(costMillis);
-    const { tags, tables: named } = terms;
-    return new CacheEntry(answer, origin, { text, tags, named, costMillis, isTimed }, history);
   }
 
   /**
@@ -279,15 +256,4 @@ export class Fills {
   disown(): void {
     this.#flights.disown();
   }
-
-  /** What was read earlier and comes later takes the place of nothing. */
-  #keep(key: string, entry: CacheEntry): void {
-    const held = this.#memory.peek(key);
-    if (held?.lsn !== undefined && isNewer(held, entry)) return;
-    if (this.#memory.set(key, entry) === 'kept') this.#counts.keptCount++;
-  }
-}
-
-function isNewer({ origin: a }: CacheEntry, { origin: b }: CacheEntry): boolean {
-  return a.timeline !== b.timeline ? a.timeline > b.timeline : a.validFrom > b.validFrom;
 }

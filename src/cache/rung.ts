@@ -20,6 +20,7 @@ import { Fills } from './fills.js';
 import { type Forgotten, isForgotten } from './forgetting.js';
 import type { Answered, CacheGround, RunBelow } from './ground.js';
 import { Judge } from './judge.js';
+import { Keeper } from './keeper.js';
 import { type CacheCall, judgingOf, keepableValues, keyOf, type Lookup, mannerOf } from './lookup.js';
 import { MemoryStore } from './memory-store.js';
 import { RowByRow } from './row-by-row.js';
@@ -28,6 +29,7 @@ import { type CacheStats, cacheStats } from './stats.js';
 import { obstacleTo, termsOf } from './terms.js';
 import { type CachedText, CachedTexts } from './texts.js';
 
+const NOT_CURRENT = 'the shared store does not answer: what other processes have said to be forgotten is not known';
 const NO_POSITIONS = 'no positions are tracked';
 
 export class CacheRung {
@@ -57,11 +59,12 @@ export class CacheRung {
     this.#audit = new Audit(settings.audit, ground);
     this.#rowByRow = new RowByRow(publisher);
     const { shared, refreshCount } = settings;
+    const keeper = new Keeper(ground.fleet, this.#memory, this.counts);
     this.#shared =
       shared === undefined
         ? undefined
         : new SharedRung(shared, settings, ground, (forgotten) => this.#forgetHere(forgotten));
-    this.#fills = new Fills(ground, this.#judge, this.#memory, this.#shared, this.counts, refreshCount);
+    this.#fills = new Fills(ground, this.#judge, keeper, this.#shared, this.counts, refreshCount);
   }
 
   /** @param run the rungs below */
@@ -160,6 +163,7 @@ export class CacheRung {
     if (typeof lookup === 'string') return notKept(printable(lookup));
     const now = performance.now();
     const demand = this.#judge.demandOf(lookup.judging, now);
+    if (this.#shared?.isCurrent(now) === false) return notKept(NOT_CURRENT);
     const held = this.#memory.peek(lookup.key);
     return verdictOf(held, this.#judge.missOf(held, demand, lookup), demand, now);
   }
@@ -179,6 +183,7 @@ export class CacheRung {
     if (!history.isTracking) return NO_POSITIONS;
     if (replicas.every(({ lsn }) => lsn === undefined))
       return 'no replica answers, and only answers of replicas are kept';
+    if (this.#shared?.isCurrent(performance.now()) === false) return NOT_CURRENT;
     return answerSources.problem;
   }
 
@@ -204,8 +209,20 @@ export class CacheRung {
     const { rowMode, types } = mannerOf(statement.query);
     const tables = terms.tables.length === 0 ? text.tables : [...text.tables, ...terms.tables.map(bareName)];
     const judging = judgingOf(reading, terms.maxStalenessMillis);
-    const { settings } = source;
-    return { call, asker: scope, text, terms, reading, judging, settings, key, values, rowMode, types, tables };
+    return {
+      call,
+      asker: scope,
+      text,
+      terms,
+      reading,
+      judging,
+      settings: source.settings,
+      key,
+      values,
+      rowMode,
+      types,
+      tables,
+    };
   }
 
   #below<Row extends QueryResultRow>(

@@ -230,7 +230,7 @@ export class SharedRung {
     return entry.upTo;
   }
 
-  /** By the settings of the read: by now there may be others. */
+  /** By the settings that its key in memory was made with: by now there may be others. */
   #keyOf({ text, terms, values, settings }: Lookup): string | undefined {
     const { history } = this.#ground.fleet;
     const written = valuesKey(values);

@@ -1,21 +1,21 @@
 /**
- * `pg-ladder demo`: a primary and replicas whose replay stumbles, users who save and reload, four
+ * `pg-ladder demo`: a primary and replicas whose replay stumbles, users who save and reload, six
  * strategies one after the other, one table, and a picture for who wants one. Whatever it started
  * is gone when it returns.
  */
 import { writeFileSync } from 'node:fs';
 import { within } from './demo/deadline.js';
 import type { DemoOptions, SvgFiles } from './demo/options.js';
-import { picture } from './demo/picture.js';
+import { type Drawing, picture } from './demo/picture.js';
 import { createProfiles, transactionCount } from './demo/primary.js';
 import { Progress } from './demo/progress.js';
+import { openStore, type Store } from './demo/redis.js';
 import { conclusions, type Figures, figuresOf, remark, table } from './demo/report.js';
-import { type Strategy, strategies } from './demo/strategies.js';
+import { type Strategy, strategiesWith } from './demo/strategies.js';
 import { runUsers, type Seen, USERS } from './demo/workload.js';
 import { startTestCluster, type TestCluster } from './library.js';
 
 const CLOSE_MILLIS = 5_000;
-const titles = strategies.map(({ title }) => title);
 
 /**
  * @returns what belongs on stdout
@@ -26,7 +26,9 @@ export async function demo(options: DemoOptions, signal: AbortSignal): Promise<s
   const progress = new Progress(process.stderr);
   signal.addEventListener('abort', () => progress.say('stopping...'), { once: true });
   progress.say(`starting a primary and ${counted(replicas, 'replica')}...`);
-  const cluster = await startTestCluster({ replicas });
+  const [cluster, store] = await startAll(replicas);
+  const strategies = strategiesWith(store);
+  const titles = strategies.map(({ title }) => title);
   try {
     signal.throwIfAborted();
     await createProfiles(cluster.primary.connectionString);
@@ -37,13 +39,24 @@ export async function demo(options: DemoOptions, signal: AbortSignal): Promise<s
       figures.push(seen);
       progress.say(`${strategy.title}: ${seen.readCount} reads, ${seen.staleCount} stale`);
     }
-    if (options.svg) draw(options.svg, figures, settingOf(cluster.version, options), progress);
-    if (!options.json) return report(figures, cluster.version, options);
+    if (options.svg) draw(options.svg, { titles, figures, setting: settingOf(cluster.version, options) }, progress);
+    if (!options.json) return report(titles, figures, cluster.version, options);
     const facts = { postgres: cluster.version, replicas, seconds, jitterMillis, seed, users: USERS };
     return `${JSON.stringify({ ...facts, strategies: figures, conclusions: conclusions(figures) }, null, 2)}\n`;
   } finally {
     progress.end();
-    await cluster.stop();
+    await Promise.all([cluster.stop(), store.close()]);
+  }
+}
+
+/** @throws what keeps the servers from starting; then the store is gone, too */
+async function startAll(replicas: number): Promise<[TestCluster, Store]> {
+  const opening = openStore();
+  try {
+    return [await startTestCluster({ replicas }), await opening];
+  } catch (error) {
+    await (await opening).close();
+    throw error;
   }
 }
 
@@ -63,7 +76,7 @@ async function runStrategy(
           replicas.map((replica, index) => replica.jitterReplay({ ...pauses, seed: seed * 101 + index })),
         );
   const before = await transactionCount(primary.connectionString);
-  const access = strategy.open(
+  const access = await strategy.open(
     primary.connectionString,
     replicas.map((replica) => replica.connectionString),
   );
@@ -78,7 +91,7 @@ async function runStrategy(
   return figuresOf(strategy, seen, access.placed(), after - before);
 }
 
-function report(figures: readonly Figures[], version: string, options: DemoOptions): string {
+function report(titles: readonly string[], figures: readonly Figures[], version: string, options: DemoOptions): string {
   return [
     ...settingOf(version, options),
     '',
@@ -91,8 +104,8 @@ function report(figures: readonly Figures[], version: string, options: DemoOptio
   ].join('\n');
 }
 
-function draw(files: SvgFiles, figures: readonly Figures[], setting: readonly string[], progress: Progress): void {
-  const drawing = { titles, figures, setting, conclusions: conclusions(figures) };
+function draw(files: SvgFiles, shown: Omit<Drawing, 'conclusions'>, progress: Progress): void {
+  const drawing = { ...shown, conclusions: conclusions(shown.figures) };
   writeFileSync(files.light, picture(drawing, 'light'));
   writeFileSync(files.dark, picture(drawing, 'dark'));
   progress.say(`wrote ${files.light} and ${files.dark}`);

@@ -22,6 +22,7 @@ export interface Theme {
   readonly faint: string;
   readonly track: string;
   readonly good: string;
+  readonly kept: string;
   readonly bad: string;
 }
 
@@ -34,6 +35,7 @@ export const themes = {
     faint: '#59636e',
     track: '#c1c9d2',
     good: '#0969da',
+    kept: '#2da44e',
     bad: '#d1242f',
   },
   dark: {
@@ -43,6 +45,7 @@ export const themes = {
     faint: '#9198a1',
     track: '#4b535d',
     good: '#4493f8',
+    kept: '#3fb950',
     bad: '#ff6a69',
   },
 } as const satisfies Record<string, Theme>;

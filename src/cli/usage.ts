@@ -3,13 +3,13 @@
 export const usage = `Usage: pg-ladder <command> [options]
 
 Commands:
-  demo             four ways of reading from replicas, side by side on a real cluster
+  demo             six ways of reading from replicas, side by side on a real cluster
   explain <sql>    what a statement is, which server it would go to, and why;
                    it runs nothing
 
 Options of demo:
   --replicas <n>   replicas beside the primary, 1 to 8 (default 2)
-  --seconds <n>    how long each way runs, 1 to 60 (default 8)
+  --seconds <n>    how long each way runs, 1 to 60 (default 6)
   --jitter <ms>    replay on each replica is paused half the time, up to that
                    long at once, 0 to 5000; 0: never (default 300)
   --seed <n>       the users and the pauses are drawn from it (default 1)

@@ -72,9 +72,6 @@ export class PrimaryHistory {
   /** Grows whenever positions must be judged anew: another cluster, timeline or start of the server. */
   epoch = 0;
 
-  /** Grows whenever nothing that was kept from before can be judged any more, by position or by age. */
-  era = 0;
-
   /** What all servers have said. */
   readonly survey: Survey = { claimedTimeline: 0, sentAt: Number.NEGATIVE_INFINITY };
 
@@ -102,8 +99,7 @@ export class PrimaryHistory {
 
   /** Our clock was not what it should be: how long ago the primary stood where is not known any more. @param now what it tells from here on */
   forgetTimes(now: number): void {
-    this.era++;
-    this.clock = new StalenessClock(this.clock.version + 1);
+    this.clock = new StalenessClock(this.clock.version + 1, this.clock.era + 1);
     if (this.#sentAt > now) this.#sentAt = Number.NEGATIVE_INFINITY;
     this.survey.sentAt = Number.NEGATIVE_INFINITY;
   }
@@ -211,7 +207,7 @@ export class PrimaryHistory {
       this.#hasRestarted = true;
       this.#isAmbiguous = isOther && this.isTracking;
       // A position of that timeline may be one of either server's log.
-      if (this.#isAmbiguous) this.era++;
+      if (this.#isAmbiguous) this.clock = new StalenessClock(this.clock.version + 1, this.clock.era + 1);
     }
     this.#node = sample.node;
     this.#startedAt = sample.startedAt;
@@ -278,12 +274,12 @@ export class PrimaryHistory {
   }
 
   #restart(timelines: Timelines): void {
-    const { version } = this.clock;
+    const { version, era } = this.clock;
     this.#timelines = timelines;
     this.#highest = 0n;
     this.#isAmbiguous = false;
     this.#hasRestarted = false;
-    this.clock = new StalenessClock(version + 1);
+    this.clock = new StalenessClock(version + 1, era);
     this.epoch++;
   }
 }

@@ -20,9 +20,13 @@ export class StalenessClock {
   /** Grows with every sample, so that what was computed from the clock can be kept until it changes. */
   version: number;
 
+  /** Another one where nothing that was kept before can be judged any more, by age or by position. */
+  readonly era: number;
+
   /** @param version to go on counting from: above that of the clock it replaces */
-  constructor(version = 0) {
+  constructor(version = 0, era = 0) {
     this.version = version;
+    this.era = era;
   }
 
   /**

@@ -100,7 +100,7 @@ export type ConnectionOptions = ReadOptions;
  * Options of `cluster.transaction`. Those of a read hold for a `readOnly` transaction as a whole.
  * Any other transaction refuses the ones that say where it runs.
  */
-export interface TransactionOptions extends ReadOptions {
+export interface TransactionOptions extends PlacedReadOptions {
   /**
    * Runs it on a replica that is fresh enough when it begins, else on the primary; writes are
    * refused. Default `false`: on the primary.

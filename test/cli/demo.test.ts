@@ -41,13 +41,16 @@ interface Report {
     readCount: number;
     staleCount: number;
     replicaShare: number;
+    cacheShare: number;
     readP99Millis: number;
     primaryQueryCount: number;
   }[];
 }
 
+const ids = ['primary-only', 'round-robin', 'sticky-window', 'cache-aside', 'pg-ladder', 'pg-ladder-cached'] as const;
+
 describe('pg-ladder demo', () => {
-  it('shows four strategies on real servers: pg-ladder is never stale and reads from replicas, round robin is stale', async () => {
+  it('shows six strategies on real servers: pg-ladder is never stale and reads from replicas and caches, round robin and cache-aside are stale', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'pg-ladder-pictures-'));
     onTestFinished(() => rm(folder, { recursive: true, force: true }));
     const [file, dark] = ['result.svg', 'result-dark.svg'].map((name) => join(folder, name)) as [string, string];
@@ -59,20 +62,28 @@ describe('pg-ladder demo', () => {
       const report = JSON.parse(stdout) as Report;
       expect(report.seconds).toBe(seconds);
       const { strategies } = report;
-      expect(strategies.map((s) => s.strategy)).toEqual(['primary-only', 'round-robin', 'sticky-window', 'pg-ladder']);
-      const [primaryOnly, , , ladder] = strategies;
+      expect(strategies.map((s) => s.strategy)).toEqual(ids);
+      const [primaryOnly, , , , ladder, cached] = strategies;
       expect(primaryOnly).toMatchObject({ staleCount: 0, replicaShare: 0 });
-      expect(ladder?.staleCount).toBe(0);
-      for (const { replicaShare } of strategies) expect(replicaShare).toBeLessThanOrEqual(1);
+      expect(ladder).toMatchObject({ staleCount: 0, cacheShare: 0 });
+      expect(cached?.staleCount).toBe(0);
+      for (const { replicaShare, cacheShare } of strategies) expect(replicaShare + cacheShare).toBeLessThanOrEqual(1);
       return strategies;
     };
-    // A machine that stands still for one of the four shows less of it than of the others.
-    const isTelling = ([primaryOnly, roundRobin, sticky, ladder]: Report['strategies']): boolean =>
-      (roundRobin?.staleCount ?? 0) > 0 &&
-      (sticky?.replicaShare ?? 1) < 0.5 &&
-      (ladder?.replicaShare ?? 0) > 0.8 &&
-      (ladder?.primaryQueryCount ?? 0) < (primaryOnly?.primaryQueryCount ?? 0) &&
-      [primaryOnly, roundRobin, sticky, ladder].every((each) => (each?.readCount ?? 0) > 100);
+    // A machine that stands still for one of them shows less of it than of the others.
+    const isTelling = (each: Report['strategies']): boolean => {
+      const [primaryOnly, roundRobin, sticky, aside, ladder, cached] = each;
+      return (
+        (roundRobin?.staleCount ?? 0) > 0 &&
+        (aside?.staleCount ?? 0) > 0 &&
+        (aside?.cacheShare ?? 0) > 0.2 &&
+        (cached?.cacheShare ?? 0) > 0 &&
+        (sticky?.replicaShare ?? 1) < 0.5 &&
+        (ladder?.replicaShare ?? 0) > 0.8 &&
+        (ladder?.primaryQueryCount ?? 0) < (primaryOnly?.primaryQueryCount ?? 0) &&
+        each.every(({ readCount }) => readCount > 100)
+      );
+    };
     const seconds = [2, 4, 8];
     const strategies = await bestOf(seconds.length, () => shown(seconds.shift() ?? 8), isTelling);
     expect(strategies).toSatisfy(isTelling);
@@ -128,7 +139,7 @@ describe('pg-ladder demo', () => {
     await mkdir(join(bare, 'node_modules'));
     await cp(join(root, 'src'), join(bare, 'src'), { recursive: true });
     await cp(join(root, 'package.json'), join(bare, 'package.json'));
-    for (const name of ['pg', 'pg-connection-string', 'pg-protocol', 'tsx', 'zod']) {
+    for (const name of ['lru-cache', 'pg', 'pg-connection-string', 'pg-protocol', 'tsx', 'zod']) {
       await symlink(join(root, 'node_modules', name), join(bare, 'node_modules', name));
     }
     const { ended } = start(['demo'], { cwd: bare, env: { PG_LADDER_TEST_BACKEND: 'embedded' } });
@@ -173,23 +184,31 @@ describe('the demo’s report', () => {
     readP99Millis: 12.345,
     primaryQueryCount: 300,
     primaryTransactionCount: 310,
+    staleKeptCount: 0,
+    cacheShare: 0,
+    riderCount: 0,
   };
 
   it('says what the figures say, and nothing else', () => {
-    const each = (['primary-only', 'round-robin', 'sticky-window', 'pg-ladder'] as const).map((strategy) => ({
+    const each = ids.map((strategy) => ({
       ...figures,
       strategy,
+      cacheShare: strategy === 'pg-ladder-cached' ? 0.4 : 0,
       staleCount: strategy === 'round-robin' ? 50 : 0,
       replicaShare: strategy === 'sticky-window' ? 0.0004 : 0.95,
       primaryQueryCount: strategy === 'pg-ladder' ? 120 : 300,
+      ...(strategy === 'pg-ladder' ? { primaryTransactionCount: 217, riderCount: 80 } : {}),
     }));
     expect(table(['naive'], each.slice(1, 2)).split('\n').at(-1)).toMatch(
-      /^naive +200 +50 \(25\.0 %\) +95\.0 % +0\.3 ms +12\.3 ms +300$/,
+      /^naive +200 +50 \(25\.0 %\) +95\.0 % +0\.0 % +0\.3 ms +12\.3 ms +300$/,
     );
     expect(conclusions(each)).toEqual([
-      "Reads older than the user's own last save: round robin 25.0 %, sticky window none, pg-ladder none.",
-      'Reads on replicas: sticky window <0.1 %, pg-ladder 95.0 %; with it the primary ran 60.0 % fewer user queries.',
+      "Reads older than the user's own last save: round robin 25.0 %, sticky window none, cache-aside none, pg-ladder none, with caches none.",
+      'Reads that spared the primary: sticky window <0.1 %, pg-ladder 95.0 %; with it the primary ran 60.0 % fewer user queries. With caches 40.0 % of the reads reached no server.',
     ]);
+    expect(remark(each, false)).toContain(
+      'pg-ladder: 217, 30.0 % fewer (120 of users, 80 that travelled with a save, 17 others)',
+    );
     expect(remark(each, true)).toContain('half of the time replay is paused');
     expect(remark(each, false)).not.toContain('paused');
     const [first] = conclusions(each.map((figure) => ({ ...figure, staleCount: 1 })));
@@ -208,6 +227,9 @@ describe('the demo’s picture', () => {
     readP99Millis: 12.345,
     primaryQueryCount: 300,
     primaryTransactionCount: 310,
+    staleKeptCount: 0,
+    cacheShare: 0,
+    riderCount: 0,
   };
   const draw = (each: Partial<Figures>, setting = 'PostgreSQL 18.4: a primary and 2 replicas.') => {
     const drawing = {
@@ -229,6 +251,9 @@ describe('the demo’s picture', () => {
     expect(widths(draw({}), 'replica')).toEqual([(all * 3) / 4]);
     expect(widths(draw({ staleCount: 0, replicaShare: 0.5 }), 'replica')).toEqual([all / 2]);
     expect(widths(draw({ staleCount: 0, replicaShare: 0 }), 'replica')).toEqual([]);
+    const half = { replicaShare: 0.5, cacheShare: 0.5 };
+    expect(widths(draw({ ...half, staleKeptCount: 25 }), 'kept')).toEqual([(all * 3) / 8]);
+    expect(widths(draw({ ...half, staleKeptCount: 25 }), 'replica')).toEqual([(all * 3) / 8]);
     expect(draw({})).toContain('>25.0 % stale<');
     expect(draw({ staleCount: 0 })).toContain('>0 stale<');
   });

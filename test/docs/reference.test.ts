@@ -26,11 +26,14 @@ const pages: Record<string, () => Asked> = {
         'NodeLabels',
         'LaneOptions',
         'HotKeyOptions',
+        'CacheOptions',
+        'CacheRule',
+        'redis:RedisCacheOptions',
       ],
     }),
   calls: () =>
     fieldsOf('index', {
-      required: ['FreshnessOptions', 'AbortOptions', 'ReadOptions', 'StreamOptions'],
+      required: ['FreshnessOptions', 'AbortOptions', 'ReadOptions', 'StreamOptions', 'CacheReadOptions'],
       allowed: [
         'WriteOptions',
         'ConnectionOptions',
@@ -76,10 +79,13 @@ const pages: Record<string, () => Asked> = {
     });
     return { required: [...required, ...literalsOf('testing', 'TestBackendErrorCode')], allowed };
   },
-  route: () => fieldsOf('index', { required: ['Route', 'Explanation', 'ReplicaVerdict', 'ExplainedDependencies'] }),
+  route: () =>
+    fieldsOf('index', {
+      required: ['Route', 'Explanation', 'ReplicaVerdict', 'ExplainedDependencies', 'CacheVerdict', 'ExplainedEntry'],
+    }),
   stats: () =>
     fieldsOf('index', {
-      required: ['ClusterStats', 'NodeStats', 'RefusedPositions', 'FallbackStats', 'DiscoveryStats'],
+      required: ['ClusterStats', 'NodeStats', 'RefusedPositions', 'FallbackStats', 'DiscoveryStats', 'CacheStats'],
     }),
   events: () => {
     const { allowed } = fieldsOf('index', {

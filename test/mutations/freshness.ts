@@ -154,7 +154,7 @@ export const freshness: readonly Mutation[] = [
     name: 'ages are told by samples of the primary before a failover',
     breaks: 'rule 13',
     file: 'src/freshness/primary-history.ts',
-    find: `    this.clock = new StalenessClock(version + 1);
+    find: `    this.clock = new StalenessClock(version + 1, era);
     this.epoch++;`,
     replace: `    this.clock.version = version + 1;
     this.epoch++;`,

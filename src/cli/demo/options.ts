@@ -43,7 +43,7 @@ function parse(args: readonly string[]) {
       allowPositionals: false,
       options: {
         replicas: { type: 'string', default: '2' },
-        seconds: { type: 'string', default: '8' },
+        seconds: { type: 'string', default: '6' },
         jitter: { type: 'string', default: '300' },
         seed: { type: 'string', default: '1' },
         json: { type: 'boolean', default: false },

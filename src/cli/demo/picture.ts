@@ -1,6 +1,6 @@
 /**
  * The figures of a run as a picture: a bar of all reads for each strategy, with its share on
- * replicas, and stale reads in red. Pure.
+ * replicas and from a cache, and stale reads in red. Pure.
  */
 import { escaped, FONT, svg, type Theme, themes } from '../svg.js';
 import { count, type Figures, millis, percent, share } from './report.js';
@@ -51,9 +51,10 @@ export function picture(drawing: Drawing, theme: keyof typeof themes): string {
 
 function legend(y: number): string[] {
   const items = [
-    ['replica', 'fresh, from a replica', LEFT],
-    ['stale', 'stale', 278],
-    ['primary', 'from the primary', 378],
+    ['replica', 'fresh, replica', LEFT],
+    ['kept', 'fresh, cache', 226],
+    ['stale', 'stale', 404],
+    ['primary', 'primary', 512],
   ] as const;
   return items.flatMap(([kind, words, x]) => [
     `<rect class="${kind}" x="${x}" y="${y}" width="16" height="16" rx="3"/>`,
@@ -61,11 +62,13 @@ function legend(y: number): string[] {
   ]);
 }
 
-/** A stale read was a replica's: the primary has every save. */
+/** A stale read was a replica's or a cache's: the primary has every save. */
 function row(title: string, figures: Figures, y: number): string[] {
-  const { readCount, staleCount, replicaShare, readP50Millis, readP99Millis } = figures;
+  const { readCount, staleCount, staleKeptCount, replicaShare, cacheShare, readP50Millis, readP99Millis } = figures;
   const stale = widthOf(share(staleCount, readCount));
-  const fresh = Math.min(BAR.width - stale, widthOf(Math.max(0, replicaShare - share(staleCount, readCount))));
+  const freshOf = (all: number, old: number) => widthOf(Math.max(0, all - share(old, readCount)));
+  const kept = Math.min(BAR.width - stale, freshOf(cacheShare, staleKeptCount));
+  const fresh = Math.min(BAR.width - stale - kept, freshOf(replicaShare, staleCount - staleKeptCount));
   const barTop = y + 38;
   const isStale = staleCount > 0;
   const verdict = isStale ? `${percent(share(staleCount, readCount))} stale` : '0 stale';
@@ -74,14 +77,19 @@ function row(title: string, figures: Figures, y: number): string[] {
     text(`name end${isStale ? ' bad' : ''}`, LEFT + BAR.width, y + 26, verdict),
     rect('primary', LEFT, barTop, BAR.width),
     rect('replica', LEFT, barTop, fresh),
-    rect('stale', LEFT + fresh, barTop, stale),
-    text('note', LEFT, barTop + 50, `${percent(replicaShare)} on replicas`),
+    rect('kept', LEFT + fresh, barTop, kept),
+    rect('stale', LEFT + fresh + kept, barTop, stale),
+    text('note', LEFT, barTop + 50, `${percent(replicaShare)} on replicas${inCache(cacheShare)}`),
     text('note end', LEFT + BAR.width, barTop + 50, `p50 ${millis(readP50Millis)}, p99 ${millis(readP99Millis)}`),
   ];
 }
 
-function inWords(title: string, { readCount, staleCount, replicaShare }: Figures): string {
-  return `${title}: ${count(staleCount)} of ${count(readCount)} reads stale, ${percent(replicaShare)} on replicas.`;
+function inWords(title: string, { readCount, staleCount, replicaShare, cacheShare }: Figures): string {
+  return `${title}: ${count(staleCount)} of ${count(readCount)} reads stale, ${percent(replicaShare)} on replicas${inCache(cacheShare)}.`;
+}
+
+function inCache(cacheShare: number): string {
+  return cacheShare === 0 ? '' : `, ${percent(cacheShare)} cached`;
 }
 
 function wrapped(words: string): string[] {
@@ -100,10 +108,10 @@ function text(kind: string, x: number, y: number, words: string): string {
   return `<text class="${kind}" x="${x}" y="${y}">${escaped(words)}</text>`;
 }
 
-function styleOf({ paper, edge, ink, faint, track, good, bad }: Theme): string {
+function styleOf({ paper, edge, ink, faint, track, good, kept, bad }: Theme): string {
   return (
     `text{font:19px ${FONT};fill:${ink}}.title{font-size:27px;font-weight:700}.name{font-size:22px;font-weight:600}` +
     `.note{fill:${faint}}.end{text-anchor:end}.bad{fill:${bad}}` +
-    `.paper{fill:${paper};stroke:${edge}}.replica{fill:${good}}.primary{fill:${track}}.stale{fill:${bad}}`
+    `.paper{fill:${paper};stroke:${edge}}.replica{fill:${good}}.kept{fill:${kept}}.primary{fill:${track}}.stale{fill:${bad}}`
   );
 }

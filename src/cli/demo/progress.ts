@@ -34,7 +34,7 @@ export class Progress {
       const share = Math.min(1, (performance.now() - startAt) / millis);
       const done = Math.round(share * BAR_WIDTH);
       const bar = '█'.repeat(done) + '░'.repeat(BAR_WIDTH - done);
-      this.#stream.write(`${ERASE_LINE}${title.padEnd(16)}${bar} ${String(Math.floor(share * 100)).padStart(3)} %`);
+      this.#stream.write(`${ERASE_LINE}${title.padEnd(20)}${bar} ${String(Math.floor(share * 100)).padStart(3)} %`);
     };
     draw();
     this.#redraw = setInterval(draw, REDRAW_MILLIS).unref();

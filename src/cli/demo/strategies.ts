@@ -1,13 +1,22 @@
 /**
- * Four ways for an application to use a primary and its replicas. Each decides where a query goes;
+ * Six ways for an application to use a primary and its replicas. Each decides where a query goes;
  * none knows what is measured. All of them have pools of the same size.
  */
 import pg from 'pg';
 import { createCluster } from '../library.js';
+import type { Store } from './redis.js';
 
-/** Where a page's queries go in. */
+/** What a page is shown. */
+export interface Shown {
+  // biome-ignore lint/suspicious/noExplicitAny: as pg has it
+  readonly rows: any[];
+  /** Whether the strategy took it from a cache, where it says so. */
+  readonly isKept?: boolean;
+}
+
+/** Where a page's queries go in. A page has one user's profile. */
 export interface Page {
-  read(text: string, values: readonly unknown[]): Promise<pg.QueryResult>;
+  read(text: string, values: readonly unknown[]): Promise<Shown>;
   write(text: string, values: readonly unknown[]): Promise<pg.QueryResult>;
 }
 
@@ -16,6 +25,10 @@ export interface Placed {
   /** Reads and writes. */
   readonly onPrimary: number;
   readonly onReplicas: number;
+  /** Reads that no server saw. */
+  readonly inCache?: number;
+  /** Positions that were asked for right behind a write, on its own connection. */
+  readonly riders?: number;
   /** Why they went there, where the strategy knows. */
   readonly reasons?: Readonly<Record<string, number>>;
 }
@@ -29,31 +42,51 @@ export interface Access {
 }
 
 export interface Strategy {
-  readonly id: 'primary-only' | 'round-robin' | 'sticky-window' | 'pg-ladder';
+  readonly id: 'primary-only' | 'round-robin' | 'sticky-window' | 'cache-aside' | 'pg-ladder' | 'pg-ladder-cached';
   readonly title: string;
-  open(primary: string, replicas: readonly string[]): Access;
+  /** Resolves when it is ready for users. */
+  open(primary: string, replicas: readonly string[]): Promise<Access>;
 }
 
 const POOL_SIZE = 10; // what pg itself takes
 const STICKY_MILLIS = 2_000;
+const KEPT_SECONDS = 60;
 
-export const strategies: readonly Strategy[] = [
+/** @param store what the application keeps rows in by hand */
+export const strategiesWith = (store: Store): readonly Strategy[] => [
   {
     id: 'primary-only',
     title: 'primary only',
-    open: (primary) => overPools(primary, [], () => false),
+    open: async (primary) => overPools(primary, [], () => false),
   },
   {
     id: 'round-robin',
     title: 'round robin',
-    open: (primary, replicas) => overPools(primary, replicas, () => true),
+    open: async (primary, replicas) => overPools(primary, replicas, () => true),
   },
   {
     id: 'sticky-window',
     title: 'sticky for 2 s',
-    open: (primary, replicas) => overPools(primary, replicas, (sinceSave) => sinceSave > STICKY_MILLIS),
+    open: async (primary, replicas) => overPools(primary, replicas, (sinceSave) => sinceSave > STICKY_MILLIS),
   },
-  { id: 'pg-ladder', title: 'pg-ladder', open: overLadder },
+  {
+    id: 'cache-aside',
+    title: `cache-aside, ${store.name}`,
+    open: async (primary, replicas) => {
+      const servers = overPools(primary, replicas, () => true);
+      return besideCache(store, servers);
+    },
+  },
+  {
+    id: 'pg-ladder',
+    title: 'pg-ladder',
+    open: (primary, replicas) => overLadder(primary, replicas, false),
+  },
+  {
+    id: 'pg-ladder-cached',
+    title: 'pg-ladder + caches',
+    open: (primary, replicas) => overLadder(primary, replicas, true),
+  },
 ];
 
 /**
@@ -95,10 +128,45 @@ function overPools(
   };
 }
 
-function overLadder(primary: string, replicas: readonly string[]): Access {
+/** As applications do it: a row that is not kept is read, and kept; who writes it deletes it there. */
+function besideCache(store: Store, servers: Access): Access {
+  let inCache = 0;
+  return {
+    ...servers,
+    page: (user, view) =>
+      servers.page(user, (page) => {
+        const key = `profile:${user}`;
+        return view({
+          async read(text, values) {
+            const kept = await store.get(key);
+            if (kept !== undefined) {
+              inCache++;
+              return { rows: JSON.parse(kept), isKept: true };
+            }
+            const { rows } = await page.read(text, values);
+            await store.set(key, JSON.stringify(rows), KEPT_SECONDS);
+            return { rows };
+          },
+          async write(text, values) {
+            const result = await page.write(text, values);
+            await store.delete(key);
+            return result;
+          },
+        });
+      }),
+    placed: () => ({ ...servers.placed(), inCache }),
+  };
+}
+
+async function overLadder(primary: string, replicas: readonly string[], cache: boolean): Promise<Access> {
   const cluster = createCluster({
+    cache,
     primary: { connectionString: primary, max: POOL_SIZE },
     replicas: replicas.map((connectionString) => ({ connectionString, max: POOL_SIZE })),
+  });
+  await cluster.ready().catch(async (error: unknown) => {
+    await cluster.close();
+    throw error;
   });
   // What a web application keeps in each user's cookie.
   const tokens = new Map<number, string>();
@@ -109,14 +177,15 @@ function overLadder(primary: string, replicas: readonly string[]): Access {
           await view(cluster);
           tokens.set(user, await session.token());
         },
-        { token: tokens.get(user), inherit: 'none' },
+        { token: tokens.get(user), inherit: 'none', cache },
       ),
     placed() {
-      const { nodes, routes } = cluster.stats();
+      const { nodes, routes, riderCount: riders } = cluster.stats();
+      const inCache = routes.cache;
       const primary = nodes.find(({ role }) => role === 'primary');
       // Reads count where they ended: one that was run again elsewhere is one read.
       const onReplicas = nodes.reduce((sum, node) => (node === primary ? sum : sum + node.readCount), 0);
-      return { onPrimary: primary?.statementCount ?? 0, onReplicas, reasons: routes };
+      return { onPrimary: primary?.statementCount ?? 0, onReplicas, inCache, riders, reasons: routes };
     },
     close: () => cluster.close(),
   };

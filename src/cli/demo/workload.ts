@@ -32,6 +32,8 @@ export interface Seen {
    * Reads that showed a user an older profile than the one last saved, and acknowledged, before.
    */
   staleCount: number;
+  /** Those of them that came from a cache. */
+  staleKeptCount: number;
   /** How long each read took for its caller, in no order. */
   readonly readMillis: number[];
 }
@@ -41,7 +43,7 @@ export interface Seen {
  * answer; no user sends another one then
  */
 export async function runUsers(access: Access, seconds: number, seed: number, signal: AbortSignal): Promise<Seen> {
-  const seen: Seen = { saveCount: 0, readCount: 0, staleCount: 0, readMillis: [] };
+  const seen: Seen = { saveCount: 0, readCount: 0, staleCount: 0, staleKeptCount: 0, readMillis: [] };
   const startAt = performance.now();
   const endAt = startAt + seconds * 1_000;
   const failed = new AbortController();
@@ -53,10 +55,12 @@ export async function runUsers(access: Access, seconds: number, seed: number, si
     let lastSaved = 0;
     const load = async (page: Page): Promise<void> => {
       const askedAt = performance.now();
-      const { rows } = await page.read(LOAD, [user]);
+      const { rows, isKept = false } = await page.read(LOAD, [user]);
       seen.readMillis.push(performance.now() - askedAt);
       seen.readCount++;
-      if (rows[0].version < lastSaved) seen.staleCount++;
+      if (rows[0].version >= lastSaved) return;
+      seen.staleCount++;
+      if (isKept) seen.staleKeptCount++;
     };
     const visit = async (page: Page): Promise<void> => {
       await load(page);

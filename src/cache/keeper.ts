@@ -1,0 +1,74 @@
+/**
+ * Makes entries of what replicas have answered, and keeps them in memory. Only answers of replicas are
+ * kept: what the primary's log says and what the primary shows are not the same.
+ */
+import type { RouteRecord } from '../execute/route.js';
+import type { Fleet } from '../nodes/fleet.js';
+import type { CacheCounts } from './counts.js';
+import { CacheEntry } from './entry.js';
+import type { KeptAnswer } from './kept-answer.js';
+import type { Lookup } from './lookup.js';
+import type { MemoryStore } from './memory-store.js';
+
+export class Keeper {
+  readonly #fleet: Fleet;
+  readonly #memory: MemoryStore<CacheEntry>;
+  readonly #counts: CacheCounts;
+
+  constructor(fleet: Fleet, memory: MemoryStore<CacheEntry>, counts: CacheCounts) {
+    this.#fleet = fleet;
+    this.#memory = memory;
+    this.#counts = counts;
+  }
+
+  /**
+   * An entry of what was read.
+   * @param askedAt our monotonic clock before it was asked for @param endedAt and when it had been answered
+   * @returns `undefined` for what says nothing of a position, or is no text
+   */
+  entryOf(
+    answer: KeptAnswer,
+    record: RouteRecord,
+    askedAt: number,
+    endedAt: number,
+    { text, terms, call, settings }: Lookup,
+  ): CacheEntry | undefined {
+    const { history, answerSources } = this.#fleet;
+    const { role, lsn, source, timeline, node, waitedMillis } = record;
+    const { clusterId } = history;
+    if (role !== 'replica' || lsn === undefined || source?.settings === undefined || clusterId === undefined)
+      return undefined;
+    // They may have changed since the key was made.
+    if (source.settings !== settings || settings !== answerSources.current?.settings || !answer.isText)
+      return undefined;
+    const isPresent = timeline === history.timelines.timeline;
+    const freshAsOf = isPresent ? history.clock.freshAsOf(lsn) : Number.NEGATIVE_INFINITY;
+    const origin = {
+      node,
+      server: source.server,
+      clusterId,
+      timeline,
+      validFrom: lsn,
+      seenUpTo: undefined,
+      freshAsOf,
+      askedAt,
+      endedAt,
+    };
+    const isTimed = text.dependencies.repeatability.repeats === 'timed';
+    const costMillis = Math.max(0, endedAt - call.entry.startedAt - waitedMillis);
+    this.#counts.read(costMillis);
+    const { tags, tables: named } = terms;
+    return new CacheEntry(answer, origin, { text, tags, named, costMillis, isTimed }, history);
+  }
+
+  /** What was read earlier and comes later takes the place of nothing. */
+  keep(key: string, entry: CacheEntry): void {
+    const held = this.#memory.peek(key);
+    if (held?.lsn !== undefined && isNewer(held, entry)) return;
+    if (this.#memory.set(key, entry) === 'kept') this.#counts.keptCount++;
+  }
+}
+
+function isNewer({ origin: a }: CacheEntry, { origin: b }: CacheEntry): boolean {
+  return a.timeline !== b.timeline ? a.timeline > b.timeline : a.validFrom > b.validFrom;
+}
