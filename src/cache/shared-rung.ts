@@ -230,11 +230,11 @@ export class SharedRung {
     return entry.upTo;
   }
 
-  #keyOf({ text, terms, values }: Lookup): string | undefined {
-    const { history, answerSources } = this.#ground.fleet;
-    const settings = answerSources.current?.settings;
+  /** By the settings that its key in memory was made with: by now there may be others. */
+  #keyOf({ text, terms, values, settings }: Lookup): string | undefined {
+    const { history } = this.#ground.fleet;
     const written = valuesKey(values);
-    if (history.clusterId === undefined || settings === undefined || written === undefined) return undefined;
+    if (history.clusterId === undefined || written === undefined) return undefined;
     const { scope } = terms;
     return sharedKey([FORMAT, history.clusterId, settings, text.hash, scope === undefined ? '' : `=${scope}`, written]);
   }
