@@ -58,8 +58,8 @@ process.exitCode = await interruptible(async (signal) => {
 });
 
 interface MessagePack {
-  pack(value: unknown): Buffer;
-  unpack(bytes: Buffer): unknown;
+  readonly pack: (value: unknown) => Buffer;
+  readonly unpack: (bytes: Buffer) => unknown;
 }
 
 function formsOf({ pack, unpack }: MessagePack): Form[] {

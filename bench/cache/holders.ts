@@ -154,14 +154,14 @@ export async function bentocache({
   type Store = { useL1Layer(layer: unknown): Store; useL2Layer(layer: unknown): Store };
   const { BentoCache, bentostore } = await importPeer<{
     BentoCache: new (options: object) => Awaited<ReturnType<typeof bentocache>>;
-    bentostore(): Store;
+    bentostore: () => Store;
   }>('bentocache/build/index.js');
-  const { memoryDriver } = await importPeer<{ memoryDriver(options: object): unknown }>(
+  const { memoryDriver } = await importPeer<{ memoryDriver: (options: object) => unknown }>(
     'bentocache/build/src/drivers/memory.js',
   );
   let store = bentostore().useL1Layer(memoryDriver({ maxItems: 10_000, ...(shares ? { serialize: false } : {}) }));
   if (redisPort !== undefined) {
-    const { redisDriver } = await importPeer<{ redisDriver(options: object): unknown }>(
+    const { redisDriver } = await importPeer<{ redisDriver: (options: object) => unknown }>(
       'bentocache/build/src/drivers/redis.js',
     );
     store = store.useL2Layer(redisDriver({ connection: { host: '127.0.0.1', port: redisPort } }));

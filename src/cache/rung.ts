@@ -29,6 +29,7 @@ import { type CacheStats, cacheStats } from './stats.js';
 import { obstacleTo, termsOf } from './terms.js';
 import { type CachedText, CachedTexts } from './texts.js';
 
+const NOT_CURRENT = 'the shared store does not answer: what other processes have said to be forgotten is not known';
 const NO_POSITIONS = 'no positions are tracked';
 
 export class CacheRung {
@@ -162,6 +163,7 @@ export class CacheRung {
     if (typeof lookup === 'string') return notKept(printable(lookup));
     const now = performance.now();
     const demand = this.#judge.demandOf(lookup.judging, now);
+    if (this.#shared?.isCurrent(now) === false) return notKept(NOT_CURRENT);
     const held = this.#memory.peek(lookup.key);
     return verdictOf(held, this.#judge.missOf(held, demand, lookup), demand, now);
   }
@@ -181,6 +183,7 @@ export class CacheRung {
     if (!history.isTracking) return NO_POSITIONS;
     if (replicas.every(({ lsn }) => lsn === undefined))
       return 'no replica answers, and only answers of replicas are kept';
+    if (this.#shared?.isCurrent(performance.now()) === false) return NOT_CURRENT;
     return answerSources.problem;
   }
 

@@ -25,6 +25,7 @@ const SESSION_OPTIONS = [
   'consistency',
   'maxStalenessMillis',
   'priority',
+  'cache',
   'subject',
   'monotonicAcrossRequests',
   'freshness',

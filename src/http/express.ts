@@ -42,7 +42,10 @@ export function sessionMiddleware<Request extends IncomingMessage = IncomingMess
  */
 export function routeSession(
   clusters: Clusters,
-  options: Pick<SessionOptions, 'consistency' | 'maxStalenessMillis' | 'partitionKey' | 'priority' | 'freshness'>,
+  options: Pick<
+    SessionOptions,
+    'consistency' | 'maxStalenessMillis' | 'partitionKey' | 'priority' | 'cache' | 'freshness'
+  >,
 ): Middleware<IncomingMessage> {
   checkOptions('session', options);
   const list = listOf(clusters);

@@ -27,7 +27,7 @@ export interface SessionPluginOptions extends HttpSessionOptions<FastifyRequest>
  */
 export type RouteSessionOptions = Pick<
   SessionOptions,
-  'consistency' | 'maxStalenessMillis' | 'partitionKey' | 'priority' | 'freshness'
+  'consistency' | 'maxStalenessMillis' | 'partitionKey' | 'priority' | 'cache' | 'freshness'
 >;
 
 declare module 'fastify' {

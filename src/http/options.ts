@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { z } from 'zod';
 import { invalidOptions } from '../errors.js';
 import type { Consistency } from '../freshness/requirement.js';
+import { type CacheReadOptions, cacheOfRead } from '../options/cache.js';
 import type { Priority } from '../options/calls.js';
 import { check, optionsOf } from '../options/check.js';
 import type { TokenStore } from '../token/store.js';
@@ -49,6 +50,11 @@ export interface HttpSessionOptions<Request = IncomingMessage> {
   maxStalenessMillis?: PerRequest<number, Request> | undefined;
   /** Default `normal`. */
   priority?: PerRequest<Priority, Request> | undefined;
+  /**
+   * Whether kept answers will do for the request's reads that say nothing of it themselves, see
+   * `ReadOptions.cache`. The cluster must have caches. Default: by the cluster's rules.
+   */
+  cache?: PerRequest<boolean | CacheReadOptions, Request> | undefined;
   /**
    * Whom the token is for: a token that was made for another subject is refused. Needs `secrets` on
    * the cluster. Default: any holder. A function is called when a read or a response's token first
@@ -137,6 +143,7 @@ const schema = optionsOf({
   consistency: perRequest(z.enum(['eventual', 'session', 'strong'])),
   maxStalenessMillis: perRequest(z.number().positive()),
   priority: perRequest(z.string()),
+  cache: z.union([cacheOfRead, z.function()]).optional(),
   subject: perRequest(z.string()),
   monotonicAcrossRequests: z.boolean().optional(),
   freshness: z.boolean().optional(),

@@ -1,6 +1,9 @@
 // On what terms answers are kept: rules, sessions, ages, faults, and what is to be forgotten.
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { httpSessions } from '../../../src/http/sessions.js';
 import { type Cluster, type ClusterBehaviour, routeOf } from '../../../src/index.js';
 import { startTestCluster, type TestCluster } from '../../../src/testing/index.js';
 import { open, until } from '../fixture.js';
@@ -82,6 +85,21 @@ describe('what is kept', () => {
       },
       { cache: true },
     );
+  });
+
+  it('is said for all requests of a server', async () => {
+    const cluster = await cached();
+    const sessions = httpSessions(cluster, { cache: { maxStalenessMillis: 30_000 }, allowUnsigned: true });
+    const server = createServer(
+      (request, response) =>
+        void sessions.run(request, response, async () => {
+          response.end(routeOf(await cluster.read(BY_ID, [13]))?.rung);
+        }),
+    );
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    await until('an answer is given again', async () => (await (await fetch(url)).text()) === 'memory');
+    server.close();
   });
 
   it('depends on a scope where it depends on more than its tables', async () => {

@@ -198,7 +198,9 @@ describe('a shared entry as a text', () => {
 function expectWhole(hostile: string): void {
   const read = decodeEntry(hostile);
   if (read === undefined) return;
-  expect(decodeEntry(encodeEntry(read))).toEqual(read);
+  // As text, in which there is no negative zero.
+  const again = decodeEntry(encodeEntry(read));
+  expect(again === undefined ? undefined : encodeEntry(again)).toBe(encodeEntry(read));
   expect(Object.keys(read).sort()).toEqual(Object.keys(entry).sort());
   expect(read.seenUpTo >= read.validFrom && read.timeline >= 1).toBe(true);
   for (const row of read.answer.rows) {

@@ -8,14 +8,24 @@ import { at, position } from '../freshness/positions.js';
 const ANSWER = new KeptAnswer('SELECT', 0, { fields: [], parsers: [], prebuilt: {}, rowMaker: undefined }, []);
 const PARTICULARS: Particulars = {
   text: {} as CachedText,
-  ...{ tags: [], named: [], bytes: 1, costMillis: 1, isTimed: false },
+  tags: [],
+  named: [],
+  costMillis: 1,
+  isTimed: false,
 };
 
 /** Read at 100 to 110, at 60, while the primary was at 90. */
 function entryIn(history: PrimaryHistory, over: Partial<Origin> = {}, particulars: Partial<Particulars> = {}) {
   const origin: Origin = {
-    ...{ node: 'r1', server: 'r1@1', clusterId: '7', timeline: 1, validFrom: 60n, seenUpTo: undefined },
-    ...{ askedAt: 100, endedAt: 110, freshAsOf: history.clock.freshAsOf(60n) },
+    node: 'r1',
+    server: 'r1@1',
+    clusterId: '7',
+    timeline: 1,
+    validFrom: 60n,
+    seenUpTo: undefined,
+    askedAt: 100,
+    endedAt: 110,
+    freshAsOf: history.clock.freshAsOf(60n),
     ...over,
   };
   return new CacheEntry(ANSWER, origin, { ...PARTICULARS, ...particulars }, history);

@@ -6,7 +6,11 @@ import { ReadTrace } from '../../../src/freshness/read-trace.js';
 import { at, position } from './positions.js';
 
 const shown = (endedAt: number, upTo: Position | undefined, server = 'r2') => ({
-  ...{ server, endedAt, upTo, askedAt: endedAt, lsn: 55n },
+  server,
+  endedAt,
+  upTo,
+  askedAt: endedAt,
+  lsn: 55n,
 });
 
 const NO_TABLES: readonly string[] = [];
