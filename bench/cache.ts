@@ -112,11 +112,8 @@ process.exitCode = await interruptible(async (signal) => {
   const jsonFile =
     values.json ??
     (values.only === '' && withPeers && values.node === undefined ? resultFile('cache.json') : undefined);
-  if (jsonFile !== undefined)
-    writeFile(
-      jsonFile,
-      `${JSON.stringify({ machine, plan: pace, bounds: verdicts, hits, uncached, flood: flooded, profiles: visited }, rounded, 1)}\n`,
-    );
+  const found = { machine, plan: pace, bounds: verdicts, hits, uncached, flood: flooded, profiles: visited };
+  if (jsonFile !== undefined) writeFile(jsonFile, `${JSON.stringify({ runs: [found] }, rounded, 1)}\n`);
   return verdicts.every(({ isMet }) => isMet) ? 0 : 1;
 
   async function readsWithout(on: Stage, before: string | undefined): Promise<Standing[]> {
