@@ -1,7 +1,7 @@
 /**
  * Calls a client of Redis, whichever of two libraries it is of, as that library wants to be called.
- * It imports neither: it takes the client that the application has. It sends scripts by their digest,
- * bounds how many answers are outstanding, and keeps arguments out of errors.
+ * It imports neither: it takes the client that the application has. It sends scripts by their
+ * digest, bounds how many answers are outstanding, and keeps arguments out of errors.
  */
 import { createHash } from 'node:crypto';
 import { invalidOptions, LadderError, toldAsItIs } from './errors.js';
@@ -82,7 +82,9 @@ export class RedisScripts {
     this.#call = this.#callOf(client);
   }
 
-  /** @throws (rejects) LadderError `LADDER_OVERLOADED`, or as the client does, without the arguments */
+  /**
+   * @throws (rejects) LadderError `LADDER_OVERLOADED`, or as the client does, without the arguments
+   */
   run({ sha1, text }: Script, keys: string[], args: string[]): Promise<unknown> {
     return this.ask(() =>
       this.#call('sha1', sha1, keys, args).catch((error: unknown) => {
@@ -93,8 +95,8 @@ export class RedisScripts {
   }
 
   /**
-   * Counts a call that is made otherwise among those that are not answered, and cleans its error. On
-   * the way of each read: no more promises than it needs.
+   * Counts a call that is made otherwise among those that are not answered, and cleans its error.
+   * On the way of each read: no more promises than it needs.
    */
   ask<T>(call: () => Promise<T>): Promise<T> {
     if (this.#unanswered >= MAX_UNANSWERED) {

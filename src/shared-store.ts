@@ -4,14 +4,14 @@
  */
 
 /**
- * The time of a store. There is one clock for all keys. Times of different clocks are never compared,
- * and entries in another clock's time have no age.
+ * The time of a store. There is one clock for all keys. Times of different clocks are never
+ * compared, and entries in another clock's time have no age.
  */
 export interface SharedTime {
   readonly millis: number;
   /**
-   * Names the clock: another one after a restart, on another server, or when it was set back. At most
-   * 64 characters.
+   * Names the clock: another one after a restart, on another server, or when it was set back. At
+   * most 64 characters.
    */
   readonly clock: string;
 }
@@ -74,8 +74,8 @@ export interface SharedStore {
 /** Hears messages. Its methods have done what is to be done when they return. */
 export interface SharedListener {
   /**
-   * A message of any process, this one too, in the order in which they were told. One may come twice,
-   * after the store has lost something.
+   * A message of any process, this one too, in the order in which they were told. One may come
+   * twice, after the store has lost something.
    * @param at when it was told, by the store's time
    */
   heard(message: string, at: SharedTime): void;
@@ -92,8 +92,8 @@ export interface SharedSubscription {
   readonly ready: Promise<void>;
   /**
    * Whether all has been heard that anybody was told that this process has heard. It is not for a
-   * while after it was frozen, or could not reach the store: what a message could have said to forget
-   * must not be used then. Asked right before the use; it costs a comparison.
+   * while after it was frozen, or could not reach the store: what a message could have said to
+   * forget must not be used then. Asked right before the use; it costs a comparison.
    * @param now our monotonic clock, in milliseconds; default: now
    */
   isCurrent(now?: number): boolean;
@@ -103,16 +103,16 @@ export interface SharedSubscription {
 
 export interface SharedChannel {
   /**
-   * Tells all processes, and keeps it for those that start later.
-   * Resolves when each process that listens has heard it, or is not current any more.
+   * Tells all processes, and keeps it for those that start later. Resolves when each process that
+   * listens has heard it, or is not current any more.
    * @param lifetimeMillis how long it is kept for those that start later
-   * @throws (rejects) LadderError `LADDER_FORGET_INCOMPLETE` when it was not told, or when a process
-   * that listens has not heard it within `timeoutMillis`
+   * @throws (rejects) LadderError `LADDER_FORGET_INCOMPLETE` when it was not told, or when a
+   * process that listens has not heard it within `timeoutMillis`
    */
   tell(message: string, lifetimeMillis: number, timeoutMillis: number): Promise<void>;
   /**
-   * Hears what is told from now on, and what is kept from before. Where the store cannot be reached,
-   * it goes on trying until it is closed.
+   * Hears what is told from now on, and what is kept from before. Where the store cannot be
+   * reached, it goes on trying until it is closed.
    */
   listen(listener: SharedListener): SharedSubscription;
 }

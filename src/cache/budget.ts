@@ -13,7 +13,7 @@ export interface CallBudgetOptions {
    * 1: a client whose server is gone keeps everything that it cannot send. Default 10,000.
    */
   readonly maxUnanswered?: number;
-  /** How long it stays open before a trial, in milliseconds. A failed one doubles it. Default 100. */
+  /** How long it is open before a trial, in milliseconds. A failed one doubles it. Default 100. */
   readonly minPauseMillis?: number;
   /** At most so long, in milliseconds. Default 5,000. */
   readonly maxPauseMillis?: number;
@@ -172,7 +172,7 @@ export class CallBudget {
   #watch(millis: number): void {
     if (this.#hasTimer) return;
     this.#hasTimer = true;
-    // An answer may already lie in the socket while our own event loop was held up: it is read first.
+    // While our own event loop was held up, an answer may have come: it is read first.
     setTimeout(() => setImmediate(this.#giveUp), millis).unref();
   }
 

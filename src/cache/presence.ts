@@ -1,7 +1,7 @@
 /**
- * Who listens, as those see it who wait for them. Somebody is taken for gone when he has not come for
- * a while, by the watcher's own clock: no clock of a server, which may be set, decides that. It knows
- * nothing of Redis.
+ * Who listens, as those see it who wait for them. Somebody is taken for gone when he has not come
+ * for a while, by the watcher's own clock: no clock of a server, which may be set, decides that. It
+ * knows nothing of Redis.
  */
 
 /** One who listens: what was last heard of him, which changes each time that he comes. */

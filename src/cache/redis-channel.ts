@@ -24,7 +24,9 @@ const FIRST_LOOK_MILLIS = 2;
 const LAST_LOOK_MILLIS = 100;
 /** Redis has so long to hear that somebody leaves; in milliseconds. */
 const LEAVE_MILLIS = 100;
-/** Those who listen look who has gone, so that who tells need not wait for them; in presence times. */
+/**
+ * Those who listen look who has gone, so that who tells need not wait for them; in presence times.
+ */
 const LOOK_SHARE = 10;
 const MAX_MESSAGE_LENGTH = 2 ** 20;
 const MESSAGE_PARTS = 4;
@@ -169,7 +171,8 @@ export class RedisChannel implements SharedChannel {
       messages.push({ number: Number(messageNumber), text, at: { millis: Number(millis), clock: messageClock } });
     }
     const news = { time, number: Number(last), completeSinceMillis: Number(complete), messages };
-    if (![news.number, news.completeSinceMillis].every(Number.isFinite)) throw unexpected();
+    const numbers = messages.flatMap((one) => [one.number, one.at.millis]);
+    if (![news.number, news.completeSinceMillis, ...numbers].every(Number.isFinite)) throw unexpected();
     if (performance.now() - this.#lookedAt > this.#options.presenceMillis * LOOK_SHARE) {
       this.#lookedAt = performance.now();
       void this.#look().catch(() => undefined);

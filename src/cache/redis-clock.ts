@@ -1,7 +1,7 @@
 /**
  * Tells a store's time between two looks at its clock, by our own. One look serves all reads for a
- * second, so that they cost no more than the bare command. It errs to the safe side: what is read is
- * told a time that is not too early, what is written one that is not too late.
+ * second, so that they cost no more than the bare command. It errs to the safe side: what is read
+ * is told a time that is not too early, what is written one that is not too late.
  */
 import { performance, wallMillis } from '../clock.js';
 import type { SharedTime } from '../shared-store.js';
@@ -12,7 +12,9 @@ const REFRESH_MILLIS = 1_000;
 const MAX_AGE_MILLIS = 10_000;
 /** An answer that takes longer is not waited for: it is asked anew. */
 const MAX_ASKING_MILLIS = 3_000;
-/** How far two clocks go apart at most while they are adjusted: twice what a kernel allows itself. */
+/**
+ * How far two clocks go apart at most while they are adjusted: twice what a kernel allows itself.
+ */
 const DRIFT = 0.001;
 
 /** A look at the clock: it was that late between the two moments of our own. */

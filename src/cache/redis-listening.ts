@@ -38,6 +38,12 @@ export interface ListeningOptions {
   readonly leave: () => void;
 }
 
+/**
+ * One after the other: more than all that is kept takes. Answers that lead nowhere are no reason to
+ * go on.
+ */
+const MAX_VISITS = 100;
+
 const NOWHERE: Heard = { clock: '', number: -1, visitCount: 0 };
 
 export class Listening implements SharedSubscription {
@@ -88,7 +94,8 @@ export class Listening implements SharedSubscription {
   async #visits(): Promise<void> {
     this.#isComing = true;
     try {
-      while (this.#hasToComeAgain && !this.#isClosed) {
+      let left = MAX_VISITS;
+      while (this.#hasToComeAgain && !this.#isClosed && left-- > 0) {
         this.#hasToComeAgain = false;
         await this.#visit();
       }

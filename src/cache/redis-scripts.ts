@@ -12,7 +12,10 @@ export const MAX_KEPT_COUNT = 10_000;
 export const PAGE_COUNT = 1_000;
 /** What is not renewed for so long goes; in milliseconds. */
 const LIFETIME_MILLIS = 24 * 60 * 60_000;
-/** The last time is written so often that a clock that is set back by more shows it; in milliseconds. */
+/**
+ * The last time is written so often that a clock that is set back by more shows it; in
+ * milliseconds.
+ */
 const MARK_MILLIS = 500;
 
 /** Sorts before what it belongs to: timeline and both halves of the LSN, in hexadecimal digits. */
@@ -118,9 +121,9 @@ return answer
 `);
 
 /**
- * Numbers a message, keeps it, and wakes those who listen. ARGV: …, text,
- * lifetime, channel. KEYS[4]: the channel, as a client that puts something before all keys subscribes
- * to it. What is over goes; where there is too much, so does the oldest, and that is kept in mind.
+ * Numbers a message, keeps it, and wakes those who listen. ARGV: …, text, lifetime, channel.
+ * KEYS[4]: the channel, as a client that puts something before all keys subscribes to it. What is
+ * over goes; where there is too much, so does the oldest, and that is kept in mind.
  */
 export const TELL = scriptOf(`${CLOCK}
 local seq = redis.call('HINCRBY', KEYS[1], 'seq', 1)

@@ -1,7 +1,7 @@
 /**
- * The store of the shared rung on Redis. It keeps texts under keys of which those of one entry share a
- * hash tag, so that a cluster has them on one server. It is no copy that anything depends on: what
- * Redis loses is asked of PostgreSQL again.
+ * The store of the shared rung on Redis. It keeps texts under keys of which those of one entry
+ * share a hash tag, so that a cluster has them on one server. It is no copy that anything depends
+ * on: what Redis loses is asked of PostgreSQL again.
  */
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
@@ -37,8 +37,9 @@ export interface RedisCacheOptions {
   /** How its keys in Redis begin, without braces. Default `pg-ladder:cache:`. */
   prefix?: string;
   /**
-   * How long a process that listens is waited for when it does not answer any more, in milliseconds,
-   * 100 to 60,000; the same for all processes. It comes three times in that time. Default 3,000.
+   * How long a process that listens is waited for when it does not answer any more, in
+   * milliseconds, 100 to 60,000; the same for all processes. It comes three times in that time.
+   * Default 3,000.
    */
   presenceMillis?: number;
 }
@@ -58,11 +59,11 @@ const UINT64 = 2n ** 64n - 1n;
 const MAX_LIFETIME_MILLIS = 10 * 365 * 24 * 60 * 60_000;
 
 /**
- * A shared store on Redis 7 or Valkey, for all processes that use the same prefix. It opens one more
- * connection of the client's kind as soon as somebody listens.
+ * A shared store on Redis 7 or Valkey, for all processes that use the same prefix. It opens one
+ * more connection of the client's kind as soon as somebody listens.
  * @param client connected or about to be, of node-redis 5 and above or of ioredis 5 and above: of a
- * single server, a sentinel, a pool or a cluster. Opening, closing and its `error` event stay with the
- * application
+ * single server, a sentinel, a pool or a cluster. Opening, closing and its `error` event stay with
+ * the application
  * @throws LadderError `LADDER_INVALID_OPTIONS`
  */
 export function redisCache(
@@ -141,7 +142,9 @@ function readerOf(client: NodeRedisCacheClient | IoredisCacheClient): RedisReade
   return { one: (key) => own.get(key), many: (keys) => own.mget(...keys) };
 }
 
-/** The key as far as a hash tag may be: it ends with the first brace, and is none when it is empty. */
+/**
+ * The key as far as a hash tag may be: it ends with the first brace, and is none when it is empty.
+ */
 function tagOf(key: string): string {
   return key === '' ? '%' : key.replaceAll(/[%{}]/g, encodeURIComponent);
 }

@@ -1,7 +1,7 @@
 /**
- * A connection of its own on which Redis says that there is something to hear. It is only quicker for
- * it: whoever waits also looks by himself, so that nothing depends on a subscription, and no failure
- * of one is told.
+ * A connection of its own on which Redis says that there is something to hear. It is only quicker
+ * for it: whoever waits also looks by himself, so that nothing depends on a subscription, and no
+ * failure of one is told.
  */
 import { inNoContext } from '../async-context.js';
 import { libraryOf } from '../redis-client.js';
@@ -28,7 +28,10 @@ export class RedisWake {
   readonly isPossible: boolean;
   readonly #end: () => unknown;
 
-  /** @param onWake also called when the connection is there again: something may have been said meanwhile */
+  /**
+   * @param onWake also called when the connection is there again: something may have been said
+   * meanwhile
+   */
   constructor(client: unknown, channel: string, onWake: () => void) {
     const end = inNoContext(() => opened(client, channel, onWake));
     this.isPossible = end !== undefined;
