@@ -28,7 +28,7 @@ const LEAST_LIFETIME_MILLIS = 60_000;
 /** What is to be forgotten is told to those that start within so long; no entry lives longer. */
 const MAX_LIFETIME_MILLIS = 3_600_000;
 /** How long other processes have to say that they have forgotten. */
-const FORGET_MILLIS = 2_000;
+const FORGET_MILLIS = 5_000;
 /** The primary is asked no more often where its log ends. */
 const ASK_MILLIS = 10;
 /** In characters. */
@@ -47,6 +47,8 @@ interface Told {
 
 export class SharedRung {
   readonly budget: CallBudget;
+  /** A store that is full answers reads: what it refuses says nothing of them. */
+  readonly #writeBudget: CallBudget;
   readonly #store: SharedStore;
   readonly #ground: CacheGround;
   readonly #subscription: SharedSubscription | undefined;
@@ -65,6 +67,7 @@ export class SharedRung {
     this.#store = store;
     this.#ground = ground;
     this.budget = new CallBudget({ budgetMillis: sharedTimeoutMillis });
+    this.#writeBudget = new CallBudget({ budgetMillis: sharedTimeoutMillis });
     const hear = (forgotten: Forgotten | 'all', at: SharedTime): void => {
       this.#told = [...this.#told.filter((told) => isAlive(told, at)), { forgotten, at }];
       onForgotten(forgotten);
@@ -94,14 +97,14 @@ export class SharedRung {
   async lease(lookup: Lookup): Promise<HeldLease | undefined> {
     const key = this.#keyOf(lookup);
     if (key === undefined) return undefined;
-    const lease = await this.budget.run(() => this.#store.lease(key, LEASE_MILLIS));
+    const lease = await this.#writeBudget.run(() => this.#store.lease(key, LEASE_MILLIS));
     return lease === undefined ? undefined : { ...lease, cameAt: performance.now() };
   }
 
   /** Nothing was kept after all. */
   release(lookup: Lookup): void {
     const key = this.#keyOf(lookup);
-    if (key !== undefined) void this.budget.run(() => this.#store.release(key));
+    if (key !== undefined) void this.#writeBudget.run(() => this.#store.release(key));
   }
 
   /**
@@ -153,7 +156,7 @@ export class SharedRung {
     const { maxStalenessMillis, staleIfErrorMillis } = lookup.terms;
     const wanted = 2 * Math.max(maxStalenessMillis, staleIfErrorMillis);
     const lifetimeMillis = Math.min(MAX_LIFETIME_MILLIS, Math.max(LEAST_LIFETIME_MILLIS, wanted));
-    await this.budget.run(async () => {
+    await this.#writeBudget.run(async () => {
       await this.#store.set(key, text, { timeline, lsn: validFrom }, lifetimeMillis);
       return true;
     });

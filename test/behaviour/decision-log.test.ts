@@ -33,11 +33,11 @@ describe('the log of decisions', () => {
   it('prints with NODE_DEBUG=pg-ladder where each statement goes and why, and what becomes of servers', async () => {
     const text = await printed('pg-ladder');
     expect(text).toMatch(
-      /^PG-LADDER \d+: route id=\d+ node=primary role=primary reason=write waitedMillis=[\d.]+ cluster=postgres$/m,
+      /^PG-LADDER \d+: route id=\d+ rung=primary node=primary role=primary reason=write waitedMillis=[\d.]+ cluster=postgres$/m,
     );
     expect(
       text.match(
-        /^PG-LADDER \d+: route id=\d+ node=\w+ role=\w+ reason=[\w-]+ waitedMillis=[\d.]+ cluster=postgres$/gm,
+        /^PG-LADDER \d+: route id=\d+ rung=\w+ node=\w+ role=\w+ reason=[\w-]+ waitedMillis=[\d.]+ cluster=postgres$/gm,
       ),
     ).toHaveLength(3);
     expect(text).toMatch(/^PG-LADDER \d+: topology change=found primary=primary /m);

@@ -174,13 +174,13 @@ describe('the packed tarball in an empty folder', () => {
     ).catch((error: { stdout: string }) => expect.fail(error.stdout));
   }, 60_000);
 
-  it('pulls in pg with its wire format and connection strings, zod, and nothing else of ours', async () => {
+  it('pulls in pg with its wire format and connection strings, zod, lru-cache, and nothing else of ours', async () => {
     const { dependencies } = JSON.parse(
       await readFile(join(folder, 'node_modules/pg-ladder/package.json'), 'utf8'),
     ) as {
       dependencies: Record<string, string>;
     };
-    expect(Object.keys(dependencies)).toEqual(['pg-connection-string', 'pg-protocol', 'zod']);
+    expect(Object.keys(dependencies)).toEqual(['lru-cache', 'pg-connection-string', 'pg-protocol', 'zod']);
     const lock = JSON.parse(await readFile(join(folder, 'package-lock.json'), 'utf8')) as {
       packages: Record<string, unknown>;
     };

@@ -10,7 +10,7 @@ import { open, report, size, until } from '../../behaviour/fixture.js';
 import { type Inherit, judge, type Monotonic, type Plan, play, ROW_COUNT, type SessionLog } from './torture.js';
 import type { Order } from './torture-process.js';
 
-const READS = size(2_000, 200_000);
+const READS = size(1_500, 200_000);
 const PROCESSES = 3;
 
 let servers: TestCluster;
