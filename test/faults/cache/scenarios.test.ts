@@ -55,6 +55,24 @@ const set = (id: number, value: number) => ask(servers.primary, `update numbers 
 const replicas = () => servers.replicas as [TestNode, TestNode];
 
 describe('a kept answer', () => {
+  it('is older than what a transaction under way may have read', async () => {
+    const cluster = await opened();
+    const session = sessionOf(cluster);
+    await until('it is kept', async () => (await shown(cluster, 90)).rung === 'memory');
+    await set(90, 900);
+    for (const replica of servers.replicas) await replica.waitForReplay();
+    await session.transaction(
+      async (client) => {
+        const { rows } = await client.query('select value from numbers where id = 90');
+        expect(rows).toEqual([{ value: 900 }]);
+        const outside = await cluster.outsideTransaction(() => shown(session, 90));
+        expect(outside.value).toBe(900);
+      },
+      { readOnly: true },
+    );
+    expect((await shown(session, 90)).value).toBe(900);
+  });
+
   it('is never one of the primary, whose log is ahead of what it shows while a commit waits for a standby', async () => {
     const cluster = await opened();
     for (const replica of servers.replicas) await replica.pauseReplay();
