@@ -214,7 +214,8 @@ describe('a kept answer', () => {
     );
     for (const consistency of ['session', 'strong'] as const) {
       const later = cluster.session((session) => shown(session, 7, { cache: false, consistency }), {
-        ...{ inherit: 'none', token: carried },
+        inherit: 'none',
+        token: carried,
       });
       expect((await later).value).toBe(701);
     }

@@ -22,9 +22,13 @@ export interface Played {
 const { primary, replicas, name, monotonic, redisPort, plan } = JSON.parse(process.argv[2] ?? '') as Order;
 process.on('disconnect', () => process.exit(0));
 
+type Connect = (port: number) => Promise<{ client: Parameters<typeof redisCache>[0]; close: () => void }>;
+
 async function connection() {
   if (redisPort === undefined) return undefined;
-  const { connectNodeRedis } = await import('../../compat/redis/cache-clients.js');
+  // Its packages are there with those of the other tools only.
+  const path: string = '../../compat/redis/cache-clients.js';
+  const { connectNodeRedis } = (await import(path)) as { connectNodeRedis: Connect };
   return connectNodeRedis(redisPort);
 }
 

@@ -7,7 +7,7 @@ import { open, report, size, until } from '../../behaviour/fixture.js';
 import { type Inherit, judge, type Monotonic, type Plan, play, type SessionLog } from './torture.js';
 import { begin, inProcesses, startServers } from './torture-processes.js';
 
-const READS = size(2_000, 200_000);
+const READS = size(1_500, 200_000);
 
 let servers: TestCluster;
 
