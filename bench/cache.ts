@@ -33,6 +33,7 @@ const FLOODS = 20;
 const LEAST_UNCACHED = 0.98;
 const LEAST_CUT = 4;
 const UNCACHED_CALLERS = 16;
+const ON = 'pg-ladder, caches on';
 
 process.exitCode = await interruptible(async (signal) => {
   const { values } = parseArgs({
@@ -124,8 +125,6 @@ process.exitCode = await interruptible(async (signal) => {
     return compare(contenders, { work: 'point', callers: UNCACHED_CALLERS }, pace, signal);
   }
 });
-
-const ON = 'pg-ladder, caches on';
 
 function hitsTable({ work, rows, callers, standings }: HitResult): string {
   const where = work === 'cache-hit' ? 'from memory' : 'from Redis';

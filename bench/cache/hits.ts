@@ -62,6 +62,7 @@ export async function redisHits(place: Place & { readonly redisPort: number }): 
   const { redisPort } = place;
   const lineUp: HolderSpec[] = [
     { holder: 'GET', name: 'GET, and JSON.parse', redisPort },
+    { holder: 'GET', name: 'GET, and JSON.parse, rows alone', redisPort, isBare: true },
     { holder: 'pg-ladder', name: `${LADDER}, from Redis`, redisPort },
     { holder: 'pg-ladder', name: `${LADDER}, from Redis, in a session`, redisPort, inSession: true },
   ];

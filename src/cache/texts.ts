@@ -41,22 +41,33 @@ export class CachedText implements KnownText {
 
   /** The columns of an answer: those of its latest one where they are the same, since entries hold them. */
   columnsOf(fields: readonly RawField[], types: ParserSource): Columns<RawField> {
-    const columns = columnsOf(fields, types);
     const before = this.#columns;
-    if (before !== undefined && areSame(before, columns)) return before;
-    this.#columns = columns;
-    return columns;
+    if (before !== undefined && areOf(before, fields, types)) return before;
+    this.#columns = columnsOf(fields, types);
+    return this.#columns;
   }
 }
 
-function areSame(a: Columns<RawField>, b: Columns<RawField>): boolean {
-  if (a.fields.length !== b.fields.length) return false;
-  const isSameField = (field: RawField, at: number): boolean => {
-    const other = b.fields[at] as RawField;
-    const keys = Object.keys(field) as (keyof RawField)[];
-    return a.parsers[at] === b.parsers[at] && keys.every((key) => field[key] === other[key]);
-  };
-  return a.fields.every(isSameField);
+/** Whether they are what would be made of these fields. Each answer of a shared store asks. */
+function areOf({ fields, parsers }: Columns<RawField>, others: readonly RawField[], types: ParserSource): boolean {
+  if (fields.length !== others.length) return false;
+  for (let at = 0; at < fields.length; at++) {
+    const [field, other] = [fields[at] as RawField, others[at] as RawField];
+    if (!isSameField(field, other) || types.getTypeParser(other.dataTypeID, other.format) !== parsers[at]) return false;
+  }
+  return true;
+}
+
+function isSameField(a: RawField, b: RawField): boolean {
+  return (
+    a.name === b.name &&
+    a.dataTypeID === b.dataTypeID &&
+    a.format === b.format &&
+    a.tableID === b.tableID &&
+    a.columnID === b.columnID &&
+    a.dataTypeSize === b.dataTypeSize &&
+    a.dataTypeModifier === b.dataTypeModifier
+  );
 }
 
 export class CachedTexts {
