@@ -9,6 +9,7 @@ import { type HitResult, memoryHits, microsOf, redisHits, verdictsOfHits } from 
 import { type ProfilesResult, profiles } from './cache/profiles.js';
 import { Redis } from './cache/redis.js';
 import { CACHE_SCHEMA, CACHE_SETTINGS } from './cache/statements.js';
+import type { Contender } from './contenders/contender.js';
 import { interruptible } from './interruption.js';
 import { describe, machineOf } from './machine.js';
 import { count, resultFile } from './options.js';
@@ -79,7 +80,13 @@ process.exitCode = await interruptible(async (signal) => {
   verdicts.push(...verdictsOfHits(hits));
   if (only.test('uncached')) {
     uncached = await readsWithout(stage, values.before);
-    console.log(standingsTable(`reads that ask for no cache, ${UNCACHED_CALLERS} callers`, uncached, pace));
+    console.log(
+      standingsTable(
+        `reads that ask for no cache, ${UNCACHED_CALLERS} callers, by the process’s own time`,
+        uncached,
+        pace,
+      ),
+    );
     const on = uncached.find(({ name }) => name === ON);
     if (on !== undefined)
       verdicts.push(
@@ -121,10 +128,27 @@ process.exitCode = await interruptible(async (signal) => {
       { driver, name: 'pg-ladder, caches off' },
       { driver, name: ON, caches: true },
     ];
-    const contenders = lineUp.map((spec) => on.contender(spec));
+    const contenders = lineUp.map((spec) => byOwnTime(on.contender(spec)));
     return compare(contenders, { work: 'point', callers: UNCACHED_CALLERS }, pace, signal);
   }
 });
+
+/**
+ * Operations in a second of the process's own time: two hundredths are to be seen, and on a shared machine others take more than
+ * that of the time that passes.
+ */
+function byOwnTime(contender: Contender): Contender {
+  return {
+    name: contender.name,
+    open: (task) => contender.open(task),
+    close: () => contender.close(),
+    stop: () => contender.stop(),
+    async round(millis) {
+      const sample = await contender.round(millis);
+      return { ...sample, perSecond: 1e6 / (sample.cpuMicros ?? Number.NaN) };
+    },
+  };
+}
 
 function hitsTable({ work, rows, callers, standings }: HitResult): string {
   const where = work === 'cache-hit' ? 'from memory' : 'from Redis';

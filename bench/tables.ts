@@ -23,10 +23,14 @@ export function boundsTable(verdicts: readonly Verdict[]): string {
   const rows = verdicts.map(({ what, bound, found, interval, isMet }) => [
     what,
     bound,
-    interval === undefined ? `${found}` : `${decimal(found)} ${range(interval)}`,
+    interval === undefined ? figure(found) : `${decimal(found)} ${range(interval)}`,
     isMet ? 'met' : 'MISSED',
   ]);
   return ['\nbounds', ...aligned(rows)].join('\n');
+}
+
+function figure(found: number): string {
+  return Number.isInteger(found) || found >= 1_000 ? whole(found) : decimal(found);
 }
 
 function cells(standing: Standing): string[] {

@@ -20,8 +20,9 @@ export function valuesKey(values: readonly unknown[]): string | undefined {
       if (value.length > MAX_LENGTH / 2) return undefined;
       key += `b${value.length}:${value.toString('hex')}`;
     } else {
-      const text = typeof value === 'string' ? value : String(value as number | boolean | bigint);
-      if (text.length > MAX_LENGTH || mayMove(text)) return undefined;
+      const isText = typeof value === 'string';
+      const text = isText ? value : String(value as number | boolean | bigint);
+      if (text.length > MAX_LENGTH || (isText && mayMove(text))) return undefined;
       key += `s${text.length}:${text}`;
     }
     if (key.length > MAX_LENGTH) return undefined;

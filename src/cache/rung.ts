@@ -45,6 +45,8 @@ export class CacheRung {
   readonly #fills: Fills;
   /** Numbers for what decides how connections write their answers. */
   readonly #settingsNumbers = new Map<string, number>();
+  #latestSettings: string | undefined;
+  #latestNumber = 0;
 
   constructor(settings: CacheSettings, ground: CacheGround) {
     this.#settings = settings;
@@ -233,10 +235,13 @@ export class CacheRung {
   }
 
   #numberOf(settings: string): number {
-    const known = this.#settingsNumbers.get(settings);
-    if (known !== undefined) return known;
-    this.#settingsNumbers.set(settings, this.#settingsNumbers.size);
-    return this.#settingsNumbers.size - 1;
+    // The very text, as a rule: to look it up takes a look at all of it.
+    if (settings === this.#latestSettings) return this.#latestNumber;
+    const number = this.#settingsNumbers.get(settings) ?? this.#settingsNumbers.size;
+    this.#settingsNumbers.set(settings, number);
+    this.#latestSettings = settings;
+    this.#latestNumber = number;
+    return number;
   }
 }
 
