@@ -130,7 +130,16 @@ export class CacheEntry implements Rung, Shown {
     this.#judgedIn = history.epoch;
     const fate = history.timelines.fateOf(timeline, validFrom, history.highest);
     // A replica may be seen ahead of the primary, which was asked before.
-    const isPresent = fate === 'ahead' && timeline === history.timelines.timeline;
-    this.#isKept = clusterId === history.clusterId && (fate === 'kept' || isPresent);
+    const isGood = timeline === history.timelines.timeline ? fate === 'kept' || fate === 'ahead' : fate === 'kept';
+    this.#isKept = clusterId === history.clusterId && isGood && this.#showsNothingLost();
+  }
+
+  /** Whether all that it may show, beyond what it is known to show, is in the history of a later timeline. */
+  #showsNothingLost(): boolean {
+    const { timeline, endedAt } = this.origin;
+    const { timelines, highest } = this.#history;
+    if (timeline === timelines.timeline) return true;
+    const upTo = this.#upTo ?? this.#history.covering(endedAt, timeline);
+    return upTo?.timeline === timeline && timelines.fateOf(timeline, upTo.lsn, highest) === 'kept';
   }
 }

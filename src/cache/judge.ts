@@ -94,6 +94,7 @@ export class Judge {
   }
 
   #hasSeenNewer(trace: ReadTrace, entry: CacheEntry, tables: readonly string[]): boolean {
+    if (trace.isOpen) return true;
     return trace.sights?.areIn(entry, tables, this.#fleet.history) === false || !trace.canShow(entry);
   }
 }

@@ -20,6 +20,7 @@ import { submitQuery } from '../postgres/submit.js';
 import type { Profile } from '../statements/profile.js';
 import { cancellable } from './abort.js';
 import { failedOn } from './connection-state.js';
+import { measure } from './measure.js';
 import { noteRead } from './note-read.js';
 import type { Request, Statement } from './request.js';
 import { markRoute, type RouteRecord } from './route.js';
@@ -59,6 +60,8 @@ export class Attempt {
   private timeline = 0;
   /** Where it runs. By what that writes answers is known when there is one. */
   private answering: Pick<DataConnection, 'source'> | undefined;
+  /** Whether it may have read what its trace does not tell yet. */
+  private isOpen: boolean;
   /** What is said on its results, once there is one. */
   private route: RouteRecord | undefined;
 
@@ -71,13 +74,16 @@ export class Attempt {
     this.waitedMillis = 0;
     this.lsn = undefined;
     this.answering = undefined;
+    this.isOpen = false;
     this.route = undefined;
     node.load.add();
   }
 
   /** It has a connection that will do: counts and tells where the statement goes. @param lsn how far the replica was before that */
   placed(now: number, connection: Pick<DataConnection, 'source'>, lsn = this.node.lsn): void {
-    const { startedAt, context, notes } = this.request;
+    const { startedAt, context, notes, isSeries, trace } = this.request;
+    if (isSeries && !this.isOpen) trace?.opened();
+    this.isOpen = isSeries;
     this.waitedMillis = now - startedAt;
     if (this.node.role === 'replica') this.lsn = lsn;
     // By the time of the answer there may be another one, of which the position is none.
@@ -97,6 +103,7 @@ export class Attempt {
   leave(readOn?: string, now = performance.now()): void {
     const { trace, key, tables } = this.request;
     if (readOn !== undefined) trace?.ended(readOn, now, key, tables);
+    if (this.isOpen) trace?.closed();
     this.node.load.remove();
     this.endTurn?.();
   }
@@ -290,10 +297,4 @@ export class Attempt {
     const ageMillis = undefined;
     return { rung: role, node: name, role, reason, waitedMillis, rerunCount, timeline, lsn, ageMillis, source };
   }
-}
-
-/** How long the statement took, and what the server took beside it. */
-function measure(node: Node, profile: Profile, millis: number, now: number): void {
-  if (profile.isShort) node.load.response.took(Math.max(0, millis - profile.expectedMillis), now);
-  profile.took(millis - node.probe.roundTripMillis);
 }

@@ -106,6 +106,11 @@ export class Request implements ReadTerms {
     return undefined;
   }
 
+  /** Whether it may read again and again, and leaves its trace when it is over. */
+  get isSeries(): boolean {
+    return true;
+  }
+
   /** Of its statement; `undefined` where that is none, or several. */
   get text(): string | undefined {
     return undefined;
@@ -135,6 +140,10 @@ export class StatementRequest extends Request {
 
   override get tables(): readonly string[] | undefined {
     return this.statement.tables;
+  }
+
+  override get isSeries(): boolean {
+    return false;
   }
 
   override get text(): string | undefined {

@@ -20,6 +20,7 @@ export interface Shown extends Glimpse {
 export class ReadTrace {
   readonly #floor: Floor;
   readonly #outer: ReadTrace | undefined;
+  #openCount = 0;
   #server: string | undefined;
   #key: number | undefined;
   #endedAt = Number.NEGATIVE_INFINITY;
@@ -118,6 +119,22 @@ export class ReadTrace {
   /** The primary shows what tokens speak of. */
   shown(): void {
     this.#hasUnshown = false;
+  }
+
+  /** A transaction, a stream or a client reads from now on: what it has shown is known at its end. */
+  opened(): void {
+    this.#openCount++;
+    this.#outer?.opened();
+  }
+
+  closed(): void {
+    this.#openCount--;
+    this.#outer?.closed();
+  }
+
+  /** Whether more may have been seen than is known. */
+  get isOpen(): boolean {
+    return this.#openCount > 0 || this.#outer?.isOpen === true;
   }
 
   /**

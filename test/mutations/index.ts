@@ -1,4 +1,5 @@
 /** All faults that `npm run mutate` plants. */
+import { cache } from './cache.js';
 import { execute } from './execute.js';
 import { freshness } from './freshness.js';
 import type { Mutation } from './mutation.js';
@@ -16,4 +17,5 @@ export const mutations: readonly Mutation[] = [
   ...pool,
   ...postgres,
   ...sql,
+  ...cache,
 ];

@@ -1,69 +1,27 @@
 // Who writes and reads under stumbling replay, with answers from caches, is shown nothing that the
 // guarantees rule out.
-import { type ChildProcess, fork } from 'node:child_process';
-import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Cluster } from '../../../src/index.js';
-import { startTestCluster, type TestCluster } from '../../../src/testing/index.js';
+import type { TestCluster } from '../../../src/testing/index.js';
 import { open, report, size, until } from '../../behaviour/fixture.js';
-import { type Inherit, judge, type Monotonic, type Plan, play, ROW_COUNT, type SessionLog } from './torture.js';
-import type { Order } from './torture-process.js';
+import { type Inherit, judge, type Monotonic, type Plan, play, type SessionLog } from './torture.js';
+import { begin, inProcesses, startServers } from './torture-processes.js';
 
 const READS = size(1_500, 200_000);
-const PROCESSES = 3;
 
 let servers: TestCluster;
 
 beforeAll(async () => {
-  servers = await startTestCluster({ replicas: 2 });
-  await using cluster = await open(servers);
-  await cluster.write('create table orders (id int primary key, version int not null)');
-  await cluster.write('create table items (order_id int primary key references orders, version int not null)');
-  await cluster.write('insert into orders select i, 0 from generate_series(0, $1) as i', [ROW_COUNT]);
-  await cluster.write('insert into items select id, 0 from orders');
-  for (const [i, replica] of servers.replicas.entries()) {
-    await replica.waitForReplay();
-    await replica.jitterReplay({ seed: i + 1, maxMillis: 150, share: 0.4 });
-  }
+  servers = await startServers();
 });
 afterAll(() => servers.stop());
 
-/** Versions begin anew: each play is judged by its own writes. */
-const begin = async (cluster: Cluster): Promise<void> => {
-  await cluster.write('update orders set version = 0');
-  await cluster.write('update items set version = 0');
-  for (const replica of servers.replicas) await replica.waitForReplay();
-};
-
 async function inThisProcess(monotonic: Monotonic, plan: Plan): Promise<SessionLog[]> {
   await using cluster = await open(servers, { cache: { monotonic, maxStalenessMillis: plan.maxStalenessMillis } });
-  await begin(cluster);
+  await begin(servers, cluster);
   const logs = await play(cluster, 'here', plan);
   report('misses', cluster.cache.stats().misses);
   return logs;
-}
-
-async function inProcesses(monotonic: Monotonic, plan: Plan): Promise<SessionLog[]> {
-  await using cluster = await open(servers);
-  await begin(cluster);
-  const path = fileURLToPath(new URL('torture-process.ts', import.meta.url));
-  const readCount = Math.ceil(plan.readCount / PROCESSES);
-  const one = async (i: number): Promise<SessionLog[]> => {
-    const order: Order = {
-      primary: servers.primary.connectionString,
-      replicas: servers.replicas.map(({ name, connectionString }) => ({ name, connectionString })),
-      name: `process ${i}`,
-      monotonic,
-      plan: { ...plan, readCount, seed: plan.seed + i },
-    };
-    const child: ChildProcess = fork(path, [JSON.stringify(order)], { execArgv: ['--import', 'tsx'] });
-    const [logs] = (await once(child, 'message')) as [SessionLog[]];
-    child.disconnect();
-    await once(child, 'exit');
-    return logs;
-  };
-  return (await Promise.all(Array.from({ length: PROCESSES }, (_, i) => one(i)))).flat();
 }
 
 const NOTHING = { stale: 0, beyond: 0, backwards: 0, torn: 0 };
@@ -97,8 +55,12 @@ describe('reads after writes, answered from memory where that is fresh enough', 
 
   it('hold in several processes at once', async () => {
     const plan = { seed: 13, readCount: READS, sessionCount: 8, inherit: 'none', maxStalenessMillis: 1_000 } as const;
-    const { hitShares, ...faults } = judge(await inProcesses('all', plan), 'all', plan.maxStalenessMillis);
-    report(`in ${PROCESSES} processes`, { ...faults, ...hitShares });
+    const { hitShares, ...faults } = judge(
+      (await inProcesses(servers, 'all', plan)).logs,
+      'all',
+      plan.maxStalenessMillis,
+    );
+    report('in three processes', { ...faults, ...hitShares });
     expect(faults).toMatchObject(NOTHING);
   });
 });
@@ -106,11 +68,11 @@ describe('reads after writes, answered from memory where that is fresh enough', 
 describe('the judge', () => {
   it('finds all of it where nothing holds', async () => {
     await using cluster = await open(servers, { consistency: 'eventual' });
-    await begin(cluster);
+    await begin(servers, cluster);
     const plan = { seed: 17, readCount: 1_000, sessionCount: 16, inherit: 'none', maxStalenessMillis: 5_000 } as const;
     await until('reads are stale, old and go back', async () => {
       const logs = await play(heedless(cluster), 'here', { ...plan, seed: plan.seed + 1 });
-      await begin(cluster);
+      await begin(servers, cluster);
       const { stale, beyond, backwards } = judge(logs, 'all', 20);
       return stale > 0 && beyond > 0 && backwards > 0;
     });

@@ -75,15 +75,27 @@ describe('an answer that is kept', () => {
     expect([entry.lsn, entry.upTo]).toEqual([60n, position(95n)]);
   });
 
-  it('is judged anew after a failover: what the new primary never had is gone', () => {
+  it('is judged anew after a failover: what the new primary never had is gone, and what may show such', () => {
     const history = known();
-    const [kept, lost] = [entryIn(history), entryIn(history, { validFrom: 80n })];
-    expect([kept.lsn, lost.lsn]).toEqual([60n, 80n]);
-    history.add({ ...at(200, 100n), timeline: 2, startedAt: '2', forkLsn: 70n });
-    expect([kept.lsn, lost.lsn]).toEqual([60n, undefined]);
+    history.add(at(115, 95n));
+    const [kept, lost] = [entryIn(history), entryIn(history, { validFrom: 90n })];
+    // It may show what was written behind its position, by 150; of the third nobody knows how much it may show.
+    const beyond = entryIn(history, { endedAt: 140 });
+    history.add(at(150, 120n));
+    const unknown = entryIn(history, { endedAt: 160 });
+    expect([kept, lost, beyond, unknown].map(({ lsn }) => lsn)).toEqual([60n, 90n, 60n, 60n]);
+    history.add({ ...at(200, 130n), timeline: 2, startedAt: '2', forkLsn: 97n });
+    expect([kept, lost, beyond, unknown].map(({ lsn }) => lsn)).toEqual([60n, 90n, undefined, undefined]);
     const age = kept.freshAsOf;
     kept.redate();
     expect(kept.freshAsOf).toBe(age);
+  });
+
+  it('is gone with its position', () => {
+    const history = known();
+    const entry = entryIn(history, { validFrom: 80n });
+    history.add({ ...at(200, 100n), timeline: 2, startedAt: '2', forkLsn: 70n });
+    expect(entry.lsn).toBeUndefined();
   });
 
   it('is worth nothing where nobody saw the fork, and in another cluster', () => {

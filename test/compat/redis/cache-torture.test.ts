@@ -1,0 +1,46 @@
+// Three processes that write and read, with a Redis that they share, under stumbling replay.
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { findBinary } from '../../../bench/binaries.js';
+import type { TestCluster } from '../../../src/testing/index.js';
+import { report, size } from '../../behaviour/fixture.js';
+import { judge } from '../../faults/cache/torture.js';
+import { inProcesses, startServers } from '../../faults/cache/torture-processes.js';
+import { RedisServer } from './redis-server.js';
+
+const READS = size(3_000, 200_000);
+const binary = findBinary('redis-server');
+if (binary === undefined) report('redis', { skipped: 'redis-server is not installed' });
+
+describe.skipIf(binary === undefined)('processes that share what they have read', () => {
+  let servers: TestCluster;
+  let redis: RedisServer;
+
+  beforeAll(async () => {
+    [servers, redis] = await Promise.all([startServers(), RedisServer.start(binary as string)]);
+  });
+  afterAll(async () => {
+    await redis?.stop();
+    await servers?.stop();
+  });
+
+  it.each([
+    ['all', 5_000],
+    ['tables', 5_000],
+    ['all', 200],
+  ] as const)(
+    'miss nothing, are within their bound and never go back: monotonic %s, within %i ms',
+    async (...manner) => {
+      const [monotonic, maxStalenessMillis] = manner;
+      const plan = { seed: 23, readCount: READS, sessionCount: 8, inherit: 'none', maxStalenessMillis } as const;
+      const { logs, sharedHitCount } = await inProcesses(servers, monotonic, plan, redis.port);
+      const { hitShares, ...faults } = judge(logs, monotonic, maxStalenessMillis);
+      report(`with Redis, monotonic ${monotonic}, within ${maxStalenessMillis} ms`, {
+        ...faults,
+        sharedHitCount,
+        ...hitShares,
+      });
+      expect(faults).toMatchObject({ stale: 0, beyond: 0, backwards: 0, torn: 0 });
+      expect(sharedHitCount).toBeGreaterThan(0);
+    },
+  );
+});
