@@ -119,8 +119,11 @@ export class CacheRung {
   /** What is asked for again shortly before it is too old is read anew meanwhile. */
   #refreshAhead(entry: CacheEntry, lookup: Lookup): void {
     const { maxStalenessMillis = Number.POSITIVE_INFINITY } = lookup.judging.requirement;
-    const ageMillis = lookup.call.entry.startedAt - entry.freshAsOf;
-    if (ageMillis > entry.refreshShare * maxStalenessMillis) this.#fills.refresh(lookup, entry);
+    const latest = lookup.call.entry.startedAt - entry.refreshShare * maxStalenessMillis;
+    if (entry.freshAsOf >= latest) return;
+    // Where nothing was written since, there is nothing new to be read.
+    entry.redate();
+    if (entry.freshAsOf < latest) this.#fills.refresh(lookup, entry);
   }
 
   /** No server could answer. Only age is forgiven: the answer shows all that its session wrote and saw. @throws that error */
