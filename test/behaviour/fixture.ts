@@ -13,7 +13,7 @@ import type { TestCluster } from '../../src/testing/index.js';
 const isSoak = process.env['SOAK'] === '1';
 
 /** `npm test` takes the short form, `npm run test:soak` the full one. */
-export function size(short: number, full: number): number {
+export function size<T = number>(short: T, full: T): T {
   return isSoak ? full : short;
 }
 
