@@ -2,7 +2,7 @@
 export type { AuditCounts } from './cache/audit.js';
 export type { BreakerState, CallBudgetStats } from './cache/budget.js';
 export type { ClusterCache } from './cache/cluster-cache.js';
-export type { HitCounts, MissReason } from './cache/counts.js';
+export type { CacheRungName, HitCounts, MissReason } from './cache/counts.js';
 export type { CacheVerdict, ExplainedEntry } from './cache/explain.js';
 export type { Forgotten } from './cache/forgetting.js';
 export type { CacheStats } from './cache/stats.js';

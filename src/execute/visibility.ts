@@ -27,8 +27,9 @@ const SESSION: Requirement = { consistency: 'session', maxStalenessMillis: undef
 export async function waitUntilVisible(request: Request): Promise<void> {
   const { trace, requirement, context, signal } = request;
   if (trace === undefined || requirement.consistency === 'eventual') return;
-  const { hasUnshown, sightCount } = trace;
-  if (trace.server === undefined && !hasUnshown) return;
+  const { hasUnshown, sightCount, readOn } = trace;
+  // Also what another process has read, and this session was shown, has a server.
+  if (readOn.length === 0 && !hasUnshown) return;
   const { fleet } = context;
   const replicas = hasUnshown ? await witnesses(request) : replicasOf(fleet, trace);
   const found = await compare(fleet, replicas, fleet.settings.waitMillis, signal);

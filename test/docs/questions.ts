@@ -14,7 +14,10 @@ export const questions: readonly { readonly ask: string; readonly pages: readonl
   { ask: 'typeorm replication stale', pages: ['migrate/from-typeorm', 'guide/typeorm'] },
   { ask: 'prisma read replicas transaction', pages: ['migrate/from-prisma', 'guide/prisma'] },
   { ask: 'session cookie', pages: ['reference/http', 'guide/express', 'reference/tokens'] },
-  { ask: 'redis', pages: ['reference/http', 'guide/plain-http', 'guide/services', 'guide/jobs', 'guide/express'] },
+  {
+    ask: 'redis',
+    pages: ['guide/caching', 'reference/http', 'guide/plain-http', 'guide/services', 'guide/jobs', 'guide/express'],
+  },
   { ask: 'LISTEN NOTIFY failover', pages: ['guide/listen-notify'] },
   { ask: '25006 read-only transaction', pages: ['troubleshooting', 'reference/errors'] },
   { ask: 'strong consistency', pages: ['concepts/consistency-levels', 'concepts/guarantees'] },

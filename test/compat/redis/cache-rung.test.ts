@@ -64,7 +64,10 @@ describe.skipIf(binary === undefined)('the rung that processes share', () => {
     for (const id of [1, 2, 999_999]) {
       await filled(first, id);
       await until('the other finds it', async () => {
-        await second.cache.forget({ tags: ['nothing'] });
+        // What was late for Redis is kept there when it is read once more.
+        await first.cache.forget({ tables: ['products'] }).catch(() => undefined);
+        await filled(first, id);
+        await new Promise((resolve) => setTimeout(resolve, 30));
         const result = await second.read(BY_ID, [id], { cache: true });
         const rung = routeOf(result)?.rung;
         if (rung !== 'shared') return false;
