@@ -53,8 +53,8 @@ describe.skipIf(installed(pgbouncer) === undefined)('behind PgBouncer with trans
         const read = () => cluster.read('select v from t where id = $1', [20 + i], { target: 'primary' });
         while (performance.now() < endAt) {
           const before = (await read()).rows[0];
-          await cluster.write(SLOW, [20 + i, 0.5], { timeoutMillis: 60 }).catch(() => undefined);
-          await sleep(600);
+          await cluster.write(SLOW, [20 + i, 1.5], { timeoutMillis: 60 }).catch(() => undefined);
+          await sleep(1_700);
           const after = (await read()).rows[0];
           if (JSON.stringify(after) !== JSON.stringify(before)) told['committedAnyway']?.push(after);
         }
