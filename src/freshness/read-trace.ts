@@ -164,9 +164,7 @@ export class ReadTrace {
   showed(shown: Shown, tables: readonly string[]): void {
     const { server, endedAt, upTo } = shown;
     this.#sightCount++;
-    // What another process has read binds all tables.
-    const bound = endedAt === Number.NEGATIVE_INFINITY ? undefined : tables;
-    this.sights?.shown(bound, shown, endedAt, upTo);
+    this.sights?.shown(tables, shown, endedAt, upTo);
     // What was read in another process is dated by its position alone.
     const isDated = upTo === undefined || endedAt !== Number.NEGATIVE_INFINITY;
     if (isDated && (this.#server === undefined || this.#server === server)) {
