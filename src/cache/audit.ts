@@ -24,7 +24,7 @@ export interface AuditCounts {
   readonly wrongCount: number;
 }
 
-/** More at a time would be load that nobody asked for. */
+/** One at a time: an audit must not become a load of its own. */
 const MAX_AT_ONCE = 1;
 
 export class Audit {

@@ -12,7 +12,7 @@ export type CacheRungName = 'memory' | 'shared';
 /** Answers that were given again, by what their reads asked for. */
 export type HitCounts = Record<Exclude<Consistency, 'strong'>, number>;
 
-/** After a start nothing is held yet: what it takes until then is told apart. */
+/** A process starts with empty caches: the first minute is counted apart. */
 const START_MILLIS = 60_000;
 const SAMPLE_COUNT = 1_024;
 

@@ -1,6 +1,6 @@
 /**
  * An answer that is kept, as a rung: how much of the primary's history it shows, and how fresh it
- * is. It is never changed by those whom it is given to; time and the primary's log judge it.
+ * is. It never changes; time and the primary's log judge it.
  */
 import type { Rung } from '../freshness/demand.js';
 import type { Lsn } from '../freshness/lsn.js';

@@ -175,7 +175,7 @@ export class Fills {
     return this.#fly(lookup, run, flight, lease?.isGranted === true ? lease : undefined);
   }
 
-  /** Longer than it takes to read it, nobody waits for others. */
+  /** About as long as its own read would take. */
   #patienceFor({ call }: Lookup): number {
     const expectedMillis = call.statement.profile?.expectedMillis ?? 0;
     return Math.min(this.#ground.fleet.settings.waitMillis, LEAST_PATIENCE_MILLIS + 2 * expectedMillis);
@@ -230,7 +230,7 @@ export class Fills {
   }
 
   /**
-   * Reads an answer anew before it is too old, so that nobody waits for it: within a budget, and on
+   * Reads an answer anew before it is too old, so that no call waits for it: within a budget, and on
    * replicas alone.
    */
   refresh(lookup: Lookup, entry: CacheEntry): void {
@@ -247,7 +247,7 @@ export class Fills {
         over();
         this.#counts.refreshedCount++;
       },
-      // Whoever needs it waits for a read of its own, and is told.
+      // A call that needs it sends a read of its own, and gets the error.
       over,
     );
   }

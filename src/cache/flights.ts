@@ -1,5 +1,5 @@
 /**
- * Reads whose answers will be kept, while they are under way: whoever asks for the same waits for
+ * Reads whose answers will be kept, while they are under way: a call for the same waits for
  * that answer, and judges it as any other. It runs nothing.
  */
 
@@ -18,7 +18,7 @@ export class Flight<Answer> {
   readonly asked: Asked;
   /** Never rejects. */
   readonly landed: Promise<Landed<Answer>>;
-  /** Whether whoever joins now asked before it was sent, so that it shows all that they must see. */
+  /** Whether it has not been sent yet: calls that join now see all that they must. */
   isBoarding = true;
   #land: (landed: Landed<Answer>) => void = () => undefined;
 
@@ -51,7 +51,7 @@ export class Flights<Answer> {
     return flight;
   }
 
-  /** Whether its answer may be kept: nothing has been forgotten since it began, and nobody has taken its place. */
+  /** Whether its answer may be kept: nothing was forgotten since it began, and no other flight has its key. */
   owns(key: string, flight: Flight<Answer>): boolean {
     return this.#byKey.get(key) === flight;
   }
@@ -60,7 +60,7 @@ export class Flights<Answer> {
     if (this.owns(key, flight)) this.#byKey.delete(key);
   }
 
-  /** Those under way keep nothing, and nobody joins them any more. */
+  /** Flights under way keep nothing, and take no more joiners. */
   disown(): void {
     this.#byKey.clear();
   }

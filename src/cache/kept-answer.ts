@@ -1,4 +1,4 @@
-/** What a server answered, kept so that each caller gets a result of its own: no one can change another's. */
+/** What a server answered, kept so that each caller gets a result of its own. */
 import type { QueryResult } from 'pg';
 import { type Columns, columnsOf, type ParserSource, resultOf } from '../postgres/raw-results.js';
 import type { RawAnswer, RawField, RawRow } from './raw-answer.js';

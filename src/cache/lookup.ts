@@ -26,7 +26,7 @@ export interface CacheCall {
 
 export interface Lookup {
   readonly call: CacheCall;
-  /** For whom it reads on servers. */
+  /** Its session, or what stands in its place. */
   readonly asker: Scope;
   readonly text: CachedText;
   readonly terms: CacheTerms;
@@ -75,7 +75,7 @@ export function mannerOf(query: PreparedQuery): Pick<Lookup, 'rowMode' | 'types'
   return { rowMode, types };
 }
 
-/** The same read for nobody in particular: only a replica answers it, and no session has seen its answer. */
+/** The same read outside of sessions, in the background: only a replica answers it. */
 export function inBackgroundOf({ call, asker, reading, ...rest }: Lookup, entry: Entry): Lookup {
   const options = { target: 'replica', priority: 'low' } as const;
   const { floor, key } = asker;

@@ -1,4 +1,4 @@
-/** What a server answered, as it travelled: each field as text, before any parser has seen it. Nobody changes it. */
+/** What a server answered, as it travelled: each field as text, before any parser has seen it. It never changes. */
 
 /** A column, as pg describes it. */
 export interface RawField {

@@ -125,7 +125,7 @@ export class SharedRung {
     return undefined;
   }
 
-  /** Keeps an entry that was read under that lease. Nobody waits for it. */
+  /** Keeps an entry that was read under that lease, in the background. */
   async keep(entry: CacheEntry, lookup: Lookup, { time, cameAt }: HeldLease): Promise<void> {
     const key = this.#keyOf(lookup);
     const upTo = await this.#upToOf(entry);

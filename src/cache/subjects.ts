@@ -20,7 +20,7 @@ export class ReadSubjects {
 
   constructor(cache: CacheRung | undefined, classifier: Classifier, { answerSources }: Fleet) {
     this.#texts = cache?.texts ?? new CachedTexts(classifier, [], () => undefined);
-    // Without caches nobody looks at how connections are set up.
+    // Without caches the set-up of connections is not compared.
     this.#unlikeness = () => (cache === undefined ? undefined : answerSources.problem);
   }
 

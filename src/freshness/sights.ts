@@ -1,7 +1,7 @@
 /**
  * What a session has seen, by which answers from earlier are judged: none is shown that is older
  * than anything seen, or, where tables are told apart, than anything seen of its own tables. It
- * asks nobody: what it cannot tell counts as older.
+ * sends no question: what it cannot tell counts as older.
  */
 import { Floor } from './floor.js';
 import type { Lsn } from './lsn.js';

@@ -34,7 +34,7 @@ const asItIs = (raw: unknown): unknown => raw;
 /** Leaves each field as it travelled. */
 export const RAW: ParserSource = { getTypeParser: () => asItIs };
 
-/** Whether its fields are as they travelled: whoever has put another driver beneath may have parsed them. */
+/** Whether its fields are as they travelled: another driver beneath pg may have parsed them. */
 export function isRaw(result: object): boolean {
   return (result as Partial<ResultInternals>)._types === RAW;
 }
@@ -48,7 +48,7 @@ export interface Columns<F extends Field = Field> {
   readonly rowMaker: RowMaker | undefined;
 }
 
-/** Columns are shared between results: nobody can change them. */
+/** Columns are shared between results, and frozen. */
 export function columnsOf<F extends Field>(fields: readonly F[], types: ParserSource): Columns<F> {
   const result = new Result(undefined, types);
   result.addFields(fields);
