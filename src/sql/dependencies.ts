@@ -43,8 +43,11 @@ export function dependenciesOf(
 ): Dependencies {
   const facts = factsOf(statements);
   if (facts.class !== 'read') return unknownDependencies('it is no read');
-  const reach = new ReachFinder(objects, reader, turn).find(facts);
-  return { ...reach, key: keyOf(statements, facts, reach, objects) };
+  const finder = new ReachFinder(objects, reader, turn);
+  const reach = finder.find(facts);
+  // A function may read other rows of the same table.
+  const key = finder.touchesAgain ? undefined : keyOf(statements, facts, reach, objects);
+  return { ...reach, key };
 }
 
 function keyOf(

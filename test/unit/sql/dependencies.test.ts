@@ -56,6 +56,7 @@ const rows: CatalogRows = {
   ],
   functions: [
     fn('f', 'select count(*) from u'),
+    fn('again', 'select count(*) from t'),
     fn('clock', 'select now()'),
     fn('plain', 'select 1'),
     fn('changing', 'select 1', { volatility: 'v' }),
@@ -179,6 +180,7 @@ describe('what an answer depends on', () => {
     ['a view', 'select * from v where id = $1'],
     ['a second table', 'select * from t where id = $1 and exists (select from u)'],
     ['the table once more', 'select *, (select count(*) from t) from t where id = $1'],
+    ['a function that reads the same table', 'select *, again() from t where id = $1'],
     ['a function that reads', 'select *, f() from t where id = $1'],
     ['a function of which nothing is known', 'select *, opaque() from t where id = $1'],
     ['a column of a user’s type, which may be equal in its own way', 'select * from t where mail = $1'],
