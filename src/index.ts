@@ -19,6 +19,7 @@ export type { ClusterChanges } from './changes/cluster-changes.js';
 export { Cluster, createCluster, type DefaultRow } from './cluster.js';
 export { LadderError, type LadderErrorCode } from './errors.js';
 export {
+  type ChangesEvent,
   type LadderEventMap,
   type LadderEvents,
   type MembershipEvent,
@@ -76,8 +77,8 @@ export type {
   SharedSubscription,
   SharedTime,
 } from './shared-store.js';
-export type { KeyColumn } from './sql/dependencies.js';
 export type { StatementClass } from './sql/facts.js';
+export type { FixedTable, KeyColumn } from './sql/fixed-columns.js';
 export type { KeyTerm, KeyValue } from './sql/key.js';
 export type { Relation, RelationKind } from './sql/relations.js';
 export type { Repeatability, Repeats } from './sql/unsteady.js';

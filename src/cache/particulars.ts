@@ -1,6 +1,6 @@
 /** What is known of an answer beside where and when it was read. */
 import type { Changes } from '../changes/changes.js';
-import type { Dependence } from '../changes/dependence.js';
+import type { Dependence, TableDependence } from '../changes/dependence.js';
 import { fixedColumnsOf } from '../changes/key-text.js';
 import type { CachedText } from './texts.js';
 
@@ -31,19 +31,20 @@ export function particularsOf(
 }
 
 function dependenceOf(
-  { dependencies: { relations, mayBeMore, key }, generation }: CachedText,
+  { dependencies: { relations, mayBeMore, keys }, generation }: CachedText,
   named: readonly string[],
   values: readonly unknown[],
   changes: Changes,
 ): Dependence | undefined {
   if (mayBeMore !== undefined && named.length === 0) return undefined;
-  const tables = [...named];
+  const tables: TableDependence[] = named.map((table) => ({ table, fixed: undefined }));
   for (const { schema, name, kind } of relations) {
     // What a view shows is that of its tables.
     if (kind === 'view') continue;
     if (kind !== 'table' && kind !== 'partitioned') return undefined;
-    tables.push(`${schema}.${name}`);
+    const key = keys.find((one) => one.schema === schema && one.name === name);
+    const fixed = key === undefined ? undefined : fixedColumnsOf(key.columns, values);
+    tables.push({ table: `${schema}.${name}`, fixed });
   }
-  const fixed = named.length === 0 ? fixedColumnsOf(key, values) : undefined;
-  return changes.dependence(tables, fixed, generation);
+  return changes.dependence(tables, generation);
 }

@@ -11,8 +11,7 @@ import type { ChangesSettings } from '../options/changes.js';
 import type { Publisher } from '../publisher.js';
 import type { Classifier } from '../statements/classifier.js';
 import { Definitions } from './definitions.js';
-import { Dependence } from './dependence.js';
-import type { FixedColumns } from './key-text.js';
+import { Dependence, type TableDependence } from './dependence.js';
 import { ChangeLedger } from './ledger.js';
 
 /** How changes are heard. A snapshot that never changes. */
@@ -80,13 +79,12 @@ export class Changes {
 
   /**
    * What an answer depends on; `undefined` where it is not known by which definitions that was found.
-   * @param tables as `schema.name`; without a schema in any
    * @param generation of the catalogue by which it was found
    */
-  dependence(tables: readonly string[], fixed: FixedColumns | undefined, generation: number): Dependence | undefined {
+  dependence(tables: readonly TableDependence[], generation: number): Dependence | undefined {
     const { catalog } = this.#ground.classifier;
     if (catalog.generation !== generation || catalog.stamp === undefined) return undefined;
-    return new Dependence(this.#ledger, tables, fixed, catalog.stamp);
+    return new Dependence(this.#ledger, tables, catalog.stamp);
   }
 
   stats(): ChangeStats {

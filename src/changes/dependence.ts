@@ -6,26 +6,64 @@ import type { Lsn } from '../freshness/lsn.js';
 import { type FixedColumns, keyTextOf } from './key-text.js';
 import type { ChangeLedger, TableRecord } from './ledger.js';
 
-export class Dependence {
-  readonly #ledger: ChangeLedger;
-  readonly #tables: readonly string[];
+/** A table that an answer depends on. */
+export interface TableDependence {
+  /** As `schema.name`; without a schema in any. */
+  readonly table: string;
+  /** Only rows with these values matter; `undefined`: all do. */
+  readonly fixed: FixedColumns | undefined;
+}
+
+/** The record of a table, and the key of the row that matters. */
+class Part {
+  readonly #record: TableRecord;
   readonly #fixed: FixedColumns | undefined;
-  readonly #stamp: string;
-  #records: readonly TableRecord[] | undefined;
-  #version = -1;
-  /** The key, by the columns that the table's rows are told apart by. */
   #key: string | undefined;
+  /** By which the key was made. */
   #keyColumns: readonly string[] | undefined;
 
+  constructor(record: TableRecord, fixed: FixedColumns | undefined) {
+    this.#record = record;
+    this.#fixed = fixed;
+  }
+
+  hasChangedSince(lsn: Lsn): boolean {
+    const record = this.#record;
+    if (record.last <= lsn) return false;
+    if (this.#fixed === undefined) return true;
+    if (this.#keyColumns !== record.keyColumns) {
+      this.#keyColumns = record.keyColumns;
+      this.#key = keyBy(record.keyColumns ?? [], this.#fixed);
+    }
+    return this.#key === undefined || record.lastOf(this.#key) > lsn;
+  }
+}
+
+/** `undefined` where not all of the columns are fixed. */
+function keyBy(columns: readonly string[], fixed: FixedColumns): string | undefined {
+  const values: string[] = [];
+  for (const column of columns) {
+    const value = fixed.get(column);
+    if (value === undefined) return undefined;
+    values.push(value);
+  }
+  return values.length === 0 ? undefined : keyTextOf(values);
+}
+
+export class Dependence {
+  readonly #ledger: ChangeLedger;
+  readonly #tables: readonly TableDependence[];
+  readonly #stamp: string;
+  #parts: readonly Part[] | undefined;
+  #version = -1;
+
   /**
-   * @param tables all of them, as `schema.name`
-   * @param fixed columns of the only table that the statement fixes
-   * @param stamp names the definitions by which that was found out
+   * @param tables all of them
+   * @param stamp names the definitions by which these were found
    */
-  constructor(ledger: ChangeLedger, tables: readonly string[], fixed: FixedColumns | undefined, stamp: string) {
+  constructor(ledger: ChangeLedger, tables: readonly TableDependence[], stamp: string) {
     this.#ledger = ledger;
     this.#tables = tables;
-    this.#fixed = fixed;
     this.#stamp = stamp;
   }
 
@@ -35,31 +73,21 @@ export class Dependence {
     if (through === undefined) return undefined;
     if (this.#version !== this.#ledger.version) {
       this.#version = this.#ledger.version;
-      this.#records = this.#ledger.recordsOf(this.#tables);
-      this.#keyColumns = undefined;
+      this.#parts = this.#partsOf();
     }
-    if (this.#records === undefined) return undefined;
-    for (const record of this.#records) if (this.#lastOf(record, validFrom) > validFrom) return undefined;
+    if (this.#parts === undefined) return undefined;
+    for (const part of this.#parts) if (part.hasChangedSince(validFrom)) return undefined;
     return through;
   }
 
-  #lastOf(record: TableRecord, validFrom: Lsn): Lsn {
-    if (this.#fixed === undefined || record.last <= validFrom) return record.last;
-    if (this.#keyColumns !== record.keyColumns) {
-      this.#keyColumns = record.keyColumns;
-      this.#key = this.#keyBy(record.keyColumns);
+  /** `undefined` where changes of one of them are not told. */
+  #partsOf(): readonly Part[] | undefined {
+    const parts: Part[] = [];
+    for (const { table, fixed } of this.#tables) {
+      const records = this.#ledger.recordsOf(table);
+      if (records.length === 0) return undefined;
+      for (const record of records) parts.push(new Part(record, fixed));
     }
-    return this.#key === undefined ? record.last : record.lastOf(this.#key);
-  }
-
-  /** `undefined` where the statement does not fix all of them. */
-  #keyBy(columns: readonly string[] | undefined): string | undefined {
-    const values: string[] = [];
-    for (const column of columns ?? []) {
-      const value = this.#fixed?.get(column);
-      if (value === undefined) return undefined;
-      values.push(value);
-    }
-    return values.length === 0 ? undefined : keyTextOf(values);
+    return parts;
   }
 }

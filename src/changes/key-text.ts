@@ -2,7 +2,7 @@
  * Keys of rows as texts that are equal where PostgreSQL takes the values for equal. Only of types
  * where that can be told from the text: other rows are told apart by their table alone.
  */
-import type { KeyColumn } from '../sql/dependencies.js';
+import type { KeyColumn } from '../sql/fixed-columns.js';
 
 const INTEGERS: ReadonlySet<string> = new Set(['20', '21', '23']);
 const UUID = '2950';
@@ -21,11 +21,7 @@ export function keyTextOf(values: readonly string[]): string {
 export type FixedColumns = ReadonlyMap<string, string>;
 
 /** @returns `undefined` where no value can be told apart by its text */
-export function fixedColumnsOf(
-  key: readonly KeyColumn[] | undefined,
-  values: readonly unknown[],
-): FixedColumns | undefined {
-  if (key === undefined) return undefined;
+export function fixedColumnsOf(key: readonly KeyColumn[], values: readonly unknown[]): FixedColumns | undefined {
   const fixed = new Map<string, string>();
   for (const { column, value, type } of key) {
     const given = 'parameter' in value ? values[value.parameter - 1] : value.constant;

@@ -141,18 +141,14 @@ export class ChangeLedger {
   }
 
   /**
-   * The records of tables; `undefined` where the source does not tell of one.
-   * @param tables as `schema.name`; without a schema in any
+   * The records of a table; none where the source does not tell of it.
+   * @param table as `schema.name`; without a schema in any
    */
-  recordsOf(tables: readonly string[]): readonly TableRecord[] | undefined {
-    const records: TableRecord[] = [];
-    for (const table of tables) {
-      const found = this.#tables.get(table);
-      const named = found === undefined ? this.#inAnySchema(table) : [found];
-      if (named.length === 0) return undefined;
-      records.push(...named);
-    }
-    return records;
+  recordsOf(table: string): readonly TableRecord[] {
+    const found = this.#tables.get(table);
+    if (found !== undefined) return [found];
+    if (table.includes('.')) return [];
+    return [...this.#tables].filter(([name]) => name.endsWith(`.${table}`)).map(([, record]) => record);
   }
 
   /**
@@ -168,11 +164,6 @@ export class ChangeLedger {
     if (stamp !== this.#stamp || validFrom < start.lsn || this.#all > validFrom) return undefined;
     const through = older(this.#watermark, definitions);
     return through > validFrom ? through : undefined;
-  }
-
-  #inAnySchema(table: string): readonly TableRecord[] {
-    if (table.includes('.')) return [];
-    return [...this.#tables].filter(([name]) => name.endsWith(`.${table}`)).map(([, record]) => record);
   }
 
   #clear(): void {

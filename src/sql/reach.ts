@@ -50,7 +50,7 @@ export class ReachFinder {
   readonly #relations = new Map<string, Relation>();
   #mayBeMore: string | undefined;
   #repeatability = STEADY;
-  #touchesAgain = false;
+  readonly #touchedAgain = new Set<string>();
 
   constructor(objects: CatalogObjects, reader: DefinitionReader, turn: Turn) {
     this.#objects = objects;
@@ -58,9 +58,9 @@ export class ReachFinder {
     this.#turn = turn;
   }
 
-  /** Whether a relation is touched in more than one place, such as behind a function of the statement as well. */
-  get touchesAgain(): boolean {
-    return this.#touchesAgain;
+  /** Relations that are touched in more than one place, such as behind a function of the statement as well; as `schema.name`. */
+  get touchedAgain(): ReadonlySet<string> {
+    return this.#touchedAgain;
   }
 
   /** @throws Interruption when others should run first: ask a new finder then */
@@ -207,7 +207,7 @@ export class ReachFinder {
 
   #row(row: RelationRow): void {
     if (!this.#isNew(row)) {
-      this.#touchesAgain = true;
+      this.#touchedAgain.add(`${row.schema}.${row.name}`);
       return;
     }
     const { schema, name, definition, policies, columns } = row;

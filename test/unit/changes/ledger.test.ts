@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { Dependence } from '../../../src/changes/dependence.js';
 import { fixedColumnsOf } from '../../../src/changes/key-text.js';
 import { ChangeLedger } from '../../../src/changes/ledger.js';
-import type { KeyColumn } from '../../../src/sql/dependencies.js';
+import type { KeyColumn } from '../../../src/sql/fixed-columns.js';
 
 const STAMP = 'a';
 const TABLES = ['public.users', 'public.orders'];
@@ -15,9 +15,10 @@ function begun(maxKeys = 100): ChangeLedger {
   ledger.definitionsHeld(1_000_000n, STAMP);
   return ledger;
 }
-const user = (id: string, ledger: ChangeLedger) =>
-  new Dependence(ledger, ['public.users'], new Map([['id', id]]), STAMP);
-const users = (ledger: ChangeLedger) => new Dependence(ledger, ['public.users'], undefined, STAMP);
+const dependence = (ledger: ChangeLedger, table: string, fixed?: ReadonlyMap<string, string>) =>
+  new Dependence(ledger, [{ table, fixed }], STAMP);
+const user = (id: string, ledger: ChangeLedger) => dependence(ledger, 'public.users', new Map([['id', id]]));
+const users = (ledger: ChangeLedger) => dependence(ledger, 'public.users');
 const ofRows = (...ids: string[]) => [{ table: 'public.users', keyColumns: ['id'], keys: ids.map((id) => [id]) }];
 
 describe('an answer that was kept', () => {
@@ -36,7 +37,11 @@ describe('an answer that was kept', () => {
 
   it('depends on all its tables', () => {
     const ledger = begun();
-    const join = new Dependence(ledger, TABLES, undefined, STAMP);
+    const join = new Dependence(
+      ledger,
+      TABLES.map((table) => ({ table, fixed: undefined })),
+      STAMP,
+    );
     ledger.reached(200n);
     expect(join.throughFrom(150n, 1)).toBe(200n);
     ledger.changed([{ table: 'public.orders' }], 160n);
@@ -87,16 +92,9 @@ describe('an answer that was kept', () => {
 
   it('of a row by two columns needs both', () => {
     const ledger = begun();
-    const half = new Dependence(ledger, ['public.users'], new Map([['a', '1']]), STAMP);
-    const whole = new Dependence(
-      ledger,
-      ['public.users'],
-      new Map([
-        ['b', 'x'],
-        ['a', '1'],
-      ]),
-      STAMP,
-    );
+    const half = dependence(ledger, 'public.users', new Map([['a', '1']]));
+    const both = new Map(Object.entries({ b: 'x', a: '1' }));
+    const whole = dependence(ledger, 'public.users', both);
     ledger.changed([{ table: 'public.users', keyColumns: ['a', 'b'], keys: [['1', 'y']] }], 180n);
     ledger.reached(200n);
     expect(half.throughFrom(150n, 1)).toBeUndefined();
@@ -139,7 +137,7 @@ describe('an answer that was kept', () => {
   it('whose dependence was found by other definitions holds through nothing', () => {
     const ledger = begun();
     ledger.reached(200n);
-    const other = new Dependence(ledger, ['public.users'], undefined, 'before');
+    const other = new Dependence(ledger, [{ table: 'public.users', fixed: undefined }], 'before');
     expect(other.throughFrom(150n, 1)).toBeUndefined();
     expect(users(ledger).throughFrom(150n, 1)).toBe(200n);
   });
@@ -189,6 +187,6 @@ describe('values of keys', () => {
   it('may stand in the statement', () => {
     const key = [{ column: 'id', value: { constant: '07' }, cast: undefined, type: '23' }];
     expect(fixedColumnsOf(key, [])?.get('id')).toBe('7');
-    expect(fixedColumnsOf(undefined, [])).toBeUndefined();
+    expect(fixedColumnsOf([], [])).toBeUndefined();
   });
 });
