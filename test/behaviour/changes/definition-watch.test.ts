@@ -128,6 +128,7 @@ const STATEMENTS: readonly (readonly [text: string, moves: Moves, since?: number
   ['alter role reader bypassrls', 'shared'],
   ['alter role reader nobypassrls', 'shared'],
   ['alter role reader noinherit', 'shared'],
+  ['alter role reader inherit', 'shared'],
   ['alter role newcomer superuser', 'shared'],
   ['alter role newcomer rename to oldtimer', 'shared'],
   ['drop role oldtimer', 'shared'],
