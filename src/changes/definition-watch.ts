@@ -13,7 +13,7 @@
 
 import type { ChangePosition } from '../change-source.js';
 import { clearTimeout, performance, setTimeout } from '../clock.js';
-import type { Lsn } from '../freshness/lsn.js';
+import { type Lsn, newer } from '../freshness/lsn.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import { InvalidAnswer } from '../postgres/errors.js';
@@ -47,7 +47,7 @@ interface Seen {
   readonly epoch: number;
   readonly through: Lsn;
   readonly shared: string;
-  /** `undefined` where it was not looked at. */
+  /** `undefined` where it was never looked at. */
   readonly local: string | undefined;
 }
 
@@ -60,7 +60,7 @@ interface SharedRow {
 
 /** Wanted that long ago, it is still looked for. */
 const WANTED_MILLIS = 1_000;
-const LEAST_INTERVAL_MILLIS = 100;
+const LEAST_INTERVAL_MILLIS = 10;
 const MOST_INTERVAL_MILLIS = 5_000;
 /** Looks take at most one part in so many of a backend's time. */
 const COST_SHARE = 50;
@@ -84,6 +84,8 @@ export class DefinitionWatch {
   readonly #listener: DefinitionListener;
   readonly #eventTriggers: readonly string[];
   #depth: DefinitionDepth;
+  /** A source has told of a change there: what was looked at before says nothing of it. */
+  #told: Lsn | undefined;
   #seen: Seen | undefined;
   #wantedAt = Number.NEGATIVE_INFINITY;
   /** When the next look may begin. */
@@ -123,6 +125,19 @@ export class DefinitionWatch {
     return this.#seen?.epoch === this.#fleet.history.epoch ? this.#seen.through : undefined;
   }
 
+  /**
+   * Names the definitions that hold up to {@link DefinitionWatch.unchangedThrough}; `undefined` while
+   * they are not known.
+   */
+  get stamp(): string | undefined {
+    return this.#told === undefined && this.unchangedThrough !== undefined ? this.#seen?.local : undefined;
+  }
+
+  /** A source has told of a change. All is looked at once more, whatever the depth. */
+  told(lsn: Lsn): void {
+    this.#told = lsn;
+  }
+
   /** Why the last look told nothing, in words; `undefined` where it did. */
   get problem(): string | undefined {
     return this.#problem;
@@ -134,8 +149,9 @@ export class DefinitionWatch {
 
   /** Another source may tell more, or less. */
   set depth(depth: DefinitionDepth) {
+    // From when on the rest was told, or was not, is not known.
+    if (depth !== this.#depth) this.#seen = undefined;
     this.#depth = depth;
-    if (depth === 'all' && this.#seen?.local === undefined) this.#seen = undefined;
   }
 
   stats(): DefinitionStats {
@@ -201,10 +217,12 @@ export class DefinitionWatch {
     if (before === undefined) return NO_REPLICA;
     const seen = this.#seen?.epoch === epoch ? this.#seen : undefined;
     // Nothing has changed where the log has not moved; a replica that lags behind the last one tells nothing new.
-    if (seen !== undefined && before.lsn <= seen.through) return undefined;
+    const told = this.#told;
+    const isDue = seen?.local === undefined || (told !== undefined && before.lsn >= told);
+    if (seen !== undefined && before.lsn <= seen.through && !isDue) return undefined;
 
     const shared = await this.#askShared(replica);
-    const isLocal = depth === 'all' || !shared.isTold;
+    const isLocal = depth === 'all' || !shared.isTold || isDue;
     if (isLocal && shared.localBytes * this.#millisPerByte > this.#fleet.settings.hangMillis * MOST_HANG_SHARE) {
       this.#millisPerByte = GUESSED_MILLIS_PER_BYTE;
       // Whatever was known is not known to hold any more.
@@ -223,12 +241,16 @@ export class DefinitionWatch {
     if (this.#costs.length > COSTS_KEPT) this.#costs.shift();
     if (local !== undefined && shared.localBytes > 0) this.#millisPerByte = this.#costMillis / shared.localBytes;
     this.#lookCount++;
+    // What is told meanwhile may not be in it yet.
+    if (local !== undefined && told === this.#told && (told === undefined || before.lsn >= told))
+      this.#told = undefined;
     const isSame = shared.stamp === seen?.shared && (local === undefined || local.stamp === seen.local);
     if (!isSame) {
       this.#changeCount++;
       this.#listener.changed({ timeline: history.timelines.timeline, lsn: after.lsn });
     }
-    this.#seen = { epoch, through: before.lsn, shared: shared.stamp, local: local?.stamp };
+    const through = seen === undefined || !isSame ? before.lsn : newer(before.lsn, seen.through);
+    this.#seen = { epoch, through, shared: shared.stamp, local: local?.stamp ?? seen?.local };
     return undefined;
   }
 
