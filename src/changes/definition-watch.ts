@@ -17,6 +17,7 @@ import type { Lsn } from '../freshness/lsn.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import { InvalidAnswer } from '../postgres/errors.js';
+import type { DefinitionLook } from './definitions.js';
 import { localStamp, SHARED_STAMP } from './definition-stamps.js';
 
 /** Called at once, and never throws. */
@@ -26,6 +27,8 @@ export interface DefinitionListener {
    * it. Called before {@link DefinitionWatch.unchangedThrough} reaches the change.
    */
   changed(position: ChangePosition): void;
+  /** Each look, as it was; after `changed`, where it has shown a change. */
+  looked?(look: DefinitionLook): void;
 }
 
 /** What changes are looked for: all, or only those that a source cannot tell of. */
@@ -229,6 +232,7 @@ export class DefinitionWatch {
       this.#listener.changed({ timeline: history.timelines.timeline, lsn: after.lsn });
     }
     this.#seen = { epoch, through: before.lsn, shared: shared.stamp, local: local?.stamp };
+    this.#listener.looked?.({ before: before.lsn, after: after.lsn, shared: shared.stamp, own: local?.stamp });
     return undefined;
   }
 

@@ -86,7 +86,15 @@ const pages: Record<string, () => Asked> = {
     }),
   stats: () =>
     fieldsOf('index', {
-      required: ['ClusterStats', 'NodeStats', 'RefusedPositions', 'FallbackStats', 'DiscoveryStats', 'CacheStats', 'ChangeStats'],
+      required: [
+        'ClusterStats',
+        'NodeStats',
+        'RefusedPositions',
+        'FallbackStats',
+        'DiscoveryStats',
+        'CacheStats',
+        'ChangeStats',
+      ],
     }),
   events: () => {
     const { allowed } = fieldsOf('index', {
