@@ -117,8 +117,9 @@ function changeStream(): Drawn {
     .box(28, 228, 664, 133)
     .text(44, 265, 'in your process', 'b')
     .text(676, 265, 'some numbers a table', 'end faint');
-  sheet.lines(44, 294, ['last change of products       0/5000', 'last change of users, id 42   0/3000'], 'code');
-  sheet.text(44, 346, 'all is known up to            0/9000', 'code good');
+  sheet.lines(44, 294, ['last change of products', 'last change of user 42']);
+  sheet.lines(310, 294, ['0/5000', '0/3000'], 'code').text(44, 346, 'all is known up to', 'good');
+  sheet.text(310, 346, '0/9000', 'code good');
   sheet.arrow(360, 361, 360, 409);
   sheet.box(28, 409, 664, 108).text(44, 446, 'a kept answer: user 42, read at 0/4000', 'b');
   sheet.lines(
