@@ -15,6 +15,7 @@ class Replica {
   localBytes = 4_000_000;
   tookMillis = 0.1;
   isSilent = false;
+  observedCount = 0;
   /** Called when the catalogue is looked at. */
   onLook = (): void => undefined;
   readonly asked: string[] = [];
@@ -29,6 +30,7 @@ class Replica {
 
   readonly probe = {
     observe: async (): Promise<void> => {
+      this.observedCount++;
       if (this.isSilent) throw new Error('no answer');
       if (this.positions.length > 0) this.lsn = this.positions.shift();
     },
@@ -97,14 +99,8 @@ describe('a watch of definitions', () => {
     const { watch, until } = watching([replica]);
     await until(() => watch.unchangedThrough === 100n);
     const { length } = replica.asked;
-    let observed = 0;
-    const { observe } = replica.probe;
-    const counted = (): Promise<void> => {
-      observed++;
-      return observe();
-    };
-    Object.assign(replica.probe, { observe: counted });
-    await until(() => observed >= 3);
+    const observed = replica.observedCount;
+    await until(() => replica.observedCount >= observed + 3);
     expect(replica.asked).toHaveLength(length);
   });
 
@@ -139,7 +135,9 @@ describe('a watch of definitions', () => {
     one.lsn = undefined;
     // It has not replayed yet what the other has shown.
     other.local = 'tables of before';
-    await until(() => watch.stats().lookCount === 1 && watch.problem === undefined);
+    const observed = other.observedCount;
+    await until(() => other.observedCount >= observed + 2);
+    expect([watch.unchangedThrough, changes.length]).toEqual([100n, 1]);
     other.local = 'tables';
     other.positions = [150n, 150n];
     await until(() => watch.unchangedThrough === 150n);
