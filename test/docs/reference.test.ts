@@ -75,7 +75,7 @@ const pages: Record<string, () => Asked> = {
     }),
   testing: () => {
     const { required, allowed } = fieldsOf('testing', {
-      required: ['TestClusterOptions', 'JitterOptions'],
+      required: ['TestClusterOptions', 'JitterOptions', 'ChangeSourceCheck'],
       allowed: ['TestCluster', 'TestNode', 'Link', 'ReplayJitter', 'JitterStep'],
     });
     return { required: [...required, ...literalsOf('testing', 'TestBackendErrorCode')], allowed };
