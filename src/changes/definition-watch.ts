@@ -17,7 +17,7 @@ import { type Lsn, newer } from '../freshness/lsn.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import { InvalidAnswer } from '../postgres/errors.js';
-import { localStamp, SHARED_STAMP } from './definition-stamps.js';
+import { askLocal, askShared, where } from './definition-look.js';
 
 /** Called at once, and never throws. */
 export interface DefinitionListener {
@@ -51,13 +51,6 @@ interface Seen {
   readonly local: string | undefined;
 }
 
-interface SharedRow {
-  readonly stamp: unknown;
-  readonly is_told: unknown;
-  readonly local_bytes: unknown;
-  readonly took_millis: unknown;
-}
-
 /** Wanted that long ago, it is still looked for. */
 const WANTED_MILLIS = 1_000;
 const LEAST_INTERVAL_MILLIS = 10;
@@ -72,7 +65,6 @@ const GUESSED_MILLIS_PER_BYTE = 2.5 / 2 ** 20;
 const MOST_HANG_SHARE = 1 / 4;
 /** What was too large is tried again after so long. */
 const TOO_LARGE_MILLIS = 60_000;
-const MOST_STAMP_LENGTH = 200;
 
 const NO_REPLICA = 'no replica is known to follow the primary';
 const NO_ANSWER = 'the replica gave no answer';
@@ -221,7 +213,7 @@ export class DefinitionWatch {
     const isDue = seen?.local === undefined || (told !== undefined && before.lsn >= told);
     if (seen !== undefined && before.lsn <= seen.through && !isDue) return undefined;
 
-    const shared = await this.#askShared(replica);
+    const shared = await askShared(replica, this.#eventTriggers);
     const isLocal = depth === 'all' || !shared.isTold || isDue;
     if (isLocal && shared.localBytes * this.#millisPerByte > this.#fleet.settings.hangMillis * MOST_HANG_SHARE) {
       this.#millisPerByte = GUESSED_MILLIS_PER_BYTE;
@@ -266,54 +258,4 @@ export class DefinitionWatch {
     }
     return best;
   }
-
-  async #askShared(replica: Node) {
-    const values = [this.#eventTriggers];
-    const { rows, identity } = await replica.adminQueries.look<SharedRow>(
-      SHARED_STAMP,
-      values,
-      'pgladder_shared_stamp',
-    );
-    const { stamp, is_told, local_bytes, took_millis } = rows[0] ?? {};
-    return {
-      server: identity.server,
-      version: identity.version,
-      stamp: textOf(stamp),
-      isTold: is_told === true,
-      localBytes: numberOf(local_bytes),
-      tookMillis: numberOf(took_millis),
-    };
-  }
-}
-
-async function askLocal(replica: Node, version: number) {
-  const { rows, identity } = await replica.adminQueries.look<Pick<SharedRow, 'stamp' | 'took_millis'>>(
-    localStamp(version),
-    undefined,
-    'pgladder_local_stamp',
-  );
-  return {
-    server: identity.server,
-    stamp: textOf(rows[0]?.stamp),
-    tookMillis: numberOf(rows[0]?.took_millis),
-  };
-}
-
-/** Where a replica stands by a question sent from now on; `undefined` where it is not shown to follow the primary. */
-async function where(replica: Node): Promise<{ readonly lsn: Lsn; readonly server: string } | undefined> {
-  await replica.probe.observe();
-  const { lsn, observation } = replica;
-  return lsn === undefined || observation === undefined ? undefined : { lsn, server: observation.identity.server };
-}
-
-function textOf(value: unknown): string {
-  if (typeof value !== 'string' || value.length === 0 || value.length > MOST_STAMP_LENGTH)
-    throw new InvalidAnswer('the stamp of the catalogue is none');
-  return value;
-}
-
-function numberOf(value: unknown): number {
-  const number = typeof value === 'string' && value.length <= 40 ? Number(value) : Number.NaN;
-  if (!Number.isFinite(number) || number < 0) throw new InvalidAnswer('what is told beside a stamp is no number');
-  return number;
 }
