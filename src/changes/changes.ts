@@ -131,6 +131,8 @@ export class Changes {
     const isWanted = (table: string): boolean => wanted?.some((name) => isNamed(table, name)) !== false;
     const tables = start.tables.filter(isWanted);
     this.#watch.depth = start.tellsDefinitions ? 'shared' : 'all';
+    // What has changed before the source began was not told.
+    this.#watch.told(start.lsn);
     this.#ledger.began({ ...start, tables });
     this.#state = 'current';
     this.#beginCount++;

@@ -46,6 +46,10 @@ export interface DefinitionStats {
 interface Seen {
   readonly epoch: number;
   readonly through: Lsn;
+  /** Our monotonic clock before the look. */
+  readonly lookedAt: number;
+  /** Whether a source tells of what is not looked at. */
+  readonly isTold: boolean;
   readonly shared: string;
   /** `undefined` where it was never looked at. */
   readonly local: string | undefined;
@@ -55,6 +59,9 @@ interface Seen {
 const WANTED_MILLIS = 1_000;
 const LEAST_INTERVAL_MILLIS = 10;
 const MOST_INTERVAL_MILLIS = 5_000;
+/** A look that is older says nothing of the present. */
+const TOLD_MILLIS = 1_000;
+const FURTHEST = 2n ** 64n - 1n;
 /** Looks take at most one part in so many of a backend's time. */
 const COST_SHARE = 50;
 /** Another's work on the server makes a look longer: the shortest of so many counts. */
@@ -112,9 +119,16 @@ export class DefinitionWatch {
   /**
    * Up to that position of the primary's present timeline, no definition has changed but what the
    * listener was told of; `undefined` while nothing is known. Nothing is current beyond it.
+   *
+   * Where a source tells of definitions, that is without end as long as the latest look is no older
+   * than a second: what it cannot tell of, such as who is a member of a role, counts from the next
+   * look on.
    */
   get unchangedThrough(): Lsn | undefined {
-    return this.#seen?.epoch === this.#fleet.history.epoch ? this.#seen.through : undefined;
+    const seen = this.#seen;
+    if (seen === undefined || seen.epoch !== this.#fleet.history.epoch) return undefined;
+    const isTold = this.#depth === 'shared' && seen.isTold;
+    return isTold && performance.now() - seen.lookedAt < TOLD_MILLIS ? FURTHEST : seen.through;
   }
 
   /**
@@ -205,13 +219,18 @@ export class DefinitionWatch {
     const depth = this.#depth;
     const replica = this.#choose();
     if (replica === undefined) return NO_REPLICA;
+    const lookedAt = performance.now();
     const before = await where(replica);
     if (before === undefined) return NO_REPLICA;
     const seen = this.#seen?.epoch === epoch ? this.#seen : undefined;
     // Nothing has changed where the log has not moved; a replica that lags behind the last one tells nothing new.
     const told = this.#told;
     const isDue = seen?.local === undefined || (told !== undefined && before.lsn >= told);
-    if (seen !== undefined && before.lsn <= seen.through && !isDue) return undefined;
+    if (seen !== undefined && before.lsn <= seen.through && !isDue) {
+      // As long as the log does not move, there is nothing new to be seen.
+      if (before.lsn === seen.through) this.#seen = { ...seen, lookedAt };
+      return undefined;
+    }
 
     const shared = await askShared(replica, this.#eventTriggers);
     const isLocal = depth === 'all' || !shared.isTold || isDue;
@@ -242,7 +261,8 @@ export class DefinitionWatch {
       this.#listener.changed({ timeline: history.timelines.timeline, lsn: after.lsn });
     }
     const through = seen === undefined || !isSame ? before.lsn : newer(before.lsn, seen.through);
-    this.#seen = { epoch, through, shared: shared.stamp, local: local?.stamp ?? seen?.local };
+    const { isTold } = shared;
+    this.#seen = { epoch, through, lookedAt, isTold, shared: shared.stamp, local: local?.stamp ?? seen?.local };
     return undefined;
   }
 

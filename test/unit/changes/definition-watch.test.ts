@@ -148,16 +148,43 @@ describe('a watch of definitions', () => {
     expect(watch.unchangedThrough).toBe(150n);
   });
 
-  it('looks at all while an event trigger is missing, and tells that it had not looked', async () => {
+  it('looks at the rest once where a source tells of it, and always while an event trigger is missing', async () => {
     const replica = new Replica(100n);
     const { watch, changes, until } = watching([replica], 'shared', ['t']);
-    await until(() => watch.unchangedThrough === 100n);
-    expect(replica.asked).toEqual(['shared']);
-    replica.isTold = false;
+    await until(() => watch.stamp === 'tables');
+    // What is told is not looked for.
+    expect(watch.unchangedThrough).toBe(2n ** 64n - 1n);
     replica.positions = [200n, 210n];
-    await until(() => watch.unchangedThrough === 200n);
-    expect(replica.asked).toEqual(['shared', 'shared', 'local']);
-    expect(changes).toHaveLength(2);
+    await until(() => watch.stats().lookCount === 2);
+    expect(replica.asked).toEqual(['shared', 'local', 'shared']);
+    replica.isTold = false;
+    replica.positions = [300n, 310n];
+    await until(() => watch.unchangedThrough === 300n);
+    expect(replica.asked.slice(3)).toEqual(['shared', 'local']);
+    expect(changes).toHaveLength(1);
+  });
+
+  it('names no definitions after a change was told, until a replica that has replayed it was looked at', async () => {
+    const replica = new Replica(100n);
+    const { watch, changes, until } = watching([replica], 'shared');
+    await until(() => watch.stamp === 'tables');
+    watch.told(250n);
+    expect(watch.stamp).toBeUndefined();
+    replica.positions = [200n, 210n];
+    await until(() => watch.stats().lookCount === 2);
+    expect(watch.stamp).toBeUndefined();
+    replica.local = 'other tables';
+    replica.positions = [300n, 310n];
+    await until(() => watch.stamp === 'other tables');
+    expect(changes.map(({ lsn }) => lsn)).toEqual([100n, 310n]);
+  });
+
+  it('knows no further than it has looked where the latest look is old, whatever is told', async () => {
+    const replica = new Replica(100n);
+    const { watch, until } = watching([replica], 'shared');
+    await until(() => watch.stamp === 'tables');
+    replica.isSilent = true;
+    await until(() => watch.unchangedThrough === 100n);
   });
 
   it('does not take a look for more than it was, when more is wanted meanwhile', async () => {
@@ -167,7 +194,7 @@ describe('a watch of definitions', () => {
       if (replica.asked.length === 1) watch.depth = 'all';
     };
     await until(() => watch.unchangedThrough === 100n);
-    expect(replica.asked).toEqual(['shared', 'shared', 'local']);
+    expect(replica.asked).toEqual(['shared', 'local', 'shared', 'local']);
     expect(changes).toHaveLength(1);
   });
 
