@@ -5,12 +5,14 @@
  */
 
 import type { PoolClient, QueryResult, QueryResultRow } from 'pg';
-import { CallingContext, inBackground } from './async-context.js';
+import { inBackground } from './async-context.js';
 import type { Answered, RunBelow } from './cache/ground.js';
 import type { CacheCall } from './cache/lookup.js';
 import { CacheRung } from './cache/rung.js';
 import { ReadSubjects } from './cache/subjects.js';
 import type { Wish } from './cache/terms.js';
+import type { Changes } from './changes/changes.js';
+import { changesOf } from './changes/source.js';
 import { settledWithin } from './deadline.js';
 import { invalidOptions, LadderError } from './errors.js';
 import { deadlineOf, withAbort } from './execute/abort.js';
@@ -32,6 +34,7 @@ import { write } from './execute/write.js';
 import { Fleet } from './nodes/fleet.js';
 import { type Explanation, explain } from './observe/explain.js';
 import { MissingGrammar } from './observe/missing-grammar.js';
+import { tellSessionState } from './observe/session-state.js';
 import type { NameClaim } from './open-clusters.js';
 import {
   type ConnectionOptions,
@@ -62,6 +65,8 @@ export class Calls {
   /** The rungs above the replicas; `undefined` without them. */
   readonly cache: CacheRung | undefined;
   readonly subjects: ReadSubjects;
+  /** What tells which tables change; `undefined` where nothing does. */
+  readonly changes: Changes | undefined;
   readonly #within: Within;
 
   constructor(settings: Settings, within: Within, claim: NameClaim) {
@@ -73,7 +78,7 @@ export class Calls {
     const { readOnlyFunctions, catalogRefreshMillis, onInvalidHint } = settings;
     const missingGrammar = new MissingGrammar(this.publisher);
     this.classifier = new Classifier({
-      load: (known) => inBackground(() => loadCatalog(this.fleet, undefined, known)),
+      load: (known) => inBackground(() => loadCatalog(this.fleet, undefined, known, this.changes?.stampQuery)),
       grammarMissing: (cause) => missingGrammar.tell(cause),
       readOnlyFunctions,
       catalogRefreshMillis,
@@ -87,9 +92,10 @@ export class Calls {
     this.tokens = new SessionTokens(this.fleet);
     this.requests = new Requests(this.context, this.tokens);
     const { fleet, classifier, gate, requests, publisher } = this;
+    this.changes = changesOf(settings.changes, { fleet, classifier, publisher });
     const { cache } = settings;
-    this.cache =
-      cache === undefined ? undefined : new CacheRung(cache, { fleet, classifier, gate, requests, publisher });
+    const ground = { fleet, classifier, gate, requests, publisher, changes: this.changes };
+    this.cache = cache === undefined ? undefined : new CacheRung(cache, ground);
     this.subjects = new ReadSubjects(this.cache, classifier, fleet);
   }
 
@@ -181,11 +187,7 @@ export class Calls {
     signal: AbortSignal | undefined,
   ): Answered<Row> {
     const text = textOf(statement.query);
-    if (found.class === 'session' && this.publisher.wants('warning') && this.classifier.isFirst(text)) {
-      const digest = this.classifier.digest(text);
-      const message = `${found.because}: it ran on a pool, whose connections are shared; use transaction() or connection(), or onConnect for what holds for all`;
-      this.publisher.publish('warning', { code: 'session-state', message, digest }, new CallingContext());
-    }
+    if (found.class === 'session') tellSessionState(found.because, text, this.classifier, this.publisher);
     const asked = found.hint === undefined ? options : { ...found.hint, ...withoutUndefined(options ?? {}) };
     const call = { scope, statement, options: asked, entry, signal };
     const run = (request: StatementRequest): Promise<QueryResult<Row>> => query<Row>(request, found, this.classifier);

@@ -6,6 +6,7 @@
 
 import type { Pool } from 'pg';
 import type { CacheRung } from './cache/rung.js';
+import type { Changes } from './changes/changes.js';
 import { clearTimeout, performance, setTimeout } from './clock.js';
 import { settledWithin } from './deadline.js';
 import type { Gate } from './execute/gate.js';
@@ -16,6 +17,7 @@ import type { Publisher } from './publisher.js';
 interface Estate {
   readonly fleet: Fleet;
   readonly cache: CacheRung | undefined;
+  readonly changes: Changes | undefined;
   readonly gate: Gate;
   readonly publisher: Publisher;
   /** Those of `cluster.pool()`. */
@@ -51,12 +53,12 @@ export class Closing {
   }
 
   async #close(ended: Promise<unknown>, isLate: Promise<true>): Promise<void> {
-    const { fleet, cache } = this.#estate;
+    const { fleet, cache, changes } = this.#estate;
     const wasLate = await Promise.race([ended.then(() => false), isLate]);
     clearTimeout(this.#timer);
     this.#isOver = true;
     // What is wrong with a store that others may use is not told by closing.
-    await settledWithin(Promise.resolve(cache?.close()), fleet.settings.hangMillis);
+    await settledWithin(Promise.all([cache?.close(), changes?.close()]), fleet.settings.hangMillis);
     if (!wasLate) {
       await fleet.close();
       return;

@@ -4,8 +4,9 @@ import type { Pool, PoolClient, QueryResultRow } from 'pg';
 import { CallingContext } from './async-context.js';
 import { ClusterCache } from './cache/cluster-cache.js';
 import { Calls } from './calls.js';
+import { ClusterChanges } from './changes/cluster-changes.js';
 import { Closing } from './closing.js';
-import { Contexts } from './contexts.js';
+import { Contexts, startedWithin } from './contexts.js';
 import { invalidOptions } from './errors.js';
 import type { LadderEvents } from './events.js';
 import type { Query, Values } from './execute/call.js';
@@ -84,6 +85,7 @@ export class Cluster implements AsyncDisposable {
     this.#process = { scope, transaction: undefined };
     this.#access = this.#makeAccess();
     this.cache = new ClusterCache(this.#calls.cache);
+    this.changes = new ClusterChanges(this.#calls.changes, this.#calls.publisher);
     this.#calls.fleet.start();
   }
 
@@ -94,6 +96,9 @@ export class Cluster implements AsyncDisposable {
 
   /** Its caches: how they do, and how to make them forget. See the option `cache`. */
   readonly cache: ClusterCache;
+
+  /** Which tables change, as far as that is heard. See the option `changes`. */
+  readonly changes: ClusterChanges;
 
   /** `route`, `query` and `node` events; the same are published on `diagnostics_channel` as `pg-ladder:<event>`. */
   get events(): LadderEvents {
@@ -268,10 +273,10 @@ export class Cluster implements AsyncDisposable {
 
   #close(): Closing {
     const pools = [...this.#pools].filter(({ ended }) => !ended);
-    const { cache, claim, fleet, gate, publisher } = this.#calls;
+    const { cache, changes, claim, fleet, gate, publisher } = this.#calls;
     claim.release();
     const ended = pools.map((pool) => (pool.ending ? undefined : pool.end()));
-    return new Closing(Promise.all([gate.close(), ...ended]), { fleet, cache, gate, publisher, pools });
+    return new Closing(Promise.all([gate.close(), ...ended]), { fleet, cache, changes, gate, publisher, pools });
   }
 
   #context(): Context {
@@ -287,12 +292,4 @@ export class Cluster implements AsyncDisposable {
       },
     });
   }
-}
-
-/** A query builder starts when it is awaited. The caller would do that outside the session, so it is done here. */
-function startedWithin<T>(result: T): T {
-  if (result instanceof Promise || typeof (result as { then?: unknown } | undefined)?.then !== 'function')
-    return result;
-  const lazy = result as unknown as PromiseLike<unknown>;
-  return new Promise((resolve, reject) => void lazy.then(resolve, reject)) as T;
 }

@@ -29,3 +29,11 @@ export class Contexts {
     return this.#storage.run(context, fn, ...args);
   }
 }
+
+/** A query builder starts when it is awaited. The caller would do that outside the session, so it is done here. */
+export function startedWithin<T>(result: T): T {
+  if (result instanceof Promise || typeof (result as { then?: unknown } | undefined)?.then !== 'function')
+    return result;
+  const lazy = result as unknown as PromiseLike<unknown>;
+  return new Promise((resolve, reject) => void lazy.then(resolve, reject)) as T;
+}

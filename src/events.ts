@@ -175,6 +175,15 @@ export interface TokenLostEvent extends OfCluster {
   readonly count: number;
 }
 
+/** Tables have changed, see the option `changes`. */
+export interface ChangesEvent extends OfCluster {
+  /** As `schema.name`. */
+  readonly tables: readonly string[];
+  /** All changes up to that position have been told, on that timeline, as PostgreSQL writes it. */
+  readonly timeline: number;
+  readonly lsn: string;
+}
+
 /** Something that works and is likely not meant. */
 export interface WarningEvent extends OfCluster {
   /**
@@ -213,6 +222,8 @@ export interface WarningEvent extends OfCluster {
    *   Or a primary that was known by its own word alone is gone, and the one before is used again.
    *   Told once for each claim.
    * - `closed-under-way`: `close({ timeoutMillis })` reached its deadline, and cut off the rest.
+   * - `changes`: changes are not heard, or not those of all tables that were named. Told once for
+   *   each cause; it is tried again by itself.
    */
   readonly code:
     | 'session-state'
@@ -230,6 +241,7 @@ export interface WarningEvent extends OfCluster {
     | 'suspicious-primary'
     | 'closed-under-way'
     | 'grammar'
+    | 'changes'
     | 'cache-rule'
     | 'cache-audit'
     | 'n-plus-one'
@@ -261,6 +273,7 @@ export interface LadderEventMap {
   topology: [TopologyEvent];
   membership: [MembershipEvent];
   tokenLost: [TokenLostEvent];
+  changes: [ChangesEvent];
   warning: [WarningEvent];
 }
 

@@ -6,9 +6,20 @@ export type { CacheRungName, HitCounts, MissReason } from './cache/counts.js';
 export type { CacheVerdict, ExplainedEntry } from './cache/explain.js';
 export type { Forgotten } from './cache/forgetting.js';
 export type { CacheStats } from './cache/stats.js';
+export type {
+  ChangeHandler,
+  ChangePosition,
+  ChangeSource,
+  ChangeStart,
+  ChangeSubscription,
+  TableChange,
+} from './change-source.js';
+export type { ChangeStats } from './changes/changes.js';
+export type { ClusterChanges } from './changes/cluster-changes.js';
 export { Cluster, createCluster, type DefaultRow } from './cluster.js';
 export { LadderError, type LadderErrorCode } from './errors.js';
 export {
+  type ChangesEvent,
   type LadderEventMap,
   type LadderEvents,
   type MembershipEvent,
@@ -50,6 +61,7 @@ export type {
   TransactionOptions,
   WriteOptions,
 } from './options/calls.js';
+export type { ChangesOptions } from './options/changes.js';
 export type { ClusterBehaviour, ClusterOptions, HotKeyOptions, LaneOptions, OnConnect } from './options/cluster.js';
 export type { InheritCredentials } from './options/credentials.js';
 export type { Discovery, DiscoveryContext, NodeAnswer } from './options/discovery.js';
@@ -65,8 +77,8 @@ export type {
   SharedSubscription,
   SharedTime,
 } from './shared-store.js';
-export type { KeyColumn } from './sql/dependencies.js';
 export type { StatementClass } from './sql/facts.js';
+export type { FixedTable, KeyColumn } from './sql/fixed-columns.js';
 export type { KeyTerm, KeyValue } from './sql/key.js';
 export type { Relation, RelationKind } from './sql/relations.js';
 export type { Repeatability, Repeats } from './sql/unsteady.js';

@@ -33,6 +33,7 @@ export class Publisher {
     topology: channel('pg-ladder:topology'),
     membership: channel('pg-ladder:membership'),
     tokenLost: channel('pg-ladder:tokenLost'),
+    changes: channel('pg-ladder:changes'),
     warning: channel('pg-ladder:warning'),
   };
 

@@ -7,7 +7,7 @@ import { CallingContext, inBackground } from '../async-context.js';
 import { performance } from '../clock.js';
 import { read } from '../execute/read.js';
 import { refreshPrimary } from '../execute/refresh-primary.js';
-import { formatLsn } from '../freshness/lsn.js';
+import { formatLsn, type Lsn } from '../freshness/lsn.js';
 import { isRaw } from '../postgres/raw-results.js';
 import type { CacheEntry } from './entry.js';
 import type { CacheGround } from './ground.js';
@@ -47,13 +47,15 @@ export class Audit {
   given(entry: CacheEntry, lookup: Lookup): void {
     if (this.#share === 0 || this.#underWay >= MAX_AT_ONCE || Math.random() >= this.#share) return;
     this.#underWay++;
-    inBackground(() => this.#compare(entry, lookup))
+    const { lsn } = entry;
+    inBackground(() => this.#compare(entry, lsn, lookup))
       // What a replica could not say proves nothing.
       .catch(() => undefined)
       .finally(() => this.#underWay--);
   }
 
-  #compare(entry: CacheEntry, lookup: Lookup): Promise<void> {
+  /** @param shownAt up to where the answer was taken to hold when it was given */
+  #compare(entry: CacheEntry, shownAt: Lsn | undefined, lookup: Lookup): Promise<void> {
     const { gate, requests, fleet } = this.#ground;
     return gate.run(async (passed) => {
       const { call, asker, reading } = inBackgroundOf(lookup, passed);
@@ -70,7 +72,7 @@ export class Audit {
       await refreshPrimary(fleet);
       const upTo = fleet.history.covering(endedAt, 0);
       const { timeline, validFrom } = entry.origin;
-      if (upTo?.timeline === timeline && upTo.lsn <= validFrom) this.#tell(entry);
+      if (upTo?.timeline === timeline && upTo.lsn <= (shownAt ?? validFrom)) this.#tell(entry);
       else this.#counts.changedCount++;
     });
   }

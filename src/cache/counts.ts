@@ -28,6 +28,8 @@ export class CacheCounts {
     'seen-newer': 0,
     'floor-unknown': 0,
   };
+  /** Hits on answers that changes had shown to hold beyond the position that they were read at. */
+  advancedCount = 0;
   joinedCount = 0;
   keptCount = 0;
   unkeptCount = 0;
@@ -41,8 +43,14 @@ export class CacheCounts {
   readonly firstMinute = { hitCount: 0, missCount: 0 };
   readonly #startedAt = performance.now();
 
-  hit(rung: CacheRungName, consistency: Consistency, costMillis: number, now: number): void {
+  hit(
+    rung: CacheRungName,
+    consistency: Consistency,
+    { costMillis, isAdvanced }: { readonly costMillis: number; readonly isAdvanced: boolean },
+    now: number,
+  ): void {
     this.hits[rung][consistency === 'eventual' ? 'eventual' : 'session']++;
+    if (isAdvanced) this.advancedCount++;
     this.savedMillis += costMillis;
     if (now - this.#startedAt < START_MILLIS) this.firstMinute.hitCount++;
   }

@@ -1,7 +1,8 @@
 /**
  * An answer that is kept, as a rung: how much of the primary's history it shows, and how fresh it
- * is. It never changes; time and the primary's log judge it.
+ * is. What it holds never changes; time, the primary's log and what changes are told judge it.
  */
+import { performance } from '../clock.js';
 import type { Rung } from '../freshness/demand.js';
 import type { Lsn } from '../freshness/lsn.js';
 import type { Position } from '../freshness/position.js';
@@ -9,8 +10,8 @@ import type { PrimaryHistory } from '../freshness/primary-history.js';
 import type { Shown } from '../freshness/read-trace.js';
 import { bytesOf } from './bytes.js';
 import type { KeptAnswer } from './kept-answer.js';
+import type { Particulars } from './particulars.js';
 import type { RawField } from './raw-answer.js';
-import type { CachedText } from './texts.js';
 
 /** Where and when an answer was read. */
 export interface Origin {
@@ -31,19 +32,14 @@ export interface Origin {
   readonly freshAsOf: number;
 }
 
-/** What else is known of it. */
-export interface Particulars {
-  readonly text: CachedText;
-  readonly tags: readonly string[];
-  /** Tables that its caller named. */
-  readonly named: readonly string[];
-  readonly costMillis: number;
-  /** Whether it depends on the time: then no position makes it younger. */
-  readonly isTimed: boolean;
-}
-
 /** What an entry holds beside its answer, measured. */
 const RECORD_BYTES = 450;
+const DEPENDENCE_BYTES = 200;
+/**
+ * So long after it was read changes make it no younger: settings that a server takes up while it
+ * runs are in no log.
+ */
+const MAX_ADVANCE_MILLIS = 600_000;
 const NO_FIELDS: readonly RawField[] = [];
 
 export class CacheEntry implements Rung, Shown {
@@ -56,6 +52,9 @@ export class CacheEntry implements Rung, Shown {
   #isKept = true;
   readonly #era: number;
   #judgedIn = -1;
+  /** Nothing that it depends on has changed up to there; `undefined` where that is not known to be beyond its own position. */
+  #through: Lsn | undefined;
+  readonly #madeAt = performance.now();
   /** Whether it is being read anew. */
   isRefreshing = false;
   /** From this share of its greatest age on it is read anew: not that of all at once that were read together. */
@@ -74,7 +73,9 @@ export class CacheEntry implements Rung, Shown {
 
   /** The columns are those of other entries, too. */
   get bytes(): number {
-    return RECORD_BYTES + bytesOf(this.answer.raw(NO_FIELDS));
+    const { dependence } = this.particulars;
+    const ownBytes = dependence === undefined ? RECORD_BYTES : RECORD_BYTES + DEPENDENCE_BYTES;
+    return ownBytes + bytesOf(this.answer.raw(NO_FIELDS));
   }
 
   get costMillis(): number {
@@ -96,7 +97,30 @@ export class CacheEntry implements Rung, Shown {
   get lsn(): Lsn | undefined {
     if (this.#era !== this.#history.clock.era) return undefined;
     if (this.#judgedIn !== this.#history.epoch) this.#judge();
-    return this.#isKept && this.#isWithinSight ? this.origin.validFrom : undefined;
+    if (!this.#isKept || !this.#isWithinSight) return undefined;
+    return this.#through ?? this.origin.validFrom;
+  }
+
+  /** Whether changes have shown it to hold beyond the position that it was read at. */
+  get isAdvanced(): boolean {
+    return this.#through !== undefined;
+  }
+
+  /**
+   * Moves it to the position up to which nothing that it depends on has changed.
+   * @returns whether that is further on than before
+   */
+  advance(): boolean {
+    const { dependence } = this.particulars;
+    if (dependence === undefined || performance.now() - this.#madeAt > MAX_ADVANCE_MILLIS) return false;
+    const { lsn } = this;
+    const { timeline, validFrom } = this.origin;
+    if (lsn === undefined || timeline !== this.#history.timelines.timeline) return false;
+    const through = dependence.throughFrom(validFrom, timeline);
+    if (through === undefined || through <= lsn) return false;
+    this.#through = through;
+    this.redate();
+    return true;
   }
 
   /** Whether the primary is known to have been as far as what it shows: a session that is shown more could not be held to it. */
@@ -120,7 +144,7 @@ export class CacheEntry implements Rung, Shown {
   redate(): void {
     const { timeline, validFrom } = this.origin;
     if (this.particulars.isTimed || timeline !== this.#history.timelines.timeline) return;
-    this.#freshAsOf = Math.max(this.#freshAsOf, this.#history.clock.freshAsOf(validFrom));
+    this.#freshAsOf = Math.max(this.#freshAsOf, this.#history.clock.freshAsOf(this.#through ?? validFrom));
   }
 
   /** After a failover or restart of the primary, as any position. */
@@ -128,6 +152,8 @@ export class CacheEntry implements Rung, Shown {
     const { clusterId, timeline, validFrom } = this.origin;
     const history = this.#history;
     this.#judgedIn = history.epoch;
+    // The log may have been left before that.
+    this.#through = undefined;
     const fate = history.timelines.fateOf(timeline, validFrom, history.highest);
     // A replica may be seen ahead of the primary, which was asked before.
     const isGood = timeline === history.timelines.timeline ? fate === 'kept' || fate === 'ahead' : fate === 'kept';

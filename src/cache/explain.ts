@@ -22,6 +22,8 @@ export interface ExplainedEntry {
   readonly node: string;
   /** What that was known to have replayed before. */
   readonly position: { readonly timeline: number; readonly lsn: string };
+  /** Where changes have shown it to hold up to, on that timeline; `undefined` without the option `changes`. */
+  readonly heldThrough: string | undefined;
   /** How old its data is at most, in milliseconds. */
   readonly ageMillis: number;
   /** What it holds. */
@@ -52,9 +54,12 @@ export function verdictOf(
   if (held === undefined) return { rung: undefined, because: WORDS.absent, isKept: true, entry: undefined };
   const { node, timeline, validFrom } = held.origin;
   const ageMillis = Math.max(0, now - held.freshAsOf);
-  const entry = { node, position: { timeline, lsn: formatLsn(validFrom) }, ageMillis, byteCount: held.bytes };
+  const heldThrough = held.isAdvanced && held.lsn !== undefined ? formatLsn(held.lsn) : undefined;
+  const position = { timeline, lsn: formatLsn(validFrom) };
+  const entry = { node, position, heldThrough, ageMillis, byteCount: held.bytes };
+  const unchanged = heldThrough === undefined ? '' : `, unchanged through ${heldThrough}`;
   const floor = typeof demand === 'string' ? 'your floor is not known' : `your floor ${formatLsn(demand.floor)}`;
-  const proof = `filled from ${node} at ${formatLsn(validFrom)}, ${Math.round(ageMillis)} ms old, ${floor}`;
+  const proof = `filled from ${node} at ${formatLsn(validFrom)}${unchanged}, ${Math.round(ageMillis)} ms old, ${floor}`;
   if (miss === undefined) return { rung: 'memory', because: proof, isKept: true, entry };
   return { rung: undefined, because: `${WORDS[miss]}: ${proof}`, isKept: true, entry };
 }

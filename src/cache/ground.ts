@@ -1,5 +1,6 @@
 /** What the caches stand on. */
 import type { QueryResult, QueryResultRow } from 'pg';
+import type { Changes } from '../changes/changes.js';
 import type { Gate } from '../execute/gate.js';
 import type { StatementRequest } from '../execute/request.js';
 import type { Requests } from '../execute/requests.js';
@@ -19,4 +20,6 @@ export interface CacheGround {
   readonly gate: Gate;
   readonly requests: Requests;
   readonly publisher: Publisher;
+  /** What tells that kept answers are still current; `undefined` where nothing does. */
+  readonly changes: Changes | undefined;
 }

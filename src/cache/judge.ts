@@ -44,13 +44,15 @@ export class Judge {
     if (entry === undefined) return 'absent';
     if (typeof demand === 'string') return 'floor-unknown';
     let gap = gapOf(entry, demand);
+    if (gap !== undefined && entry.advance()) gap = gapOf(entry, demand);
     if (gap === 'too-stale') {
       entry.redate();
       gap = gapOf(entry, demand);
     }
     if (gap !== undefined) return gap;
     if (trace === undefined || requirement.consistency === 'eventual') return undefined;
-    return this.#hasSeenNewer(trace, entry, tables) ? 'seen-newer' : undefined;
+    if (!this.#hasSeenNewer(trace, entry, tables)) return undefined;
+    return entry.advance() && !this.#hasSeenNewer(trace, entry, tables) ? undefined : 'seen-newer';
   }
 
   /** Whether what the first caller of a flight was answered will do, where nothing else tells how fresh that is. */
@@ -82,13 +84,13 @@ export class Judge {
       waitedMillis: 0,
       rerunCount: 0,
       timeline: origin.timeline,
-      lsn: origin.validFrom,
+      lsn: entry.lsn ?? origin.validFrom,
       ageMillis: Math.max(0, startedAt - entry.freshAsOf),
       source: undefined,
     });
     reading.trace?.showed(entry, tables);
     if (asker.notes !== undefined) noteEntry(asker.notes, lookup, entry);
-    this.#counts.hit(rung, reading.requirement.consistency, entry.costMillis, startedAt);
+    this.#counts.hit(rung, reading.requirement.consistency, entry, startedAt);
     this.#fleet.counts.kept(id, origin.node, rung);
     return result as QueryResult<Row>;
   }

@@ -3,20 +3,21 @@
  * kept: what the primary's log says and what the primary shows are not the same.
  */
 import type { RouteRecord } from '../execute/route.js';
-import type { Fleet } from '../nodes/fleet.js';
 import type { CacheCounts } from './counts.js';
 import { CacheEntry } from './entry.js';
+import type { CacheGround } from './ground.js';
 import type { KeptAnswer } from './kept-answer.js';
 import type { Lookup } from './lookup.js';
 import type { MemoryStore } from './memory-store.js';
+import { particularsOf } from './particulars.js';
 
 export class Keeper {
-  readonly #fleet: Fleet;
+  readonly #ground: CacheGround;
   readonly #memory: MemoryStore<CacheEntry>;
   readonly #counts: CacheCounts;
 
-  constructor(fleet: Fleet, memory: MemoryStore<CacheEntry>, counts: CacheCounts) {
-    this.#fleet = fleet;
+  constructor(ground: CacheGround, memory: MemoryStore<CacheEntry>, counts: CacheCounts) {
+    this.#ground = ground;
     this.#memory = memory;
     this.#counts = counts;
   }
@@ -31,9 +32,9 @@ export class Keeper {
     record: RouteRecord,
     askedAt: number,
     endedAt: number,
-    { text, terms, call, settings }: Lookup,
+    { text, terms, call, settings, values }: Lookup,
   ): CacheEntry | undefined {
-    const { history, answerSources } = this.#fleet;
+    const { history, answerSources } = this.#ground.fleet;
     const { role, lsn, source, timeline, node, waitedMillis } = record;
     const { clusterId } = history;
     if (role !== 'replica' || lsn === undefined || source?.settings === undefined || clusterId === undefined)
@@ -54,11 +55,11 @@ export class Keeper {
       askedAt,
       endedAt,
     };
-    const isTimed = text.dependencies.repeatability.repeats === 'timed';
     const costMillis = Math.max(0, endedAt - call.entry.startedAt - waitedMillis);
     this.#counts.read(costMillis);
     const { tags, tables: named } = terms;
-    return new CacheEntry(answer, origin, { text, tags, named, costMillis, isTimed }, history);
+    const particulars = particularsOf(text, { tags, named, costMillis }, values, this.#ground.changes);
+    return new CacheEntry(answer, origin, particulars, history);
   }
 
   /** What was read earlier and comes later takes the place of nothing. */

@@ -16,9 +16,9 @@ export interface Answered {
 }
 
 /** An answer from earlier is given. */
-export function noteEntry(notes: ReadNotes, lookup: Lookup, { origin, freshAsOf }: CacheEntry): void {
+export function noteEntry(notes: ReadNotes, lookup: Lookup, { origin, lsn, freshAsOf }: CacheEntry): void {
   const { clusterId, timeline, validFrom } = origin;
-  note(notes, lookup, { clusterId, timeline, lsn: validFrom }, freshAsOf);
+  note(notes, lookup, { clusterId, timeline, lsn: lsn ?? validFrom }, freshAsOf);
 }
 
 export function noteAnswer(

@@ -61,7 +61,7 @@ export class CacheRung {
     this.#audit = new Audit(settings.audit, ground);
     this.#rowByRow = new RowByRow(publisher);
     const { shared, refreshCount } = settings;
-    const keeper = new Keeper(ground.fleet, this.#memory, this.counts);
+    const keeper = new Keeper(ground, this.#memory, this.counts);
     this.#shared =
       shared === undefined
         ? undefined

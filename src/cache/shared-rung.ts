@@ -18,6 +18,7 @@ import type { CacheGround } from './ground.js';
 import { KeptAnswer } from './kept-answer.js';
 import { sharedKey, valuesKey } from './key.js';
 import type { Lookup } from './lookup.js';
+import { particularsOf } from './particulars.js';
 
 /** Another one after each change of what stands in keys or entries. */
 const FORMAT = '1';
@@ -195,7 +196,7 @@ export class SharedRung {
     // What is dated later than now, or beyond what the log can be, was not made by any of us.
     if (freshAsOfMillis > time.millis || askedAtMillis > time.millis || seenUpTo > history.ceilingAt(askedAt))
       return undefined;
-    const { text } = lookup;
+    const { text, values } = lookup;
     if (this.#isForgotten({ text, tags, named }, askedAtMillis, time)) return undefined;
     const answer = new KeptAnswer(
       found.answer.command,
@@ -206,8 +207,8 @@ export class SharedRung {
     const freshAsOf = askedAt - (time.millis - freshAsOfMillis);
     const elsewhere = { askedAt: Number.NEGATIVE_INFINITY, endedAt: Number.NEGATIVE_INFINITY };
     const origin = { node, server, clusterId, timeline, validFrom, seenUpTo, freshAsOf, ...elsewhere };
-    const isTimed = text.dependencies.repeatability.repeats === 'timed';
-    return new CacheEntry(answer, origin, { text, tags, named, costMillis, isTimed }, history);
+    const particulars = particularsOf(text, { tags, named, costMillis }, values, this.#ground.changes);
+    return new CacheEntry(answer, origin, particulars, history);
   }
 
   #isForgotten(entry: Forgettable, askedAtMillis: number, { clock }: SharedTime): boolean {

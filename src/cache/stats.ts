@@ -24,6 +24,11 @@ export interface CacheStats {
   /** Answers that were given again, by rung and by the consistency that their reads asked for. */
   readonly hits: { readonly memory: Readonly<HitCounts>; readonly shared: Readonly<HitCounts> };
   /**
+   * How many of these the change stream had shown to hold beyond the position that they were read
+   * at, see the option `changes`.
+   */
+  readonly advancedCount: number;
+  /**
    * Reads that no kept answer served: there was none (`absent`), it did not show what the session
    * wrote (`behind-floor`) or has seen (`seen-newer`), it was too old (`too-stale`), or it is not
    * known yet what it must show (`floor-unknown`).
@@ -68,6 +73,7 @@ export function cacheStats(counts: CacheCounts, { memory, maxBytes, shared, audi
     memory: Object.freeze({ entryCount, byteCount, maxBytes, evictedCount, passedOverCount }),
     shared: shared === undefined ? undefined : Object.freeze(shared),
     hits: Object.freeze({ memory: Object.freeze({ ...hits.memory }), shared: Object.freeze({ ...hits.shared }) }),
+    advancedCount: counts.advancedCount,
     misses: Object.freeze({ ...counts.misses }),
     joinedCount: counts.joinedCount,
     keptCount: counts.keptCount,

@@ -12,6 +12,8 @@ import { sharedKey } from './key.js';
 import type { RawField } from './raw-answer.js';
 import type { KnownText } from './terms.js';
 
+const NO_GENERATION = -1;
+
 /** One text, as caches see it. Texts that differ in a trailing comment only share one. */
 export class CachedText implements KnownText {
   /** Stands for the text in keys of this process. */
@@ -21,18 +23,21 @@ export class CachedText implements KnownText {
   readonly digest: string;
   readonly isRead: boolean;
   readonly isSingle: boolean;
+  /** Of the catalogue that its dependencies were found by. */
+  readonly generation: number;
   dependencies: Dependencies;
   /** Names of relations without their schemas: what sessions remember having seen. */
   tables: readonly string[];
   #columns: Columns<RawField> | undefined;
   rule: CacheRule | undefined;
 
-  constructor(id: number, text: string, digest: string, known: KnownText) {
+  constructor(id: number, text: string, digest: string, known: KnownText, generation: number) {
     this.id = id;
     this.hash = sharedKey([text]);
     this.digest = digest;
     this.isRead = known.isRead;
     this.isSingle = known.isSingle;
+    this.generation = generation;
     this.dependencies = known.dependencies;
     this.tables = bareNames(known.dependencies);
     this.#columns = undefined;
@@ -108,11 +113,19 @@ export class CachedTexts {
   async #learn(text: string, plain: string): Promise<CachedText> {
     // They wait for the catalogue, which the class of a text does not: before, it may be a write for now.
     const dependencies = await this.#classifier.dependencies(text);
+    const { generation } = this.#classifier.catalog;
+    const isOfIt = this.#classifier.knownDependencies(text) === dependencies;
     const found = await this.#classifier.classify(text).catch(() => undefined);
     const digest = await this.#classifier.digestOf(plain);
     const known = { isRead: found?.class === 'read', isSingle: found?.isSingle === true, dependencies };
     const before = this.#byText.get(plain);
-    const learnt = new CachedText(before?.id ?? ++this.#lastId, plain, digest, known);
+    const learnt = new CachedText(
+      before?.id ?? ++this.#lastId,
+      plain,
+      digest,
+      known,
+      isOfIt ? generation : NO_GENERATION,
+    );
     learnt.rule = this.#ruleFor(plain, learnt);
     this.#byText.set(plain, learnt);
     return learnt;

@@ -25,12 +25,14 @@ type Types = NonNullable<QueryConfig['types']>;
 
 /**
  * @param known what was read before, and still holds for all functions but those of these names
+ * @param stamp see {@link catalogQuery}
  * @throws CatalogTooLargeError when its values have more than so many characters
  */
 export async function loadCatalog(
   { leadership, monitor, settings }: Fleet,
   maxLength = MAX_LENGTH,
   known?: KnownFunctions,
+  stamp?: string,
 ): Promise<CatalogRows> {
   const isFound = await monitor.until(() => leadership.isSettled, settings.primaryWaitMillis, 'primary');
   if (!isFound) throw new Error('no primary to read the catalogue from');
@@ -40,7 +42,7 @@ export async function loadCatalog(
     // Its connection is closed at once, whatever is still to come.
     results = await new Promise((resolve, reject) => {
       const types = bounded(maxLength, reject);
-      const text = catalogQuery(known?.changed);
+      const text = catalogQuery(known?.changed, stamp);
       // pg gives one result for each statement of a text, which its types do not say.
       const asking = (): unknown => client.query({ ...question(text), types });
       const running = inBackground(asking) as Promise<QueryResult[]>;
@@ -52,6 +54,7 @@ export async function loadCatalog(
   }
   client.release();
   const answers = results.filter(({ command }) => command === 'SELECT');
+  const stamps = stamp === undefined ? [] : [answers.shift(), answers.pop()].map((answer) => firstValueOf(answer));
   const [path, functions, relations, operators, types, resolution] = answers as [
     QueryResult<{ path: string[] }>,
     QueryResult<FunctionRow>,
@@ -67,7 +70,13 @@ export async function loadCatalog(
     operators: operators.rows,
     types: types.rows,
     resolution: merged(resolution.rows[0], known?.rows.resolution),
+    stamp: known === undefined && stamps[0] === stamps[1] ? stamps[0] : undefined,
   };
+}
+
+function firstValueOf(answer: QueryResult | undefined): string | undefined {
+  const [value] = Object.values((answer?.rows[0] ?? {}) as Record<string, unknown>);
+  return typeof value === 'string' ? value : undefined;
 }
 
 /** What was read of built-in objects stays true, and what has no namesake any more does no harm. */

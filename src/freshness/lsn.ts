@@ -21,6 +21,16 @@ export function formatLsn(lsn: Lsn): string {
   return `${(lsn >> 32n).toString(16).toUpperCase()}/${(lsn & 0xffffffffn).toString(16).toUpperCase()}`;
 }
 
+/** The one further on in the log. */
+export function newer(a: Lsn, b: Lsn): Lsn {
+  return a > b ? a : b;
+}
+
+/** The one further back in the log. */
+export function older(a: Lsn, b: Lsn): Lsn {
+  return a < b ? a : b;
+}
+
 /** The sizes a server was built and initialised with; both decide where page headers stand. */
 export interface WalLayout {
   readonly blockBytes: bigint;

@@ -6,8 +6,9 @@ import type { Fleet } from '../nodes/fleet.js';
 import type { Node, Role } from '../nodes/node.js';
 import { type ReadTerms, reasonFor } from '../nodes/selection.js';
 import { printable } from '../printable.js';
-import type { Dependencies, KeyColumn } from '../sql/dependencies.js';
+import type { Dependencies } from '../sql/dependencies.js';
 import type { StatementClass } from '../sql/facts.js';
+import type { FixedTable } from '../sql/fixed-columns.js';
 import type { Relation } from '../sql/relations.js';
 import type { Repeatability } from '../sql/unsteady.js';
 import type { Classification } from '../statements/classifier.js';
@@ -18,8 +19,8 @@ export interface ExplainedDependencies {
   readonly relations: readonly Relation[];
   /** Why it may touch others beside these; `undefined` when these are all. Any text but a read may. */
   readonly mayBeMore: string | undefined;
-  /** Columns of its only table that its WHERE fixes to one value each; `undefined` when there are none. */
-  readonly key: readonly KeyColumn[] | undefined;
+  /** Columns that it fixes to one value each, by table: of these tables only rows with these values matter. */
+  readonly keys: readonly FixedTable[];
   /** Whether the same text with the same values gives the same answer while these relations stay as they are. */
   readonly repeatability: Repeatability;
 }
@@ -96,12 +97,12 @@ export async function explain(
   };
 }
 
-function explained({ relations, mayBeMore, key, repeatability }: Dependencies): ExplainedDependencies {
+function explained({ relations, mayBeMore, keys, repeatability }: Dependencies): ExplainedDependencies {
   const { repeats, because } = repeatability;
   return {
     relations: relations.map(({ schema, name, kind }) => ({ schema: printable(schema), name: printable(name), kind })),
     mayBeMore: mayBeMore === undefined ? undefined : printable(mayBeMore),
-    key,
+    keys: keys.map(({ schema, name, columns }) => ({ schema: printable(schema), name: printable(name), columns })),
     repeatability: { repeats, because: printable(because) },
   };
 }

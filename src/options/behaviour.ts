@@ -5,6 +5,7 @@
 import type pg from 'pg';
 import type { FreshnessOptions } from '../freshness/requirement.js';
 import type { CacheOptions } from './cache.js';
+import type { ChangesOptions } from './changes.js';
 import type { InheritCredentials } from './credentials.js';
 import type { Discovery } from './discovery.js';
 import type { LabelledNodes, UnlabelledNodes } from './servers.js';
@@ -58,6 +59,12 @@ export interface ClusterBehaviour extends FreshnessOptions {
    * read or a session, or by `rules`.
    */
   cache?: boolean | CacheOptions | undefined;
+  /**
+   * Hears which tables change, so that kept answers stay current while nothing that they depend on
+   * has changed. `notify` stands for `{ source: 'notify' }`. Default: off. It needs a set-up of the
+   * database, see `pg-ladder changes install`.
+   */
+  changes?: ChangesOptions | 'notify' | undefined;
   /**
    * How long a read waits for a replica to catch up before it goes to the primary, in milliseconds,
    * 0 and above. Default 50: replay usually lags by a few milliseconds, and readers do not notice

@@ -9,6 +9,7 @@ import type { Consistency } from '../freshness/requirement.js';
 import { logsOnly } from '../redaction.js';
 import type { ClusterBehaviour, ClusterOptions, HotKeyOptions, LaneOptions, OnConnect } from './behaviour.js';
 import { type CacheSettings, cacheOfCluster, cacheSettings } from './cache.js';
+import { type ChangesSettings, changesOfCluster, changesSettings } from './changes.js';
 import { check, freshness, label, millis, optionsOf, positiveMillis } from './check.js';
 import { type ClusterIdentity, clusterName, identityOf } from './cluster-name.js';
 import type { InheritCredentials } from './credentials.js';
@@ -65,6 +66,8 @@ export interface Settings {
   readonly onConnect: OnConnect | undefined;
   /** The rungs above the replicas; `undefined` without them. */
   readonly cache: CacheSettings | undefined;
+  /** `undefined`: changes are not heard. */
+  readonly changes: ChangesSettings | undefined;
 }
 
 const lane = optionsOf({
@@ -119,6 +122,7 @@ const clusterSchema = optionsOf({
   monitor: z.enum(['timer', 'onDemand']).default('timer'),
   onConnect: z.custom<OnConnect>((value) => typeof value === 'function').optional(),
   cache: cacheOfCluster,
+  changes: changesOfCluster,
 });
 
 /**
@@ -147,6 +151,7 @@ export function settingsFrom(options: string | ClusterOptions, behaviour: Cluste
     lane,
     namedStatements,
     cache,
+    changes,
     ...rest
   } = checked;
   const servers = nodesOf(given, typeof lane === 'object' ? undefined : lane);
@@ -166,6 +171,7 @@ export function settingsFrom(options: string | ClusterOptions, behaviour: Cluste
     foundLane: typeof lane === 'object' ? undefined : lane,
     nodes: servers,
     cache: cacheSettings(cache),
+    changes: changesSettings(changes),
   };
   Object.defineProperty(settings, 'secrets', { enumerable: false });
   logsOnly(settings, 'Settings', () => ({}));

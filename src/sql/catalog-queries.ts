@@ -95,12 +95,16 @@ const SAFE_PATH = 'set local search_path = pg_catalog, pg_temp';
  * One message, one round trip, and so one transaction. Settings give results, too.
  * @param names of the functions that are wanted, all of them words; without, all functions, of
  * which there may be many thousands
+ * @param stamp a query of one text that is another one when a definition has changed: asked first
+ * and last
  */
-export function catalogQuery(names: ReadonlySet<string> | undefined): string {
+export function catalogQuery(names: ReadonlySet<string> | undefined, stamp?: string): string {
   const wanted = names === undefined ? '' : ` and p.proname ${EQ} any ('{${[...names].join()}}')`;
   const functions = `${FUNCTIONS}${wanted}`;
   const resolution = resolutionQuery(names);
-  return [SEARCH_PATH, functions, PATIENCE, SAFE_PATH, RELATIONS, OPERATORS, TYPES, resolution].map(own).join('; ');
+  const queries = [SEARCH_PATH, functions, PATIENCE, SAFE_PATH, RELATIONS, OPERATORS, TYPES, resolution].map(own);
+  // Each statement sees what has been committed by then.
+  return (stamp === undefined ? queries : [stamp, ...queries, stamp]).join('; ');
 }
 
 export const CATALOG = catalogQuery(undefined);

@@ -78,6 +78,8 @@ export interface CatalogRows {
   readonly operators: readonly OperatorRow[];
   readonly types: readonly TypeRow[];
   readonly resolution: ResolutionRow;
+  /** Names the state of all definitions that it was read in; `undefined` where that is not known. */
+  readonly stamp?: string | undefined;
 }
 
 /**

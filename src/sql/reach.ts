@@ -50,11 +50,17 @@ export class ReachFinder {
   readonly #relations = new Map<string, Relation>();
   #mayBeMore: string | undefined;
   #repeatability = STEADY;
+  readonly #touchedAgain = new Set<string>();
 
   constructor(objects: CatalogObjects, reader: DefinitionReader, turn: Turn) {
     this.#objects = objects;
     this.#reader = reader;
     this.#turn = turn;
+  }
+
+  /** Relations that are touched in more than one place, such as behind a function of the statement as well; as `schema.name`. */
+  get touchedAgain(): ReadonlySet<string> {
+    return this.#touchedAgain;
   }
 
   /** @throws Interruption when others should run first: ask a new finder then */
@@ -200,7 +206,10 @@ export class ReachFinder {
   }
 
   #row(row: RelationRow): void {
-    if (!this.#isNew(row)) return;
+    if (!this.#isNew(row)) {
+      this.#touchedAgain.add(`${row.schema}.${row.name}`);
+      return;
+    }
     const { schema, name, definition, policies, columns } = row;
     this.#add({ schema, name, kind: kindOf(row) });
     if (columns.some((column) => column.startsWith(`${TIMETZ} `))) this.#meets(steadinessOf('timetz'));

@@ -73,6 +73,11 @@ export class Classifier {
     return this.#changedAt;
   }
 
+  /** The catalogue that texts are judged by. */
+  get catalog(): CurrentCatalog {
+    return this.#current;
+  }
+
   /** Whether any text was to be classified yet. */
   get isInUse(): boolean {
     return this.#isInUse;

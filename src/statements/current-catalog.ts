@@ -63,6 +63,11 @@ export class CurrentCatalog {
     return this.#catalog;
   }
 
+  /** Names the state of definitions that it was read in; `undefined` where that is not known. */
+  get stamp(): string | undefined {
+    return this.isTouched || this.#catalog === undefined ? undefined : this.#rows?.stamp;
+  }
+
   /** Another number when what was found out by it before counts no more. */
   get generation(): number {
     return this.#generation;

@@ -28,6 +28,7 @@ const pages: Record<string, () => Asked> = {
         'HotKeyOptions',
         'CacheOptions',
         'CacheRule',
+        'ChangesOptions',
         'redis:RedisCacheOptions',
       ],
     }),
@@ -85,7 +86,7 @@ const pages: Record<string, () => Asked> = {
     }),
   stats: () =>
     fieldsOf('index', {
-      required: ['ClusterStats', 'NodeStats', 'RefusedPositions', 'FallbackStats', 'DiscoveryStats', 'CacheStats'],
+      required: ['ClusterStats', 'NodeStats', 'RefusedPositions', 'FallbackStats', 'DiscoveryStats', 'CacheStats', 'ChangeStats'],
     }),
   events: () => {
     const { allowed } = fieldsOf('index', {
@@ -97,6 +98,7 @@ const pages: Record<string, () => Asked> = {
         'TopologyEvent',
         'MembershipEvent',
         'TokenLostEvent',
+        'ChangesEvent',
         'WarningEvent',
       ],
     });

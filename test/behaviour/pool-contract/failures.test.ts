@@ -250,13 +250,13 @@ eachConnectingPool((make, kind) => {
     it('ends the wait for a server that stops answering new connections, and is none when it answers again', async () => {
       const entrance = await gate();
       const pool = await make({ connectionTimeoutMillis: 150, max: 1 }, entrance.url);
-      await pool.query('select 1');
-      const client = await pool.connect();
+      await patiently(() => pool.query('select 1'));
+      const client = await patiently(() => pool.connect());
       client.release(true);
       entrance.mode = 'silent';
       await expect(pool.connect()).rejects.toThrow('Connection terminated due to connection timeout');
       entrance.mode = 'open';
-      expect((await pool.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+      expect((await patiently(() => pool.query('select 1 as one'))).rows).toEqual([{ one: 1 }]);
     });
   });
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { CacheEntry, type Origin, type Particulars } from '../../../src/cache/entry.js';
+import { CacheEntry, type Origin } from '../../../src/cache/entry.js';
 import { KeptAnswer } from '../../../src/cache/kept-answer.js';
+import type { Particulars } from '../../../src/cache/particulars.js';
 import type { CachedText } from '../../../src/cache/texts.js';
 import { PrimaryHistory } from '../../../src/freshness/primary-history.js';
 import { at, position } from '../freshness/positions.js';
@@ -12,6 +13,7 @@ const PARTICULARS: Particulars = {
   named: [],
   costMillis: 1,
   isTimed: false,
+  dependence: undefined,
 };
 
 /** Read at 100 to 110, at 60, while the primary was at 90. */

@@ -1,0 +1,175 @@
+/**
+ * Hears changes and keeps account of them, so that kept answers stay current: a source tells what
+ * has changed, the catalogue is watched for definitions, and the ledger says what follows. It keeps
+ * no answers, and without it caches are right, too: they only know less.
+ */
+import type { ChangeHandler, ChangeSource, ChangeStart, ChangeSubscription, TableChange } from '../change-source.js';
+import { performance } from '../clock.js';
+import { formatLsn, type Lsn } from '../freshness/lsn.js';
+import type { Fleet } from '../nodes/fleet.js';
+import type { ChangesSettings } from '../options/changes.js';
+import type { Publisher } from '../publisher.js';
+import type { Classifier } from '../statements/classifier.js';
+import { Definitions } from './definitions.js';
+import { Dependence, type TableDependence } from './dependence.js';
+import { ChangeLedger } from './ledger.js';
+
+/** How changes are heard. A snapshot that never changes. */
+export interface ChangeStats {
+  /**
+   * - `starting`: the source has not begun yet.
+   * - `current`: all changes are heard.
+   * - `broken`: something may have been missed. Nothing counts as unchanged until the source begins
+   *   anew, which it tries by itself.
+   */
+  readonly state: 'starting' | 'current' | 'broken';
+  /** Why it is not `current`, or why kept answers do not stay current all the same. */
+  readonly problem: string | undefined;
+  /** All changes up to there are known; `undefined` while it is not `current`. */
+  readonly position: { readonly timeline: number; readonly lsn: string } | undefined;
+  /** How long ago the primary's log ended there, in milliseconds; `undefined` where that is not known. */
+  readonly delayMillis: number | undefined;
+  /** The tables that it hears of, as `schema.name`. */
+  readonly tables: readonly string[];
+  /** How many changed rows it remembers. */
+  readonly keyCount: number;
+  /** How many commits it has heard of, and how often it began anew. */
+  readonly commitCount: number;
+  readonly beginCount: number;
+}
+
+/** What it stands on. */
+export interface ChangesGround {
+  readonly fleet: Fleet;
+  readonly classifier: Classifier;
+  readonly publisher: Publisher;
+}
+
+export class Changes {
+  readonly #settings: ChangesSettings;
+  readonly #ground: ChangesGround;
+  readonly #ledger: ChangeLedger;
+  readonly #definitions: Definitions;
+  #subscription: ChangeSubscription | undefined;
+  #state: ChangeStats['state'] = 'starting';
+  #reason: string | undefined;
+  #warnedOf: string | undefined;
+  #timeline: number | undefined;
+  #commitCount = 0;
+  #beginCount = 0;
+  /** Tables that have changed beyond the latest position that was told. */
+  readonly #untold = new Set<string>();
+
+  constructor(settings: ChangesSettings, ground: ChangesGround) {
+    this.#settings = settings;
+    this.#ground = ground;
+    this.#ledger = new ChangeLedger(settings.keysPerTable);
+    this.#definitions = new Definitions(this.#ledger, ground.classifier.catalog);
+  }
+
+  start(source: ChangeSource): void {
+    const handler: ChangeHandler = {
+      began: (start) => this.#began(start),
+      changed: (changes, lsn) => this.#changed(changes, lsn),
+      reached: (lsn) => this.#reached(lsn),
+      broken: (reason) => this.#broken(reason),
+    };
+    this.#subscription = source.subscribe(handler);
+  }
+
+  /**
+   * What an answer depends on; `undefined` where it is not known by which definitions that was found.
+   * @param generation of the catalogue by which it was found
+   */
+  dependence(tables: readonly TableDependence[], generation: number): Dependence | undefined {
+    const { catalog } = this.#ground.classifier;
+    if (catalog.generation !== generation || catalog.stamp === undefined) return undefined;
+    return new Dependence(this.#ledger, tables, catalog.stamp);
+  }
+
+  stats(): ChangeStats {
+    const { start, watermark, keyCount } = this.#ledger;
+    const freshAsOf =
+      start === undefined ? Number.NEGATIVE_INFINITY : this.#ground.fleet.history.clock.freshAsOf(watermark);
+    return Object.freeze({
+      state: this.#state,
+      problem: this.#reason,
+      position: start === undefined ? undefined : { timeline: start.timeline, lsn: formatLsn(watermark) },
+      delayMillis: Number.isFinite(freshAsOf) ? performance.now() - freshAsOf : undefined,
+      tables: Object.freeze([...(start?.tables ?? [])]),
+      keyCount,
+      commitCount: this.#commitCount,
+      beginCount: this.#beginCount,
+    });
+  }
+
+  /** Stamps the definitions of a server. */
+  get stampQuery(): string {
+    return '';
+  }
+
+  async close(): Promise<void> {
+    this.#ledger.broken();
+    await this.#subscription?.close();
+  }
+
+  #began(start: ChangeStart): void {
+    const { tables: wanted } = this.#settings;
+    const isWanted = (table: string): boolean => wanted?.some((name) => isNamed(table, name)) !== false;
+    const tables = start.tables.filter(isWanted);
+    // Positions of another timeline say nothing of this one.
+    if (this.#timeline !== start.timeline) this.#definitions.lost();
+    this.#timeline = start.timeline;
+    this.#ledger.began({ ...start, tables });
+    this.#state = 'current';
+    this.#beginCount++;
+    this.#untold.clear();
+    const missing = wanted?.filter((name) => !start.tables.some((table) => isNamed(table, name))) ?? [];
+    this.#reason =
+      missing.length === 0
+        ? undefined
+        : `the source does not tell of ${missing.join(', ')}: what depends on it only grows old`;
+    this.#warn();
+  }
+
+  #changed(changes: readonly TableChange[] | 'all', lsn: Lsn): void {
+    this.#commitCount++;
+    if (changes === 'all') {
+      this.#definitions.changed(lsn);
+      return;
+    }
+    this.#ledger.changed(changes, lsn);
+    if (this.#ground.publisher.wants('changes')) for (const { table } of changes) this.#untold.add(table);
+  }
+
+  #reached(lsn: Lsn): void {
+    this.#ledger.reached(lsn);
+    const { start } = this.#ledger;
+    if (this.#untold.size === 0 || start === undefined) return;
+    const tables = [...this.#untold].filter((table) => start.tables.includes(table));
+    this.#untold.clear();
+    if (tables.length === 0) return;
+    this.#ground.publisher.publish('changes', { tables, timeline: start.timeline, lsn: formatLsn(lsn) });
+  }
+
+  #broken(reason: string): void {
+    this.#ledger.broken();
+    this.#state = 'broken';
+    this.#reason = reason;
+    this.#warn();
+  }
+
+  /** Once for each cause. */
+  #warn(): void {
+    if (this.#reason === undefined) this.#warnedOf = undefined;
+    if (this.#reason === undefined || this.#reason === this.#warnedOf || !this.#ground.publisher.wants('warning'))
+      return;
+    this.#warnedOf = this.#reason;
+    this.#ground.publisher.publish('warning', { code: 'changes', message: this.#reason });
+  }
+}
+
+/** @param name may lack its schema */
+function isNamed(table: string, name: string): boolean {
+  return table === name || (!name.includes('.') && table.endsWith(`.${name}`));
+}
