@@ -3,30 +3,15 @@
  * nobody is heard; which one may, the lock of the inner source decides. It decides when to try and
  * when to give way. What it tells its handler is never more than was told to it without a gap.
  */
-import { randomUUID } from 'node:crypto';
 import { inBackground } from '../async-context.js';
 import type { ChangeRelay, RelayListening } from '../change-relay.js';
 import type { ChangeHandler, ChangeSource, ChangeStart, ChangeSubscription } from '../change-source.js';
-import { clearInterval, clearTimeout, performance, setImmediate, setInterval, setTimeout } from '../clock.js';
+import { clearTimeout, performance, setTimeout } from '../clock.js';
 import { settledWithin } from '../deadline.js';
+import { RelayLeader } from './relay-leader.js';
 import { decodeRelayMessage } from './relay-message.js';
 import { compareEpochs, RelayReader } from './relay-reader.js';
-import { RelayWriter } from './relay-writer.js';
-
-export interface RelayTimes {
-  /** A leader tells at least so often that it is there. Default 1,000. */
-  readonly heartbeatMillis: number;
-  /** A leader that was not heard for so long is taken for gone. Default 3,000. */
-  readonly silenceMillis: number;
-  /** A process that has just begun waits only so long for a leader. Default 1,500. */
-  readonly firstSilenceMillis: number;
-  /** Up to so much is added by chance, so that not all try at once. Default 1,000. */
-  readonly jitterMillis: number;
-  /** At most one message in that time. Default 5. */
-  readonly gatherMillis: number;
-  /** A leader that does not hear itself for so long gives way. It doubles each time. Default 15,000. */
-  readonly deafMillis: number;
-}
+import { DEFAULT_RELAY_TIMES, type RelayTimes } from './relay-times.js';
 
 export interface RelayedSourceOptions {
   /**
@@ -63,14 +48,6 @@ export interface RelayStats {
   readonly gapCount: number;
 }
 
-const DEFAULT_TIMES: RelayTimes = {
-  heartbeatMillis: 1_000,
-  silenceMillis: 3_000,
-  firstSilenceMillis: 1_500,
-  jitterMillis: 1_000,
-  gatherMillis: 5,
-  deafMillis: 15_000,
-};
 /**
  * When a timer comes so late, this process stood still: what was told meanwhile is read before it
  * concludes anything.
@@ -78,6 +55,8 @@ const DEFAULT_TIMES: RelayTimes = {
 const STOOD_STILL_MILLIS = 250;
 /** A leader that has ended said so: then others try after up to so much. */
 const LEFT_JITTER_MILLIS = 250;
+/** The relay has so long to pass on that a leader ends. */
+const LEAVE_MILLIS = 100;
 const MAX_DEAF_MILLIS = 600_000;
 /** So long for the inner source to end before it begins anew. */
 const CLOSE_MILLIS = 5_000;
@@ -124,24 +103,19 @@ class Participant implements ChangeSubscription {
   #isTrying = false;
   #closing: Promise<void> = Promise.resolve();
   /** Present while it leads. */
-  #writer: RelayWriter | undefined;
+  #leader: RelayLeader | undefined;
   #isClosed = false;
+  /** Its last message as a leader, while that is on its way. */
+  #leaving: { readonly id: string; readonly heard: () => void } | undefined;
   /** When a leader was heard last. */
   #heardAt = Number.NEGATIVE_INFINITY;
-  /** When this process, as the leader, has heard itself last. */
-  #echoAt = 0;
   #deafMillis: number;
-  #beatAt = 0;
-  #sentAt = 0;
   #watch: NodeJS.Timeout | undefined;
-  #heartbeat: NodeJS.Timeout | undefined;
-  #isSendingSoon = false;
-  #sending: NodeJS.Timeout | undefined;
 
   constructor(handler: ChangeHandler, options: RelayedSourceOptions) {
     this.#handler = handler;
     this.#options = options;
-    this.#times = { ...DEFAULT_TIMES, ...options.times };
+    this.#times = { ...DEFAULT_RELAY_TIMES, ...options.times };
     this.#deafMillis = this.#times.deafMillis;
     this.#reader = new RelayReader(handler);
     this.#listening = options.relay.listen((text) => this.#hear(text));
@@ -156,14 +130,24 @@ class Participant implements ChangeSubscription {
     if (this.#isClosed) return this.#closing;
     this.#isClosed = true;
     clearTimeout(this.#watch);
+    const epoch = this.#leader?.epoch;
     // The lock is free before others hear that they may try.
     this.#giveWay();
     await this.#closing;
+    if (epoch !== undefined) await this.#comesBack(epoch.id);
     this.#listening.close();
   }
 
+  /** What the relay was handed last may be lost when the application closes its client at once. */
+  async #comesBack(id: string): Promise<void> {
+    const heard = new Promise<void>((resolve) => {
+      this.#leaving = { id, heard: resolve };
+    });
+    await settledWithin(heard, LEAVE_MILLIS, true);
+  }
+
   get #role(): RelayRole {
-    if (this.#writer !== undefined) return 'leading';
+    if (this.#leader !== undefined) return 'leading';
     if (this.#isTrying) return 'trying';
     return this.#reader.isTelling ? 'following' : 'waiting';
   }
@@ -173,8 +157,9 @@ class Participant implements ChangeSubscription {
   }
 
   #hear(text: string): void {
-    if (this.#isClosed) return;
     const message = decodeRelayMessage(text);
+    if (message?.epoch.id === this.#leaving?.id && message?.end !== undefined) this.#leaving?.heard();
+    if (this.#isClosed) return;
     if (message === undefined) {
       this.#counts.malformedCount++;
       return;
@@ -183,9 +168,9 @@ class Participant implements ChangeSubscription {
       this.#counts.foreignCount++;
       return;
     }
-    const own = this.#writer?.epoch;
+    const own = this.#leader?.epoch;
     if (message.epoch.id === own?.id) {
-      this.#echoAt = performance.now();
+      this.#leader?.echoed();
       this.#deafMillis = this.#times.deafMillis;
       return;
     }
@@ -271,26 +256,25 @@ class Participant implements ChangeSubscription {
   #began(start: ChangeStart): void {
     this.#reader.leave('this process reads the log itself now');
     this.#endEpoch()?.('broken');
-    this.#writer = new RelayWriter(start, randomUUID());
-    this.#echoAt = performance.now();
-    this.#beatAt = this.#echoAt;
-    this.#heartbeat = setInterval(() => this.#beat(), this.#times.heartbeatMillis);
-    this.#heartbeat.unref();
     this.#handler.began(start);
-    this.#send(true);
+    const { heartbeatMillis, gatherMillis } = this.#times;
+    this.#leader = new RelayLeader(start, {
+      heartbeatMillis,
+      gatherMillis,
+      publish: (message) => this.#options.relay.publish(message),
+      stream: this.#options.stream,
+      unheard: (millis) => this.#unheard(millis),
+    });
   }
 
   #changed(changes: Parameters<ChangeHandler['changed']>[0], lsn: bigint): void {
     this.#handler.changed(changes, lsn);
-    this.#writer?.changed(changes, lsn);
-    if (this.#writer?.isFull === true) this.#send(false);
-    else this.#sendSoon();
+    this.#leader?.changed(changes, lsn);
   }
 
   #reached(lsn: bigint): void {
     this.#handler.reached(lsn);
-    this.#writer?.reached(lsn);
-    this.#sendSoon();
+    this.#leader?.reached(lsn);
   }
 
   #broken(reason: string): void {
@@ -299,54 +283,17 @@ class Participant implements ChangeSubscription {
   }
 
   /** What it returns tells the others. */
-  #endEpoch(): ((end: 'broken' | 'left') => void) | undefined {
-    const writer = this.#writer;
-    if (writer === undefined) return undefined;
-    this.#writer = undefined;
-    clearInterval(this.#heartbeat);
-    clearTimeout(this.#sending);
-    this.#isSendingSoon = false;
-    this.#reader.endEpoch(writer.epoch);
-    return (end) => this.#publish(writer, false, end);
+  #endEpoch(): ((why: 'broken' | 'left') => void) | undefined {
+    const leader = this.#leader;
+    if (leader === undefined) return undefined;
+    this.#leader = undefined;
+    this.#reader.endEpoch(leader.epoch);
+    return leader.end();
   }
 
-  #beat(): void {
-    const now = performance.now();
-    const stoodStill = now - this.#beatAt > 2 * this.#times.heartbeatMillis;
-    this.#beatAt = now;
-    if (!stoodStill && now - this.#echoAt > this.#deafMillis) {
-      this.#deafMillis = Math.min(2 * this.#deafMillis, MAX_DEAF_MILLIS);
-      this.#giveWay('what this process tells the others does not come back: another one may try');
-      return;
-    }
-    this.#send(true);
-  }
-
-  #sendSoon(): void {
-    if (this.#isSendingSoon || this.#writer?.hasNews !== true) return;
-    this.#isSendingSoon = true;
-    const wait = this.#sentAt + this.#times.gatherMillis - performance.now();
-    if (wait <= 0) {
-      setImmediate(this.#sendNow);
-      return;
-    }
-    this.#sending = setTimeout(this.#sendNow, wait);
-    this.#sending.unref();
-  }
-
-  readonly #sendNow = (): void => {
-    this.#isSendingSoon = false;
-    if (this.#writer?.hasNews === true) this.#send(false);
-  };
-
-  #send(isComplete: boolean): void {
-    this.#sentAt = performance.now();
-    if (this.#writer !== undefined) this.#publish(this.#writer, isComplete);
-  }
-
-  #publish(writer: RelayWriter, isComplete: boolean, end?: 'broken' | 'left'): void {
-    const stream = this.#options.stream();
-    const text = writer.take(stream ?? '', isComplete, end);
-    if (stream !== undefined) this.#options.relay.publish(text);
+  #unheard(millis: number): void {
+    if (millis <= this.#deafMillis) return;
+    this.#deafMillis = Math.min(2 * this.#deafMillis, MAX_DEAF_MILLIS);
+    this.#giveWay('what this process tells the others does not come back: another one may try');
   }
 }

@@ -34,7 +34,9 @@ export function lockHolder(key: bigint): string {
 /** Makes an idle primary tell its standbys what is under way. From 16 on, and for whom it is granted to. */
 export const LOG_STANDBY_SNAPSHOT = own('select pg_catalog.concat(pg_catalog.pg_log_standby_snapshot())');
 /** Where it is not granted: something to write, so that the primary does it by itself within 15 s. */
-export const WRITE_SOMETHING = own("select pg_catalog.concat(pg_catalog.pg_logical_emit_message(false, 'pg-ladder', ''))");
+export const WRITE_SOMETHING = own(
+  "select pg_catalog.concat(pg_catalog.pg_logical_emit_message(false, 'pg-ladder', ''))",
+);
 
 /** A publication's name, as a command of replication takes a list of them. */
 export function quotedName(name: string): string {

@@ -58,8 +58,7 @@ export class AnnouncedRelations {
     const positions = columns.flatMap(({ isKey }, position) => (isKey ? [position] : []));
     const keys = columns.filter(({ isKey }) => isKey);
     const areTold = keys.every(
-      ({ name, type }) =>
-        PLAIN_TYPES.has(type) || (TEXT_TYPES.has(type) && !this.#publication.isUnequal(oid, name)),
+      ({ name, type }) => PLAIN_TYPES.has(type) || (TEXT_TYPES.has(type) && !this.#publication.isUnequal(oid, name)),
     );
     return keys.length > 0 && areTold ? { positions, columns: keys.map(({ name }) => name) } : undefined;
   }
@@ -125,4 +124,3 @@ export class TransactionChanges {
     return changes.length === 0 ? undefined : changes;
   }
 }
-
