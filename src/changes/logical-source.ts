@@ -24,6 +24,7 @@ import {
   type ServerRow,
   sessionSettings,
   takeLock,
+  UNFINISHED,
   WATCH_CLIENT,
   WRITE_SOMETHING,
 } from './source-statements.js';
@@ -34,7 +35,6 @@ export interface SourceNode {
   readonly pool: Pool;
   readonly adminQueries: {
     ask<Row>(text: string): Promise<Row[]>;
-    snapshot(): Promise<{ readonly unfinished: readonly string[] }>;
   };
 }
 
@@ -279,13 +279,18 @@ class LogicalSubscription {
 
   /** A standby cannot be stopped while it waits for a transaction of the primary: it is not asked to. */
   async #awaitOld(): Promise<void> {
-    const { adminQueries } = this.#ground.primary;
-    const before = await this.#unlessClosed(adminQueries.snapshot());
-    if (before.unfinished.length === 0) return;
+    const before = await this.#unfinished();
+    if (before.length === 0) return;
     await this.#pause(OLD_MILLIS);
-    const after = new Set((await this.#unlessClosed(adminQueries.snapshot())).unfinished);
-    if (before.unfinished.some((xid) => after.has(xid)))
+    const after = new Set(await this.#unfinished());
+    if (before.some((xid) => after.has(xid)))
       throw new SourceFault('a transaction that stays open on the primary keeps the replica from making a slot');
+  }
+
+  /** Transactions of the primary that have written, and not ended. */
+  async #unfinished(): Promise<unknown[]> {
+    const rows = await this.#unlessClosed(this.#ground.primary.adminQueries.ask<{ xid: unknown }>(UNFINISHED));
+    return rows.map(({ xid }) => xid);
   }
 
   /** @returns from where on the log is told */

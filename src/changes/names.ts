@@ -2,8 +2,6 @@
 
 /** The publication, where the options name none. */
 export const PUBLICATION = 'pg_ladder';
-/** The schema of the functions. */
-export const SCHEMA = 'pg_ladder';
 /** The prefix of the logical messages that tell of definitions. */
 export const DEFINITIONS_PREFIX = 'pg_ladder.definitions';
 /** The event triggers that send them: of what was made or changed, and of what was dropped. */

@@ -31,6 +31,10 @@ export function lockHolder(key: bigint): string {
         where datname operator(pg_catalog.=) pg_catalog.current_database())`);
 }
 
+/** Transactions that have written, and not ended. A snapshot does not list those above the newest that has ended. */
+export const UNFINISHED = own(`select pg_catalog.concat(transactionid) as xid from pg_catalog.pg_locks
+  where locktype operator(pg_catalog.=) 'transactionid' and mode operator(pg_catalog.=) 'ExclusiveLock' and granted`);
+
 /** Makes an idle primary tell its standbys what is under way. From 16 on, and for whom it is granted to. */
 export const LOG_STANDBY_SNAPSHOT = own('select pg_catalog.concat(pg_catalog.pg_log_standby_snapshot())');
 /** Where it is not granted: something to write, so that the primary does it by itself within 15 s. */

@@ -51,6 +51,20 @@ export class AdminQueries {
     return rows;
   }
 
+  /**
+   * A question in the background: it keeps no process alive. Rejects with the server's error, or when it
+   * does not answer.
+   * @param name it is asked time and again
+   * @returns with who has answered
+   */
+  async look<Row>(
+    text: string,
+    values: unknown[] | undefined,
+    name: string,
+  ): Promise<{ readonly rows: readonly Row[]; readonly identity: Identity }> {
+    return this.#control.query<Row & QueryResultRow>(text, values, name);
+  }
+
   /** Which transactions the server shows. Rejects when it does not say. */
   async snapshot(): Promise<TransactionSnapshot> {
     const { rows } = await this.#control.holding(this.#control.query<{ next: unknown; unfinished: unknown }>(SNAPSHOT));

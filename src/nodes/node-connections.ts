@@ -7,7 +7,7 @@ import { inBackground } from '../async-context.js';
 import { clearTimeout, setTimeout } from '../clock.js';
 import type { Settings } from '../options/cluster.js';
 import type { NodeSettings } from '../options/servers.js';
-import { cancelByKey } from '../postgres/cancel.js';
+import { cancelWhileBusy } from '../postgres/cancel.js';
 import { WaitCancelled } from '../postgres/errors.js';
 import type { AdminQueries } from './admin-queries.js';
 import { SourceTally } from './answer-sources.js';
@@ -18,6 +18,9 @@ import { Lane, type LaneHooks } from './lane.js';
 import type { LaneConnection } from './lane-connection.js';
 import { isDirect } from './observation.js';
 import { SuspectConnections } from './suspect-connections.js';
+
+/** In hang bounds: how long a pooler is asked again to cancel what still runs. */
+const PERSISTENCE = 4;
 
 /** What the node that owns the connections adds. */
 export interface ConnectionHooks extends Omit<LaneHooks, 'lost' | 'changedRole'> {
@@ -98,7 +101,10 @@ export class NodeConnections {
   cancel(connection: DataConnection): void {
     connection.wasCancelled = true;
     if (connection.isDirect) this.#adminQueries.cancel(connection.identity.pid);
-    else connection.cancelling ??= inBackground(() => cancelByKey(this.pool, connection.client, this.#hangMillis));
+    else
+      connection.cancelling ??= inBackground(() =>
+        cancelWhileBusy(this.pool, connection.client, this.#hangMillis, PERSISTENCE * this.#hangMillis),
+      );
   }
 
   /** Asks the server to stop everything that the library runs there, and sends those who wait away. */

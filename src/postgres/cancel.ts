@@ -4,8 +4,8 @@
  */
 
 import type { Pool } from 'pg';
-import { clearTimeout, setTimeout } from '../clock.js';
-import { backendKeyOf, newClient } from './internals.js';
+import { clearTimeout, performance, setTimeout } from '../clock.js';
+import { backendKeyOf, isBusy, isSocketGone, newClient } from './internals.js';
 
 /** pg's Connection and Client, with what their types leave out. */
 interface Wire {
@@ -22,6 +22,29 @@ interface WiredClient {
   readonly port: number;
   readonly ssl: unknown;
   readonly sslNegotiation?: 'postgres' | 'direct';
+}
+
+/** A busy pooler takes so long to pass a statement on; in milliseconds. */
+const AGAIN_MILLIS = 100;
+
+/**
+ * A request that overtakes its statement does nothing: it is made again until nothing runs on that
+ * connection any more, for at most `giveUpMillis`. Never rejects.
+ * @param boundMillis how long one request may take
+ */
+export async function cancelWhileBusy(
+  pool: Pool,
+  client: object,
+  boundMillis: number,
+  giveUpMillis: number,
+): Promise<void> {
+  const giveUpAt = performance.now() + giveUpMillis;
+  for (;;) {
+    await cancelByKey(pool, client, boundMillis);
+    if (!isBusy(client) || performance.now() > giveUpAt) return;
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_MILLIS));
+    if (!isBusy(client) || isSocketGone(client)) return;
+  }
 }
 
 /** Resolves when the server, or the pooler, has taken notice, or after `boundMillis`; never rejects. */

@@ -7,3 +7,9 @@ export { type JitterOptions, type JitterStep, jitterSchedule, type ReplayJitter 
 export type { Link } from './link.js';
 export type { SettingChanges, TestNode } from './node.js';
 export type { BackendName, Settings } from './server.js';
+export {
+  type ChangeSourceCheck,
+  type CheckedClient,
+  type CheckedPool,
+  checkChangeSource,
+} from './source-conformance.js';

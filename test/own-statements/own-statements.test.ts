@@ -79,6 +79,8 @@ describe('what is left to the search path', () => {
     ['NATURAL JOIN', 'select 1 from pg_catalog.pg_class a natural join pg_catalog.pg_class b'],
     ['ORDER BY USING', 'select 1 order by 1 using <'],
     ['a relation', 'select 1 from pg_stat_activity'],
+    ['a relation beside one that WITH names', 'with a as (select 1) select 1 from b'],
+    ['a relation by its schema that WITH names', 'with a as (select 1) select 1 from public.a'],
     ['a temporary relation', 'select 1 from pg_temp.pg_stat_activity'],
     ['a type', "select 'x'::text"],
     ['a type of an array', "select '{}'::text[]"],
@@ -95,6 +97,7 @@ describe('what is left to the search path', () => {
   });
 
   it('is nothing where names are qualified, or the grammar itself means pg_catalog', () => {
+    expect(unqualified('with a as (select 1) select 1 from a')).toEqual([]);
     const text = `set local search_path = pg_catalog, pg_temp; select pg_catalog.pg_get_viewdef(c.oid), coalesce(1, 2)::int, extract(epoch from x),
       c.oid operator(pg_catalog.=) any ('{1}'), session_user, array(select 1), '{}'::pg_catalog.text[], case when true then 1 end
       from pg_catalog.pg_class c join pg_catalog.pg_type t on t.oid operator(pg_catalog.=) c.oid where exists (select 1) group by x order by 1`;

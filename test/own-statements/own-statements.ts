@@ -1,4 +1,5 @@
 /** Every statement that the library sends by itself, as it is sent; those in `src/testing` and those that the sources spell out in one piece excepted. */
+import { localStamp, SHARED_STAMP } from '../../src/changes/definition-stamps.js';
 import { SCHEMA } from '../../src/cli/demo/workload.js';
 import { replicationDiscovery } from '../../src/discovery/index.js';
 import * as statements from '../../src/postgres/own-statements.js';
@@ -13,6 +14,9 @@ export const ownStatements: Readonly<Record<string, string>> = {
   nudge: nudge('16/B374D848', 180_000),
   CATALOG,
   'the catalogue with few functions': catalogQuery(new Set(['a', 'b'])),
+  SHARED_STAMP,
+  'local stamp before 15': localStamp(140_000),
+  'local stamp': localStamp(180_000),
   STANDBYS: await standbys(),
 };
 

@@ -13,7 +13,7 @@ type Names = readonly { readonly String?: { readonly sval?: string } }[];
 const UNDERSTOOD = new Set(
   `SelectStmt InsertStmt UpdateStmt CreateStmt TransactionStmt VariableSetStmt ResTarget ColumnRef A_Const A_Expr A_ArrayExpr FuncCall TypeCast
   SubLink CaseExpr CaseWhen CoalesceExpr MinMaxExpr NullTest BoolExpr SQLValueFunction ParamRef JoinExpr RangeVar RangeSubselect RangeFunction List
-  String SortBy ColumnDef Constraint DefElem Integer`.split(/\s+/),
+  String SortBy ColumnDef Constraint DefElem Integer CommonTableExpr`.split(/\s+/),
 );
 /** Spellings of an operator without its name: PostgreSQL looks it up as if it had been written without a schema. */
 const SPELT_OUT = /^AEXPR_(?!OP$|OP_ANY$|OP_ALL$)/;
@@ -26,6 +26,8 @@ const NAMING = /^(reg\w+|to_reg\w+|has_\w+_privilege|nextval|currval|setval)$/;
 export function unqualified(text: string, schemas: readonly string[] = []): string[] {
   const found: string[] = [];
   let isSafePath = false;
+  /** Of WITH: such a name comes before any that the search path leads to. */
+  const ofWith = new Set<string>();
 
   const qualified = (names: unknown, what: string): void => {
     const parts = (names as Names).map((part) => part.String?.sval ?? '');
@@ -53,11 +55,15 @@ export function unqualified(text: string, schemas: readonly string[] = []): stri
       found.push('operator behind JOIN USING');
     } else if (type === 'RangeVar') {
       const schema = String(node['schemaname']);
-      if (schema !== 'pg_catalog' && !schemas.includes(schema)) found.push(`relation ${String(node['relname'])}`);
+      const isOfWith = node['schemaname'] === undefined && ofWith.has(String(node['relname']));
+      if (schema !== 'pg_catalog' && !schemas.includes(schema) && !isOfWith)
+        found.push(`relation ${String(node['relname'])}`);
     } else if (type === 'TypeCast') {
       const names = ((node['typeName'] as Fields)['names'] as Names).map((part) => part.String?.sval ?? '');
       const given = JSON.stringify(node['arg']);
       if (NAMING.test(names.at(-1) ?? '') && !given.includes('"pg_catalog.')) found.push(`name in ${given}`);
+    } else if (type === 'CommonTableExpr') {
+      ofWith.add(String(node['ctename']));
     } else if (type === 'VariableSetStmt' && node['name'] === 'search_path') {
       isSafePath = /"pg_catalog".*"pg_temp"/.test(JSON.stringify(node['args'])) && node['is_local'] === true;
       if (!isSafePath) found.push('another search path');
@@ -66,7 +72,10 @@ export function unqualified(text: string, schemas: readonly string[] = []): stri
   const visit = (value: unknown): void => {
     if (Array.isArray(value)) for (const item of value) visit(item);
     else if (typeof value === 'object' && value !== null) {
+      // What WITH names is seen in the rest of the statement, which stands before it in the tree.
+      if ('withClause' in value) visit(value.withClause);
       for (const [key, inner] of Object.entries(value as Fields)) {
+        if (key === 'withClause') continue;
         // What these hold comes without a node's name.
         if (key === 'typeName') qualified((inner as Fields)['names'], 'type');
         else if (key === 'coldeflist') found.push('a list of column types');

@@ -1,5 +1,11 @@
 /** What the tests of sources of changes share: a fleet of ours, and what a source has told. */
-import type { ChangeHandler, ChangeSource, ChangeStart, ChangeSubscription, TableChange } from '../../../src/change-source.js';
+import type {
+  ChangeHandler,
+  ChangeSource,
+  ChangeStart,
+  ChangeSubscription,
+  TableChange,
+} from '../../../src/change-source.js';
 import { Fleet } from '../../../src/nodes/fleet.js';
 import { settingsFrom } from '../../../src/options/cluster.js';
 import { Publisher } from '../../../src/publisher.js';
