@@ -8,7 +8,7 @@ import { definitionsSql, publicationSql } from './installation.js';
 import { type Finding, serverFindings } from './installation-check.js';
 import { type Asking, serverState, tableStates } from './installation-state.js';
 import { Publication, type PublicationRow, publicationQuery } from './publication.js';
-import { publicationFindings, tableFindings, unmendable } from './table-check.js';
+import { publicationFindings, publishedTables, tableFindings, unmendable } from './table-check.js';
 import type { TableName } from './table-names.js';
 
 /**
@@ -29,18 +29,16 @@ export async function checkInstallation(
     [...tables, ...(state.publication?.tables ?? [])].map((one) => [JSON.stringify([one.schema, one.name]), one]),
   );
   const found = await tableStates(server, [...known.values()]);
-  // What cannot be told of at all has its own finding.
-  const untold = tableFindings(found, state.version);
-  const isTellable = ({ schema, name }: TableName): boolean =>
-    tableFindings(
-      found.filter(({ root }) => root.schema === schema && root.name === name),
-      state.version,
-    ).every(({ check }) => check !== 'table');
-  const findings = [
-    ...serverFindings(state),
-    ...publicationFindings(publication, state, tables.filter(isTellable), told),
-    ...untold,
-  ];
+  const unfit = tableFindings(found, state.version);
+  // A table without replica identity must not be added before that is mended.
+  const isFit = ({ schema, name }: TableName): boolean => {
+    const parts = found.filter(({ root }) => root.schema === schema && root.name === name);
+    return tableFindings(parts, state.version).length === 0;
+  };
+  const isAsked = (one: TableName): boolean =>
+    tables.some(({ schema, name }) => one.schema === schema && one.name === name);
+  const asked = publishedTables(found).filter((one) => isAsked(one) && isFit(one));
+  const findings = [...serverFindings(state), ...publicationFindings(publication, state, asked, told), ...unfit];
   return findings.sort((a, b) => Number(a.severity === 'warning') - Number(b.severity === 'warning'));
 }
 
@@ -61,10 +59,11 @@ export async function planInstallation(
 ): Promise<InstallationPlan> {
   const state = await serverState(server, publication);
   const found = await tableStates(server, tables);
+  const members = publishedTables(found).flatMap((table) => table.members);
   const known = state.publication;
   const refusals = [
     ...tableFindings(found, state.version),
     ...(known === null ? [] : unmendable(publication, known, tables)),
   ];
-  return { refusals, required: publicationSql(publication, tables, known ?? undefined), optional: definitionsSql() };
+  return { refusals, required: publicationSql(publication, members, known ?? undefined), optional: definitionsSql() };
 }

@@ -54,6 +54,8 @@ export interface TableState extends TableName {
   /** The one that was asked for. */
   readonly root: TableName;
   readonly isChild: boolean;
+  /** A partition is published with its table, a child by its own name. */
+  readonly isPartition: boolean;
   /** `pg_class.relkind`; `undefined` where there is no such table. */
   readonly kind: string | undefined;
   readonly persistence: string;
@@ -133,7 +135,7 @@ const GENERATED = (among: string): string =>
     and a.attgenerated operator(pg_catalog.<>) ''::pg_catalog."char" and ${among})`;
 const IN_KEY = 'a.attnum operator(pg_catalog.=) any (i.indkey::pg_catalog.int2[])';
 
-const TABLES = own(`with recursive asked as (
+const TABLES = own(`select state from (with recursive asked as (
     select root, c.oid, false as is_child
     from pg_catalog.json_array_elements($1::pg_catalog.json) as root
     left join (pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid operator(pg_catalog.=) c.relnamespace
@@ -144,7 +146,7 @@ const TABLES = own(`with recursive asked as (
     join pg_catalog.pg_inherits h on h.inhparent operator(pg_catalog.=) a.oid)
   select pg_catalog.concat(pg_catalog.json_build_object('root', root, 'isChild', is_child,
     'schema', coalesce(pg_catalog.concat(n.nspname), ''), 'name', coalesce(pg_catalog.concat(c.relname), ''),
-    'kind', c.relkind, 'persistence', c.relpersistence, 'identity', c.relreplident,
+    'isPartition', c.relispartition, 'kind', c.relkind, 'persistence', c.relpersistence, 'identity', c.relreplident,
     'isSystem', c.oid operator(pg_catalog.<) 16384::pg_catalog.oid,
     'isIdentified', c.relreplident operator(pg_catalog.=) 'f' or coalesce(own_key.is_usable, false),
     'hasGeneratedKey', case when c.relreplident operator(pg_catalog.=) 'f' then ${GENERATED('true')}
@@ -163,7 +165,7 @@ const TABLES = own(`with recursive asked as (
   left join lateral (select ${USABLE} as is_usable, ${GENERATED(IN_KEY)} as is_generated from pg_catalog.pg_index i
     where i.indrelid operator(pg_catalog.=) c.oid
       and case when c.relreplident operator(pg_catalog.=) 'd' then i.indisprimary
-        when c.relreplident operator(pg_catalog.=) 'i' then i.indisreplident else false end) as own_key on true`);
+        when c.relreplident operator(pg_catalog.=) 'i' then i.indisreplident else false end) as own_key on true) as found`);
 
 async function states<T>(server: Asking, text: string, values?: unknown[]): Promise<T[]> {
   const { rows } = await server.query(question(text, values));

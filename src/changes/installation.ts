@@ -7,8 +7,8 @@ import { own } from '../postgres/own-statements.js';
 import { DEFINITION_TRIGGERS, DEFINITIONS_PREFIX } from './names.js';
 import { quotedIdentifier, quotedTable, type TableName } from './table-names.js';
 
-/** Where the library's functions are. */
-export const SCHEMA = 'pg_ladder';
+/** Where the library's functions are. PostgreSQL keeps names that begin with `pg_` for itself. */
+export const SCHEMA = 'pgladder';
 
 const [DEFINITIONS, DROPS] = DEFINITION_TRIGGERS;
 const OPERATIONS = 'insert, update, delete, truncate';

@@ -44,14 +44,14 @@ function ofIdentity(table: TableState, version: number): Finding[] {
   if (table.isIdentified && !isRefused) return [];
   const name = quotedTable(table);
   const why = table.isIdentified
-    ? 'its replica identity has a generated column'
+    ? 'a generated column is in the replica identity of'
     : table.identity === 'n'
-      ? 'its replica identity is NOTHING'
-      : 'it has no usable replica identity';
+      ? 'the replica identity is NOTHING for'
+      : 'there is no usable replica identity for';
   return [
     error(
       'replica_identity',
-      `${name} must not be published yet, because ${why}: PostgreSQL would refuse UPDATE and DELETE`,
+      `${why} ${name}: once it is published, PostgreSQL refuses UPDATE and DELETE`,
       identityMend(table, name),
     ),
   ];
@@ -63,11 +63,29 @@ function identityMend({ index, hasPrimaryKey }: TableState, name: string): strin
   return `alter table ${name} add primary key (…), with the columns that tell its rows apart`;
 }
 
+/** A table, and what a publication has to name for it. */
+export interface PublishedTable extends TableName {
+  readonly members: readonly TableName[];
+}
+
+/** Each table without its partitions, and with its children. */
+export function publishedTables(found: readonly TableState[]): PublishedTable[] {
+  return found
+    .filter(({ isChild }) => !isChild)
+    .map(({ root }) => ({
+      ...root,
+      members: found
+        .filter((one) => one.root.schema === root.schema && one.root.name === root.name)
+        .filter(({ isChild, isPartition }) => !(isChild && isPartition))
+        .map(({ schema, name }) => ({ schema, name })),
+    }));
+}
+
 /** What is wrong with the publication. @param asked the tables that it must tell of; none: those that it names */
 export function publicationFindings(
   name: string,
   { publication }: Pick<ServerState, 'publication'>,
-  asked: readonly TableName[],
+  asked: readonly PublishedTable[],
   told: ReadonlySet<string>,
 ): Finding[] {
   const quoted = quotedIdentifier(name);
@@ -85,11 +103,14 @@ export function publicationFindings(
   if (publication.tables.length === 0 && !publication.allTables && publication.schemas.length === 0) {
     add(`${quoted} names no table`, install(name, asked));
   }
+  const members = new Set(publication.tables.map(quotedTable));
   for (const table of asked.filter((one) => !told.has(`${one.schema}.${one.name}`))) {
-    const missing = quotedTable(table);
+    const missing = table.members.map(quotedTable).filter((member) => !members.has(member));
+    // Where the publication itself does not do, no table of it is told of.
+    if (missing.length === 0 && findings.length > 0) continue;
     add(
-      `${quoted} does not tell of ${missing}, or not of all its partitions and children`,
-      `alter publication ${quoted} add table ${missing}`,
+      `${quoted} does not tell of ${quotedTable(table)}, or not of all its children`,
+      missing.length === 0 ? install(name, [table]) : `alter publication ${quoted} add table ${missing.join(', ')}`,
     );
   }
   return findings;

@@ -1,0 +1,128 @@
+// The SQL that sets up the change stream, on real servers: what it tells, what it never breaks, and that all of it goes.
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { HOSTILE_TABLE, InstallationServer } from './installation-server.js';
+
+describe.each([14, 18])('the installation on PostgreSQL %i', (postgresVersion) => {
+  let at: InstallationServer;
+
+  beforeAll(async () => {
+    at = await InstallationServer.start(postgresVersion);
+  });
+  afterAll(() => at.stop());
+  beforeEach(() => at.remove());
+
+  it('leaves a database that check finds nothing wrong with, and nothing at all once it is removed', async () => {
+    const state = `select
+      (select count(*)::int from pg_publication) as publications, (select count(*)::int from pg_event_trigger) as triggers,
+      (select count(*)::int from pg_namespace where nspname = 'pgladder') as schemas,
+      (select string_agg(relname || relreplident::text, ',' order by relname) from pg_class where relkind = 'r' and oid >= 16384) as identities,
+      (select count(*)::int from pg_proc where oid >= 16384) as functions, (select count(*)::int from pg_default_acl) as defaults`;
+    const before = (await at.run(state)).rows;
+    expect((await at.found('items')).map(({ check: name }) => name)).toEqual(['publication', 'event_triggers']);
+    const list = `items,shop.orders,whole,days,"Mixed.Case",${HOSTILE_TABLE}`;
+    await at.install(list);
+    expect(await at.found(list)).toEqual([]);
+    expect(await at.found()).toEqual([]);
+    await at.install(list);
+    expect(await at.found(list)).toEqual([]);
+    await at.remove();
+    expect((await at.run(state)).rows).toEqual(before);
+    await at.remove();
+  });
+
+  it('adds tables to the publication that is there, and takes none out', async () => {
+    await at.install('items');
+    await at.run("alter publication pg_ladder set (publish = 'insert')");
+    expect(await at.found('items,shop.orders')).toMatchObject([
+      { check: 'publication', what: expect.stringContaining('leaves out') },
+      { check: 'publication', mend: 'alter publication "pg_ladder" add table "shop"."orders"' },
+    ]);
+    await at.install('shop.orders');
+    expect(await at.found('items,shop.orders')).toEqual([]);
+  });
+
+  it('lets every UPDATE and DELETE through, of published tables and of those beside them', async () => {
+    await at.install('items,shop.orders,whole,days');
+    for (const table of ['items', 'shop.orders', 'whole', 'bare', 'indexed', 'deferred', 'silent', 'unlogged']) {
+      await at.owner.query(`insert into ${table} (id) values (1); update ${table} set id = 2; delete from ${table}`);
+    }
+    await at.owner.query(
+      "insert into days values (1, '2020-01-01'); update days set id = 2; delete from days; truncate days",
+    );
+  });
+
+  it('has the definitions of an ordinary role told, in the order of its transactions', async () => {
+    await at.install('items');
+    const tellingOnce = [
+      'create table made (id int primary key)',
+      'alter table made add column name text',
+      'create view made_view as select * from made',
+      'grant select on made to other',
+      'alter table made enable row level security',
+      'create policy own on made using (true)',
+      "create function made_f() returns int language sql as 'select 1'",
+      'alter default privileges grant select on tables to other',
+      'drop function made_f()',
+    ];
+    for (const text of tellingOnce) expect([text, await at.told(at.owner, text)]).toEqual([text, 1]);
+    expect(await at.told(at.owner, 'drop table made cascade')).toBe(1);
+    expect(await at.told(at.owner, 'begin; create table gone (id int); rollback')).toBe(0);
+    await at.owner.query('alter default privileges revoke select on tables from other');
+  });
+
+  it('tells that rights were taken by DROP OWNED, which drops nothing', async () => {
+    await at.install('items');
+    await at.run('grant select on items to other');
+    expect(await at.told(at.root, 'drop owned by other')).toBe(1);
+  });
+
+  it('tells nothing of temporary tables, refreshes and comments', async () => {
+    await at.install('items');
+    const quiet = [
+      "create temp table passing (id serial primary key, name text default 'a', check (id > 0))",
+      'create index on passing (name)',
+      'alter table passing add column more int default 1',
+      'create temp view passing_view as select * from passing',
+      'drop view passing_view',
+      'alter table passing drop column more',
+      'drop table passing',
+      'create temp table passing on commit drop as select 1 as id',
+      'refresh materialized view summed',
+      "comment on table items is 'all'",
+      'reindex table items',
+      'create table if not exists items (id int)',
+      'drop table if exists nowhere',
+      'analyze items',
+    ];
+    for (const text of quiet) expect([text, await at.told(at.owner, text)]).toEqual([text, 0]);
+    await at.run('create unique index on summed (n)');
+    expect(await at.told(at.root, 'refresh materialized view concurrently summed')).toBe(0);
+  });
+
+  it('fires where replication applies changes, and for CREATE INDEX CONCURRENTLY', async () => {
+    await at.install('items');
+    expect(await at.told(at.root, 'create index concurrently late on items (name)')).toBe(1);
+    await at.run('set session_replication_role = replica');
+    expect(await at.told(at.root, 'drop index late')).toBe(1);
+    await at.run('reset session_replication_role');
+  });
+
+  it('never fails a statement of a role, whatever rights and search path that has', async () => {
+    await at.install('items');
+    await at.run(
+      `revoke execute on function pg_logical_emit_message(boolean, text, text${postgresVersion < 17 ? '' : ', boolean'}) from public`,
+    );
+    await at.owner.query(`create function shop.pg_event_trigger_ddl_commands() returns table (schema_name text, command_tag text)
+      language plpgsql as $$ begin raise 'called'; end $$`);
+    await at.owner.query('set search_path = shop, pg_catalog');
+    expect(await at.told(at.owner, 'create table shop.late (id int)')).toBe(1);
+    expect(await at.told(at.owner, 'drop table shop.late')).toBe(1);
+    await at.owner.query('reset search_path; drop function shop.pg_event_trigger_ddl_commands()');
+    await at.run(
+      `grant execute on function pg_logical_emit_message(boolean, text, text${postgresVersion < 17 ? '' : ', boolean'}) to public`,
+    );
+    await expect(
+      at.owner.query('create or replace function pgladder.mine() returns int language sql as $$ select 1 $$'),
+    ).rejects.toThrow(/permission/);
+  });
+});
