@@ -104,20 +104,24 @@ function ofRetention({ slotKeepSize }: ServerState): Finding[] {
   ];
 }
 
-function ofTransactions({ oldestWriteSeconds: seconds, oldestWritePid: pid }: ServerState): Finding[] {
-  if (seconds === null || seconds < OLD_TRANSACTION_SECONDS) return [];
-  const end =
-    pid === null
-      ? 'commit prepared or rollback prepared it (pg_prepared_xacts)'
-      : `end it: select pg_terminate_backend(${pid})`;
-  return [
-    {
-      severity: 'warning',
-      check: 'old_transaction',
-      what: `a transaction that has written is open for ${seconds} s: a slot can be made only when it ends`,
-      mend: end,
-    },
+function ofTransactions(state: ServerState): Finding[] {
+  const { oldestWriteSeconds: seconds, oldestWritePid: pid, hiddenWriteCount } = state;
+  const warning = (what: string, mend: string): Finding[] => [
+    { severity: 'warning', check: 'old_transaction', what, mend },
   ];
+  if (seconds !== null && seconds >= OLD_TRANSACTION_SECONDS) {
+    return warning(
+      `a transaction that has written is open for ${seconds} s: a slot can be made only when it ends`,
+      pid === null
+        ? 'commit prepared or rollback prepared it (pg_prepared_xacts)'
+        : `end it: select pg_terminate_backend(${pid})`,
+    );
+  }
+  if (hiddenWriteCount === 0) return [];
+  return warning(
+    `how long ${hiddenWriteCount} open transactions have been open is not shown to this role: a slot waits for them`,
+    `grant pg_read_all_stats to ${quotedIdentifier(state.role)}, or check as another role`,
+  );
 }
 
 const WITHOUT_TRIGGERS = 'the catalogue is looked at on a replica instead; without a replica nothing stays current';

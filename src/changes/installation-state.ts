@@ -33,6 +33,8 @@ export interface ServerState {
   /** Of the oldest transaction that has written and goes on; `null`: there is none, or it is not shown to this role. */
   readonly oldestWriteSeconds: number | null;
   readonly oldestWritePid: number | null;
+  /** Transactions that have written, and whose age is not shown to this role. */
+  readonly hiddenWriteCount: number;
   /** Whether event triggers fire; from 17 on they can be off for all. */
   readonly firesEventTriggers: boolean;
   /** By name: `O`, `A`, `R` or `D`, as `pg_event_trigger.evtenabled`. */
@@ -93,6 +95,9 @@ const SERVER = own(`select pg_catalog.concat(pg_catalog.json_build_object(
     where s.name operator(pg_catalog.=) 'max_slot_wal_keep_size'),
   'standbyFeedback', pg_catalog.current_setting('hot_standby_feedback')::pg_catalog.bool,
   'oldestWriteSeconds', old.seconds, 'oldestWritePid', old.pid,
+  'hiddenWriteCount', (select pg_catalog.count(*) from pg_catalog.pg_locks l
+    join pg_catalog.pg_stat_activity a on a.pid operator(pg_catalog.=) l.pid and a.xact_start is null
+    where l.locktype operator(pg_catalog.=) 'transactionid' and l.granted and l.mode operator(pg_catalog.=) 'ExclusiveLock'),
   'firesEventTriggers', coalesce(pg_catalog.current_setting('event_triggers', true), 'on') operator(pg_catalog.<>) 'off',
   'triggers', (select coalesce(pg_catalog.json_object_agg(t.evtname, t.evtenabled), '{}') from pg_catalog.pg_event_trigger t
     where t.evtname operator(pg_catalog.=) any (${names(DEFINITION_TRIGGERS)})))) as state

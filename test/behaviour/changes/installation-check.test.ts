@@ -132,4 +132,11 @@ describe.each([14, 18])('the check of the installation on PostgreSQL %i', (postg
     expect(JSON.stringify(rest)).not.toContain('secret');
     expect((await serverState(at.root, 'pg_ladder')).oldestWritePid).toBeNull();
   });
+
+  it('says that the age of transactions is not shown to an ordinary role', async () => {
+    await at.run('begin; create table open (id int)');
+    const old = (await at.check('', at.owner)).find(({ check }) => check === 'old_transaction');
+    await at.run('rollback');
+    expect(old).toMatchObject({ severity: 'warning', mend: expect.stringContaining('pg_read_all_stats to "app"') });
+  });
 });

@@ -46,10 +46,10 @@ export class InstallationServer {
   readonly owner: pg.Client;
   readonly rootUrl: string;
   readonly ownerUrl: string;
-  readonly #servers: TestCluster;
+  readonly servers: TestCluster;
 
   private constructor(servers: TestCluster) {
-    this.#servers = servers;
+    this.servers = servers;
     this.rootUrl = servers.primary.connectionString;
     const { host, port } = servers.primary;
     this.ownerUrl = `postgres://app:app@${host}:${port}/postgres`;
@@ -69,7 +69,7 @@ export class InstallationServer {
 
   async stop(): Promise<void> {
     await Promise.all([this.root.end(), this.owner.end()]);
-    await this.#servers.stop();
+    await this.servers.stop();
   }
 
   run(text: string): Promise<pg.QueryResult> {

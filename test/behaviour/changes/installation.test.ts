@@ -1,6 +1,9 @@
 // The SQL that sets up the change stream, on real servers: what it tells, what it never breaks, and that all of it goes.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { LogicalSource } from '../../../src/changes/logical-source.js';
+import { until } from '../fixture.js';
 import { HOSTILE_TABLE, InstallationServer } from './installation-server.js';
+import { fleetOver, SourceLog } from './source-log.js';
 
 describe.each([14, 18])('the installation on PostgreSQL %i', (postgresVersion) => {
   let at: InstallationServer;
@@ -124,5 +127,31 @@ describe.each([14, 18])('the installation on PostgreSQL %i', (postgresVersion) =
     await expect(
       at.owner.query('create or replace function pgladder.mine() returns int language sql as $$ select 1 $$'),
     ).rejects.toThrow(/permission/);
+  });
+
+  it('is what the log is read by: it tells of rows, of definitions, and of no temporary table', async () => {
+    await at.install('items,days');
+    const fleet = await fleetOver(at.servers);
+    const log = new SourceLog(new LogicalSource(fleet));
+    try {
+      await log.hasBegun();
+      expect(log.start).toMatchObject({
+        tellsDefinitions: true,
+        tables: ['public.day1', 'public.days', 'public.items'],
+      });
+      log.take();
+      await at.owner.query('create temp table passing (id serial); drop table passing');
+      await at.owner.query('insert into items (id) values (7); delete from items');
+      await at.owner.query('create table made (id int); drop table made');
+      const seen: unknown[] = [];
+      await until('all is told', () => {
+        seen.push(...log.take());
+        return seen.some((one) => JSON.stringify(one).includes('all'));
+      });
+      expect(JSON.stringify(seen[0])).toContain('public.items');
+    } finally {
+      await log.subscription.close();
+      await fleet.close();
+    }
   });
 });

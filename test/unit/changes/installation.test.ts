@@ -99,6 +99,7 @@ describe('what check finds', () => {
     standbyFeedback: false,
     oldestWriteSeconds: null,
     oldestWritePid: null,
+    hiddenWriteCount: 0,
     firesEventTriggers: true,
     triggers: { pg_ladder_definitions: 'A', pg_ladder_drops: 'A' },
     publication: null,
@@ -156,6 +157,11 @@ describe('what check finds', () => {
       'an old prepared transaction',
       { oldestWriteSeconds: 5 },
       ['warning old_transaction: commit prepared or rollback prepared it (pg_prepared_xacts)'],
+    ],
+    [
+      'transactions whose age is hidden',
+      { hiddenWriteCount: 2 },
+      ['warning old_transaction: grant pg_read_all_stats to "app", or check as another role'],
     ],
     [
       'that event triggers are off',
