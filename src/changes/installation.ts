@@ -70,7 +70,7 @@ $pg_ladder$`;
 }
 
 /**
- * What changes no answer, and is done often. DROP OWNED takes rights away without dropping anything.
+ * What changes no answer, and is done often, is not told. DROP OWNED changes policies without a word of it.
  * Temporary objects are their session's own.
  */
 const IS_MADE = `tg_tag operator(pg_catalog.=) 'DROP OWNED' or exists (

@@ -63,6 +63,28 @@ describe.each([14, 18])('the installation on PostgreSQL %i', (postgresVersion) =
       'grant select on made to other',
       'alter table made enable row level security',
       'create policy own on made using (true)',
+      'alter policy own on made using (false)',
+      'drop policy own on made',
+      'alter table made alter column name set default 1',
+      'alter table made rename to remade',
+      'alter table remade rename to made',
+      'revoke select on made from other',
+      'create rule quiet as on delete to made do instead nothing',
+      'drop rule quiet on made',
+      'alter view made_view set (security_barrier = true)',
+      "create type made_t as enum ('a')",
+      "alter type made_t add value 'b'",
+      'drop type made_t',
+      'create schema made_s',
+      'alter schema made_s rename to made_r',
+      'drop schema made_r',
+      'select id into made_too from made',
+      'drop table made_too',
+      'create table made_as as select 1 as id',
+      'drop table made_as',
+      "create table day2 partition of days for values from ('2020-01-02') to ('2020-01-03')",
+      'alter table days detach partition day2',
+      'drop table day2',
       "create function made_f() returns int language sql as 'select 1'",
       'alter default privileges grant select on tables to other',
       'drop function made_f()',
@@ -73,10 +95,13 @@ describe.each([14, 18])('the installation on PostgreSQL %i', (postgresVersion) =
     await at.owner.query('alter default privileges revoke select on tables from other');
   });
 
-  it('tells that rights were taken by DROP OWNED, which drops nothing', async () => {
+  it('tells what DROP OWNED takes away without dropping anything: rights, and roles of policies', async () => {
     await at.install('items');
     await at.run('grant select on items to other');
     expect(await at.told(at.root, 'drop owned by other')).toBe(1);
+    await at.run('create policy theirs on items to other, app');
+    expect(await at.told(at.root, 'drop owned by other')).toBe(1);
+    await at.run('drop policy theirs on items');
   });
 
   it('tells nothing of temporary tables, refreshes and comments', async () => {
