@@ -73,7 +73,7 @@ export interface TableState extends TableName {
   readonly hasPrimaryKey: boolean;
 }
 
-const SERVICE_ROLES = ['rds_superuser', 'cloudsqlsuperuser', 'azure_pg_admin', 'supabase_admin', 'neon_superuser'];
+const SERVICE_ROLES = ['rds_superuser', 'cloudsqlsuperuser', 'azure_pg_admin', 'neon_superuser'];
 const names = (list: readonly string[]): string => `array['${list.join("', '")}']::pg_catalog.name[]`;
 
 const SERVER = own(`select pg_catalog.concat(pg_catalog.json_build_object(

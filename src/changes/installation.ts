@@ -90,6 +90,8 @@ const IS_DROPPED = `exists (
 export function definitionsSql(): string[] {
   return marked([
     `create schema if not exists ${SCHEMA}`,
+    // Whoever made it before could drop what is in it.
+    `alter schema ${SCHEMA} owner to current_user`,
     ...dropTriggers(),
     telling('tell_definitions', IS_MADE),
     telling('tell_drops', IS_DROPPED),

@@ -54,6 +54,24 @@ describe.each([14, 18])('the installation on PostgreSQL %i', (postgresVersion) =
     );
   });
 
+  it('takes over a schema and functions that another role has put there before', async () => {
+    await at.owner.query(`create schema pgladder; create function pgladder.tell_drops() returns event_trigger
+      language plpgsql as $$ begin raise 'called'; end $$`);
+    await at.install('items');
+    await at.owner.query('create table late (id int); drop table late');
+    await expect(at.owner.query('drop schema pgladder cascade')).rejects.toThrow(/must be owner/);
+    await expect(at.owner.query('drop function pgladder.tell_drops()')).rejects.toThrow(/must be owner|permission/);
+  });
+
+  it('is removed without what others have put into its schema', async () => {
+    await at.install('items');
+    await at.run('create table pgladder.other (id int)');
+    await at.remove();
+    await at.run('drop table pgladder.other');
+    await at.remove();
+    await expect(at.run('drop schema pgladder')).rejects.toThrow(/does not exist/);
+  });
+
   it('has the definitions of an ordinary role told, in the order of its transactions', async () => {
     await at.install('items');
     const tellingOnce = [
