@@ -1,7 +1,8 @@
 // What PostgreSQL's own log tells of changes, on a real server.
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { LogicalSource, type LogicalSourceOptions } from '../../../src/changes/logical-source.js';
+import { LogicalSource } from '../../../src/changes/logical-source.js';
+import type { LogicalSourceOptions } from '../../../src/changes/source-ground.js';
 import { parseLsn } from '../../../src/freshness/lsn.js';
 import type { Fleet } from '../../../src/nodes/fleet.js';
 import { startTestCluster, type TestCluster } from '../../../src/testing/index.js';
