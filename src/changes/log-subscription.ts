@@ -16,6 +16,7 @@ import { PUBLICATION } from './names.js';
 import { Publication, type PublicationRow, publicationQuery } from './publication.js';
 import { ReplicationConnection } from './replication-connection.js';
 import { SourceFault, wordsFor } from './source-fault.js';
+import type { LogicalSourceOptions, SourceGround, SourceNode } from './source-ground.js';
 import {
   LOG_STANDBY_SNAPSHOT,
   lockHolder,
@@ -28,7 +29,6 @@ import {
   WATCH_CLIENT,
   WRITE_SOMETHING,
 } from './source-statements.js';
-import type { LogicalSourceOptions, SourceGround, SourceNode } from './source-ground.js';
 
 /** Another try after a failure: at first soon, then less often. */
 const [FIRST_RETRY_MILLIS, LAST_RETRY_MILLIS] = [100, 2_000];
@@ -59,6 +59,8 @@ export class LogSubscription {
   #stream: LogStream | undefined;
   #hasBegun = false;
   #hasLock = false;
+  /** Whether definitions have changed since a slot was asked for. */
+  #areDefinitionsNew = false;
   #told: string | undefined;
   #wake: () => void = () => undefined;
 
@@ -80,6 +82,7 @@ export class LogSubscription {
   }
 
   async definitionsChanged(): Promise<void> {
+    this.#areDefinitionsNew = true;
     await this.#stream?.definitionsChanged();
   }
 
@@ -167,6 +170,7 @@ export class LogSubscription {
       this.#setLock(true);
     }
     if (isStandby) await this.#awaitOld();
+    this.#areDefinitionsNew = false;
     const slot = `pg_ladder_${randomBytes(8).toString('hex')}`;
     await connection.ask(begin('isolation level repeatable read', 'read only'));
     const start = await this.#createSlot(connection, slot, isStandby, isSame);
@@ -196,6 +200,7 @@ export class LogSubscription {
       stream,
     );
     stream.start();
+    if (this.#areDefinitionsNew) void stream.definitionsChanged();
     return Promise.race([ended, stream.failed]);
   }
 

@@ -111,7 +111,8 @@ function readKeys(bytes: Buffer, positions: KeyPositions): (readonly string[])[]
     keys.push(key);
     at = next;
   }
-  return keys.length === 0 ? undefined : keys;
+  if (keys.length === 0) throw new RangeError('a row is missing');
+  return keys;
 }
 
 /** @param isLast whether no row follows: then what stands behind the key is not looked at @returns where the row ends */

@@ -32,4 +32,3 @@ export interface LogicalSourceOptions {
   /** Called when this process gets that lock, and when it has it no more. */
   readonly onLock?: ((isHeld: boolean) => void) | undefined;
 }
-

@@ -1,9 +1,9 @@
 /** Every statement that the library sends by itself, as it is sent; those in `src/testing` and those that the sources spell out in one piece excepted. */
 import { localStamp, SHARED_STAMP } from '../../src/changes/definition-stamps.js';
-import { SCHEMA } from '../../src/cli/demo/workload.js';
-import { replicationDiscovery } from '../../src/discovery/index.js';
 import { publicationQuery } from '../../src/changes/publication.js';
 import * as sourceStatements from '../../src/changes/source-statements.js';
+import { SCHEMA } from '../../src/cli/demo/workload.js';
+import { replicationDiscovery } from '../../src/discovery/index.js';
 import * as statements from '../../src/postgres/own-statements.js';
 import { CATALOG, catalogQuery } from '../../src/sql/catalog-queries.js';
 
