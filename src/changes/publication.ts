@@ -222,7 +222,7 @@ function read(rows: readonly unknown[][], edges: readonly unknown[][]) {
 }
 
 function listed(text: unknown): readonly unknown[][] {
-  if (text === '') return [];
+  if (text === '' || text === null) return [];
   if (typeof text !== 'string') throw new InvalidAnswer('it tells no tables');
   const list: unknown = JSON.parse(text);
   if (!Array.isArray(list) || !list.every(Array.isArray)) throw new InvalidAnswer('it tells no tables');
