@@ -1,6 +1,7 @@
 // Who writes and reads under stumbling replay, with answers that changes keep current, is shown
 // nothing that the guarantees rule out.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { definitionsSql } from '../../../src/changes/installation.js';
 import type { Cluster } from '../../../src/index.js';
 import type { TestCluster } from '../../../src/testing/index.js';
 import { open, report, size, until } from '../../behaviour/fixture.js';
@@ -65,8 +66,8 @@ describe('reads after writes, answered by what changes keep current', () => {
       'revoke select on items from pg_monitor',
     ];
     let blowCount = 0;
-    const { faults, beginCount } = await played('none', async (_, { aborted: _aborted, ...signal }) => {
-      while (!(signal as AbortSignal).aborted) {
+    const { faults, beginCount } = await played('none', async (_, signal) => {
+      while (!signal.aborted) {
         await query(servers.primary, blows[blowCount++ % blows.length] ?? '');
         await new Promise((resolve) => setTimeout(resolve, 100));
       }
