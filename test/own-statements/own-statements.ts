@@ -1,5 +1,13 @@
 /** Every statement that the library sends by itself, as it is sent; those in `src/testing` and those that the sources spell out in one piece excepted. */
 import { localStamp, SHARED_STAMP } from '../../src/changes/definition-stamps.js';
+import {
+  COVERAGE,
+  listenOn,
+  lookAt,
+  NOTIFY_SERVER,
+  NOTIFY_SETTINGS,
+  watermark,
+} from '../../src/changes/notify-statements.js';
 import { SCHEMA } from '../../src/cli/demo/workload.js';
 import { replicationDiscovery } from '../../src/discovery/index.js';
 import * as statements from '../../src/postgres/own-statements.js';
@@ -17,6 +25,12 @@ export const ownStatements: Readonly<Record<string, string>> = {
   SHARED_STAMP,
   'local stamp before 15': localStamp(140_000),
   'local stamp': localStamp(180_000),
+  NOTIFY_SETTINGS,
+  NOTIFY_SERVER,
+  COVERAGE,
+  'listen for changes': listenOn('pg_ladder_1'),
+  watermark: watermark('pg_ladder_1', 1),
+  'look at triggers': lookAt([16_384, 16_385]),
   STANDBYS: await standbys(),
 };
 
