@@ -149,7 +149,9 @@ function sqlIn(source: ts.SourceFile): Literal[] {
         ? [node.head.text, ...node.templateSpans.map(({ literal }) => literal.text)]
         : [];
     const text = pieces.join('');
-    if (BEGINNING.test(text) || CATALOG_NAME.test(text) || (/\s/.test(text.trim()) && parses(text)))
+    // One word alone is the name of something else.
+    const isWord = /^\w+$/.test(text) && !parses(text);
+    if ((BEGINNING.test(text) && !isWord) || CATALOG_NAME.test(text) || (/\s/.test(text.trim()) && parses(text)))
       found.push({ text, pieces });
     ts.forEachChild(node, visit);
   };
