@@ -76,4 +76,9 @@ export interface ChangeSource {
    * itself, and never throws.
    */
   subscribe(handler: ChangeHandler): ChangeSubscription;
+  /**
+   * The catalogue has changed: a source that keeps what it knows of tables finds that out anew, and
+   * reaches nothing further until then. Resolves when that is done.
+   */
+  definitionsChanged?(): Promise<void>;
 }

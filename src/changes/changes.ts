@@ -10,9 +10,11 @@ import type { Fleet } from '../nodes/fleet.js';
 import type { ChangesSettings } from '../options/changes.js';
 import type { Publisher } from '../publisher.js';
 import type { Classifier } from '../statements/classifier.js';
-import { Definitions } from './definitions.js';
+import { localStamp } from './definition-stamps.js';
+import { DefinitionWatch } from './definition-watch.js';
 import { Dependence, type TableDependence } from './dependence.js';
-import { ChangeLedger } from './ledger.js';
+import { ChangeLedger, type Definitions } from './ledger.js';
+import { DEFINITION_TRIGGERS } from './names.js';
 
 /** How changes are heard. A snapshot that never changes. */
 export interface ChangeStats {
@@ -49,12 +51,12 @@ export class Changes {
   readonly #settings: ChangesSettings;
   readonly #ground: ChangesGround;
   readonly #ledger: ChangeLedger;
-  readonly #definitions: Definitions;
+  readonly #watch: DefinitionWatch;
+  #source: ChangeSource | undefined;
   #subscription: ChangeSubscription | undefined;
   #state: ChangeStats['state'] = 'starting';
   #reason: string | undefined;
   #warnedOf: string | undefined;
-  #timeline: number | undefined;
   #commitCount = 0;
   #beginCount = 0;
   /** Tables that have changed beyond the latest position that was told. */
@@ -63,8 +65,14 @@ export class Changes {
   constructor(settings: ChangesSettings, ground: ChangesGround) {
     this.#settings = settings;
     this.#ground = ground;
-    this.#ledger = new ChangeLedger(settings.keysPerTable);
-    this.#definitions = new Definitions(this.#ledger, ground.classifier.catalog);
+    const triggers = typeof settings.source === 'object' && 'subscribe' in settings.source ? [] : DEFINITION_TRIGGERS;
+    this.#watch = new DefinitionWatch(ground.fleet, { changed: ({ lsn }) => this.#redefined(lsn) }, 'all', triggers);
+    this.#ledger = new ChangeLedger(settings.keysPerTable, this.#watch);
+  }
+
+  /** How far definitions are known to have held. */
+  get definitions(): Definitions {
+    return this.#watch;
   }
 
   start(source: ChangeSource): void {
@@ -74,7 +82,13 @@ export class Changes {
       reached: (lsn) => this.#reached(lsn),
       broken: (reason) => this.#broken(reason),
     };
-    this.#subscription = source.subscribe(handler);
+    this.#source = source;
+    try {
+      this.#subscription = source.subscribe(handler);
+    } catch {
+      // It may say anything, secrets included.
+      this.#broken('the source has thrown an error');
+    }
   }
 
   /**
@@ -83,6 +97,11 @@ export class Changes {
    */
   dependence(tables: readonly TableDependence[], generation: number): Dependence | undefined {
     const { catalog } = this.#ground.classifier;
+    this.#watch.want();
+    const { stamp } = this.#watch;
+    // What was loaded a moment ago may lack what a replica shows by now.
+    if (catalog.stamp === undefined || (stamp !== undefined && catalog.stamp !== stamp))
+      catalog.reloadWhole(performance.now());
     if (catalog.generation !== generation || catalog.stamp === undefined) return undefined;
     return new Dependence(this.#ledger, tables, catalog.stamp);
   }
@@ -104,11 +123,13 @@ export class Changes {
   }
 
   /** Stamps the definitions of a server. */
-  get stampQuery(): string {
-    return '';
+  get stampQuery(): string | undefined {
+    const version = this.#ground.fleet.primary.observation?.identity.version;
+    return version === undefined ? undefined : localStamp(version);
   }
 
   async close(): Promise<void> {
+    this.#watch.close();
     this.#ledger.broken();
     await this.#subscription?.close();
   }
@@ -117,9 +138,9 @@ export class Changes {
     const { tables: wanted } = this.#settings;
     const isWanted = (table: string): boolean => wanted?.some((name) => isNamed(table, name)) !== false;
     const tables = start.tables.filter(isWanted);
-    // Positions of another timeline say nothing of this one.
-    if (this.#timeline !== start.timeline) this.#definitions.lost();
-    this.#timeline = start.timeline;
+    this.#watch.depth = start.tellsDefinitions ? 'shared' : 'all';
+    // What has changed before the source began was not told.
+    this.#watch.told(start.lsn);
     this.#ledger.began({ ...start, tables });
     this.#state = 'current';
     this.#beginCount++;
@@ -135,7 +156,8 @@ export class Changes {
   #changed(changes: readonly TableChange[] | 'all', lsn: Lsn): void {
     this.#commitCount++;
     if (changes === 'all') {
-      this.#definitions.changed(lsn);
+      this.#watch.told(lsn);
+      this.#redefined(lsn);
       return;
     }
     this.#ledger.changed(changes, lsn);
@@ -150,6 +172,13 @@ export class Changes {
     this.#untold.clear();
     if (tables.length === 0) return;
     this.#ground.publisher.publish('changes', { tables, timeline: start.timeline, lsn: formatLsn(lsn) });
+  }
+
+  /** Nothing that was read before stays current, and what texts depend on is found out again. */
+  #redefined(lsn: Lsn): void {
+    this.#ledger.definitionChanged(lsn);
+    this.#source?.definitionsChanged?.().catch(() => undefined);
+    this.#ground.classifier.catalog.reloadWhole(performance.now());
   }
 
   #broken(reason: string): void {

@@ -31,7 +31,9 @@ export function fixedColumnsOf(key: readonly KeyColumn[], values: readonly unkno
   return fixed.size === 0 ? undefined : fixed;
 }
 
-function canonicalText(given: unknown, type: string): string | undefined {
+/** As pg writes it, a value of another kind than text, number or bigint is none that can be told apart. */
+function canonicalText(value: unknown, type: string): string | undefined {
+  const given = typeof value === 'number' || typeof value === 'bigint' ? String(value) : value;
   if (typeof given !== 'string') return undefined;
   if (INTEGERS.has(type)) return given.length <= 20 && /^-?\d+$/.test(given) ? String(BigInt(given)) : undefined;
   if (type === UUID) return UUID_TEXT.test(given) ? given.toLowerCase() : undefined;

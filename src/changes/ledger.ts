@@ -59,27 +59,32 @@ function areSame(a: readonly string[], b: readonly string[]): boolean {
   return a === b || (a.length === b.length && a.every((column, i) => column === b[i]));
 }
 
+/** What is known of definitions: tables, views, functions, policies and rights. */
+export interface Definitions {
+  /** Up to there they are what `stamp` names, since their latest change; `undefined`: that is not known. */
+  readonly unchangedThrough: Lsn | undefined;
+  readonly stamp: string | undefined;
+  /** Somebody wants to know. */
+  want(): void;
+}
+
 export class ChangeLedger {
   readonly #maxKeys: number;
   #start: ChangeStart | undefined;
   #watermark: Lsn = 0n;
-  /** Up to there definitions are those that the stamp names; `undefined`: not known. */
-  #definitions: Lsn | undefined;
-  #stamp: string | undefined;
+  readonly #definitions: Definitions;
   /** The last change that may be of anything: it holds beyond gaps, too. */
   #all: Lsn = 0n;
   #timeline: number | undefined;
   readonly #tables = new Map<string, TableRecord>();
 
-  /** How often it was asked whether an answer still holds. */
-  askedCount = 0;
-
   /** Another number whenever records of tables are others than before. */
   version = 0;
 
   /** @param maxKeys of each table */
-  constructor(maxKeys: number) {
+  constructor(maxKeys: number, definitions: Definitions) {
     this.#maxKeys = maxKeys;
+    this.#definitions = definitions;
   }
 
   /** Where it begins; `undefined` while nothing counts as known. */
@@ -131,16 +136,6 @@ export class ChangeLedger {
   }
 
   /**
-   * Since the latest change of a definition they are what the stamp names.
-   * @param lsn up to there; `undefined`: that is not known
-   */
-  definitionsHeld(lsn: Lsn | undefined, stamp: string | undefined): void {
-    const isSame = stamp === this.#stamp && lsn !== undefined && this.#definitions !== undefined;
-    this.#definitions = isSame ? newer(lsn, this.#definitions as Lsn) : lsn;
-    this.#stamp = stamp;
-  }
-
-  /**
    * The records of a table; none where the source does not tell of it.
    * @param table as `schema.name`; without a schema in any
    */
@@ -157,12 +152,13 @@ export class ChangeLedger {
    * @param stamp names the definitions by which it was found out what the answer depends on
    */
   throughFrom(validFrom: Lsn, timeline: number, stamp: string): Lsn | undefined {
-    this.askedCount++;
     const start = this.#start;
-    const definitions = this.#definitions;
-    if (start === undefined || definitions === undefined || timeline !== start.timeline) return undefined;
-    if (stamp !== this.#stamp || validFrom < start.lsn || this.#all > validFrom) return undefined;
-    const through = older(this.#watermark, definitions);
+    if (start === undefined || timeline !== start.timeline) return undefined;
+    this.#definitions.want();
+    const { unchangedThrough } = this.#definitions;
+    if (unchangedThrough === undefined || stamp !== this.#definitions.stamp) return undefined;
+    if (validFrom < start.lsn || this.#all > validFrom) return undefined;
+    const through = older(this.#watermark, unchangedThrough);
     return through > validFrom ? through : undefined;
   }
 

@@ -11,11 +11,11 @@ import { clearTimeout, performance, setTimeout } from '../clock.js';
 import { abortable } from '../deadline.js';
 import { codeOf, NoAnswer } from '../postgres/errors.js';
 import { AbortController, allowMany } from '../signals.js';
-import type { SourceGround, SourceNode } from './logical-source.js';
 import { NotifyConnection } from './notify-connection.js';
 import { listenOn, NOTIFY_SERVER, NOTIFY_SETTINGS } from './notify-statements.js';
 import { NotifyStream } from './notify-stream.js';
 import { SourceFault, wordsFor } from './source-fault.js';
+import type { SourceGround, SourceNode } from './source-ground.js';
 import { WATCH_CLIENT } from './source-statements.js';
 
 export interface NotifySourceOptions {

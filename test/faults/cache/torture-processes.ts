@@ -12,8 +12,8 @@ const PROCESSES = 3;
 const PATH = fileURLToPath(new URL('torture-process.ts', import.meta.url));
 
 /** With the tables, and replay that stumbles. */
-export async function startServers(): Promise<TestCluster> {
-  const servers = await startTestCluster({ replicas: 2 });
+export async function startServers(settings: Record<string, string> = {}): Promise<TestCluster> {
+  const servers = await startTestCluster({ replicas: 2, settings });
   await using cluster = await open(servers);
   await cluster.write('create table orders (id int primary key, version int not null)');
   await cluster.write('create table items (order_id int primary key references orders, version int not null)');

@@ -2,17 +2,22 @@
 import { describe, expect, it } from 'vitest';
 import { Dependence } from '../../../src/changes/dependence.js';
 import { fixedColumnsOf } from '../../../src/changes/key-text.js';
-import { ChangeLedger } from '../../../src/changes/ledger.js';
+import { ChangeLedger, type Definitions } from '../../../src/changes/ledger.js';
 import type { KeyColumn } from '../../../src/sql/fixed-columns.js';
 
 const STAMP = 'a';
 const TABLES = ['public.users', 'public.orders'];
 const start = { timeline: 1, lsn: 100n, tables: TABLES, tellsDefinitions: true };
 
-function begun(maxKeys = 100): ChangeLedger {
-  const ledger = new ChangeLedger(maxKeys);
+const known = (unchangedThrough: bigint | undefined): Definitions & { unchangedThrough: bigint | undefined } => ({
+  unchangedThrough,
+  stamp: STAMP,
+  want: () => undefined,
+});
+
+function begun(maxKeys = 100, definitions = known(1_000_000n)): ChangeLedger {
+  const ledger = new ChangeLedger(maxKeys, definitions);
   ledger.began(start);
-  ledger.definitionsHeld(1_000_000n, STAMP);
   return ledger;
 }
 const dependence = (ledger: ChangeLedger, table: string, fixed?: ReadonlyMap<string, string>) =>
@@ -110,7 +115,6 @@ describe('an answer that was kept', () => {
     ['of a table that is not told of', (ledger) => ledger.began({ ...start, tables: ['public.orders'] })],
     ['after anything may have changed', (ledger) => ledger.changed('all', 151n)],
     ['after a definition has changed', (ledger) => ledger.definitionChanged(151n)],
-    ['while definitions are not looked at', (ledger) => ledger.definitionsHeld(undefined, undefined)],
   ])('%s holds through nothing', (_, happens) => {
     const ledger = begun();
     const answer = users(ledger);
@@ -122,16 +126,14 @@ describe('an answer that was kept', () => {
   });
 
   it('holds no further than definitions are known to have held', () => {
-    const ledger = new ChangeLedger(100);
-    ledger.began(start);
+    const definitions = known(170n);
+    const ledger = begun(100, definitions);
     const answer = users(ledger);
     ledger.reached(200n);
-    ledger.definitionsHeld(170n, STAMP);
     expect(answer.throughFrom(150n, 1)).toBe(170n);
     expect(answer.throughFrom(180n, 1)).toBeUndefined();
-    // A replica that is behind says nothing against that.
-    ledger.definitionsHeld(160n, STAMP);
-    expect(answer.throughFrom(150n, 1)).toBe(170n);
+    definitions.unchangedThrough = undefined;
+    expect(answer.throughFrom(150n, 1)).toBeUndefined();
   });
 
   it('whose dependence was found by other definitions holds through nothing', () => {
@@ -163,6 +165,8 @@ describe('values of keys', () => {
   it.each([
     ['20', '007', '7'],
     ['23', '-0', '0'],
+    ['23', 7, '7'],
+    ['25', 7, '7'],
     ['21', '-12', '-12'],
     ['2950', 'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11', 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'],
     ['25', ' a ', ' a '],
@@ -172,6 +176,9 @@ describe('values of keys', () => {
 
   it.each([
     ['23', '7.0'],
+    ['23', 7.5],
+    ['23', 1e21],
+    ['16', true],
     ['23', ' 7'],
     ['23', '0x7'],
     ['20', '9'.repeat(1_000)],
