@@ -6,6 +6,7 @@ export type { CacheRungName, HitCounts, MissReason } from './cache/counts.js';
 export type { CacheVerdict, ExplainedEntry } from './cache/explain.js';
 export type { Forgotten } from './cache/forgetting.js';
 export type { CacheStats } from './cache/stats.js';
+export type { ChangeRelay, RelayListening } from './change-relay.js';
 export type {
   ChangeHandler,
   ChangePosition,

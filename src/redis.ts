@@ -1,4 +1,4 @@
-/** What pg-ladder keeps in Redis, for several processes: sessions' tokens, and cached answers. */
+/** What pg-ladder does in Redis, for several processes: tokens, cached answers, and changes. */
 export {
   type IoredisCacheClient,
   type NodeRedisCacheClient,
@@ -6,6 +6,13 @@ export {
   redisCache,
 } from './cache/redis-store.js';
 export { checkSharedStore } from './cache/store-conformance.js';
+export type { ChangeRelay, RelayListening } from './change-relay.js';
+export {
+  type IoredisRelayClient,
+  type NodeRedisRelayClient,
+  type RedisRelayOptions,
+  redisRelay,
+} from './changes/redis-relay.js';
 export type { IoredisClient, NodeRedisClient } from './redis-client.js';
 export type {
   SharedChannel,

@@ -103,6 +103,40 @@ function decision(): Drawn {
   };
 }
 
+/** How a kept answer stays current. */
+function changeStream(): Drawn {
+  const sheet = new Sheet();
+  sheet.text(28, 46, 'How a kept answer stays current', 'h1');
+  sheet.box(28, 72, 316, 108, 'primary').text(44, 109, 'primary', 'b').text(328, 109, 'log', 'end code');
+  sheet.lines(44, 138, ['writes the log: which rows', 'of which tables changed']);
+  sheet.box(376, 72, 316, 108, 'replica').text(392, 109, 'replica', 'b').text(676, 109, 'catalogue', 'end code');
+  sheet.lines(392, 138, ['shows what is defined:', 'tables, rights, functions']);
+  sheet.arrow(186, 180, 186, 228, 'good').text(200, 213, 'each commit', 'good');
+  sheet.arrow(534, 180, 534, 228, 'good').text(548, 213, 'stamps', 'good');
+  sheet
+    .box(28, 228, 664, 133)
+    .text(44, 265, 'in your process', 'b')
+    .text(676, 265, 'some numbers a table', 'end faint');
+  sheet.lines(44, 294, ['last change of products', 'last change of user 42']);
+  sheet.lines(310, 294, ['0/5000', '0/3000'], 'code').text(44, 346, 'all is known up to', 'good');
+  sheet.text(310, 346, '0/9000', 'code good');
+  sheet.arrow(360, 361, 360, 409);
+  sheet.box(28, 409, 664, 108).text(44, 446, 'a kept answer: user 42, read at 0/4000', 'b');
+  sheet.lines(
+    44,
+    475,
+    ['0/3000 is before 0/4000: the answer still holds.', 'So it is as good as one read at 0/9000.'],
+    'good',
+  );
+  return {
+    sheet,
+    height: 545,
+    title: 'How a kept answer stays current',
+    description:
+      'The primary writes into its log which rows of which tables changed, and each commit reaches your process. A replica shows by stamps whether tables, rights and functions are as they were. Your process holds some numbers a table: products changed last at 0/5000, the user 42 at 0/3000, and all is known up to 0/9000. A kept answer about user 42 was read at 0/4000. Its last change, 0/3000, is before that, so the answer still holds, and is as good as one that is read at 0/9000.',
+  };
+}
+
 /** All places that can answer, the cheapest first. */
 function ladder(): Drawn {
   const sheet = new Sheet();
@@ -284,6 +318,7 @@ const pictures: Record<string, () => Drawn> = {
   'stale-read': staleRead,
   decision,
   ladder,
+  'change-stream': changeStream,
   'token-journey': tokenJourney,
   failover,
   lanes,

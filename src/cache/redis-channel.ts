@@ -7,11 +7,11 @@ import { performance, setTimeout, wallMillis } from '../clock.js';
 import { settledWithin, within } from '../deadline.js';
 import { invalidOptions, LadderError, noAnswer } from '../errors.js';
 import type { Script } from '../redis-client.js';
+import { RedisSubscription } from '../redis-subscription.js';
 import type { SharedChannel, SharedListener, SharedSubscription, SharedTime } from '../shared-store.js';
 import { PresenceWatch, type Present } from './presence.js';
 import { type Heard, Listening, type Message, type News } from './redis-listening.js';
 import { LEAVE, LOOK, STRIKE, SYNC, TELL } from './redis-scripts.js';
-import { RedisWake } from './redis-wake.js';
 
 /** How far clocks of two machines go apart at most: who has not come for so much longer is gone. */
 const GONE_SHARE = 1.25;
@@ -54,7 +54,7 @@ export class RedisChannel implements SharedChannel {
   readonly #watch: PresenceWatch;
   readonly #listening = new Set<Listening>();
   readonly #leaving = new Set<Promise<unknown>>();
-  #wake: RedisWake | undefined;
+  #wake: RedisSubscription | undefined;
   /** The clock that we have met last, and since when. */
   #met = { clock: '', since: 0 };
   #lookedAt = performance.now();
@@ -67,9 +67,11 @@ export class RedisChannel implements SharedChannel {
 
   listen(listener: SharedListener): SharedSubscription {
     const { client, keys, presenceMillis } = this.#options;
-    this.#wake ??= new RedisWake(client, keys.wake, () => {
+    const come = (): void => {
       for (const one of this.#listening) one.come();
-    });
+    };
+    // It is only quicker for it: those who listen also come by themselves.
+    this.#wake ??= new RedisSubscription(client, keys.wake, { heard: come, ready: come });
     const name = randomUUID();
     const listening: Listening = new Listening(listener, {
       presenceMillis,

@@ -17,7 +17,7 @@ import { type Lsn, newer } from '../freshness/lsn.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import { InvalidAnswer } from '../postgres/errors.js';
-import { localStamp, SHARED_STAMP } from './definition-stamps.js';
+import { askLocal, askShared, where } from './definition-look.js';
 
 /** Called at once, and never throws. */
 export interface DefinitionListener {
@@ -46,22 +46,22 @@ export interface DefinitionStats {
 interface Seen {
   readonly epoch: number;
   readonly through: Lsn;
+  /** Our monotonic clock before the look. */
+  readonly lookedAt: number;
+  /** Whether a source tells of what is not looked at. */
+  readonly isTold: boolean;
   readonly shared: string;
   /** `undefined` where it was never looked at. */
   readonly local: string | undefined;
-}
-
-interface SharedRow {
-  readonly stamp: unknown;
-  readonly is_told: unknown;
-  readonly local_bytes: unknown;
-  readonly took_millis: unknown;
 }
 
 /** Wanted that long ago, it is still looked for. */
 const WANTED_MILLIS = 1_000;
 const LEAST_INTERVAL_MILLIS = 10;
 const MOST_INTERVAL_MILLIS = 5_000;
+/** A look that is older says nothing of the present. */
+const TOLD_MILLIS = 1_000;
+const FURTHEST = 2n ** 64n - 1n;
 /** Looks take at most one part in so many of a backend's time. */
 const COST_SHARE = 50;
 /** Another's work on the server makes a look longer: the shortest of so many counts. */
@@ -72,7 +72,6 @@ const GUESSED_MILLIS_PER_BYTE = 2.5 / 2 ** 20;
 const MOST_HANG_SHARE = 1 / 4;
 /** What was too large is tried again after so long. */
 const TOO_LARGE_MILLIS = 60_000;
-const MOST_STAMP_LENGTH = 200;
 
 const NO_REPLICA = 'no replica is known to follow the primary';
 const NO_ANSWER = 'the replica gave no answer';
@@ -120,9 +119,16 @@ export class DefinitionWatch {
   /**
    * Up to that position of the primary's present timeline, no definition has changed but what the
    * listener was told of; `undefined` while nothing is known. Nothing is current beyond it.
+   *
+   * Where a source tells of definitions, that is without end as long as the latest look is no older
+   * than a second: what it cannot tell of, such as who is a member of a role, counts from the next
+   * look on.
    */
   get unchangedThrough(): Lsn | undefined {
-    return this.#seen?.epoch === this.#fleet.history.epoch ? this.#seen.through : undefined;
+    const seen = this.#seen;
+    if (seen === undefined || seen.epoch !== this.#fleet.history.epoch) return undefined;
+    const isTold = this.#depth === 'shared' && seen.isTold;
+    return isTold && performance.now() - seen.lookedAt < TOLD_MILLIS ? FURTHEST : seen.through;
   }
 
   /**
@@ -213,15 +219,20 @@ export class DefinitionWatch {
     const depth = this.#depth;
     const replica = this.#choose();
     if (replica === undefined) return NO_REPLICA;
+    const lookedAt = performance.now();
     const before = await where(replica);
     if (before === undefined) return NO_REPLICA;
     const seen = this.#seen?.epoch === epoch ? this.#seen : undefined;
     // Nothing has changed where the log has not moved; a replica that lags behind the last one tells nothing new.
     const told = this.#told;
     const isDue = seen?.local === undefined || (told !== undefined && before.lsn >= told);
-    if (seen !== undefined && before.lsn <= seen.through && !isDue) return undefined;
+    if (seen !== undefined && before.lsn <= seen.through && !isDue) {
+      // As long as the log does not move, there is nothing new to be seen.
+      if (before.lsn === seen.through) this.#seen = { ...seen, lookedAt };
+      return undefined;
+    }
 
-    const shared = await this.#askShared(replica);
+    const shared = await askShared(replica, this.#eventTriggers);
     const isLocal = depth === 'all' || !shared.isTold || isDue;
     if (isLocal && shared.localBytes * this.#millisPerByte > this.#fleet.settings.hangMillis * MOST_HANG_SHARE) {
       this.#millisPerByte = GUESSED_MILLIS_PER_BYTE;
@@ -250,7 +261,8 @@ export class DefinitionWatch {
       this.#listener.changed({ timeline: history.timelines.timeline, lsn: after.lsn });
     }
     const through = seen === undefined || !isSame ? before.lsn : newer(before.lsn, seen.through);
-    this.#seen = { epoch, through, shared: shared.stamp, local: local?.stamp ?? seen?.local };
+    const { isTold } = shared;
+    this.#seen = { epoch, through, lookedAt, isTold, shared: shared.stamp, local: local?.stamp ?? seen?.local };
     return undefined;
   }
 
@@ -266,54 +278,4 @@ export class DefinitionWatch {
     }
     return best;
   }
-
-  async #askShared(replica: Node) {
-    const values = [this.#eventTriggers];
-    const { rows, identity } = await replica.adminQueries.look<SharedRow>(
-      SHARED_STAMP,
-      values,
-      'pgladder_shared_stamp',
-    );
-    const { stamp, is_told, local_bytes, took_millis } = rows[0] ?? {};
-    return {
-      server: identity.server,
-      version: identity.version,
-      stamp: textOf(stamp),
-      isTold: is_told === true,
-      localBytes: numberOf(local_bytes),
-      tookMillis: numberOf(took_millis),
-    };
-  }
-}
-
-async function askLocal(replica: Node, version: number) {
-  const { rows, identity } = await replica.adminQueries.look<Pick<SharedRow, 'stamp' | 'took_millis'>>(
-    localStamp(version),
-    undefined,
-    'pgladder_local_stamp',
-  );
-  return {
-    server: identity.server,
-    stamp: textOf(rows[0]?.stamp),
-    tookMillis: numberOf(rows[0]?.took_millis),
-  };
-}
-
-/** Where a replica stands by a question sent from now on; `undefined` where it is not shown to follow the primary. */
-async function where(replica: Node): Promise<{ readonly lsn: Lsn; readonly server: string } | undefined> {
-  await replica.probe.observe();
-  const { lsn, observation } = replica;
-  return lsn === undefined || observation === undefined ? undefined : { lsn, server: observation.identity.server };
-}
-
-function textOf(value: unknown): string {
-  if (typeof value !== 'string' || value.length === 0 || value.length > MOST_STAMP_LENGTH)
-    throw new InvalidAnswer('the stamp of the catalogue is none');
-  return value;
-}
-
-function numberOf(value: unknown): number {
-  const number = typeof value === 'string' && value.length <= 40 ? Number(value) : Number.NaN;
-  if (!Number.isFinite(number) || number < 0) throw new InvalidAnswer('what is told beside a stamp is no number');
-  return number;
 }

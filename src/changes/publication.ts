@@ -223,7 +223,8 @@ function read(rows: readonly unknown[][], edges: readonly unknown[][]) {
 
 function listed(text: unknown): readonly unknown[][] {
   if (text === '' || text === null) return [];
-  const list: unknown = JSON.parse(String(text));
+  if (typeof text !== 'string') throw new InvalidAnswer('it tells no tables');
+  const list: unknown = JSON.parse(text);
   if (!Array.isArray(list) || !list.every(Array.isArray)) throw new InvalidAnswer('it tells no tables');
   return list as unknown[][];
 }

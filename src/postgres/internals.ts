@@ -47,6 +47,12 @@ export function parsersOf(client: object): Required<ParserSource> | undefined {
   return typeof types?.getTypeParser === 'function' ? (types as Required<ParserSource>) : undefined;
 }
 
+/** The database that its clients connect to, from wherever pg takes it. */
+export function databaseOf(pool: Pool): string | undefined {
+  const { database } = newClient(pool) as { readonly database?: unknown };
+  return typeof database === 'string' ? database : undefined;
+}
+
 /** Whether pg takes one more statement on it: else it answers with an error, and the client tells nobody when that is over. */
 export function isQueryable(client: object): boolean {
   const { _queryable = true, _ending = false } = client as Insides;

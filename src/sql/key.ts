@@ -121,8 +121,8 @@ class FromReading {
   #table(table: Fields): readonly FromTable[] {
     const { aliasname = table['relname'], colnames } = Object(table['alias']) as Fields;
     if (colnames !== undefined) this.#isUnderstood = false;
-    const schema = table['schemaname'];
-    const name = { schema: schema === undefined ? undefined : String(schema), name: String(table['relname']) };
+    const { schemaname: schema, relname } = table as { schemaname?: string; relname: string };
+    const name = { schema, name: relname };
     const found = { name, alias: String(aliasname) };
     this.#tables.push(found);
     return [found];

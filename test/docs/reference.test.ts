@@ -75,7 +75,7 @@ const pages: Record<string, () => Asked> = {
     }),
   testing: () => {
     const { required, allowed } = fieldsOf('testing', {
-      required: ['TestClusterOptions', 'JitterOptions'],
+      required: ['TestClusterOptions', 'JitterOptions', 'ChangeSourceCheck'],
       allowed: ['TestCluster', 'TestNode', 'Link', 'ReplayJitter', 'JitterStep'],
     });
     return { required: [...required, ...literalsOf('testing', 'TestBackendErrorCode')], allowed };
@@ -86,7 +86,15 @@ const pages: Record<string, () => Asked> = {
     }),
   stats: () =>
     fieldsOf('index', {
-      required: ['ClusterStats', 'NodeStats', 'RefusedPositions', 'FallbackStats', 'DiscoveryStats', 'CacheStats', 'ChangeStats'],
+      required: [
+        'ClusterStats',
+        'NodeStats',
+        'RefusedPositions',
+        'FallbackStats',
+        'DiscoveryStats',
+        'CacheStats',
+        'ChangeStats',
+      ],
     }),
   events: () => {
     const { allowed } = fieldsOf('index', {

@@ -13,6 +13,8 @@ const shown: Record<string, RegExp> = {
     /read, since nothing in it writes\n {2}→ r1 [\s\S]*a row lock\n {2}→ primary \(write\)[\s\S]*DeleteStmt\n {2}→ primary[\s\S]*view public\.audited: nextval\(\) needs the primary\n {2}→ primary/,
   'cache.ts':
     /a visitor sees nobody, from memory\nAda sees Ada, from replica\nAda again sees Ada, from memory\nanother visitor sees Ada, from memory\nnot kept: now\(\) depends on the time; name its scope\na lamp, by a rule, from memory\nhits: true; passed by since they did not show a write: true\n2 answers are held\n$/,
+  'changes.ts':
+    /^changes are heard of public\.profiles\n[\s\S]*profile 1: Ada, from memory\nprofile 2: Grace, from replica\nits table was written, its row was not:\nprofile 1: Ada, from memory\nprofile 1: Ada Lovelace, from replica\nheard: public\.profiles\n$/,
   'express.ts':
     /→ r[12] .*\nAda opens the page: nobody\n {2}→ primary \(write\)\n {2}→ primary \(behind-floor\)\nAda has saved.*: Ada\n {2}→ r[12] .*\na stranger.*: nobody\n {2}→ r2 .*\nAda reloads.*: Ada\n$/,
   'failover.ts': /promotion, primary r1, timeline 2[\s\S]*the session sees: 1, 2/,

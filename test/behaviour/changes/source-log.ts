@@ -70,7 +70,7 @@ export class SourceLog implements ChangeHandler {
       if (!('changes' in one)) return [];
       if (one.changes === 'all') return ['all'];
       return one.changes.map(({ table, keyColumns, keys }) =>
-        keys === undefined ? table : `${table}(${keyColumns}) ${keys.map((key) => key.join('/')).join(' ')}`,
+        keys === undefined ? table : `${table}(${keyColumns?.join()}) ${keys.map((key) => key.join('/')).join(' ')}`,
       );
     });
   }
