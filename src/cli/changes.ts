@@ -102,7 +102,7 @@ async function notifyingTables(client: pg.Client, tables: readonly TableName[]):
   const states = await tableStates(client, tables);
   const unfit = states.filter(({ kind, persistence }) => (kind !== 'r' && kind !== 'p') || persistence !== 'p');
   if (unfit.length === 0) return states;
-  const names = unfit.map(({ schema, name }) => `${schema}.${name}`).join(', ');
+  const names = unfit.map(({ root: { schema, name } }) => `${schema}.${name}`).join(', ');
   throw new Error(`install has changed nothing: no table that keeps what is written: ${printable(names)}`);
 }
 
