@@ -19,7 +19,7 @@ await cluster.write('create table profiles (id int primary key, name text not nu
 await cluster.write("insert into profiles values (1, 'Ada'), (2, 'nobody')");
 await cluster.write('create publication pg_ladder for table profiles'); // `pg-ladder changes install` does it, and more
 await cluster.ready();
-while (cluster.changes.stats().state !== 'current') await sleep(20);
+while (cluster.changes.stats().state !== 'current' || !cluster.changes.stats().areDefinitionsKnown) await sleep(20);
 console.log(`changes are heard of ${cluster.changes.stats().tables.join()}`);
 
 const heard: string[] = [];

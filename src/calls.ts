@@ -78,7 +78,7 @@ export class Calls {
     const { readOnlyFunctions, catalogRefreshMillis, onInvalidHint } = settings;
     const missingGrammar = new MissingGrammar(this.publisher);
     this.classifier = new Classifier({
-      load: (known) => inBackground(() => loadCatalog(this.fleet, undefined, known, this.changes?.stampQuery)),
+      load: (known) => inBackground(() => loadCatalog(this.fleet, undefined, known, () => this.changes?.stampQuery)),
       grammarMissing: (cause) => missingGrammar.tell(cause),
       readOnlyFunctions,
       catalogRefreshMillis,

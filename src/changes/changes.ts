@@ -33,6 +33,11 @@ export interface ChangeStats {
   readonly delayMillis: number | undefined;
   /** The tables that it hears of, as `schema.name`. */
   readonly tables: readonly string[];
+  /**
+   * Whether it is known what tables, views, functions and rights are now: what is kept while it is
+   * not, only grows old. It becomes known a moment after they have changed.
+   */
+  readonly areDefinitionsKnown: boolean;
   /** How many changed rows it remembers. */
   readonly keyCount: number;
   /** How many commits it has heard of, and how often it began anew. */
@@ -97,13 +102,20 @@ export class Changes {
    */
   dependence(tables: readonly TableDependence[], generation: number): Dependence | undefined {
     const { catalog } = this.#ground.classifier;
-    this.#watch.want();
-    const { stamp } = this.#watch;
-    // What was loaded a moment ago may lack what a replica shows by now.
-    if (catalog.stamp === undefined || (stamp !== undefined && catalog.stamp !== stamp))
-      catalog.reloadWhole(performance.now());
+    this.#refreshDefinitions();
     if (catalog.generation !== generation || catalog.stamp === undefined) return undefined;
     return new Dependence(this.#ledger, tables, catalog.stamp);
+  }
+
+  /** @returns whether texts are judged by the definitions that a replica shows */
+  #refreshDefinitions(): boolean {
+    const { catalog } = this.#ground.classifier;
+    const { stamp } = this.#watch;
+    this.#watch.want();
+    // What was loaded a moment ago may lack what a replica shows by now.
+    const isOther = catalog.stamp === undefined || (stamp !== undefined && catalog.stamp !== stamp);
+    if (isOther) catalog.reloadWhole(performance.now());
+    return stamp !== undefined && !isOther;
   }
 
   stats(): ChangeStats {
@@ -116,6 +128,7 @@ export class Changes {
       position: start === undefined ? undefined : { timeline: start.timeline, lsn: formatLsn(watermark) },
       delayMillis: Number.isFinite(freshAsOf) ? performance.now() - freshAsOf : undefined,
       tables: Object.freeze([...(start?.tables ?? [])]),
+      areDefinitionsKnown: this.#refreshDefinitions(),
       keyCount,
       commitCount: this.#commitCount,
       beginCount: this.#beginCount,
@@ -141,6 +154,7 @@ export class Changes {
     this.#watch.depth = start.tellsDefinitions ? 'shared' : 'all';
     // What has changed before the source began was not told.
     this.#watch.told(start.lsn);
+    this.#watch.want();
     this.#ledger.began({ ...start, tables });
     this.#state = 'current';
     this.#beginCount++;

@@ -25,18 +25,19 @@ type Types = NonNullable<QueryConfig['types']>;
 
 /**
  * @param known what was read before, and still holds for all functions but those of these names
- * @param stamp see {@link catalogQuery}
+ * @param stampOf gives a stamp's query, see {@link catalogQuery}
  * @throws CatalogTooLargeError when its values have more than so many characters
  */
 export async function loadCatalog(
   { leadership, monitor, settings }: Fleet,
   maxLength = MAX_LENGTH,
   known?: KnownFunctions,
-  stamp?: string,
+  stampOf?: () => string | undefined,
 ): Promise<CatalogRows> {
   const isFound = await monitor.until(() => leadership.isSettled, settings.primaryWaitMillis, 'primary');
   if (!isFound) throw new Error('no primary to read the catalogue from');
   const { client } = await checkout(leadership.primary, false, undefined);
+  const stamp = stampOf?.();
   let results: QueryResult[];
   try {
     // Its connection is closed at once, whatever is still to come.
