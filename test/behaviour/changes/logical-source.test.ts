@@ -193,6 +193,12 @@ describe('the log', () => {
     await until('it is known', () => log.start?.tellsDefinitions === false);
     await run('alter event trigger pg_ladder_drops enable always');
     await until('it is known', () => log.start?.tellsDefinitions === true);
+    await run('alter system set event_triggers = off');
+    await run('select pg_reload_conf()');
+    await until('it is known', () => log.start?.tellsDefinitions === false);
+    await run('alter system reset event_triggers');
+    await run('select pg_reload_conf()');
+    await until('it is known', () => log.start?.tellsDefinitions === true);
     await run('drop event trigger pg_ladder_drops; drop event trigger pg_ladder_definitions');
     await until('it is known', () => log.start?.tellsDefinitions === false);
     await run('delete from orders');
@@ -216,6 +222,8 @@ describe('the log', () => {
     await run('insert into pairs values (9, $$z$$, 0)');
     const lsn = await lsnNow();
     await until('the row is told', () => log.told.length > 1);
+    // It may look at the catalogue meanwhile: what that shows is not enough.
+    await new Promise((resolve) => setTimeout(resolve, 300));
     expect(log.reachedLsn).toBeLessThan(lsn);
     await run('alter system reset synchronous_standby_names');
     await run('select pg_reload_conf(); reset synchronous_commit');
@@ -286,21 +294,5 @@ describe('a lock', () => {
     await first.subscription.close();
     await second.hasBegun();
     expect(held).toEqual(['first true', 'first false', 'second true']);
-  });
-});
-
-describe('a slot', () => {
-  it('that has to wait for an open transaction is not left behind, and is there when that has ended', async () => {
-    const other = new pg.Client(servers.primary.connectionString);
-    await other.connect();
-    await other.query('begin; insert into unpublished values (1, 1)');
-    const [waiting, closed] = [1, 2].map(() => new SourceLog(new LogicalSource(fleet)));
-    logs.push(waiting as SourceLog);
-    await until('it waits', () => waiting?.reasons.some((reason) => reason.includes('transaction')) === true);
-    await closed?.subscription.close();
-    await until('only one is left', async () => (await slots()) === 1);
-    await other.query('commit');
-    await other.end();
-    await waiting?.hasBegun();
   });
 });
