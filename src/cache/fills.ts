@@ -101,10 +101,10 @@ export class Fills {
       if (!(entry === undefined ? asksNoMore() : this.#judge.meets(entry, lookup))) continue;
       this.#counts.joinedCount++;
       const { trace, key: partition, requirement } = lookup.reading;
-      trace?.ended(source.server, endedAt, partition, lookup.tables);
+      trace?.ended(source.server, endedAt, partition, lookup.families);
       const sights = trace?.sights;
       if (entry !== undefined && requirement.consistency !== 'eventual')
-        sights?.recognise(lookup.tables, entry, sights.readCount);
+        sights?.recognise(lookup.families, entry, sights.readCount);
       return this.#given<Row>(flown, lookup);
     }
     return this.#lead(lookup, run, patienceMillis);
@@ -254,7 +254,7 @@ export class Fills {
       era === history.clock.era ? this.#keeper.entryOf(answer, record, request.startedAt, endedAt, lookup) : undefined;
     // The session has seen this answer, and nothing else meanwhile: it may be shown again.
     if (entry !== undefined && sights?.readCount === readCount + 1)
-      sights.recognise(lookup.tables, entry, readCount + 1);
+      sights.recognise(lookup.families, entry, readCount + 1);
     const isKept = entry !== undefined && this.#flights.owns(key, flight);
     if (entry === undefined) this.#counts.unkeptCount++;
     if (isKept) this.#keeper.keep(key, entry);

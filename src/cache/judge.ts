@@ -39,7 +39,7 @@ export class Judge {
   missOf(
     entry: CacheEntry | undefined,
     demand: Demand | string,
-    { judging: { trace, requirement }, tables }: Lookup,
+    { judging: { trace, requirement }, families }: Lookup,
   ): MissReason | undefined {
     if (entry === undefined) return 'absent';
     if (typeof demand === 'string') return 'floor-unknown';
@@ -51,7 +51,7 @@ export class Judge {
     }
     if (gap !== undefined) return gap;
     if (trace === undefined || requirement.consistency === 'eventual') return undefined;
-    return this.#hasSeenNewer(trace, entry, tables) ? 'seen-newer' : undefined;
+    return this.#hasSeenNewer(trace, entry, families) ? 'seen-newer' : undefined;
   }
 
   /** Whether what the first caller of a flight was answered will do, where nothing else tells how fresh that is. */
@@ -66,7 +66,7 @@ export class Judge {
 
   /** @param rung where it was held */
   give<Row extends QueryResultRow>(entry: CacheEntry, lookup: Lookup, rung: CacheRungName): Answered<Row> {
-    const { call, asker, reading, rowMode, types, tables } = lookup;
+    const { call, asker, reading, rowMode, types, families } = lookup;
     const { answer, origin } = entry;
     const { id, startedAt } = call.entry;
     let result: QueryResult;
@@ -87,15 +87,15 @@ export class Judge {
       ageMillis: Math.max(0, startedAt - entry.freshAsOf),
       source: undefined,
     });
-    reading.trace?.showed(entry, tables);
+    reading.trace?.showed(entry, families);
     if (asker.notes !== undefined) noteEntry(asker.notes, lookup, entry);
     this.#counts.hit(rung, reading.requirement.consistency, entry, startedAt);
     this.#fleet.counts.kept(id, origin.node, rung);
     return result as QueryResult<Row>;
   }
 
-  #hasSeenNewer(trace: ReadTrace, entry: CacheEntry, tables: readonly string[]): boolean {
+  #hasSeenNewer(trace: ReadTrace, entry: CacheEntry, families: readonly string[]): boolean {
     if (trace.isOpen) return true;
-    return trace.sights?.areIn(entry, tables, this.#fleet.history) === false || !trace.canShow(entry);
+    return trace.sights?.areIn(entry, families, this.#fleet.history) === false || !trace.canShow(entry);
   }
 }

@@ -45,6 +45,8 @@ export interface Lookup {
   readonly types: ParserSource | undefined;
   /** All tables that the answer is of. */
   readonly tables: readonly string[];
+  /** The same for what a session has seen: a partition and its parent show the same rows, and have one name there. */
+  readonly families: readonly string[];
 }
 
 /** What pg takes beside these makes another answer of it, or another way to it. */
@@ -96,7 +98,7 @@ export function judgingOf({ floor, requirement, target, key, trace }: ReadTerms,
 }
 
 /** The statement, sent so that each field comes as it travels. */
-export function rawStatement({ call: { statement }, values, tables }: Lookup): Statement {
+export function rawStatement({ call: { statement }, values, families }: Lookup): Statement {
   const own = { values: [...values], rowMode: 'array', types: RAW } as unknown as Partial<QueryConfig>;
-  return { ...statement, query: preparedWith(statement.query, own), values: undefined, tables };
+  return { ...statement, query: preparedWith(statement.query, own), values: undefined, tables: families };
 }

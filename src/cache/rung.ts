@@ -214,7 +214,7 @@ export class CacheRung {
     const { requirement } = reading;
     if (requirement.consistency === 'strong') return 'strong reads ask a server';
     const { rowMode, types } = mannerOf(statement.query);
-    const tables = terms.tables.length === 0 ? text.tables : [...text.tables, ...terms.tables.map(bareName)];
+    const { tables, families } = terms.tables.length === 0 ? text : this.#withNamed(text, terms.tables);
     const judging = judgingOf(reading, terms.maxStalenessMillis);
     return {
       call,
@@ -230,7 +230,14 @@ export class CacheRung {
       rowMode,
       types,
       tables,
+      families,
     };
+  }
+
+  #withNamed(text: CachedText, named: readonly string[]): Pick<Lookup, 'tables' | 'families'> {
+    const names = named.map(bareName);
+    const tables = [...text.tables, ...names];
+    return { tables, families: [...text.families, ...this.texts.familiesOf(names)] };
   }
 
   #below<Row extends QueryResultRow>(

@@ -29,13 +29,21 @@ export class CachedText implements KnownText {
   dependencies: Dependencies;
   /** Names of relations without their schemas: what sessions remember having seen. */
   tables: readonly string[];
+  /** One name for each with all that show the same rows. */
+  readonly families: readonly string[];
   #columns: Columns<RawField> | undefined;
   #knownColumns: KnownColumns | undefined;
   rule: CacheRule | undefined;
   /** How long its latest read took whose answer could be kept, in milliseconds. */
   fillMillis = 0;
 
-  constructor(id: number, text: string, digest: string, known: KnownText, generation: number) {
+  constructor(
+    id: number,
+    text: string,
+    digest: string,
+    known: KnownText & { readonly families: readonly string[] },
+    generation: number,
+  ) {
     this.id = id;
     this.hash = sharedKey([text]);
     this.digest = digest;
@@ -44,6 +52,7 @@ export class CachedText implements KnownText {
     this.generation = generation;
     this.dependencies = known.dependencies;
     this.tables = bareNames(known.dependencies);
+    this.families = known.families;
     this.#columns = undefined;
     this.#knownColumns = undefined;
     this.rule = undefined;
@@ -119,6 +128,12 @@ export class CachedTexts {
     return found;
   }
 
+  /** The names under which sessions remember tables: one for all that show the same rows. */
+  familiesOf(tables: readonly string[]): readonly string[] {
+    const { catalog } = this.#classifier.catalog;
+    return catalog === undefined ? tables : [...new Set(tables.map((table) => catalog.familyOf(table)))];
+  }
+
   /** Finds out what is to be known of a text. */
   learn(text: string): Promise<CachedText> {
     const plain = plainOf(text);
@@ -137,7 +152,8 @@ export class CachedTexts {
     const isOfIt = this.#classifier.knownDependencies(text) === dependencies;
     const found = await this.#classifier.classify(text).catch(() => undefined);
     const digest = await this.#classifier.digestOf(plain);
-    const known = { isRead: found?.class === 'read', isSingle: found?.isSingle === true, dependencies };
+    const families = this.familiesOf(bareNames(dependencies));
+    const known = { isRead: found?.class === 'read', isSingle: found?.isSingle === true, dependencies, families };
     const before = this.#byText.get(plain);
     const learnt = new CachedText(
       before?.id ?? ++this.#lastId,

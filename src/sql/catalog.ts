@@ -10,6 +10,7 @@ import type { CatalogRows, FunctionRow } from './catalog-rows.js';
 import { DefinitionReader } from './definition-reader.js';
 import { type Dependencies, dependenciesOf } from './dependencies.js';
 import type { Call, Facts, Field } from './facts.js';
+import { Families } from './families.js';
 import type { Grammar, Tree } from './grammar.js';
 import { builtIn, each, type Judgement, SAFE, unknown, within, worstOf } from './judgement.js';
 import { ObjectJudge } from './object-judge.js';
@@ -33,6 +34,8 @@ export class Catalog {
   readonly #reachReader: DefinitionReader;
   readonly #judges: ObjectJudge;
   readonly #tables: TableCounts;
+  readonly #rows: Pick<CatalogRows, 'relations' | 'resolution'>;
+  #families: Families | undefined;
 
   /** @param declared VOLATILE functions that only read, as `schema.name` or `schema.name(types)` */
   constructor(rows: CatalogRows, grammar: Grammar, declared: readonly string[]) {
@@ -42,6 +45,13 @@ export class Catalog {
     const judge = (facts: Facts, given: Given | undefined): Judgement => this.#judge(facts, given);
     this.#judges = new ObjectJudge(this.#objects, this.#reader, new Verdicts(this.#turn), declared, judge);
     this.#tables = new TableCounts(this.#objects, grammar);
+    this.#rows = rows;
+  }
+
+  /** One name for a table and all that show its rows, or whose rows it shows. @param name without its schema */
+  familyOf(name: string): string {
+    this.#families ??= new Families(this.#rows);
+    return this.#families.of(name);
   }
 
   /**

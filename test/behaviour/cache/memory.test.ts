@@ -45,6 +45,29 @@ afterAll(async () => {
 });
 
 describe('the rung in memory', () => {
+  it('shows no parent without what a session has seen of its partition, where tables are told apart', async () => {
+    await writer.query('create table events (id int, value int) partition by list (id)');
+    await writer.query('create table events_1 partition of events for values in (1)');
+    await writer.query('insert into events values (1, 0)');
+    for (const replica of servers.replicas) await replica.waitForReplay();
+    const cluster = await cached({ cache: { monotonic: 'tables' } });
+    const parent = 'select value from events where id = 1';
+    const shown = async (session: Pick<Cluster, 'read'>, text: string) => {
+      const result = await session.read<{ value: number }>(text, [], { cache: true });
+      return [routeOf(result)?.rung, result.rows[0]?.value];
+    };
+    await until('the parent is kept', async () => (await shown(cluster, parent))[0] === 'memory');
+    await writer.query('update events_1 set value = 1');
+    for (const replica of servers.replicas) await replica.waitForReplay();
+    await cluster.session(
+      async (session) => {
+        expect(await shown(session, 'select value from events_1')).toEqual(['replica', 1]);
+        expect((await shown(session, parent))[1]).toBe(1);
+      },
+      { inherit: 'none' },
+    );
+  });
+
   it('gives an answer again, equal to the one of the replica, and says where it comes from', async () => {
     const cluster = await cached();
     const first = await read(cluster, 1);
