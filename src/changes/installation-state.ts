@@ -77,7 +77,7 @@ const SERVICE_ROLES = ['rds_superuser', 'cloudsqlsuperuser', 'azure_pg_admin', '
 const names = (list: readonly string[]): string => `array['${list.join("', '")}']::pg_catalog.name[]`;
 
 const SERVER = own(`select pg_catalog.concat(pg_catalog.json_build_object(
-  'version', pg_catalog.current_setting('server_version_num')::pg_catalog.int4,
+  'version', pg_catalog.current_setting('server_version_num'),
   'inRecovery', pg_catalog.pg_is_in_recovery(),
   'walLevel', pg_catalog.current_setting('wal_level'),
   'effectiveWalLevel', pg_catalog.current_setting('effective_wal_level', true),
@@ -87,13 +87,13 @@ const SERVER = own(`select pg_catalog.concat(pg_catalog.json_build_object(
     from pg_catalog.pg_roles r where r.rolname operator(pg_catalog.=) current_user),
   'serviceRoles', array(select r.rolname from pg_catalog.pg_roles r
     where r.rolname operator(pg_catalog.=) any (${names(SERVICE_ROLES)})),
-  'slotsMax', pg_catalog.current_setting('max_replication_slots')::pg_catalog.int4,
+  'slotsMax', pg_catalog.current_setting('max_replication_slots'),
   'slotCount', (select pg_catalog.count(*) from pg_catalog.pg_replication_slots),
-  'sendersMax', pg_catalog.current_setting('max_wal_senders')::pg_catalog.int4,
+  'sendersMax', pg_catalog.current_setting('max_wal_senders'),
   'senderCount', (select pg_catalog.count(*) from pg_catalog.pg_stat_replication),
-  'slotKeepSize', (select s.setting::pg_catalog.int4 from pg_catalog.pg_settings s
+  'slotKeepSize', (select s.setting from pg_catalog.pg_settings s
     where s.name operator(pg_catalog.=) 'max_slot_wal_keep_size'),
-  'standbyFeedback', pg_catalog.current_setting('hot_standby_feedback')::pg_catalog.bool,
+  'standbyFeedback', pg_catalog.current_setting('hot_standby_feedback'),
   'oldestWriteSeconds', old.seconds, 'oldestWritePid', old.pid,
   'hiddenWriteCount', (select pg_catalog.count(*) from pg_catalog.pg_locks l
     join pg_catalog.pg_stat_activity a on a.pid operator(pg_catalog.=) l.pid and a.xact_start is null
@@ -172,16 +172,30 @@ const TABLES = own(`select state from (with recursive asked as (
       and case when c.relreplident operator(pg_catalog.=) 'd' then i.indisprimary
         when c.relreplident operator(pg_catalog.=) 'i' then i.indisreplident else false end) as own_key on true) as found`);
 
+/** Settings as texts. */
+type ToldServer = Omit<ServerState, 'publication' | Settings> & Readonly<Record<Settings, unknown>>;
+type Settings = 'version' | 'slotsMax' | 'sendersMax' | 'slotKeepSize' | 'standbyFeedback';
+
 async function states<T>(server: Asking, text: string, values?: unknown[]): Promise<T[]> {
   const { rows } = await server.query(question(text, values));
   return rows.map((row) => JSON.parse(String((row as { state?: unknown }).state)) as T);
 }
 
 export async function serverState(server: Asking, publication: string): Promise<ServerState> {
-  const [found] = await states<Omit<ServerState, 'publication'>>(server, SERVER);
+  const [found] = await states<ToldServer>(server, SERVER);
   if (found === undefined) throw new InvalidAnswer('it tells nothing of itself');
-  const [facts = null] = await states<PublicationFacts>(server, publicationQuery(found.version), [publication]);
-  return { ...found, publication: facts };
+  // The server casts no text: a cast may be another role's.
+  const version = Number(found.version);
+  const [facts = null] = await states<PublicationFacts>(server, publicationQuery(version), [publication]);
+  return {
+    ...found,
+    version,
+    slotsMax: Number(found.slotsMax),
+    sendersMax: Number(found.sendersMax),
+    slotKeepSize: Number(found.slotKeepSize),
+    standbyFeedback: found.standbyFeedback === 'on',
+    publication: facts,
+  };
 }
 
 /** Of each table, of each of its partitions and of each of its children. */

@@ -20,13 +20,8 @@ const { nudge, begin, own: _, ...constants } = statements;
 
 const { sessionSettings, takeLock, lockHolder, quotedName: _1, ...ofSources } = sourceStatements;
 
-export const ownStatements: Readonly<Record<string, string>> = {
-  ...constants,
-  'BEGIN with modes': begin('isolation level repeatable read', 'read only'),
-  'nudge before 17': nudge('16/B374D848', 160_000),
-  nudge: nudge('16/B374D848', 180_000),
-  CATALOG,
-  'the catalogue with few functions': catalogQuery(new Set(['a', 'b'])),
+/** For the change stream. */
+export const changeStatements: Readonly<Record<string, string>> = {
   SHARED_STAMP,
   'local stamp before 15': localStamp(140_000),
   'local stamp': localStamp(180_000),
@@ -42,9 +37,19 @@ export const ownStatements: Readonly<Record<string, string>> = {
   'LISTEN for changes': listenOn('pg_ladder_1'),
   watermark: watermark('pg_ladder_1', 1),
   'look at triggers': lookAt([16_384, 16_385]),
-  STANDBYS: await standbys(),
   ...(await installationQueries(140_000)),
   ...(await installationQueries(180_000)),
+};
+
+export const ownStatements: Readonly<Record<string, string>> = {
+  ...constants,
+  'BEGIN with modes': begin('isolation level repeatable read', 'read only'),
+  'nudge before 17': nudge('16/B374D848', 160_000),
+  nudge: nudge('16/B374D848', 180_000),
+  CATALOG,
+  'the catalogue with few functions': catalogQuery(new Set(['a', 'b'])),
+  ...changeStatements,
+  STANDBYS: await standbys(),
 };
 
 /** What the demo sets up on servers of its own. */
