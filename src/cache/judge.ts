@@ -43,16 +43,15 @@ export class Judge {
   ): MissReason | undefined {
     if (entry === undefined) return 'absent';
     if (typeof demand === 'string') return 'floor-unknown';
+    entry.advance();
     let gap = gapOf(entry, demand);
-    if (gap !== undefined && entry.advance()) gap = gapOf(entry, demand);
     if (gap === 'too-stale') {
       entry.redate();
       gap = gapOf(entry, demand);
     }
     if (gap !== undefined) return gap;
     if (trace === undefined || requirement.consistency === 'eventual') return undefined;
-    if (!this.#hasSeenNewer(trace, entry, tables)) return undefined;
-    return entry.advance() && !this.#hasSeenNewer(trace, entry, tables) ? undefined : 'seen-newer';
+    return this.#hasSeenNewer(trace, entry, tables) ? 'seen-newer' : undefined;
   }
 
   /** Whether what the first caller of a flight was answered will do, where nothing else tells how fresh that is. */

@@ -83,7 +83,12 @@ export class Changes {
       broken: (reason) => this.#broken(reason),
     };
     this.#source = source;
-    this.#subscription = source.subscribe(handler);
+    try {
+      this.#subscription = source.subscribe(handler);
+    } catch {
+      // It may say anything, secrets included.
+      this.#broken('the source has thrown an error');
+    }
   }
 
   /**
@@ -92,8 +97,11 @@ export class Changes {
    */
   dependence(tables: readonly TableDependence[], generation: number): Dependence | undefined {
     const { catalog } = this.#ground.classifier;
+    this.#watch.want();
+    const { stamp } = this.#watch;
     // What was loaded a moment ago may lack what a replica shows by now.
-    if (catalog.stamp !== this.#watch.stamp) catalog.reloadWhole(performance.now());
+    if (catalog.stamp === undefined || (stamp !== undefined && catalog.stamp !== stamp))
+      catalog.reloadWhole(performance.now());
     if (catalog.generation !== generation || catalog.stamp === undefined) return undefined;
     return new Dependence(this.#ledger, tables, catalog.stamp);
   }

@@ -106,7 +106,7 @@ export class LogStream implements LogListener {
       case 'row':
         transaction?.row(message.oid, message.keys);
         return;
-      case 'truncate':
+      case 'emptied':
         for (const oid of message.oids) transaction?.whole(oid);
         return;
       case 'message':

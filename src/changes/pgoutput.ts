@@ -30,7 +30,7 @@ export type LogMessage =
       /** The key before and the key after, as far as the message has them; `undefined`: any row. */
       readonly keys: readonly (readonly string[])[] | undefined;
     }
-  | { readonly is: 'truncate'; readonly oids: readonly number[] }
+  | { readonly is: 'emptied'; readonly oids: readonly number[] }
   | { readonly is: 'message'; readonly isTransactional: boolean; readonly prefix: string; readonly lsn: Lsn }
   | { readonly is: 'other' };
 
@@ -67,7 +67,7 @@ export function readMessage(bytes: Buffer, keyOf: (oid: number) => KeyPositions)
     case TRUNCATE: {
       const count = bytes.readUInt32BE(1);
       if (bytes.length < 6 + 4 * count) throw new RangeError('a message ends too early');
-      return { is: 'truncate', oids: Array.from({ length: count }, (_, i) => bytes.readUInt32BE(6 + 4 * i)) };
+      return { is: 'emptied', oids: Array.from({ length: count }, (_, i) => bytes.readUInt32BE(6 + 4 * i)) };
     }
     case MESSAGE: {
       const isTransactional = (bytes.readUInt8(1) & 1) === 1;
@@ -93,6 +93,7 @@ function readRelation(bytes: Buffer): AnnouncedRelation {
     const column = textAt(bytes, at + 1);
     columns.push({ name: column.text, isKey, type: bytes.readUInt32BE(column.next) });
     at = column.next + 8;
+    if (at > bytes.length) throw new RangeError('a column ends too early');
   }
   return { oid: bytes.readUInt32BE(1), identity, columns };
 }
@@ -110,7 +111,8 @@ function readKeys(bytes: Buffer, positions: KeyPositions): (readonly string[])[]
     keys.push(key);
     at = next;
   }
-  return keys.length === 0 ? undefined : keys;
+  if (keys.length === 0) throw new RangeError('a row is missing');
+  return keys;
 }
 
 /** @param isLast whether no row follows: then what stands behind the key is not looked at @returns where the row ends */

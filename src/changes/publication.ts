@@ -45,7 +45,8 @@ export function publicationQuery(name: string, version: number): string {
   pg_catalog.concat(pg_catalog.pg_size_bytes(pg_catalog.current_setting('wal_segment_size'))) as segment_bytes,
   pg_catalog.concat((select pg_catalog.count(*) from pg_catalog.pg_event_trigger
     where evtname operator(pg_catalog.=) any (array['${MADE}', '${DROPPED}']::pg_catalog.name[])
-      and evtenabled operator(pg_catalog.=) any (array['A', 'O']::pg_catalog."char"[]))) as trigger_count,
+      and evtenabled operator(pg_catalog.=) any (array['A', 'O']::pg_catalog."char"[])
+      and coalesce(pg_catalog.current_setting('event_triggers', true), 'on') operator(pg_catalog.=) 'on')) as trigger_count,
   (select pg_catalog.concat(pg_catalog.json_build_object('isWhole', pubinsert and pubupdate and pubdelete and pubtruncate,
     'isByRoot', pubviaroot)) from pg_catalog.pg_publication
     where pubname operator(pg_catalog.=) ${literal(name)}) as publication,

@@ -25,7 +25,7 @@ export function takeLock(key: bigint): string {
 export function lockHolder(key: bigint): string {
   const bits = BigInt.asUintN(64, key);
   return own(`select 1 from pg_catalog.pg_locks as held
-    where locktype operator(pg_catalog.=) 'advisory' and granted and objsubid operator(pg_catalog.=) 1::int2
+    where locktype operator(pg_catalog.=) 'advisory' and granted and objsubid operator(pg_catalog.=) 1
       and classid operator(pg_catalog.=) ${bits >> 32n}::pg_catalog.oid and objid operator(pg_catalog.=) ${bits & 0xffffffffn}::pg_catalog.oid
       and database operator(pg_catalog.=) (select oid from pg_catalog.pg_database
         where datname operator(pg_catalog.=) pg_catalog.current_database())`);

@@ -6,6 +6,8 @@
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { printableLines } from '../printable.js';
+import { changes, type Outcome } from './changes.js';
+import { changesOptions } from './changes-options.js';
 import { demoOptions } from './demo/options.js';
 import { demo } from './demo.js';
 import { explain, explainOptions } from './explain.js';
@@ -26,6 +28,10 @@ async function main(args: readonly string[]): Promise<number> {
     const options = explainOptions(rest, process.env);
     return interruptible((signal) => explain(options, signal));
   }
+  if (command === 'changes') {
+    const options = changesOptions(rest, process.env);
+    return interruptible((signal) => changes(options, signal));
+  }
   process.stderr.write(command === undefined ? usage : `pg-ladder: unknown command${named(command)}\n\n${usage}`);
   return WRONG_USAGE;
 }
@@ -39,7 +45,7 @@ function named(command: string): string {
  * Runs a task that SIGINT and SIGTERM end in good order; the second signal ends the process at
  * once.
  */
-async function interruptible(task: (signal: AbortSignal) => Promise<string>): Promise<number> {
+async function interruptible(task: (signal: AbortSignal) => Promise<string | Outcome>): Promise<number> {
   const interruption = new AbortController();
   let code = 0;
   const interrupt = (signal: 'SIGINT' | 'SIGTERM') => {
@@ -50,7 +56,10 @@ async function interruptible(task: (signal: AbortSignal) => Promise<string>): Pr
   process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
   try {
     const output = await task(interruption.signal);
-    return code === 0 ? print(output) : code;
+    if (code !== 0) return code;
+    if (typeof output === 'string') return print(output);
+    print(output.output);
+    return output.code;
   } catch (error) {
     if (code === 0) throw error;
     return code; // what fails while everything is being stopped fails because of that

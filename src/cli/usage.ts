@@ -6,6 +6,9 @@ Commands:
   demo             six ways of reading from replicas, side by side on a real cluster
   explain <sql>    what a statement is, which server it would go to, and why;
                    it runs nothing
+  changes install  sets up the change stream in a database
+  changes remove   takes that back
+  changes check    what is missing for the change stream, and what mends it
 
 Options of demo:
   --replicas <n>   replicas beside the primary, 1 to 8 (default 2)
@@ -23,6 +26,17 @@ Options of explain:
   --read-only-function <schema.name>
                    a VOLATILE function that only reads; may be given again
   --json           the answer as JSON
+
+Options of changes:
+  --url <url>      the server, or several: the primary is taken
+                   (default: $DATABASE_URL)
+  --tables <a,b.c> the tables, as they are stored; in schema public unless
+                   named; quotes for what holds a dot, a comma or a quote
+                   (install, check; check: also all that are published)
+  --publication <name>
+                   the publication that names the tables (default pg_ladder)
+  --print          shows the SQL, and runs nothing (install, remove)
+  --json           the findings as JSON (check)
 
   -h, --help       this text
   --version        the version

@@ -1,5 +1,6 @@
 /** All faults that `npm run mutate` plants. */
 import { cache } from './cache.js';
+import { changes } from './changes.js';
 import { execute } from './execute.js';
 import { freshness } from './freshness.js';
 import type { Mutation } from './mutation.js';
@@ -18,4 +19,5 @@ export const mutations: readonly Mutation[] = [
   ...postgres,
   ...sql,
   ...cache,
+  ...changes,
 ];

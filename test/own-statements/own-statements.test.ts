@@ -16,7 +16,7 @@ describe('no name in a statement of the library’s own is left to the search pa
   });
 
   it('nor in any that the sources spell out', () => {
-    const files = sourcesIn('src').filter(({ file }) => !file.startsWith('testing/'));
+    const files = sourcesIn('src').filter(({ file }) => !file.startsWith('testing/') && !SHOWN.has(file));
     expect(files.flatMap(({ file, source }) => complaints(file, source))).toEqual([]);
   });
 
@@ -104,6 +104,13 @@ describe('what is left to the search path', () => {
     expect(unqualified(text)).toEqual([]);
   });
 });
+
+/** SQL for a human to review, or to run himself: test/unit/changes/installation.test.ts looks at its names. */
+const SHOWN: ReadonlySet<string> = new Set([
+  'changes/installation.ts',
+  'changes/installation-check.ts',
+  'changes/table-check.ts',
+]);
 
 interface Literal {
   /** Without what is put into it. */

@@ -1,11 +1,16 @@
 /** Every statement that the library sends by itself, as it is sent; those in `src/testing` and those that the sources spell out in one piece excepted. */
 import { localStamp, SHARED_STAMP } from '../../src/changes/definition-stamps.js';
+import { serverState, tableStates } from '../../src/changes/installation-state.js';
+import { publicationQuery } from '../../src/changes/publication.js';
+import * as sourceStatements from '../../src/changes/source-statements.js';
 import { SCHEMA } from '../../src/cli/demo/workload.js';
 import { replicationDiscovery } from '../../src/discovery/index.js';
 import * as statements from '../../src/postgres/own-statements.js';
 import { CATALOG, catalogQuery } from '../../src/sql/catalog-queries.js';
 
 const { nudge, begin, own: _, ...constants } = statements;
+
+const { sessionSettings, takeLock, lockHolder, quotedName: _1, ...ofSources } = sourceStatements;
 
 export const ownStatements: Readonly<Record<string, string>> = {
   ...constants,
@@ -17,7 +22,15 @@ export const ownStatements: Readonly<Record<string, string>> = {
   SHARED_STAMP,
   'local stamp before 15': localStamp(140_000),
   'local stamp': localStamp(180_000),
+  ...ofSources,
+  'the settings of a connection that reads the log': sessionSettings(5_000),
+  'the lock of who reads the log': takeLock(-1n),
+  'whether somebody has that lock': lockHolder(-1n),
+  'what a publication tells before 15': publicationQuery('pg_ladder', 140_000),
+  'what a publication tells': publicationQuery('a "b" \'c', 180_000),
   STANDBYS: await standbys(),
+  ...(await installationQueries(140_000)),
+  ...(await installationQueries(180_000)),
 };
 
 /** What the demo sets up on servers of its own. */
@@ -32,4 +45,18 @@ async function standbys(): Promise<string> {
   };
   await Promise.resolve(discovery({ signal: new AbortController().signal, ask })).catch(() => undefined);
   return asked;
+}
+
+/** What is asked of a server to be set up for the change stream. */
+async function installationQueries(version: number): Promise<Record<string, string>> {
+  const asked: string[] = [];
+  const server = {
+    query: ({ text }: { text: string }) => {
+      asked.push(text);
+      return Promise.resolve({ rows: [{ state: JSON.stringify({ version }) }] });
+    },
+  };
+  await serverState(server, 'pg_ladder');
+  await tableStates(server, [{ schema: 'public', name: 'products' }]);
+  return Object.fromEntries(asked.map((text, index) => [`installation query ${index} of ${version}`, text]));
 }

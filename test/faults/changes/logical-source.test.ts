@@ -4,7 +4,8 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { LogicalSource, type LogicalSourceOptions } from '../../../src/changes/logical-source.js';
+import { LogicalSource } from '../../../src/changes/logical-source.js';
+import type { LogicalSourceOptions } from '../../../src/changes/source-ground.js';
 import { parseLsn } from '../../../src/freshness/lsn.js';
 import type { Fleet } from '../../../src/nodes/fleet.js';
 import { startTestCluster, type TestCluster, type TestNode } from '../../../src/testing/index.js';
@@ -100,8 +101,8 @@ class App {
   }
 }
 
-describe('a source that reads the log begins anew by itself', () => {
-  it('when the server ends its connection, or takes its slot back', async () => {
+describe('a source that reads the log', () => {
+  it('begins anew when the server ends its connection, or takes its slot back', async () => {
     const log = opened();
     await log.hasBegun();
     const reasons = await recovers(log, () =>
@@ -110,7 +111,7 @@ describe('a source that reads the log begins anew by itself', () => {
     expect(reasons[0]).toContain('ended the connection');
   });
 
-  it('when more of the log is retained than may be', async () => {
+  it('begins anew when more of the log is retained than may be', async () => {
     await primary.configure({ max_slot_wal_keep_size: '1MB', wal_keep_size: '0', logical_decoding_work_mem: '64kB' });
     const log = opened();
     await log.hasBegun();
@@ -129,7 +130,7 @@ describe('a source that reads the log begins anew by itself', () => {
     await primary.configure({ max_slot_wal_keep_size: null, wal_keep_size: '64MB', logical_decoding_work_mem: null });
   });
 
-  it('when the network is cut, or forgets its connections', async () => {
+  it('begins anew when the network is cut, or forgets its connections', async () => {
     const log = opened();
     await log.hasBegun();
     await recovers(log, async () => {
@@ -142,7 +143,21 @@ describe('a source that reads the log begins anew by itself', () => {
     await until('one slot is left', async () => (await slotsOn(primary)).length === 1);
   });
 
-  it('when the server is restarted, which it does not hold up, killed or frozen', async () => {
+  it('makes its slot when a transaction ends that was open before, and leaves none behind when it is closed first', async () => {
+    const other = new pg.Client(primary.connectionString);
+    await other.connect();
+    await other.query('begin; insert into t values (-3)');
+    const waiting = opened();
+    const closed = opened();
+    await until('it waits', () => waiting.reasons.some((reason) => reason.includes('transaction')));
+    await closed.subscription.close();
+    await until('only one is left', async () => (await slotsOn(primary)).length === 1);
+    await other.query('rollback');
+    await other.end();
+    await waiting.hasBegun();
+  });
+
+  it('begins anew when the server is restarted, which it does not hold up, killed or frozen', async () => {
     const log = opened();
     await log.hasBegun();
     await recovers(log, async () => {
