@@ -6,3 +6,10 @@ export const PUBLICATION = 'pg_ladder';
 export const DEFINITIONS_PREFIX = 'pg_ladder.definitions';
 /** The event triggers that send them: of what was made or changed, and of what was dropped. */
 export const DEFINITION_TRIGGERS = ['pg_ladder_definitions', 'pg_ladder_drops'] as const;
+/** Where the installation puts its functions. PostgreSQL keeps names that begin with `pg_` for itself. */
+export const SCHEMA = 'pgladder';
+/** What the triggers notify on, and how each of them is called. */
+export const CHANGES_CHANNEL = 'pg_ladder_changes';
+export const CHANGES_TRIGGER = 'pg_ladder_changes';
+/** What they call, in that schema. */
+export const CHANGES_FUNCTION = 'notify_change';

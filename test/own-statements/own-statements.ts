@@ -1,6 +1,14 @@
 /** Every statement that the library sends by itself, as it is sent; those in `src/testing` and those that the sources spell out in one piece excepted. */
 import { localStamp, SHARED_STAMP } from '../../src/changes/definition-stamps.js';
 import { serverState, tableStates } from '../../src/changes/installation-state.js';
+import {
+  COVERAGE,
+  listenOn,
+  lookAt,
+  NOTIFY_SERVER,
+  NOTIFY_SETTINGS,
+  watermark,
+} from '../../src/changes/notify-statements.js';
 import { publicationQuery } from '../../src/changes/publication.js';
 import * as sourceStatements from '../../src/changes/source-statements.js';
 import { SCHEMA } from '../../src/cli/demo/workload.js';
@@ -28,6 +36,12 @@ export const ownStatements: Readonly<Record<string, string>> = {
   'whether somebody has that lock': lockHolder(-1n),
   'what a publication tells before 15': publicationQuery('pg_ladder', 140_000),
   'what a publication tells': publicationQuery('a "b" \'c', 180_000),
+  NOTIFY_SETTINGS,
+  NOTIFY_SERVER,
+  COVERAGE,
+  'listen for changes': listenOn('pg_ladder_1'),
+  watermark: watermark('pg_ladder_1', 1),
+  'look at triggers': lookAt([16_384, 16_385]),
   STANDBYS: await standbys(),
   ...(await installationQueries(140_000)),
   ...(await installationQueries(180_000)),

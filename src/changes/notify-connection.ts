@@ -1,0 +1,82 @@
+/**
+ * One connection to the primary that hears notifications: it asks, one question after the other, and
+ * hands over what it hears in between, in order. It makes no sense of either.
+ */
+import type { Client, Notification, Pool } from 'pg';
+import { settledWithin, within } from '../deadline.js';
+import { cancelByKey } from '../postgres/cancel.js';
+import { NoAnswer } from '../postgres/errors.js';
+import { connected, dropSocket } from '../postgres/internals.js';
+import { ownClient, refusesName } from '../postgres/own-client.js';
+import { question } from '../postgres/plain-types.js';
+
+/** What an end, or a cancel request, may take. */
+const END_MILLIS = 1_000;
+
+export class NotifyConnection {
+  /** Hears each notification, before the answer to a question that was asked afterwards. */
+  heard: (channel: string, payload: string) => void = () => undefined;
+  readonly #pool: Pool;
+  readonly #client: Client & { unref?(): void };
+  readonly #boundMillis: number;
+  /** Settles when it is lost, or ended; never rejects. */
+  readonly #ended: Promise<unknown>;
+  #isBusy = false;
+
+  private constructor(pool: Pool, client: Client, boundMillis: number) {
+    this.#pool = pool;
+    this.#client = client;
+    this.#boundMillis = boundMillis;
+    this.#ended = new Promise((resolve) => {
+      client.on('error', resolve);
+      client.on('end', () => resolve(new Error('the connection ended')));
+    });
+    client.on('notification', ({ channel, payload = '' }: Notification) => this.heard(channel, payload));
+  }
+
+  /** @param boundMillis of each answer, opening included @throws pg's errors, or NoAnswer */
+  static async open(pool: Pool, boundMillis: number, isNamed = true): Promise<NotifyConnection> {
+    const client = ownClient(pool, isNamed ? 'changes' : undefined, {
+      pipeline: false,
+      query_timeout: undefined,
+      keepAlive: true,
+    });
+    const connection = new NotifyConnection(pool, client, boundMillis);
+    try {
+      await within(connected(client), boundMillis, () => new NoAnswer('it does not answer'), true);
+      connection.#client.unref?.();
+      return connection;
+    } catch (error) {
+      dropSocket(client);
+      if (isNamed && refusesName(error)) return NotifyConnection.open(pool, boundMillis, false);
+      throw error;
+    }
+  }
+
+  /** @throws pg's errors, or NoAnswer */
+  async ask<Row extends object>(text: string): Promise<Row[]> {
+    this.#isBusy = true;
+    const asked = this.#client.query<Row>(question(text));
+    const idle = (): void => {
+      this.#isBusy = false;
+    };
+    asked.then(idle, idle);
+    // pg rejects it when the connection is lost: nothing is kept for each question.
+    const { rows } = await within(asked, this.#boundMillis, () => new NoAnswer('it does not answer'), true);
+    return rows;
+  }
+
+  /** Ends it; resolves when the server has let go of it, or does not answer. */
+  async close(): Promise<void> {
+    // A server that waits for something does not see that its client has gone.
+    if (this.#isBusy) await cancelByKey(this.#pool, this.#client, END_MILLIS);
+    this.#client.end().catch(() => undefined);
+    await settledWithin(this.#ended, END_MILLIS, true);
+    dropSocket(this.#client);
+  }
+
+  /** Ends it without a goodbye: the server does not answer. */
+  drop(): void {
+    dropSocket(this.#client);
+  }
+}
