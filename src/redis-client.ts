@@ -86,7 +86,7 @@ export class RedisScripts {
    * @throws (rejects) LadderError `LADDER_OVERLOADED`, or as the client does, without the arguments
    */
   run({ sha1, text }: Script, keys: string[], args: string[]): Promise<unknown> {
-    return this.ask(() =>
+    return this.#ask(() =>
       this.#call('sha1', sha1, keys, args).catch((error: unknown) => {
         if (!wordsOf(error).startsWith('NOSCRIPT')) throw error;
         return this.#call('text', text, keys, args);
@@ -94,24 +94,30 @@ export class RedisScripts {
     );
   }
 
+  #ask<T>(call: () => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => this.answer(call, resolve, reject));
+  }
+
   /**
-   * Counts a call that is made otherwise among those that are not answered, and cleans its error.
-   * On the way of each read: no more promises than it needs.
+   * Counts a call that is made otherwise among those that are not answered, and cleans its error. On
+   * the way of each read: it makes no promise that it can do without.
+   * @param answered must not throw, nor may `failed`
    */
-  ask<T>(call: () => Promise<T>): Promise<T> {
+  answer<T>(call: () => Promise<T>, answered: (value: T) => void, failed: (error: unknown) => void): void {
     if (this.#unanswered >= MAX_UNANSWERED) {
       const words = `${this.#owner}: ${MAX_UNANSWERED} answers of Redis are awaited`;
-      return Promise.reject(new LadderError('LADDER_OVERLOADED', words));
+      failed(new LadderError('LADDER_OVERLOADED', words));
+      return;
     }
     this.#unanswered++;
-    return begun(call).then(
+    begun(call).then(
       (value) => {
         this.#unanswered--;
-        return value;
+        answered(value);
       },
       (error: unknown) => {
         this.#unanswered--;
-        throw this.#without(error);
+        failed(this.#without(error));
       },
     );
   }

@@ -94,9 +94,9 @@ export class CallBudget {
   /**
    * What `call` resolves with; `undefined` where it took too long, failed (or threw), or was not
    * made. Never rejects.
+   * @param now our monotonic clock
    */
-  run<T>(call: () => Promise<T>): Promise<T | undefined> {
-    const now = performance.now();
+  run<T>(call: () => Promise<T>, now = performance.now()): Promise<T | undefined> {
     if (!this.#admits(now)) {
       this.#refusedCount++;
       return NOTHING;

@@ -32,11 +32,23 @@ export interface SharedEntry {
   readonly answer: RawAnswer;
 }
 
+/** Columns that were read before, and the text that they were read from. */
+export interface KnownColumns {
+  readonly text: string;
+  readonly fields: readonly RawField[];
+}
+
+/** An entry that was read back. */
+export interface ReadEntry extends SharedEntry {
+  /** Its columns as they travelled: a later entry with the very text needs not have them read again. */
+  readonly columns: string;
+}
+
 /** In characters: longer texts are no entries. */
 export const MAX_ENTRY_LENGTH = 2 ** 24;
 
 /** Each format has another one. */
-const VERSION = 'pgl1';
+const VERSION = 'pgl2';
 const BEGIN = `["${VERSION}",`;
 const PART_COUNT = 18;
 const COLUMN_PARTS = 6;
@@ -78,7 +90,8 @@ export function encodeEntry(entry: SharedEntry): string {
     costMillis,
     command,
     rowCount,
-    columns,
+    // A text of its own: entries of one statement have the same, which is compared and not read.
+    JSON.stringify(columns),
     rows,
     server,
     tags,
@@ -86,19 +99,26 @@ export function encodeEntry(entry: SharedEntry): string {
   ]);
 }
 
-/** The entry that the text says, or `undefined` if it says none. */
-export function decodeEntry(text: string): SharedEntry | undefined {
+/**
+ * The entry that the text says, or `undefined` if it says none.
+ * @param known columns that an entry before it had: where these are the same, the entry has these
+ */
+export function decodeEntry(text: string, known?: KnownColumns): ReadEntry | undefined {
   if (text.length > MAX_ENTRY_LENGTH || !text.startsWith(BEGIN)) return undefined;
-  let parts: unknown;
+  const parts = arrayIn(text);
+  return parts?.length === PART_COUNT ? entryOf(parts, known) : undefined;
+}
+
+function arrayIn(text: string): readonly unknown[] | undefined {
   try {
-    parts = JSON.parse(text);
+    const value: unknown = JSON.parse(text);
+    return Array.isArray(value) ? value : undefined;
   } catch {
     return undefined;
   }
-  return Array.isArray(parts) && parts.length === PART_COUNT ? entryOf(parts) : undefined;
 }
 
-function entryOf(parts: readonly unknown[]): SharedEntry | undefined {
+function entryOf(parts: readonly unknown[], known: KnownColumns | undefined): ReadEntry | undefined {
   const timeline = parts[1];
   const validFrom = lsnOf(parts[2], parts[3]);
   const seenUpTo = lsnOf(parts[4], parts[5]);
@@ -113,28 +133,49 @@ function entryOf(parts: readonly unknown[]): SharedEntry | undefined {
   if (!isNumber(freshAsOfMillis) || !isNumber(askedAtMillis) || !isNumber(costMillis) || costMillis < 0) {
     return undefined;
   }
-  const answer = answerOf(parts[11], parts[12], parts[13], parts[14]);
+  const columns = parts[13];
+  if (typeof columns !== 'string') return undefined;
+  const fields = columns === known?.text ? known.fields : fieldsOf(arrayIn(columns));
+  const answer = answerOf(parts[11], parts[12], fields, parts[14]);
   const server = parts[15];
   const tags = parts[16];
   const named = parts[17];
   if (answer === undefined || !isText(server, 1, MAX_SERVER_LENGTH) || !areNames(tags) || !areNames(named)) {
     return undefined;
   }
-  const times = { clock, freshAsOfMillis, askedAtMillis, costMillis };
-  return { timeline, validFrom, seenUpTo, node, server, ...times, tags, named, answer };
+  // Named one by one: to spread an object takes longer than to read one.
+  return {
+    timeline,
+    validFrom,
+    seenUpTo,
+    node,
+    server,
+    tags,
+    named,
+    clock,
+    freshAsOfMillis,
+    askedAtMillis,
+    costMillis,
+    answer,
+    columns,
+  };
 }
 
-function answerOf(command: unknown, rowCount: unknown, columns: unknown, rows: unknown): RawAnswer | undefined {
+function answerOf(
+  command: unknown,
+  rowCount: unknown,
+  fields: readonly RawField[] | undefined,
+  rows: unknown,
+): RawAnswer | undefined {
   if (!isText(command, 0, MAX_COMMAND_LENGTH)) return undefined;
-  const fields = fieldsOf(columns);
   if (fields === undefined || !areRows(rows, fields.length)) return undefined;
   // `null` where the server named no number, as after SHOW.
   if (rowCount !== null && rowCount !== rows.length) return undefined;
   return { command, rowCount: rowCount as number | null, fields, rows };
 }
 
-function fieldsOf(columns: unknown): RawField[] | undefined {
-  if (!Array.isArray(columns)) return undefined;
+function fieldsOf(columns: readonly unknown[] | undefined): RawField[] | undefined {
+  if (columns === undefined) return undefined;
   const count = columns.length / COLUMN_PARTS;
   if (!Number.isInteger(count) || count > MAX_COLUMN_COUNT) return undefined;
   const fields: RawField[] = [];

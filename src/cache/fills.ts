@@ -9,13 +9,13 @@ import { performance } from '../clock.js';
 import { abortable } from '../deadline.js';
 import { read } from '../execute/read.js';
 import type { Statement, StatementRequest } from '../execute/request.js';
-import { markRoute, type RouteRecord, routeRecordOf } from '../execute/route.js';
-import type { AnswerSource } from '../nodes/answer-source.js';
+import { markRoute, routeRecordOf } from '../execute/route.js';
 import { isServerError } from '../postgres/errors.js';
 import { isRaw } from '../postgres/raw-results.js';
 import type { CacheCounts } from './counts.js';
 import type { CacheEntry } from './entry.js';
-import { type Flight, Flights } from './flights.js';
+import { type Flight, Flights, type Landed } from './flights.js';
+import type { Flown, FromServer } from './flown.js';
 import type { CacheGround, RunBelow } from './ground.js';
 import type { Judge } from './judge.js';
 import type { Keeper } from './keeper.js';
@@ -25,26 +25,12 @@ import { type Answered, noteAnswer } from './noted.js';
 import type { RawField, RawRow } from './raw-answer.js';
 import type { HeldLease, SharedRung } from './shared-rung.js';
 
-/** An answer of a server that others can be given. */
-interface FromServer extends Answered {
-  readonly from: 'server';
-  readonly answer: KeptAnswer;
-  readonly record: RouteRecord;
-  readonly source: AnswerSource;
-  /** Our monotonic clock when it had been answered. */
-  readonly endedAt: number;
-}
-
-/** What a read has brought. */
-type Flown =
-  | FromServer
-  /** An entry of the rung that processes share. */
-  | { readonly from: 'shared'; readonly entry: CacheEntry }
-  /** A result for its caller alone. */
-  | { readonly from: 'elsewhere'; readonly result: QueryResult };
-
 /** So often a read waits for one of others before it is sent by itself. */
 const MAX_WAITS = 3;
+/** A read that takes so many times as long as the one before, and `hangMillis` more, is waited for no more. */
+const PATIENCE = 4;
+/** The next one is waited for so many times as long: what is slow, and does not hang, is not sent by all. */
+const LONGER = 2;
 /** What another process fills is waited for at least so long. */
 const LEAST_PATIENCE_MILLIS = 4;
 
@@ -75,14 +61,31 @@ export class Fills {
     this.#refreshCount = refreshCount;
   }
 
-  async read<Row extends QueryResultRow>(lookup: Lookup, run: RunBelow<Row>): Promise<QueryResult<Row>> {
+  read<Row extends QueryResultRow>(lookup: Lookup, run: RunBelow<Row>): Promise<QueryResult<Row>> {
+    const flight = this.#flights.get(lookup.key);
+    return flight === undefined ? this.#lead(lookup, run) : this.#join(flight, lookup, run);
+  }
+
+  async #join<Row extends QueryResultRow>(
+    first: Flight<Flown>,
+    lookup: Lookup,
+    run: RunBelow<Row>,
+  ): Promise<QueryResult<Row>> {
     const { key, call } = lookup;
-    for (let waits = 0; waits < MAX_WAITS; waits++) {
-      const flight = this.#flights.get(key);
-      if (flight === undefined) return this.#lead(lookup, run);
+    let flight: Flight<Flown> | undefined = first;
+    let patienceMillis: number | undefined;
+    for (let waits = 0; waits < MAX_WAITS; waits++, flight = this.#flights.get(key)) {
+      if (flight === undefined) break;
       const { isBoarding, asked } = flight;
       const asksNoMore = (): boolean => isBoarding && this.#judge.asksNoMore(lookup.reading, asked);
-      const landed = await abortable(flight.landed, call.signal);
+      const landed: Landed<Flown> = await abortable(flight.landed, call.signal);
+      if (landed === 'overdue') {
+        // Of all who wait for it one goes by itself, and the others wait for that one, longer than before.
+        patienceMillis = LONGER * flight.patienceMillis;
+        if (this.#flights.owns(key, flight)) break;
+        waits--;
+        continue;
+      }
       if ('error' in landed) {
         // What a server says of the statement, it says to all who ask for no more than its first caller.
         if (isServerError(landed.error) && asksNoMore()) throw landed.error;
@@ -99,17 +102,52 @@ export class Fills {
       this.#counts.joinedCount++;
       const { trace, key: partition, requirement } = lookup.reading;
       trace?.ended(source.server, endedAt, partition, lookup.tables);
-      if (entry !== undefined && requirement.consistency !== 'eventual') trace?.sights?.recognise(lookup.tables, entry);
+      const sights = trace?.sights;
+      if (entry !== undefined && requirement.consistency !== 'eventual')
+        sights?.recognise(lookup.tables, entry, sights.readCount);
       return this.#given<Row>(flown, lookup);
     }
-    return this.#lead(lookup, run);
+    return this.#lead(lookup, run, patienceMillis);
   }
 
-  async #lead<Row extends QueryResultRow>(lookup: Lookup, run: RunBelow<Row>): Promise<QueryResult<Row>> {
-    const { key, reading } = lookup;
+  /**
+   * Reads by itself, and others may wait for it.
+   * @param patienceMillis how long they do, where not by what such reads have taken
+   */
+  #lead<Row extends QueryResultRow>(
+    lookup: Lookup,
+    run: RunBelow<Row>,
+    patienceMillis = PATIENCE * lookup.text.fillMillis + this.#ground.fleet.settings.hangMillis,
+  ): Promise<QueryResult<Row>> {
+    const { call, asker } = lookup;
     const at = performance.now();
-    const demand = this.#judge.demandOf(reading, at);
-    const flight = this.#flights.begin(key, { demand, at });
+    const shared = this.#shared;
+    // What is read anew in the background is there already.
+    const looking = shared === undefined || asker !== call.scope ? undefined : shared.look(lookup, at);
+    // What follows takes as long as the way to the store and back.
+    const demand = this.#judge.demandOf(lookup.reading, at);
+    const flight = this.#flights.begin(lookup.key, { demand, at }, patienceMillis);
+    if (looking === undefined) return this.#run(lookup, run, flight);
+    return looking.then((found) => {
+      const entry = found === undefined ? undefined : shared?.entryIn(found, lookup, at);
+      if (entry === undefined || !this.#judge.meets(entry, lookup)) return this.#run(lookup, run, flight);
+      this.#landShared(entry, lookup, flight);
+      return this.#judge.give<Row>(entry, lookup, 'shared');
+    });
+  }
+
+  #landShared(entry: CacheEntry, { key }: Lookup, flight: Flight<Flown>): void {
+    if (this.#flights.owns(key, flight)) this.#keeper.keep(key, entry);
+    this.#flights.end(key, flight);
+    flight.land({ answer: { from: 'shared', entry } });
+  }
+
+  async #run<Row extends QueryResultRow>(
+    lookup: Lookup,
+    run: RunBelow<Row>,
+    flight: Flight<Flown>,
+  ): Promise<QueryResult<Row>> {
+    const { key } = lookup;
     let flown: Flown;
     try {
       flown = await (this.#shared === undefined
@@ -150,26 +188,22 @@ export class Fills {
     return this.#ground.requests.onTerms(reading, asker, options ?? {}, entry, signal, statement);
   }
 
-  /** What processes share is asked first; of those that do not find it there one reads, and keeps it for all. */
+  /** Of those that do not find it in what processes share one reads, and keeps it for all. */
   async #flyBy<Row extends QueryResultRow>(
     shared: SharedRung,
     lookup: Lookup,
     run: RunBelow<Row>,
     flight: Flight<Flown>,
   ): Promise<Flown> {
-    const { key, call, asker } = lookup;
-    const isGood = (entry: CacheEntry): boolean => this.#judge.meets(entry, lookup);
-    const taken = (entry: CacheEntry): Flown => {
-      if (this.#flights.owns(key, flight)) this.#keeper.keep(key, entry);
-      return { from: 'shared', entry };
-    };
-    // What is read anew in the background is there already.
-    const found = asker === call.scope ? await shared.find(lookup) : undefined;
-    if (found !== undefined && isGood(found)) return taken(found);
+    const { key, call } = lookup;
     const lease = await shared.lease(lookup);
     if (lease?.isGranted === false) {
-      const filled = await shared.awaitFill(lookup, this.#patienceFor(lookup), isGood);
-      if (filled !== undefined) return taken(filled);
+      const isGood = (entry: CacheEntry): boolean => this.#judge.meets(entry, lookup);
+      const entry = await shared.awaitFill(lookup, this.#patienceFor(lookup), isGood);
+      if (entry !== undefined) {
+        if (this.#flights.owns(key, flight)) this.#keeper.keep(key, entry);
+        return { from: 'shared', entry };
+      }
     }
     call.signal?.throwIfAborted();
     return this.#fly(lookup, run, flight, lease?.isGranted === true ? lease : undefined);
@@ -198,6 +232,7 @@ export class Fills {
       throw error;
     });
     const endedAt = performance.now();
+    text.fillMillis = endedAt - request.startedAt;
     const record = routeRecordOf(result);
     const source = record?.source;
     if (source === undefined || record === undefined || !isRaw(result)) {
@@ -218,7 +253,8 @@ export class Fills {
     const entry =
       era === history.clock.era ? this.#keeper.entryOf(answer, record, request.startedAt, endedAt, lookup) : undefined;
     // The session has seen this answer, and nothing else meanwhile: it may be shown again.
-    if (entry !== undefined && sights?.readCount === readCount + 1) sights.recognise(lookup.tables, entry);
+    if (entry !== undefined && sights?.readCount === readCount + 1)
+      sights.recognise(lookup.tables, entry, readCount + 1);
     const isKept = entry !== undefined && this.#flights.owns(key, flight);
     if (entry === undefined) this.#counts.unkeptCount++;
     if (isKept) this.#keeper.keep(key, entry);

@@ -11,7 +11,6 @@ import { type PreparedConfig, type PreparedQuery, preparedWith } from '../postgr
 import { type ParserSource, RAW } from '../postgres/raw-results.js';
 import { writable } from '../postgres/values.js';
 import type { SessionScope } from '../session/scope.js';
-import { valuesKey } from './key.js';
 import type { CacheTerms } from './terms.js';
 import type { CachedText } from './texts.js';
 
@@ -39,6 +38,8 @@ export interface Lookup {
   /** Of the process's own rung. */
   readonly key: string;
   readonly values: readonly unknown[];
+  /** The same, as they stand in keys. */
+  readonly written: string;
   readonly rowMode: 'array' | undefined;
   /** The call's own parsers. */
   readonly types: ParserSource | undefined;
@@ -59,10 +60,8 @@ export function keepableValues({ query, values, introduce }: Statement): readonl
   return writable(values ?? query.values);
 }
 
-/** @param settings stands for the settings of the connections that answer */
-export function keyOf(settings: number, text: CachedText, scope: string | undefined, values: readonly unknown[]) {
-  const written = valuesKey(values);
-  if (written === undefined) return undefined;
+/** @param settings stands for the settings of the connections that answer @param written the values, by `valuesKey` */
+export function keyOf(settings: number, text: CachedText, scope: string | undefined, written: string): string {
   return scope === undefined
     ? `${settings}.${text.id}:${written}`
     : `${settings}.${text.id}.${scope.length}.${scope}:${written}`;

@@ -78,6 +78,7 @@ export class MemoryStore<Held extends Weighed> {
 
   /** Counts the use, also of a key that is not held: what is asked for often is worth keeping. */
   get(key: string): Held | undefined {
+    if (this.#maxBytes === 0) return undefined;
     const slot = this.#slots.get(key, this.#gettingOptions);
     if (slot === undefined) {
       this.#sketch.recordUse(this.#sketch.hashOf(key));
@@ -97,6 +98,7 @@ export class MemoryStore<Held extends Weighed> {
    * large: then the other one goes too.
    */
   set(key: string, held: Held): Admission {
+    if (this.#maxBytes === 0) return 'too-large';
     const size = Math.ceil(held.bytes) + bytesOfString(key) + OVERHEAD_BYTES;
     const present = this.#slots.peek(key, this.#gettingOptions);
     if (size > this.#maxBytes * LARGEST_SHARE) {

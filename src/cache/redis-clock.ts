@@ -47,14 +47,18 @@ export class RedisClock {
 
   /** To be called before something is asked whose answer needs a time: both travel together. */
   prepare(): void {
-    const age = this.#ageMillis();
-    if (age > REFRESH_MILLIS) this.#refresh().catch(() => undefined);
+    if (this.#latest === undefined || passedSince(this.#latest) > REFRESH_MILLIS)
+      this.#refresh().catch(() => undefined);
   }
 
   /** Not before the store's time now. At once where it is known, which is nearly always. */
   notBefore(): SharedTime | Promise<SharedTime> {
-    const known = this.#known();
-    return known === undefined ? this.#asked().then(latest) : latest(known);
+    const known = this.#latest;
+    if (known !== undefined) {
+      const passed = passedSince(known);
+      if (passed <= MAX_AGE_MILLIS) return latestOf(known, passed);
+    }
+    return this.#asked().then((look) => latestOf(look, passedSince(look)));
   }
 
   /** Not after the store's time now. */
@@ -64,18 +68,12 @@ export class RedisClock {
   }
 
   #known(): Look | undefined {
-    return this.#ageMillis() <= MAX_AGE_MILLIS ? this.#latest : undefined;
+    return this.#latest !== undefined && passedSince(this.#latest) <= MAX_AGE_MILLIS ? this.#latest : undefined;
   }
 
   async #asked(): Promise<Look> {
     await this.#refresh();
     return this.#latest as Look;
-  }
-
-  #ageMillis(): number {
-    if (this.#latest === undefined) return Number.POSITIVE_INFINITY;
-    const { sentAt, sentAtWall } = this.#latest;
-    return Math.max(performance.now() - sentAt, wallMillis() - sentAtWall);
   }
 
   /** One at a time. */
@@ -97,7 +95,11 @@ export class RedisClock {
   }
 }
 
-function latest({ clock, millis, sentAt, sentAtWall }: Look): SharedTime {
-  const passed = Math.max(performance.now() - sentAt, wallMillis() - sentAtWall);
-  return { clock, millis: millis + passed * (1 + DRIFT) };
+/** Since it was sent: the longer one by either of our clocks. */
+function passedSince({ sentAt, sentAtWall }: Look): number {
+  return Math.max(performance.now() - sentAt, wallMillis() - sentAtWall);
+}
+
+function latestOf({ clock, millis }: Look, passedMillis: number): SharedTime {
+  return { clock, millis: millis + passedMillis * (1 + DRIFT) };
 }

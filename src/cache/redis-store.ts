@@ -15,7 +15,7 @@ import {
   type Script,
   wordsOf,
 } from '../redis-client.js';
-import type { SharedOrder, SharedStore } from '../shared-store.js';
+import type { SharedFound, SharedOrder, SharedStore } from '../shared-store.js';
 import { clockIn, newClock, RedisChannel } from './redis-channel.js';
 import { RedisClock } from './redis-clock.js';
 import { type RedisReader, RedisReads } from './redis-reads.js';
@@ -53,6 +53,7 @@ const schema = optionsOf({
   presenceMillis: z.number().min(100).max(60_000).default(3_000),
 });
 
+const UNSAFE = /[%{}]/;
 const UINT32 = 2 ** 32 - 1;
 const UINT64 = 2n ** 64n - 1n;
 /** Ten years: Redis refuses what lies too far ahead. */
@@ -72,7 +73,6 @@ export function redisCache(
 ): SharedStore {
   const { prefix, presenceMillis } = check(schema, options, 'cache');
   const scripts = new RedisScripts(client, { owner: 'cache' });
-  const reads = new RedisReads(readerOf(client), scripts);
   const own = `${prefix}{channel}`;
   const keys = { state: `${own}:state`, present: `${own}:present`, log: `${own}:log`, wake: `${own}:wake` };
   const user = randomUUID();
@@ -93,16 +93,18 @@ export function redisCache(
     run,
     learn: (time, sentAt, sentAtWall) => clock.learn(time, sentAt, sentAtWall),
   });
+  const reads = new RedisReads<SharedFound | undefined>(readerOf(client), scripts, (text) => {
+    if (text.length < ORDER_LENGTH) return undefined;
+    const value = text.slice(ORDER_LENGTH);
+    const time = clock.notBefore();
+    return time instanceof Promise ? time.then((later) => ({ value, time: later })) : { value, time };
+  });
   const keyOf = (key: string): string => `${prefix}{${tagOf(key)}}`;
 
   return {
-    async get(key) {
+    get(key) {
       clock.prepare();
-      const text = await reads.get(`${keyOf(key)}:value`);
-      if (text === undefined || text.length < ORDER_LENGTH) return undefined;
-      const value = text.slice(ORDER_LENGTH);
-      const time = clock.notBefore();
-      return { value, time: time instanceof Promise ? await time : time };
+      return reads.get(`${keyOf(key)}:value`);
     },
     async set(key, value, order, lifetimeMillis) {
       const text = orderOf(order) + value;
@@ -146,7 +148,8 @@ function readerOf(client: NodeRedisCacheClient | IoredisCacheClient): RedisReade
  * The key as far as a hash tag may be: it ends with the first brace, and is none when it is empty.
  */
 function tagOf(key: string): string {
-  return key === '' ? '%' : key.replaceAll(/[%{}]/g, encodeURIComponent);
+  if (key === '') return '%';
+  return UNSAFE.test(key) ? key.replaceAll(/[%{}]/g, encodeURIComponent) : key;
 }
 
 /** Of a fixed length, so that Redis reads it without the value. */

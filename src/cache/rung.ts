@@ -21,6 +21,7 @@ import { type Forgotten, isForgotten } from './forgetting.js';
 import type { Answered, CacheGround, RunBelow } from './ground.js';
 import { Judge } from './judge.js';
 import { Keeper } from './keeper.js';
+import { valuesKey } from './key.js';
 import { type CacheCall, judgingOf, keepableValues, keyOf, type Lookup, mannerOf } from './lookup.js';
 import { MemoryStore } from './memory-store.js';
 import { RowByRow } from './row-by-row.js';
@@ -206,8 +207,9 @@ export class CacheRung {
     if (source === undefined) return fleet.answerSources.problem ?? 'no replica has been connected to yet';
     const values = keepableValues(statement);
     if (values === undefined) return 'its query object or its values say more than can be kept';
-    const key = keyOf(this.#numberOf(source.settings), text, terms.scope, values);
-    if (key === undefined) return 'its values are too long, or depend on the time';
+    const written = valuesKey(values);
+    if (written === undefined) return 'its values are too long, or depend on the time';
+    const key = keyOf(this.#numberOf(source.settings), text, terms.scope, written);
     const reading = requests.terms(scope, options, entry);
     const { requirement } = reading;
     if (requirement.consistency === 'strong') return 'strong reads ask a server';
@@ -224,6 +226,7 @@ export class CacheRung {
       settings: source.settings,
       key,
       values,
+      written,
       rowMode,
       types,
       tables,

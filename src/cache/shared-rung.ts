@@ -9,19 +9,17 @@ import { LadderError } from '../errors.js';
 import { refreshPrimary } from '../execute/refresh-primary.js';
 import type { Position } from '../freshness/position.js';
 import type { CacheSettings } from '../options/cache.js';
-import type { SharedLease, SharedStore, SharedSubscription, SharedTime } from '../shared-store.js';
+import type { SharedFound, SharedLease, SharedStore, SharedSubscription, SharedTime } from '../shared-store.js';
 import { CallBudget } from './budget.js';
 import { CacheEntry } from './entry.js';
 import { decodeEntry, encodeEntry } from './entry-codec.js';
 import { type Forgettable, type Forgotten, isForgotten } from './forgetting.js';
 import type { CacheGround } from './ground.js';
 import { KeptAnswer } from './kept-answer.js';
-import { sharedKey, valuesKey } from './key.js';
 import type { Lookup } from './lookup.js';
 import { particularsOf } from './particulars.js';
+import { SharedKeys } from './shared-keys.js';
 
-/** Another one after each change of what stands in keys or entries. */
-const FORMAT = '1';
 /** How long another process may take to fill what it has asked to fill. */
 const LEASE_MILLIS = 2_000;
 /** An entry stays at least so long: where nothing is written, it does not grow old. */
@@ -32,6 +30,7 @@ const MAX_LIFETIME_MILLIS = 3_600_000;
 const FORGET_MILLIS = 5_000;
 /** The primary is asked no more often where its log ends. */
 const ASK_MILLIS = 10;
+const NOTHING: Promise<undefined> = Promise.resolve(undefined);
 /** In characters. */
 const MAX_MESSAGE_LENGTH = 1_000_000;
 
@@ -57,6 +56,7 @@ export class SharedRung {
   /** Where the primary's log ends: a question that is about to be asked, and when the last one was. */
   #asking: Promise<void> | undefined;
   #askedAt = Number.NEGATIVE_INFINITY;
+  readonly #keys = new SharedKeys();
 
   /** @param onForgotten told what any process, this one too, has said to be forgotten */
   constructor(
@@ -84,14 +84,23 @@ export class SharedRung {
     return this.#subscription?.isCurrent(now) !== false;
   }
 
-  /** The entry that is kept there, whether or not it is fresh enough. */
-  async find(lookup: Lookup): Promise<CacheEntry | undefined> {
+  /** Looks for the entry; what is found is read by `entryIn`. */
+  look(lookup: Lookup, now: number): Promise<SharedFound | undefined> {
     const key = this.#keyOf(lookup);
-    if (key === undefined) return undefined;
-    const askedAt = performance.now();
-    const found = await this.budget.run(() => this.#store.get(key));
-    if (found === undefined || !this.isCurrent(performance.now())) return undefined;
-    return this.#entryFrom(found.value, found.time, lookup, askedAt);
+    return key === undefined ? NOTHING : this.budget.run(() => this.#store.get(key), now);
+  }
+
+  /**
+   * The entry that was found, whether or not it is fresh enough. Whatever is wrong with it, it is no more than a miss.
+   * @param askedAt our monotonic clock before it was looked for
+   */
+  entryIn(found: SharedFound, lookup: Lookup, askedAt: number): CacheEntry | undefined {
+    try {
+      return this.isCurrent(performance.now()) ? this.#entryFrom(found, lookup, askedAt) : undefined;
+    } catch {
+      // A parser's own source has failed: a server's answer will tell its caller.
+      return undefined;
+    }
   }
 
   /** Asks to be the only process that fills it. `undefined` where the store cannot say. */
@@ -120,7 +129,9 @@ export class SharedRung {
     const giveUpAt = performance.now() + millis;
     for (let pause = 1; performance.now() + pause <= giveUpAt; pause *= 2) {
       await new Promise((resolve) => setTimeout(resolve, pause));
-      const entry = await this.find(lookup);
+      const askedAt = performance.now();
+      const found = await this.look(lookup, askedAt);
+      const entry = found === undefined ? undefined : this.entryIn(found, lookup, askedAt);
       if (entry !== undefined && isGood(entry)) return entry;
     }
     return undefined;
@@ -148,10 +159,11 @@ export class SharedRung {
       server,
       tags,
       named,
-      costMillis,
+      costMillis: Math.round(costMillis * 1_000) / 1_000,
       clock: time.clock,
-      freshAsOfMillis: time.millis - Math.max(0, cameAt - entry.freshAsOf),
-      askedAtMillis: time.millis,
+      // Whole numbers are read much faster, and lower ones are safe.
+      freshAsOfMillis: Math.floor(time.millis - Math.max(0, cameAt - entry.freshAsOf)),
+      askedAtMillis: Math.floor(time.millis),
       answer: answer.raw(),
     });
     const { maxStalenessMillis, staleIfErrorMillis } = lookup.terms;
@@ -184,9 +196,10 @@ export class SharedRung {
   }
 
   /** @param askedAt our monotonic clock before the store was asked: what it says is taken for no younger than then */
-  #entryFrom(value: string, time: SharedTime, lookup: Lookup, askedAt: number): CacheEntry | undefined {
+  #entryFrom({ value, time }: SharedFound, lookup: Lookup, askedAt: number): CacheEntry | undefined {
     const { history, answerSources } = this.#ground.fleet;
-    const found = decodeEntry(value);
+    const { text, values } = lookup;
+    const found = decodeEntry(value, text.knownColumns);
     const types = answerSources.current?.types;
     const { clusterId } = history;
     if (found === undefined || types === undefined || clusterId === undefined || found.clock !== time.clock)
@@ -196,22 +209,31 @@ export class SharedRung {
     // What is dated later than now, or beyond what the log can be, was not made by any of us.
     if (freshAsOfMillis > time.millis || askedAtMillis > time.millis || seenUpTo > history.ceilingAt(askedAt))
       return undefined;
-    const { text, values } = lookup;
     if (this.#isForgotten({ text, tags, named }, askedAtMillis, time)) return undefined;
     const answer = new KeptAnswer(
       found.answer.command,
       found.answer.rowCount,
-      text.columnsOf(found.answer.fields, types),
+      text.columnsRead(found.columns, found.answer.fields, types),
       found.answer.rows,
     );
     const freshAsOf = askedAt - (time.millis - freshAsOfMillis);
-    const elsewhere = { askedAt: Number.NEGATIVE_INFINITY, endedAt: Number.NEGATIVE_INFINITY };
-    const origin = { node, server, clusterId, timeline, validFrom, seenUpTo, freshAsOf, ...elsewhere };
+    const origin = {
+      node,
+      server,
+      clusterId,
+      timeline,
+      validFrom,
+      seenUpTo,
+      freshAsOf,
+      askedAt: Number.NEGATIVE_INFINITY,
+      endedAt: Number.NEGATIVE_INFINITY,
+    };
     const particulars = particularsOf(text, { tags, named, costMillis }, values, this.#ground.changes);
     return new CacheEntry(answer, origin, particulars, history);
   }
 
   #isForgotten(entry: Forgettable, askedAtMillis: number, { clock }: SharedTime): boolean {
+    if (this.#told.length === 0) return false;
     return this.#told.some(
       ({ forgotten, at }) =>
         at.clock === clock && askedAtMillis <= at.millis && (forgotten === 'all' || isForgotten(entry, forgotten)),
@@ -234,13 +256,9 @@ export class SharedRung {
     return entry.upTo;
   }
 
-  /** By the settings that its key in memory was made with: by now there may be others. */
-  #keyOf({ text, terms, values, settings }: Lookup): string | undefined {
-    const { history } = this.#ground.fleet;
-    const written = valuesKey(values);
-    if (history.clusterId === undefined || written === undefined) return undefined;
-    const { scope } = terms;
-    return sharedKey([FORMAT, history.clusterId, settings, text.hash, scope === undefined ? '' : `=${scope}`, written]);
+  #keyOf(lookup: Lookup): string | undefined {
+    const { clusterId } = this.#ground.fleet.history;
+    return clusterId === undefined ? undefined : this.#keys.of(lookup, clusterId);
   }
 }
 

@@ -8,6 +8,7 @@ import type { Dependencies } from '../sql/dependencies.js';
 import { withoutTrailingComment } from '../sql/trailing-comment.js';
 import type { Classifier } from '../statements/classifier.js';
 import { TextCache } from '../statements/text-cache.js';
+import type { KnownColumns } from './entry-codec.js';
 import { sharedKey } from './key.js';
 import type { RawField } from './raw-answer.js';
 import type { KnownText } from './terms.js';
@@ -29,7 +30,10 @@ export class CachedText implements KnownText {
   /** Names of relations without their schemas: what sessions remember having seen. */
   tables: readonly string[];
   #columns: Columns<RawField> | undefined;
+  #knownColumns: KnownColumns | undefined;
   rule: CacheRule | undefined;
+  /** How long its latest read took whose answer could be kept, in milliseconds. */
+  fillMillis = 0;
 
   constructor(id: number, text: string, digest: string, known: KnownText, generation: number) {
     this.id = id;
@@ -41,7 +45,13 @@ export class CachedText implements KnownText {
     this.dependencies = known.dependencies;
     this.tables = bareNames(known.dependencies);
     this.#columns = undefined;
+    this.#knownColumns = undefined;
     this.rule = undefined;
+  }
+
+  /** Those of the latest answer that came as a text, as `columnsRead` was told. */
+  get knownColumns(): KnownColumns | undefined {
+    return this.#knownColumns;
   }
 
   /** The columns of an answer: those of its latest one where they are the same, since entries hold them. */
@@ -51,14 +61,24 @@ export class CachedText implements KnownText {
     this.#columns = columnsOf(fields, types);
     return this.#columns;
   }
+
+  /** As {@link columnsOf}, of an answer whose columns were that text. */
+  columnsRead(text: string, read: readonly RawField[], types: ParserSource): Columns<RawField> {
+    const columns = this.columnsOf(read, types);
+    const { fields } = columns;
+    if (this.#knownColumns?.fields !== fields) this.#knownColumns = { text, fields };
+    return columns;
+  }
 }
 
 /** Whether they are what would be made of these fields. Each answer of a shared store asks. */
 function areOf({ fields, parsers }: Columns<RawField>, others: readonly RawField[], types: ParserSource): boolean {
   if (fields.length !== others.length) return false;
   for (let at = 0; at < fields.length; at++) {
-    const [field, other] = [fields[at] as RawField, others[at] as RawField];
-    if (!isSameField(field, other) || types.getTypeParser(other.dataTypeID, other.format) !== parsers[at]) return false;
+    const field = fields[at] as RawField;
+    const other = others[at] as RawField;
+    if (field !== other && !isSameField(field, other)) return false;
+    if (types.getTypeParser(other.dataTypeID, other.format) !== parsers[at]) return false;
   }
   return true;
 }

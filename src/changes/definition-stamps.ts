@@ -95,6 +95,7 @@ export function localStamp(version: number): string {
     union all select xmin from pg_catalog.pg_type where oid operator(pg_catalog.>=) ${FIRST_OID}
       and (typtype operator(pg_catalog.=) 'd'
         or (typtype operator(pg_catalog.<>) 'c' and typcategory operator(pg_catalog.<>) 'A'))
+    union all select xmin from pg_catalog.pg_trigger where tgname operator(pg_catalog.=) '${CHANGES_TRIGGER}'
     union all select xmin from pg_catalog.pg_enum
     union all select xmin from pg_catalog.pg_range where rngtypid operator(pg_catalog.>=) ${FIRST_OID}
     union all select xmin from pg_catalog.pg_proc

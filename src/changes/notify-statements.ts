@@ -5,7 +5,8 @@
 import { type Lsn, normaliseLsn, parseLsn, type WalLayout } from '../freshness/lsn.js';
 import { InvalidAnswer } from '../postgres/errors.js';
 import { own } from '../postgres/own-statements.js';
-import { CHANGES_CHANNEL, CHANGES_FUNCTION, CHANGES_TRIGGER, SCHEMA, WATERMARKS_CHANNEL } from './names.js';
+import { SCHEMA } from './installation.js';
+import { CHANGES_CHANNEL, CHANGES_FUNCTION, CHANGES_TRIGGER, WATERMARKS_CHANNEL } from './names.js';
 import { NOTIFY_BODY, NOTIFY_TYPE } from './notify-triggers.js';
 
 /** How long a statement waits for a lock: commits that notify wait for each other, and all for one that waits for a standby. */
@@ -76,7 +77,7 @@ export function lookAt(oids: readonly number[]): string {
 export type CoverageRow = Partial<Record<'lsn' | 'stamp' | 'relations' | 'edges', unknown>>;
 
 /** All tables that have the trigger, or a parent or a child; what is between these; and what {@link lookAt} tells of them. */
-export const COVERAGE = own(`with relation as materialized (
+export const COVERAGE = own(`select lsn, stamp, relations, edges from (with relation as materialized (
     select c.oid, pg_catalog.json_build_array(c.oid, n.nspname, c.relname,
       c.relkind operator(pg_catalog.=) 'f' or c.relpersistence operator(pg_catalog.<>) 'p'
         or exists (select 1 from pg_catalog.pg_subscription_rel s where s.srrelid operator(pg_catalog.=) c.oid),
@@ -97,7 +98,7 @@ export const COVERAGE = own(`with relation as materialized (
   select ${LSN}, ${stampOf('array(select oid from relation)')},
     (select pg_catalog.concat(pg_catalog.json_agg(told order by oid)) from relation) as relations,
     (select pg_catalog.concat(pg_catalog.json_agg(pg_catalog.json_build_array(i.inhrelid, i.inhparent)))
-      from pg_catalog.pg_inherits i join relation on relation.oid operator(pg_catalog.=) i.inhrelid) as edges`);
+      from pg_catalog.pg_inherits i join relation on relation.oid operator(pg_catalog.=) i.inhrelid) as edges) as coverage`);
 
 /** @throws InvalidAnswer */
 export function positionOf(text: unknown, layout: WalLayout): Lsn {

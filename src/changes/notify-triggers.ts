@@ -10,7 +10,10 @@
  * (PREPARE TRANSACTION, SQLSTATE 0A000). Rows that a logical subscription applies run no triggers
  * of statements: such tables are not covered.
  */
-import { CHANGES_CHANNEL, CHANGES_FUNCTION, CHANGES_TRIGGER, SCHEMA } from './names.js';
+import { own } from '../postgres/own-statements.js';
+import { SCHEMA } from './installation.js';
+import { CHANGES_CHANNEL, CHANGES_FUNCTION, CHANGES_TRIGGER } from './names.js';
+import { quotedTable, type TableName } from './table-names.js';
 
 /** The function's body, as the catalogue keeps it: another one does not count. */
 export const NOTIFY_BODY = ` begin perform pg_catalog.pg_notify('${CHANGES_CHANNEL}', pg_catalog.concat(tg_relid)); return null; end `;
@@ -23,12 +26,6 @@ export const NOTIFY_INSTALL = 'pg-ladder changes install --notify';
 
 const FUNCTION = `${SCHEMA}.${CHANGES_FUNCTION}`;
 
-/** A table, both names as the catalogue has them. */
-export interface TableName {
-  readonly schema: string;
-  readonly name: string;
-}
-
 /**
  * One statement each. They may run again: what is there is made anew.
  * @param tables each partition and each child is to be named as well: statements that name them run
@@ -38,23 +35,17 @@ export function notifyInstallSql(tables: readonly TableName[]): string[] {
   return [
     `create schema if not exists ${SCHEMA}`,
     `create or replace function ${FUNCTION}() returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $notify$${NOTIFY_BODY}$notify$`,
-    ...tables.flatMap(({ schema, name }) => {
-      const table = `${quoted(schema)}.${quoted(name)}`;
-      return [
+    ...tables
+      .map(quotedTable)
+      .flatMap((table) => [
         `drop trigger if exists ${CHANGES_TRIGGER} on ${table}`,
         `create trigger ${CHANGES_TRIGGER} after insert or update or delete or truncate on ${table} for each statement execute function ${FUNCTION}()`,
         `alter table ${table} enable always trigger ${CHANGES_TRIGGER}`,
-      ];
-    }),
-  ];
+      ]),
+  ].map((text) => `${text}${own('')}`);
 }
 
 /** Drops the triggers, of whatever table, with their function. The schema stays. */
 export function notifyRemoveSql(): string[] {
-  return [`drop function if exists ${FUNCTION}() cascade`];
-}
-
-/** As an identifier, whatever it holds. */
-export function quoted(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
+  return [`drop function if exists ${FUNCTION}() cascade${own('')}`];
 }

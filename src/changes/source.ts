@@ -6,6 +6,7 @@ import type { ChangesSettings } from '../options/changes.js';
 import { databaseOf } from '../postgres/internals.js';
 import { Changes, type ChangesGround } from './changes.js';
 import { LogicalSource } from './logical-source.js';
+import { NotifySource } from './notify-source.js';
 import { RelayedSource } from './relayed-source.js';
 import { type RereadingSource, WatchedSource } from './watched-source.js';
 
@@ -20,6 +21,7 @@ export function changesOf(settings: ChangesSettings | undefined, ground: Changes
 function sourceOf(settings: ChangesSettings, ground: ChangesGround, { definitions }: Changes): ChangeSource {
   const { source, publication, relay } = settings;
   if (typeof source === 'object' && 'subscribe' in source) return source;
+  if (source === 'notify') return new WatchedSource(new NotifySource(ground.fleet), definitions);
   const node = typeof source === 'object' ? source.node : undefined;
   const lock = relay === undefined ? undefined : lockOf(publication);
   const log = new WatchedSource(new LogicalSource(ground.fleet, { publication, node, lock }), definitions);

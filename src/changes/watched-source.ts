@@ -15,11 +15,11 @@ export interface RereadingSource extends ChangeSource {
 }
 
 export class WatchedSource implements RereadingSource {
-  readonly #source: RereadingSource;
+  readonly #source: ChangeSource;
   readonly #definitions: Definitions;
   readonly #held = new Set<HeldBack>();
 
-  constructor(source: RereadingSource, definitions: Definitions) {
+  constructor(source: ChangeSource, definitions: Definitions) {
     this.#source = source;
     this.#definitions = definitions;
   }
@@ -40,9 +40,11 @@ export class WatchedSource implements RereadingSource {
   async definitionsChanged(): Promise<void> {
     const held = [...this.#held];
     for (const one of held) one.hold();
-    await this.#source.definitionsChanged().finally(() => {
+    try {
+      await this.#source.definitionsChanged?.();
+    } finally {
       for (const one of held) one.release();
-    });
+    }
   }
 }
 

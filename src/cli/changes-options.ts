@@ -12,6 +12,8 @@ export interface ChangesCommand {
   readonly publication: string;
   /** `undefined`: no server is asked, the SQL is only shown. */
   readonly url: string | undefined;
+  /** Triggers that notify, in place of the log. */
+  readonly notify: boolean;
   readonly print: boolean;
   readonly json: boolean;
 }
@@ -20,7 +22,7 @@ const STRING = { type: 'string' } as const;
 const FLAG = { type: 'boolean', default: false } as const;
 /** Which switches an action takes. */
 const SWITCHES = {
-  install: ['url', 'publication', 'tables', 'print'],
+  install: ['url', 'publication', 'tables', 'notify', 'print'],
   remove: ['url', 'publication', 'print'],
   check: ['url', 'publication', 'tables', 'json'],
 } as const;
@@ -44,7 +46,9 @@ export function changesOptions(args: readonly string[], env: NodeJS.ProcessEnv):
   const tables = values.tables === undefined ? [] : named('--tables', () => tableNames(values.tables ?? ''));
   if (action === 'install' && tables.length === 0) throw new UsageError('changes install: expected --tables');
   const publication = named('--publication', () => checkedName(values.publication ?? PUBLICATION));
-  return { action, tables, publication, url, print: values.print, json: values.json };
+  if (values.notify && values.publication !== undefined)
+    throw new UsageError('changes install: --notify needs no --publication');
+  return { action, tables, publication, url, notify: values.notify, print: values.print, json: values.json };
 }
 
 function named<T>(option: string, read: () => T): T {
@@ -61,7 +65,7 @@ function parse(args: readonly string[]) {
       args: [...args],
       strict: true,
       allowPositionals: true,
-      options: { url: STRING, publication: STRING, tables: STRING, print: FLAG, json: FLAG },
+      options: { url: STRING, publication: STRING, tables: STRING, notify: FLAG, print: FLAG, json: FLAG },
     });
   } catch (error) {
     throw new UsageError(`changes: ${(error as Error).message}`);

@@ -6,6 +6,9 @@ import pg from 'pg';
 import { checkInstallation, planInstallation } from '../changes/check-installation.js';
 import { BEGIN_INSTALLATION, definitionsSql, publicationSql, removalSql } from '../changes/installation.js';
 import type { Finding } from '../changes/installation-check.js';
+import { tableStates } from '../changes/installation-state.js';
+import { notifyInstallSql, notifyRemoveSql } from '../changes/notify-triggers.js';
+import type { TableName } from '../changes/table-names.js';
 import { nodesFromUrl } from '../options/servers.js';
 import { COMMIT, PROBE_ROLE, RELEASE_SAVEPOINT, SAVEPOINT, UNDO_SAVEPOINT } from '../postgres/own-statements.js';
 import { question } from '../postgres/plain-types.js';
@@ -64,10 +67,16 @@ async function run(
     return { output, code: isWell ? 0 : 1 };
   }
   if (action === 'remove') {
-    const statements = removalSql(publication);
+    const statements = removal(publication);
     if (command.print) return { output: script(statements), code: 0 };
     await inTransaction(client, signal, write, (send) => send(statements));
     return { output: '-- Removed.\n', code: 0 };
+  }
+  if (command.notify) {
+    const statements = notifyInstallSql(await notifyingTables(client, tables));
+    if (command.print) return { output: script(statements), code: 0 };
+    await inTransaction(client, signal, write, (send) => send(statements));
+    return { output: '-- Installed. New partitions and children need it again.\n', code: 0 };
   }
   const { refusals, required, optional } = await planInstallation(client, publication, tables);
   if (refusals.length > 0) throw new Error(`install has changed nothing:\n${told(refusals).trimEnd()}`);
@@ -86,6 +95,20 @@ async function run(
     }
   });
   return { output, code: 0 };
+}
+
+/** With their partitions and children. @throws what can have no such triggers */
+async function notifyingTables(client: pg.Client, tables: readonly TableName[]): Promise<readonly TableName[]> {
+  const states = await tableStates(client, tables);
+  const unfit = states.filter(({ kind, persistence }) => (kind !== 'r' && kind !== 'p') || persistence !== 'p');
+  if (unfit.length === 0) return states;
+  const names = unfit.map(({ root: { schema, name } }) => `${schema}.${name}`).join(', ');
+  throw new Error(`install has changed nothing: no table that keeps what is written: ${printable(names)}`);
+}
+
+/** All that either way has installed. */
+function removal(publication: string): string[] {
+  return [...notifyRemoveSql(), ...removalSql(publication)];
 }
 
 type Send = (statements: readonly string[]) => Promise<void>;
@@ -115,8 +138,9 @@ function script(statements: readonly string[], optional: readonly string[] = [])
 }
 
 /** For a database that has not been looked at. */
-function unseen({ action, publication, tables }: ChangesCommand): string {
-  if (action === 'remove') return script(removalSql(publication));
+function unseen({ action, publication, tables, notify }: ChangesCommand): string {
+  if (action === 'remove') return script(removal(publication));
+  if (notify) return script(notifyInstallSql(tables));
   const note = '-- No server was asked whether these tables can be published: see --url.\n';
   return `${note}${script(publicationSql(publication, tables), definitionsSql())}`;
 }

@@ -35,6 +35,7 @@ Options of changes:
                    (install, check; check: also all that are published)
   --publication <name>
                    the publication that names the tables (default pg_ladder)
+  --notify         triggers that notify, in place of the log (install)
   --print          shows the SQL, and runs nothing (install, remove)
   --json           the findings as JSON (check)
 

@@ -30,6 +30,8 @@ interface Latest {
   readonly upTo: Position | undefined;
   /** That very answer is all that was seen there since the sights before. */
   readonly glimpse: Glimpse | undefined;
+  /** The number of the read; `undefined` for an answer from earlier. */
+  readonly read: number | undefined;
 }
 
 /** What was seen of one table, or of all. */
@@ -54,9 +56,9 @@ class Sight {
     this.#latest = seen;
   }
 
-  /** What a server has just shown was that very answer. */
-  recognise(glimpse: Glimpse): void {
-    if (this.#latest !== undefined) this.#latest = { ...this.#latest, glimpse };
+  /** What that read has shown was that very answer. Where something else was seen since, that stays what counts. */
+  recognise(glimpse: Glimpse, read: number): void {
+    if (this.#latest?.read === read) this.#latest = { ...this.#latest, glimpse };
   }
 
   isIn(glimpse: Glimpse, history: PrimaryHistory): boolean {
@@ -102,18 +104,22 @@ export class Sights {
    * @param tables what it was of; `undefined` where that is not known
    */
   read(tables: readonly string[] | undefined, server: string, endedAt: number): void {
-    this.readCount++;
-    for (const sight of this.#of(tables)) sight.see({ server, endedAt, upTo: undefined, glimpse: undefined });
+    const read = ++this.readCount;
+    for (const sight of this.#of(tables)) sight.see({ server, endedAt, upTo: undefined, glimpse: undefined, read });
   }
 
-  /** What a server has just shown, and nothing else since, is that answer: it may be shown again. */
-  recognise(tables: readonly string[] | undefined, glimpse: Glimpse): void {
-    for (const sight of this.#of(tables)) sight.recognise(glimpse);
+  /**
+   * What a server has shown is that answer: where nothing else was seen since, it may be shown again.
+   * @param read the number of that read: `readCount` right after it
+   */
+  recognise(tables: readonly string[] | undefined, glimpse: Glimpse, read: number): void {
+    for (const sight of this.#of(tables)) sight.recognise(glimpse, read);
   }
 
   /** An answer from earlier was shown. */
   shown(tables: readonly string[] | undefined, glimpse: Glimpse, endedAt: number, upTo: Position | undefined): void {
-    for (const sight of this.#of(tables)) sight.see({ server: glimpse.server, endedAt, upTo, glimpse });
+    for (const sight of this.#of(tables))
+      sight.see({ server: glimpse.server, endedAt, upTo, glimpse, read: undefined });
   }
 
   /** Whether an answer from earlier shows all that it has to. @param tables what it is of */

@@ -193,4 +193,25 @@ describe('pg-ladder changes', () => {
     expect(wrong.code).toBe(1);
     expect(wrong.stderr).not.toContain('oth3r');
   }, 90_000);
+
+  it('installs triggers that notify, with --notify, and takes them back', async () => {
+    await query(servers.primary, 'create table notes (id int) partition by range (id)');
+    await query(servers.primary, 'create table notes_low partition of notes for values from (0) to (9)');
+    const triggers = () =>
+      count("pg_trigger where tgname = 'pg_ladder_changes' and tgenabled = 'A' and tgparentid = 0");
+    expect((await run(['install', '--url', url, '--notify', '--tables', 'notes', '--print'])).stdout).toContain(
+      'create trigger pg_ladder_changes after insert or update or delete or truncate on "public"."notes_low"',
+    );
+    expect(await triggers()).toBe(0);
+    expect(await run(['install', '--url', url, '--notify', '--tables', 'notes'])).toMatchObject({
+      code: 0,
+      stderr: '',
+    });
+    expect(await triggers()).toBe(2);
+    const { code, stderr } = await run(['install', '--url', url, '--notify', '--tables', 'nothing']);
+    expect([code, stderr]).toEqual([1, expect.stringContaining('public.nothing')]);
+    expect(await run(['remove', '--url', url])).toMatchObject({ code: 0 });
+    expect(await triggers()).toBe(0);
+    expect(await count("pg_namespace where nspname = 'pgladder'")).toBe(0);
+  });
 });

@@ -39,7 +39,7 @@ export const ownStatements: Readonly<Record<string, string>> = {
   NOTIFY_SETTINGS,
   NOTIFY_SERVER,
   COVERAGE,
-  'listen for changes': listenOn('pg_ladder_1'),
+  'LISTEN for changes': listenOn('pg_ladder_1'),
   watermark: watermark('pg_ladder_1', 1),
   'look at triggers': lookAt([16_384, 16_385]),
   STANDBYS: await standbys(),

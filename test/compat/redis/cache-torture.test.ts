@@ -30,7 +30,7 @@ describe.skipIf(binary === undefined)('processes that share what they have read'
       // Versions begin anew with each play: what the one before has kept would be of its future.
       await using redis = await RedisServer.start(binary as string);
       const plan = { seed: 23, readCount: READS, sessionCount: 8, inherit: 'none', maxStalenessMillis } as const;
-      const { logs, sharedHitCount } = await inProcesses(servers, monotonic, plan, redis.port);
+      const { logs, sharedHitCount } = await inProcesses(servers, monotonic, plan, { redisPort: redis.port });
       const { hitShares, ...faults } = judge(logs, monotonic, maxStalenessMillis);
       report(`with Redis, monotonic ${monotonic}, within ${maxStalenessMillis} ms`, {
         ...faults,
@@ -41,4 +41,16 @@ describe.skipIf(binary === undefined)('processes that share what they have read'
       expect(sharedHitCount).toBeGreaterThan(0);
     },
   );
+
+  it('are shown nothing too old where one stops between reading and storing, and stores much later', async () => {
+    await using redis = await RedisServer.start(binary as string);
+    const readCount = size(1_500, 200_000);
+    const plan = { seed: 29, readCount, sessionCount: 8, inherit: 'none', maxStalenessMillis: 300 } as const;
+    const sharing = { redisPort: redis.port, stopMillis: 450 };
+    const { logs, sharedHitCount } = await inProcesses(servers, 'tables', plan, sharing);
+    const { hitShares, ...faults } = judge(logs, 'tables', plan.maxStalenessMillis);
+    report('with Redis, and processes that stop', { ...faults, sharedHitCount, ...hitShares });
+    expect(faults).toMatchObject({ stale: 0, beyond: 0, backwards: 0, torn: 0 });
+    expect(sharedHitCount).toBeGreaterThan(0);
+  });
 });

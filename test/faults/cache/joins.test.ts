@@ -117,6 +117,21 @@ describe('a read that joins one that is under way', () => {
     expect(countOf(cluster) - before).toBe(1);
   });
 
+  it('does not wait for ever for one that hangs, and is one of one more', async () => {
+    const cluster = await opened();
+    await writer.query('begin');
+    await writer.query('lock table numbers in access exclusive mode');
+    // What it has logged travels with the next commit.
+    await cluster.write("select pg_logical_emit_message(true, '', '')");
+    for (const replica of servers.replicas) await replica.waitForReplay();
+    const before = countOf(cluster);
+    const reading = Array.from({ length: 5 }, () => valueIn(sessionOf(cluster).read(BY_ID, [9], CACHED)));
+    await until('one of those that wait is sent', () => countOf(cluster) - before === 2);
+    await writer.query('commit');
+    expect(await Promise.all(reading)).toEqual([9, 9, 9, 9, 9]);
+    expect(countOf(cluster) - before).toBeLessThanOrEqual(3);
+  });
+
   it('sees nothing older than what its session has read', async () => {
     const cluster = await opened();
     const [r1, r2] = servers.replicas as [TestNode, TestNode];

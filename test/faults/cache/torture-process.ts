@@ -1,6 +1,6 @@
 /** A process that plays its part in the torture, and tells what it was shown. It ends when its parent is gone. */
 import { createCluster } from '../../../src/index.js';
-import { redisCache } from '../../../src/redis.js';
+import { redisCache, type SharedStore } from '../../../src/redis.js';
 import { type Monotonic, type Plan, play, type SessionLog } from './torture.js';
 
 export interface Order {
@@ -10,6 +10,8 @@ export interface Order {
   readonly monotonic: Monotonic;
   /** `undefined`: processes share nothing. */
   readonly redisPort: number | undefined;
+  /** Whether it stops, as by SIGSTOP, between reading and storing now and then, until its parent lets it go on. */
+  readonly stops: boolean;
   readonly plan: Plan;
 }
 
@@ -19,7 +21,10 @@ export interface Played {
   readonly sharedHitCount: number;
 }
 
-const { primary, replicas, name, monotonic, redisPort, plan } = JSON.parse(process.argv[2] ?? '') as Order;
+/** Of so many answers that are about to be stored, one finds its process stopped. */
+const STOP_EVERY = 60;
+
+const { primary, replicas, name, monotonic, redisPort, stops, plan } = JSON.parse(process.argv[2] ?? '') as Order;
 process.on('disconnect', () => process.exit(0));
 
 type Connect = (port: number) => Promise<{ client: Parameters<typeof redisCache>[0]; close: () => void }>;
@@ -32,8 +37,20 @@ async function connection() {
   return connectNodeRedis(redisPort);
 }
 
+function stopping(store: SharedStore): SharedStore {
+  if (!stops) return store;
+  let count = 0;
+  return {
+    ...store,
+    async set(...args) {
+      if (++count % STOP_EVERY === 0) process.kill(process.pid, 'SIGSTOP');
+      await store.set(...args);
+    },
+  };
+}
+
 const connected = await connection();
-const shared = connected === undefined ? undefined : redisCache(connected.client);
+const shared = connected === undefined ? undefined : stopping(redisCache(connected.client));
 const cluster = createCluster({ primary, replicas, cache: { monotonic, shared, sharedTimeoutMillis: 100 } });
 await cluster.ready();
 const logs = await play(cluster, name, plan);

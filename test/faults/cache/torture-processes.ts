@@ -33,12 +33,19 @@ export async function begin(servers: TestCluster, cluster: Cluster): Promise<voi
   for (const replica of servers.replicas) await replica.waitForReplay();
 }
 
-/** Plays in three processes at once. @param redisPort of what they share; `undefined` for nothing */
+export interface Sharing {
+  /** Of what they share; `undefined` for nothing. */
+  readonly redisPort?: number;
+  /** For so long, in milliseconds, each process stops between reading and storing at most; `undefined` for never. */
+  readonly stopMillis?: number;
+}
+
+/** Plays in three processes at once. */
 export async function inProcesses(
   servers: TestCluster,
   monotonic: Monotonic,
   plan: Plan,
-  redisPort?: number,
+  { redisPort, stopMillis }: Sharing = {},
 ): Promise<Played> {
   await using cluster = await open(servers);
   await begin(servers, cluster);
@@ -50,12 +57,16 @@ export async function inProcesses(
       name: `process ${i}`,
       monotonic,
       redisPort,
+      stops: stopMillis !== undefined,
       plan: { ...plan, readCount, seed: plan.seed + i },
     };
     const child: ChildProcess = fork(PATH, [JSON.stringify(order)], { execArgv: ['--import', 'tsx'] });
+    // One that stands still goes on; to the others it means nothing.
+    const goingOn = stopMillis === undefined ? undefined : setInterval(() => child.kill('SIGCONT'), stopMillis);
     const [played] = (await once(child, 'message')) as [Played];
     child.disconnect();
     await once(child, 'exit');
+    clearInterval(goingOn);
     return played;
   };
   const all = await Promise.all(Array.from({ length: PROCESSES }, (_, i) => one(i)));

@@ -76,13 +76,26 @@ describe('what a session has seen', () => {
     const sights = new Sights('all');
     const first = glimpse(60n, 'r1', 90);
     sights.read(ORDERS, 'r1', 100);
-    sights.recognise(ORDERS, first);
+    sights.recognise(ORDERS, first, 1);
     expect(sights.areIn(first, ORDERS, history())).toBe(true);
     expect(sights.areIn({ ...first }, ORDERS, history())).toBe(false);
     sights.shown(ORDERS, first, 100, position(70n));
     expect(sights.areIn(first, ORDERS, history())).toBe(true);
     sights.read(ORDERS, 'r1', 120);
     expect(sights.areIn(first, ORDERS, history())).toBe(false);
+  });
+
+  it('is not taken for the answer of an earlier read where something newer was seen since', () => {
+    const sights = new Sights('all');
+    const [own, newer] = [glimpse(60n, 'r1', 90), glimpse(95n, 'r1', 110)];
+    sights.read(ORDERS, 'r1', 100);
+    // A hit beside it is shown before what was read is recognised.
+    sights.shown(ITEMS, newer, 120, position(95n));
+    sights.recognise(ORDERS, own, 1);
+    expect(sights.areIn(own, ORDERS, history())).toBe(false);
+    sights.read(ORDERS, 'r1', 130);
+    sights.recognise(ORDERS, own, 1);
+    expect(sights.areIn(own, ORDERS, history())).toBe(false);
   });
 
   it('stays to be seen when an older answer of the same server is shown, as to an eventual read', () => {
