@@ -62,7 +62,8 @@ export const SHARED_STAMP = own(`select pg_catalog.concat(
 
 /**
  * What event triggers fire for: relations with their columns, views, policies, keys, types, functions,
- * operators, text search, publications, schemas, and the rights on them.
+ * operators, text search, publications, schemas, and the rights on them. And the triggers that notify
+ * of changes: a transaction that disables one and writes tells nobody, see `notify-stream.ts`.
  * @param version `server_version_num`
  */
 export function localStamp(version: number): string {
@@ -83,6 +84,9 @@ export function localStamp(version: number): string {
       join relation on relation.oid operator(pg_catalog.=) part.inhrelid
     union all select part.xmin from pg_catalog.pg_rewrite as part
       join relation on relation.oid operator(pg_catalog.=) part.ev_class
+    union all select part.xmin from pg_catalog.pg_trigger as part
+      join relation on relation.oid operator(pg_catalog.=) part.tgrelid
+      where part.tgname operator(pg_catalog.=) '${CHANGES_TRIGGER}'
     union all select xmin from pg_catalog.pg_namespace
       where not pg_catalog.starts_with(nspname::pg_catalog.text, 'pg_temp_')
         and not pg_catalog.starts_with(nspname::pg_catalog.text, 'pg_toast_temp_')
@@ -91,7 +95,6 @@ export function localStamp(version: number): string {
     union all select xmin from pg_catalog.pg_type where oid operator(pg_catalog.>=) ${FIRST_OID}
       and (typtype operator(pg_catalog.=) 'd'
         or (typtype operator(pg_catalog.<>) 'c' and typcategory operator(pg_catalog.<>) 'A'))
-    union all select xmin from pg_catalog.pg_trigger where tgname operator(pg_catalog.=) '${CHANGES_TRIGGER}'
     union all select xmin from pg_catalog.pg_enum
     union all select xmin from pg_catalog.pg_range where rngtypid operator(pg_catalog.>=) ${FIRST_OID}
     union all select xmin from pg_catalog.pg_proc

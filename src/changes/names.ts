@@ -9,5 +9,7 @@ export const DEFINITION_TRIGGERS = ['pg_ladder_definitions', 'pg_ladder_drops'] 
 /** What the triggers notify on, and how each of them is called. */
 export const CHANGES_CHANNEL = 'pg_ladder_changes';
 export const CHANGES_TRIGGER = 'pg_ladder_changes';
+/** Each watermark of a process is told there, so that the others know why the log has moved. */
+export const WATERMARKS_CHANNEL = 'pg_ladder_watermarks';
 /** What they call, in the schema of the installation. */
 export const CHANGES_FUNCTION = 'notify_change';

@@ -6,19 +6,22 @@ import { type Lsn, normaliseLsn, parseLsn, type WalLayout } from '../freshness/l
 import { InvalidAnswer } from '../postgres/errors.js';
 import { own } from '../postgres/own-statements.js';
 import { SCHEMA } from './installation.js';
-import { CHANGES_CHANNEL, CHANGES_FUNCTION, CHANGES_TRIGGER } from './names.js';
+import { CHANGES_CHANNEL, CHANGES_FUNCTION, CHANGES_TRIGGER, WATERMARKS_CHANNEL } from './names.js';
 import { NOTIFY_BODY, NOTIFY_TYPE } from './notify-triggers.js';
 
 /** How long a statement waits for a lock: commits that notify wait for each other, and all for one that waits for a standby. */
 const LOCK_MILLIS = 1_000;
 /** The server ends the connection of a client that is frozen: what it does not read, the queue keeps. */
 const IDLE_MILLIS = 60_000;
+/** That does not end one that is stuck in sending to such a client; this does. A full queue fails the commits of others. */
+const UNREAD_MILLIS = 10_000;
 
 const SETTINGS: Readonly<Record<string, string>> = {
   lock_timeout: `${LOCK_MILLIS}`,
   statement_timeout: '0',
   idle_session_timeout: `${IDLE_MILLIS}`,
-  // A watermark is worth no wait for a standby.
+  tcp_user_timeout: `${UNREAD_MILLIS}`,
+  // A watermark is worth no wait for a standby. It is flushed: a crash must not take back what was reached.
   synchronous_commit: 'local',
   default_transaction_isolation: 'read committed',
 };
@@ -31,7 +34,7 @@ export const NOTIFY_SETTINGS = own(
 
 /** @param watermarks the channel of this connection alone: letters, digits and `_` */
 export function listenOn(watermarks: string): string {
-  return `${own(`listen ${CHANGES_CHANNEL}`)}; ${own(`listen ${watermarks}`)}`;
+  return [CHANGES_CHANNEL, WATERMARKS_CHANNEL, watermarks].map((channel) => own(`listen ${channel}`)).join('; ');
 }
 
 /** Who answers, and how its log is laid out. */
@@ -44,9 +47,10 @@ export const NOTIFY_SERVER = own(`select in_recovery,
 
 const LSN = 'pg_catalog.concat(pg_catalog.pg_current_wal_insert_lsn()) as lsn';
 
-/** Notifies this connection when it commits. The position is read before. @param number tells one from the next */
+/** Notifies this connection, and all that listen, when it commits. The position is read before. @param number tells one from the next */
 export function watermark(channel: string, number: number): string {
-  return own(`select ${LSN}, pg_catalog.concat(pg_catalog.pg_notify('${channel}', '${number}')) as notified`);
+  return own(`select ${LSN}, pg_catalog.concat(pg_catalog.pg_notify('${channel}', '${number}'),
+    pg_catalog.pg_notify('${WATERMARKS_CHANNEL}', '')) as notified`);
 }
 
 /** By which rows of the catalogue, and in which version of each, tables are covered. @param oids of type `oid[]` */

@@ -23,15 +23,20 @@
  * Nobody notifies that a trigger was disabled. So each watermark counts only if the rows of the
  * catalogue that cover the tables are the same in a snapshot taken after P was read: a change without
  * a trigger that lies before P could begin only when the trigger was seen to be gone. What is left is
- * one transaction that disables a trigger, writes, and is not visible yet when its record is written:
- * that is a definition that changes, see `definition-watch.ts`.
+ * one transaction that disables a trigger, writes, and is not visible yet when its record is written,
+ * such as one that waits for a standby: its trigger, or whatever else of the catalogue it has changed,
+ * moves the stamp of the definitions, and nothing advances beyond what `definition-watch.ts` has seen.
+ *
+ * Each watermark is a commit, and moves the log: those of several processes would go on for ever. So
+ * each notifies a channel that all hear as well. That counts only as a reason to stay silent: what
+ * anybody else sends there makes nothing known.
  */
 import type { ChangeHandler, TableChange } from '../change-source.js';
 import { performance } from '../clock.js';
 import { within } from '../deadline.js';
 import type { Lsn, WalLayout } from '../freshness/lsn.js';
 import { codeOf } from '../postgres/errors.js';
-import { CHANGES_CHANNEL } from './names.js';
+import { CHANGES_CHANNEL, WATERMARKS_CHANNEL } from './names.js';
 import { COVERAGE, type CoverageRow, lookAt, positionOf, watermark } from './notify-statements.js';
 import { SourceFault } from './source-fault.js';
 import { TriggeredTables } from './triggered-tables.js';
@@ -55,9 +60,9 @@ export interface NotifyGround {
 const LOOK_MILLIS = 1_000;
 /** A server that has committed our own notification delivers it at once. */
 const DELIVERY_MILLIS = 2_000;
-/** Our own commit writes no more than so much, a page's header included. */
-const OWN_BYTES = 128n;
-/** Two watermarks of other processes: they alone are no reason for one of ours, or none would ever stop. */
+/** What the commit of a watermark writes. Watermarks alone are no reason for another one. */
+const WATERMARK_BYTES = 40n;
+/** Two that have not been heard of yet, or the header of a page. */
 const IDLE_BYTES = 80n;
 const LOCK_NOT_AVAILABLE = '55P03';
 
@@ -71,8 +76,10 @@ export class NotifyStream {
   /** Notified since a position was last asked for. */
   #heard = new Set<string>();
   #reached: Lsn = 0n;
-  /** The log as the last watermark left it. */
+  /** The position of our last watermark. */
   #base: Lsn = 0n;
+  /** Watermarks of whichever process that were heard of since. */
+  #markCount = 0n;
   #isDue = true;
   #number = 0;
   #arrived: () => void = () => undefined;
@@ -86,6 +93,8 @@ export class NotifyStream {
     if (channel === CHANGES_CHANNEL) {
       this.#heard.add(payload);
       this.#isDue = true;
+    } else if (channel === WATERMARKS_CHANNEL) {
+      this.#markCount++;
     } else if (channel === this.#ground.channel && payload === String(this.#number)) {
       this.#arrived();
     }
@@ -106,18 +115,17 @@ export class NotifyStream {
     if (!this.#isDue || !isWanted) {
       const lsn = await this.#look();
       if (lsn === undefined) return;
-      this.#isDue ||= lsn - this.#base > IDLE_BYTES;
+      this.#isDue ||= this.#hasMoved(lsn);
       if (!this.#isDue || !isWanted) return;
     }
     const marked = await this.#mark();
     if (marked === undefined) return;
+    this.#base = marked;
     this.#isDue = false;
     // From here on, what is heard may lie beyond it.
     const lsn = await this.#look();
     if (lsn === undefined) return;
-    const isMoved = lsn - marked > OWN_BYTES;
-    this.#isDue ||= isMoved;
-    this.#base = isMoved ? marked : lsn;
+    this.#isDue ||= this.#hasMoved(lsn);
     if (marked <= this.#reached) return;
     this.#reached = marked;
     this.#ground.handler.reached(marked);
@@ -126,6 +134,7 @@ export class NotifyStream {
   /** @returns the position of a watermark that has arrived; `undefined` where commits that notify are held back */
   async #mark(): Promise<Lsn | undefined> {
     this.#number++;
+    this.#markCount = 0n;
     const arrived = new Promise<void>((resolve) => {
       this.#arrived = resolve;
     });
@@ -139,6 +148,11 @@ export class NotifyStream {
     const late = () => new SourceFault('notifications do not arrive: is there a pooler before the primary?');
     await within(arrived, DELIVERY_MILLIS, late, true);
     return positionOf(row?.lsn, this.#ground.layout);
+  }
+
+  /** By more than watermarks have written. */
+  #hasMoved(lsn: Lsn): boolean {
+    return lsn - this.#base > IDLE_BYTES + this.#markCount * WATERMARK_BYTES;
   }
 
   /**
@@ -173,6 +187,7 @@ export class NotifyStream {
     this.#lookedAt = performance.now();
     this.#reached = lsn;
     this.#base = lsn;
+    this.#markCount = 0n;
     handler.began({ timeline, lsn, tables: tables.tables, tellsDefinitions: false });
   }
 

@@ -150,9 +150,14 @@ export function unmendable(name: string, found: PublicationFacts, asked: readonl
 }
 
 function install(publication: string, tables: readonly TableName[]): string {
-  const list = tables.length === 0 ? '<tables>' : tables.map(({ schema, name }) => listed(schema, name)).join(',');
+  const list = tables.length === 0 ? '<tables>' : shellList(tables);
   const option = publication === 'pg_ladder' ? '' : ` --publication ${shell(publication)}`;
-  return `pg-ladder changes install --tables ${list === '<tables>' ? list : shell(list)}${option}`;
+  return `pg-ladder changes install --tables ${list}${option}`;
+}
+
+/** As the command takes them, in a shell. */
+export function shellList(tables: readonly TableName[]): string {
+  return shell(tables.map(({ schema, name }) => listed(schema, name)).join(','));
 }
 
 function listed(...parts: readonly string[]): string {

@@ -24,7 +24,7 @@ const FLAG = { type: 'boolean', default: false } as const;
 const SWITCHES = {
   install: ['url', 'publication', 'tables', 'notify', 'print'],
   remove: ['url', 'publication', 'print'],
-  check: ['url', 'publication', 'tables', 'json'],
+  check: ['url', 'publication', 'tables', 'notify', 'json'],
 } as const;
 
 /** @throws UsageError */
@@ -47,7 +47,7 @@ export function changesOptions(args: readonly string[], env: NodeJS.ProcessEnv):
   if (action === 'install' && tables.length === 0) throw new UsageError('changes install: expected --tables');
   const publication = named('--publication', () => checkedName(values.publication ?? PUBLICATION));
   if (values.notify && values.publication !== undefined)
-    throw new UsageError('changes install: --notify needs no --publication');
+    throw new UsageError('changes: --notify needs no --publication');
   return { action, tables, publication, url, notify: values.notify, print: values.print, json: values.json };
 }
 

@@ -7,6 +7,7 @@ import { checkInstallation, planInstallation } from '../changes/check-installati
 import { BEGIN_INSTALLATION, definitionsSql, publicationSql, removalSql } from '../changes/installation.js';
 import type { Finding } from '../changes/installation-check.js';
 import { tableStates } from '../changes/installation-state.js';
+import { checkNotify, notifyFindings } from '../changes/notify-check.js';
 import { notifyInstallSql, notifyRemoveSql } from '../changes/notify-triggers.js';
 import type { TableName } from '../changes/table-names.js';
 import { nodesFromUrl } from '../options/servers.js';
@@ -61,7 +62,9 @@ async function run(
 ): Promise<Outcome> {
   const { action, publication, tables } = command;
   if (action === 'check') {
-    const findings = await checkInstallation(client, publication, tables);
+    const findings = command.notify
+      ? await checkNotify(client, tables)
+      : await checkInstallation(client, publication, tables);
     const isWell = findings.every(({ severity }) => severity === 'warning');
     const output = command.json ? `${printableJson({ isWell, findings })}\n` : told(findings);
     return { output, code: isWell ? 0 : 1 };
@@ -74,9 +77,12 @@ async function run(
   }
   if (command.notify) {
     const statements = notifyInstallSql(await notifyingTables(client, tables));
-    if (command.print) return { output: script(statements), code: 0 };
+    const { refusals, warnings } = await notifyFindings(client, tables);
+    if (refusals.length > 0) throw new Error(`install has changed nothing:\n${told(refusals).trimEnd()}`);
+    const notes = warnings.map(({ what, mend }) => `-- Warning: ${shown(what)}; ${shown(mend)}.\n`).join('');
+    if (command.print) return { output: `${notes}${script(statements)}`, code: 0 };
     await inTransaction(client, signal, write, (send) => send(statements));
-    return { output: '-- Installed. New partitions and children need it again.\n', code: 0 };
+    return { output: `${notes}-- Installed. New partitions and children need it again.\n`, code: 0 };
   }
   const { refusals, required, optional } = await planInstallation(client, publication, tables);
   if (refusals.length > 0) throw new Error(`install has changed nothing:\n${told(refusals).trimEnd()}`);

@@ -35,7 +35,7 @@ Options of changes:
                    (install, check; check: also all that are published)
   --publication <name>
                    the publication that names the tables (default pg_ladder)
-  --notify         triggers that notify, in place of the log (install)
+  --notify         triggers that notify, in place of the log (install, check)
   --print          shows the SQL, and runs nothing (install, remove)
   --json           the findings as JSON (check)
 

@@ -128,7 +128,8 @@ describe.each([14, 16, 18])('names of another role on PostgreSQL %i', (postgresV
     const others = [
       postgresVersion >= 17 ? 'nudge before 17' : 'nudge',
       'the catalogue with few functions',
-      'installation query 1 of 180000',
+      // Schemas in publications are new in 15.
+      ...(postgresVersion >= 15 ? [] : ['installation query 1 of 180000']),
     ];
     const missing = Object.entries(ownStatements).filter(([name, text]) => {
       // What controls transactions looks nothing up.

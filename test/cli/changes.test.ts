@@ -208,6 +208,15 @@ describe('pg-ladder changes', () => {
       stderr: '',
     });
     expect(await triggers()).toBe(2);
+    expect(await run(['check', '--url', url, '--notify', '--tables', 'notes'])).toMatchObject({
+      code: 0,
+      stdout: 'Nothing is missing.\n',
+    });
+    await query(servers.primary, 'alter table notes_low disable trigger pg_ladder_changes');
+    expect(await run(['check', '--url', url, '--notify', '--tables', 'notes'])).toMatchObject({
+      code: 1,
+      stdout: expect.stringContaining('mend: pg-ladder changes install --notify --tables public.notes'),
+    });
     const { code, stderr } = await run(['install', '--url', url, '--notify', '--tables', 'nothing']);
     expect([code, stderr]).toEqual([1, expect.stringContaining('public.nothing')]);
     expect(await run(['remove', '--url', url])).toMatchObject({ code: 0 });

@@ -1,6 +1,7 @@
 /** Every statement that the library sends by itself, as it is sent; those in `src/testing` and those that the sources spell out in one piece excepted. */
 import { localStamp, SHARED_STAMP } from '../../src/changes/definition-stamps.js';
 import { serverState, tableStates } from '../../src/changes/installation-state.js';
+import { NOTIFY_COSTS } from '../../src/changes/notify-check.js';
 import {
   COVERAGE,
   listenOn,
@@ -33,6 +34,7 @@ export const changeStatements: Readonly<Record<string, string>> = {
   'what a publication tells': publicationQuery('a "b" \'c', 180_000),
   NOTIFY_SETTINGS,
   NOTIFY_SERVER,
+  NOTIFY_COSTS,
   COVERAGE,
   'LISTEN for changes': listenOn('pg_ladder_1'),
   watermark: watermark('pg_ladder_1', 1),

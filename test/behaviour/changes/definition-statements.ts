@@ -16,6 +16,8 @@ export const SCHEMA = `
   create view shown as select id from items;
   create materialized view summed as select count(*) as n from items;
   create function f() returns int language sql stable as 'select 1';
+  create function tr() returns trigger language plpgsql as 'begin return null; end';
+  create trigger pg_ladder_changes after insert on items for each statement execute function tr();
   create type kind as enum ('a');
   create domain small as int check (value < 10);
   create collation mine from "C";
@@ -84,6 +86,8 @@ export const STATEMENTS: readonly (readonly [text: string, moves: Moves, since?:
   ['alter table owned owner to owner_of_much', 'both'],
   ["alter table ups attach partition up_2020 for values from ('2020-01-01') to ('2021-01-01')", 'local'],
   ['alter table ups detach partition up_2020', 'local'],
+  ['alter table items disable trigger pg_ladder_changes', 'local'],
+  ['begin; alter table items disable trigger all; alter table items enable trigger all; commit', 'local'],
   ['alter table heir inherit base', 'local'],
   ['alter table heir no inherit base', 'local'],
   ["alter publication told set (publish = 'insert')", 'local'],
