@@ -202,15 +202,13 @@ describe.each(majors)('on PostgreSQL %i', (major) => {
       await primary.query(`create event trigger telling on ddl_command_end execute function et();
         alter event trigger telling enable always`);
       const own = begin('shared', ['telling']);
-      /** Another look has shown what was there when it was asked for. */
       const looksOn = async (lsn: bigint): Promise<void> => {
         for (const replica of servers.replicas) await replica.waitForReplay();
-        await reaches(lsn);
         const { lookCount } = own.stats();
-        await primary.query("select pg_logical_emit_message(true, 'a', 'b')");
-        await until('it has looked twice', () => {
+        await reaches(lsn);
+        await until('it has looked', () => {
           own.want();
-          return own.stats().lookCount >= lookCount + 2 || own.stats().lookCount > lookCount;
+          return own.stats().lookCount > lookCount;
         });
       };
       await looksOn(await define('select 1'));
@@ -225,15 +223,6 @@ describe.each(majors)('on PostgreSQL %i', (major) => {
       expect(changes).toHaveLength(4);
       await looksOn(await define('revoke team from reader; drop event trigger telling'));
       expect(changes).toHaveLength(5);
-    });
-
-    it('begins anew when it is to look at more', async () => {
-      const own = begin('shared');
-      await reaches(await define('select 1'));
-      own.depth = 'all';
-      expect(own.unchangedThrough).toBeUndefined();
-      await reaches(await define('select 1'));
-      expect(changes).toHaveLength(2);
     });
 
     it('knows nothing beyond what its replicas have replayed', async () => {

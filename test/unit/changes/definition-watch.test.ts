@@ -198,6 +198,16 @@ describe('a watch of definitions', () => {
     expect(changes).toHaveLength(1);
   });
 
+  it('begins anew when it is to look at more', async () => {
+    const replica = new Replica(100n);
+    const { watch, changes, until } = watching([replica], 'shared');
+    await until(() => watch.stamp === 'tables');
+    watch.depth = 'all';
+    expect([watch.unchangedThrough, watch.stamp]).toEqual([undefined, undefined]);
+    await until(() => watch.unchangedThrough === 100n);
+    expect(changes).toHaveLength(2);
+  });
+
   it('takes no more than a fiftieth of a backend, by the shortest of the last looks', async () => {
     const replica = new Replica(100n);
     const { watch, until } = watching([replica]);
