@@ -9,7 +9,7 @@ export interface ChangeRelay {
    * Passes a message on, to each listener in the order of the calls, or loses it. It returns at
    * once, and never throws. It holds a bounded number of messages: what it cannot pass on for now,
    * it loses.
-   * @param message at most {@link MAX_RELAY_MESSAGE_LENGTH} characters
+   * @param message at most 1,048,576 characters
    */
   publish(message: string): void;
   /**

@@ -81,15 +81,22 @@ describe('a kept answer', () => {
     await reader.write('update numbers set value = 0 where id = 99');
     await servers.primary.configure({ synchronous_standby_names: 'nobody' });
     try {
+      const waiting = "select 1 from pg_stat_activity where wait_event = 'SyncRep'";
+      const probes: Promise<unknown>[] = [];
+      // The server takes up its setting in its own time.
+      await until('commits wait', async () => {
+        probes.push(ask(servers.primary, "select pg_logical_emit_message(true, 'a', 'b')").catch(() => undefined));
+        return (await ask(servers.primary, waiting)).length > 0;
+      });
+      const count = (await ask(servers.primary, waiting)).length;
       const writer = sessionOf(cluster);
       const writing = writer.write('update numbers set value = 100 where id = 1');
-      const waiting = "select 1 from pg_stat_activity where wait_event = 'SyncRep'";
-      await until('the commit waits', async () => (await ask(servers.primary, waiting)).length > 0);
+      await until('its commit waits, too', async () => (await ask(servers.primary, waiting)).length > count);
       // What is known of the log is the commit's end, or more.
       await reader.read('select 2', [], { consistency: 'strong' });
       for (let i = 0; i < 2; i++) expect(await shown(reader, 1)).toEqual({ value: 1, rung: 'primary' });
       await servers.primary.configure({ synchronous_standby_names: '' });
-      await writing;
+      await Promise.all([writing, ...probes]);
       expect((await shown(writer, 1)).value).toBe(100);
     } finally {
       await servers.primary.configure({ synchronous_standby_names: '' });
