@@ -6,6 +6,7 @@ import type { LogicalSourceOptions } from '../../../src/changes/source-ground.js
 import { parseLsn } from '../../../src/freshness/lsn.js';
 import type { Fleet } from '../../../src/nodes/fleet.js';
 import { startTestCluster, type TestCluster } from '../../../src/testing/index.js';
+import { untilCommitsWait } from '../../testing/commits-wait.js';
 import { until } from '../fixture.js';
 import { fleetOver, SourceLog } from './source-log.js';
 
@@ -211,10 +212,7 @@ describe('the log', () => {
     await run('select pg_reload_conf()');
     const other = new pg.Client(servers.primary.connectionString);
     await other.connect();
-    await until('it holds commits back', async () => {
-      const { rows } = await client.query<{ names: string }>('show synchronous_standby_names');
-      return JSON.stringify(rows).includes('none');
-    });
+    const probed = await untilCommitsWait(servers.primary);
     log.take();
     const altering = other.query('alter table orders add held int');
     await until('it is told', () => log.told.length > 0);
@@ -227,7 +225,7 @@ describe('the log', () => {
     expect(log.reachedLsn).toBeLessThan(lsn);
     await run('alter system reset synchronous_standby_names');
     await run('select pg_reload_conf(); reset synchronous_commit');
-    await altering;
+    await Promise.all([altering, probed()]);
     await other.end();
     await log.hasReached(lsn);
     expect(log.take()).toEqual(['all', 'public.pairs(a,b) 9/z']);

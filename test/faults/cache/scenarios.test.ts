@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type CacheOptions, type Cluster, routeOf, type Session } from '../../../src/index.js';
 import { startTestCluster, type TestCluster, type TestNode } from '../../../src/testing/index.js';
 import { open, until } from '../../behaviour/fixture.js';
+import { untilCommitsWait, waitingCommits } from '../../testing/commits-wait.js';
 import { ask, isPrimary } from '../promoted.js';
 
 const BY_ID = 'select id, value from numbers where id = $1';
@@ -81,22 +82,16 @@ describe('a kept answer', () => {
     await reader.write('update numbers set value = 0 where id = 99');
     await servers.primary.configure({ synchronous_standby_names: 'nobody' });
     try {
-      const waiting = "select 1 from pg_stat_activity where wait_event = 'SyncRep'";
-      const probes: Promise<unknown>[] = [];
-      // The server takes up its setting in its own time.
-      await until('commits wait', async () => {
-        probes.push(ask(servers.primary, "select pg_logical_emit_message(true, 'a', 'b')").catch(() => undefined));
-        return (await ask(servers.primary, waiting)).length > 0;
-      });
-      const count = (await ask(servers.primary, waiting)).length;
+      const probed = await untilCommitsWait(servers.primary);
+      const count = await waitingCommits(servers.primary);
       const writer = sessionOf(cluster);
       const writing = writer.write('update numbers set value = 100 where id = 1');
-      await until('its commit waits, too', async () => (await ask(servers.primary, waiting)).length > count);
+      await until('its commit waits, too', async () => (await waitingCommits(servers.primary)) > count);
       // What is known of the log is the commit's end, or more.
       await reader.read('select 2', [], { consistency: 'strong' });
       for (let i = 0; i < 2; i++) expect(await shown(reader, 1)).toEqual({ value: 1, rung: 'primary' });
       await servers.primary.configure({ synchronous_standby_names: '' });
-      await Promise.all([writing, ...probes]);
+      await Promise.all([writing, probed()]);
       expect((await shown(writer, 1)).value).toBe(100);
     } finally {
       await servers.primary.configure({ synchronous_standby_names: '' });

@@ -8,6 +8,7 @@ import type { Fleet } from '../../../src/nodes/fleet.js';
 import { startTestCluster, type TestCluster, type TestNode } from '../../../src/testing/index.js';
 import { fleetOver, SourceLog } from '../../behaviour/changes/source-log.js';
 import { RunningClock, until } from '../../behaviour/fixture.js';
+import { untilCommitsWait, waitingCommits } from '../../testing/commits-wait.js';
 import { ask } from '../promoted.js';
 
 /** What each fault may cost, by a clock that runs while this process does. */
@@ -111,19 +112,20 @@ describe('a standby that commits have to wait for', () => {
     const replica = servers.replicas[0] as TestNode;
     await replica.freeze();
     await primary.configure({ synchronous_standby_names: '*' });
+    const probed = await untilCommitsWait(primary);
+    const count = await waitingCommits(primary);
     const writer = new pg.Client(primary.connectionString);
     await writer.connect();
     log.take();
     const written = writer.query('insert into t values (-1)');
-    const waiting = 'select from pg_stat_activity where wait_event = $$SyncRep$$';
-    await until('its commit waits', async () => (await ask(primary, waiting)).length === 1);
+    await until('its commit waits', async () => (await waitingCommits(primary)) > count);
     const lsn = await positionOf(primary);
     await new Promise((resolve) => setTimeout(resolve, 2_500));
     expect(log.reachedLsn < lsn + 64n).toBe(true);
     expect(log.take()).toEqual([]);
     await replica.thaw();
     await primary.configure({ synchronous_standby_names: null });
-    await written;
+    await Promise.all([written, probed()]);
     await writer.end();
     await log.hasReached(lsn);
     expect(log.take()).toEqual(['public.t']);
