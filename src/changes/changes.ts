@@ -124,7 +124,7 @@ export class Changes {
       start === undefined ? Number.NEGATIVE_INFINITY : this.#ground.fleet.history.clock.freshAsOf(watermark);
     return Object.freeze({
       state: this.#state,
-      problem: this.#reason,
+      problem: this.#reason ?? (this.#watch.unchangedThrough === undefined ? this.#watch.problem : undefined),
       position: start === undefined ? undefined : { timeline: start.timeline, lsn: formatLsn(watermark) },
       delayMillis: Number.isFinite(freshAsOf) ? performance.now() - freshAsOf : undefined,
       tables: Object.freeze([...(start?.tables ?? [])]),
