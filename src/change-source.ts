@@ -26,7 +26,7 @@ export interface TableChange {
   readonly keyColumns?: readonly string[] | undefined;
   /**
    * The rows that have changed: for each the values of `keyColumns`, in their order, as PostgreSQL
-   * writes them in text. A row whose key has changed is told by both keys. `undefined`: any row.
+   * writes them in text. A row whose key has changed counts under both keys. `undefined`: any row.
    */
   readonly keys?: readonly (readonly string[])[] | undefined;
 }

@@ -106,21 +106,17 @@ export class CacheEntry implements Rung, Shown {
     return this.#through !== undefined;
   }
 
-  /**
-   * Moves it to the position up to which nothing that it depends on has changed.
-   * @returns whether that is further on than before
-   */
-  advance(): boolean {
+  /** Moves it to the position up to which nothing that it depends on has changed. */
+  advance(): void {
     const { dependence } = this.particulars;
-    if (dependence === undefined || performance.now() - this.#madeAt > MAX_ADVANCE_MILLIS) return false;
+    if (dependence === undefined || performance.now() - this.#madeAt > MAX_ADVANCE_MILLIS) return;
     const { lsn } = this;
     const { timeline, validFrom } = this.origin;
-    if (lsn === undefined || timeline !== this.#history.timelines.timeline) return false;
+    if (lsn === undefined || timeline !== this.#history.timelines.timeline) return;
     const through = dependence.throughFrom(validFrom, timeline);
-    if (through === undefined || through <= lsn) return false;
+    if (through === undefined || through <= lsn) return;
     this.#through = through;
     this.redate();
-    return true;
   }
 
   /** Whether the primary is known to have been as far as what it shows: a session that is shown more could not be held to it. */

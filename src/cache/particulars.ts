@@ -16,7 +16,7 @@ export interface Particulars {
   readonly dependence: Dependence | undefined;
 }
 
-/** What whoever kept it says of it. */
+/** What is known where it was read. */
 type Said = Pick<Particulars, 'tags' | 'named' | 'costMillis'>;
 
 export function particularsOf(

@@ -16,8 +16,8 @@ export class ClusterChanges {
 
   /**
    * Calls a listener whenever tables have changed: for what else depends on them, such as the pages
-   * of a CDN. The same as the event `changes` of `cluster.events`. After a gap nothing is told of
-   * what changed within: see `beginCount` of `stats()`.
+   * of a CDN. The same as the event `changes` of `cluster.events`. Changes within a gap are not
+   * told: `beginCount` of `stats()` counts them.
    * @throws LadderError `LADDER_INVALID_OPTIONS` where the option `changes` is not set
    */
   on(name: 'tables', listener: (event: ChangesEvent) => void): this {
