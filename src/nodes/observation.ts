@@ -13,7 +13,10 @@ export interface Identity {
   readonly clusterId: string;
   /** The server's start, in microseconds since 1970: another one means that another server, or another life of it, answers. */
   readonly startedAt: string;
-  /** Cluster and start together: which server answers, and in which of its lives. */
+  /**
+   * Cluster, start and the port that it listens on: which server answers, and in which of its lives. Servers that are
+   * started together on one machine can have started in the same microsecond; their ports differ.
+   */
   readonly server: string;
   /** `server_version_num`. */
   readonly version: number;
@@ -39,7 +42,7 @@ export interface Observation {
 
 /** As PostgreSQL answers; a server may answer anything. */
 export type IdentityRow = Partial<
-  Record<'cluster_id' | 'started_at' | 'version' | 'block_bytes' | 'segment_bytes' | 'pid', unknown>
+  Record<'cluster_id' | 'started_at' | 'port' | 'version' | 'block_bytes' | 'segment_bytes' | 'pid', unknown>
 >;
 
 /** As PostgreSQL answers; a server may answer anything. */
@@ -64,11 +67,13 @@ export function identityFrom(row: IdentityRow | undefined, client: object): Iden
   const clusterId = digits(row.cluster_id, 'the system identifier');
   if (BigInt(clusterId) > MOST_CLUSTER_ID) throw new InvalidAnswer('the system identifier is out of range');
   const startedAt = digits(row.started_at, 'the time of its start');
+  // What only speaks the protocol may have no such setting.
+  const port = digits(row.port ?? '0', 'its port');
   const pid = integer(row.pid, [1, 2 ** 31 - 1], 'the process id');
   return {
     clusterId,
     startedAt,
-    server: `${clusterId}@${startedAt}`,
+    server: `${clusterId}@${startedAt}:${port}`,
     version: integer(Number(digits(row.version, 'the version')), VERSIONS, 'the version'),
     wal: {
       blockBytes: size(Number(digits(row.block_bytes, 'wal_block_size')), BLOCK_BYTES, 'wal_block_size'),

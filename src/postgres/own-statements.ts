@@ -18,6 +18,7 @@ export function own(text: string): string {
 export const IDENTITY = own(`select
   (select pg_catalog.concat(system_identifier) from pg_catalog.pg_control_system()) as cluster_id,
   pg_catalog.concat((extract(epoch from pg_catalog.pg_postmaster_start_time()) operator(pg_catalog.*) 1000000)::bigint) as started_at,
+  pg_catalog.current_setting('port', true) as port,
   pg_catalog.current_setting('server_version_num') as version,
   pg_catalog.current_setting('wal_block_size') as block_bytes,
   pg_catalog.pg_size_bytes(pg_catalog.current_setting('wal_segment_size'))::int as segment_bytes,

@@ -53,12 +53,21 @@ describe('what a server says of itself', () => {
     expect(observationFrom({ ...standby, replay_lsn: null }, identity, 5, 0, false)).toBeUndefined();
   });
 
+  it('is another server where another port is listened on, though both began in one microsecond', () => {
+    const [one, other, same] = ['5432', '5433', '5432'].map(
+      (port) => identityFrom({ ...identityRow, port, pid: 2 }, {}).server,
+    );
+    expect(one).not.toBe(other);
+    expect(one).toBe(same);
+  });
+
   it.each([
     ['no number for its cluster', { cluster_id: null }],
     ['a cluster that is longer than any', { cluster_id: '9'.repeat(10_000_000) }],
     ['a cluster out of range', { cluster_id: '18446744073709551616' }],
     ['a start that is no number', { started_at: 'NaN' }],
     ['a start before there were any', { started_at: '-1' }],
+    ['a port that is no number', { port: 'x'.repeat(10) }],
     ['a version as a number', { version: 180004 }],
     ['an absurd version', { version: '99999999' }],
     ['a block of no bytes', { block_bytes: '0' }],
