@@ -53,7 +53,7 @@ describe('servers by Patroni', () => {
       const answer = find(closing.signal);
       await until('it is asked', () => patroni.requests.length === 1);
       closing.abort();
-      await expect(answer).rejects.toThrow('nobody waits for the answer any more');
+      await expect(answer).rejects.toThrow('the answer is no longer waited for');
       expect(await names(find)).toEqual(['a']);
       expect(patroni.requests).toHaveLength(1);
     });
