@@ -145,7 +145,7 @@ describe('servers by Patroni', () => {
     });
 
     it('when nobody waits any more, without asking', async () => {
-      await expect(open()(AbortSignal.abort())).rejects.toThrow('nobody waits');
+      await expect(open()(AbortSignal.abort())).rejects.toThrow('no longer waited for');
       expect(patroni.requests).toHaveLength(0);
     });
   });
