@@ -65,6 +65,11 @@ export interface ChangeHandler {
 }
 
 export interface ChangeSubscription {
+  /**
+   * Why nothing further is reached for now although there is more, in words, without values or
+   * addresses; `undefined` where nothing holds it back. It costs nothing, and never throws.
+   */
+  heldBack?(): string | undefined;
   /** Tells nothing more, and leaves nothing behind. */
   close(): Promise<void>;
 }

@@ -4,7 +4,7 @@
  * no answers, and without it caches are right, too: they only know less.
  */
 import type { ChangeHandler, ChangeSource, ChangeStart, ChangeSubscription, TableChange } from '../change-source.js';
-import { performance } from '../clock.js';
+import { clearInterval, performance, setInterval } from '../clock.js';
 import { formatLsn, type Lsn } from '../freshness/lsn.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { ChangesSettings } from '../options/changes.js';
@@ -15,6 +15,11 @@ import { DefinitionWatch } from './definition-watch.js';
 import { Dependence, type TableDependence } from './dependence.js';
 import { ChangeLedger, type Definitions } from './ledger.js';
 import { DEFINITION_TRIGGERS } from './names.js';
+import { Standstill } from './standstill.js';
+
+/** Whether the watermark stands still is looked at that often, and told after so long. */
+const [LOOK_MILLIS, STILL_MILLIS] = [1_000, 10_000];
+const UNKNOWN = 'the primary reads a large transaction, or this process is busy';
 
 /** How changes are heard. A snapshot that never changes. */
 export interface ChangeStats {
@@ -31,6 +36,12 @@ export interface ChangeStats {
   readonly position: { readonly timeline: number; readonly lsn: string } | undefined;
   /** How long ago the primary's log ended there, in milliseconds; `undefined` where that is not known. */
   readonly delayMillis: number | undefined;
+  /**
+   * For how long the position has stood still although there is more to be heard, in milliseconds,
+   * to the second; 0 where it moves, or the primary is idle. From 10 s on, `problem` says why, where
+   * that is known.
+   */
+  readonly stillMillis: number;
   /** The tables that it hears of, as `schema.name`. */
   readonly tables: readonly string[];
   /**
@@ -64,6 +75,11 @@ export class Changes {
   #warnedOf: string | undefined;
   #commitCount = 0;
   #beginCount = 0;
+  readonly #standstill = new Standstill();
+  #stillMillis = 0;
+  /** Why the watermark stands still, once it has for long. */
+  #stillness: string | undefined;
+  #looking: NodeJS.Timeout | undefined;
   /** Tables that have changed beyond the latest position that was told. */
   readonly #untold = new Set<string>();
 
@@ -88,6 +104,8 @@ export class Changes {
       broken: (reason) => this.#broken(reason),
     };
     this.#source = source;
+    this.#looking = setInterval(() => this.#look(), LOOK_MILLIS);
+    this.#looking.unref();
     try {
       this.#subscription = source.subscribe(handler);
     } catch {
@@ -124,9 +142,13 @@ export class Changes {
       start === undefined ? Number.NEGATIVE_INFINITY : this.#ground.fleet.history.clock.freshAsOf(watermark);
     return Object.freeze({
       state: this.#state,
-      problem: this.#reason ?? (this.#watch.unchangedThrough === undefined ? this.#watch.problem : undefined),
+      problem:
+        this.#reason ??
+        this.#stillness ??
+        (this.#watch.unchangedThrough === undefined ? this.#watch.problem : undefined),
       position: start === undefined ? undefined : { timeline: start.timeline, lsn: formatLsn(watermark) },
       delayMillis: Number.isFinite(freshAsOf) ? performance.now() - freshAsOf : undefined,
+      stillMillis: this.#stillMillis,
       tables: Object.freeze([...(start?.tables ?? [])]),
       areDefinitionsKnown: this.#refreshDefinitions(),
       keyCount,
@@ -142,6 +164,7 @@ export class Changes {
   }
 
   async close(): Promise<void> {
+    clearInterval(this.#looking);
     this.#watch.close();
     this.#ledger.broken();
     await this.#subscription?.close();
@@ -164,7 +187,7 @@ export class Changes {
       missing.length === 0
         ? undefined
         : `the source does not tell of ${missing.join(', ')}: what depends on it only grows old`;
-    this.#warn();
+    this.#warn(this.#reason);
   }
 
   #changed(changes: readonly TableChange[] | 'all', lsn: Lsn): void {
@@ -199,16 +222,36 @@ export class Changes {
     this.#ledger.broken();
     this.#state = 'broken';
     this.#reason = reason;
-    this.#warn();
+    this.#warn(this.#reason);
+  }
+
+  /** Whether the watermark stands still. */
+  #look(): void {
+    const { start, watermark } = this.#ledger;
+    const heldBack = start === undefined ? undefined : this.#heldBack();
+    const now = performance.now();
+    const lsn = start === undefined ? undefined : watermark;
+    this.#stillMillis = this.#standstill.look(lsn, this.#ground.fleet.history.highest, heldBack !== undefined, now);
+    const isLong = this.#stillMillis >= STILL_MILLIS;
+    this.#stillness = isLong ? `the position stands still, and answers grow old: ${heldBack ?? UNKNOWN}` : undefined;
+    if (this.#stillness !== undefined) this.#warn(this.#stillness);
+    else if (this.#stillMillis === 0) this.#warn(this.#reason);
+  }
+
+  #heldBack(): string | undefined {
+    try {
+      return this.#subscription?.heldBack?.();
+    } catch {
+      return 'the source has thrown an error';
+    }
   }
 
   /** Once for each cause. */
-  #warn(): void {
-    if (this.#reason === undefined) this.#warnedOf = undefined;
-    if (this.#reason === undefined || this.#reason === this.#warnedOf || !this.#ground.publisher.wants('warning'))
-      return;
-    this.#warnedOf = this.#reason;
-    this.#ground.publisher.publish('warning', { code: 'changes', message: this.#reason });
+  #warn(message: string | undefined): void {
+    if (message === undefined) this.#warnedOf = undefined;
+    if (message === undefined || message === this.#warnedOf || !this.#ground.publisher.wants('warning')) return;
+    this.#warnedOf = message;
+    this.#ground.publisher.publish('warning', { code: 'changes', message });
   }
 }
 

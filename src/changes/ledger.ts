@@ -64,6 +64,8 @@ export interface Definitions {
   /** Up to there they are what `stamp` names, since their latest change; `undefined`: that is not known. */
   readonly unchangedThrough: Lsn | undefined;
   readonly stamp: string | undefined;
+  /** Why the latest look told nothing, in words. */
+  readonly problem: string | undefined;
   /** Somebody wants to know. */
   want(): void;
 }

@@ -34,6 +34,8 @@ const LOOK_MILLIS = 1_000;
 const LOOK_SHARE = 50;
 /** A transaction that the log tells may not be shown yet, as while a synchronous standby holds it back. */
 const [FIRST_PAUSE_MILLIS, LAST_PAUSE_MILLIS] = [5, 250];
+const INVISIBLE =
+  'a transaction that has changed definitions is in the log, and not visible yet: does its commit wait for a synchronous standby?';
 /** The publication cannot be read: after so long that is a fault. */
 const READ_MILLIS = 5_000;
 
@@ -58,6 +60,8 @@ export class LogStream implements LogListener {
   #holdCount = 0;
   /** Transactions that have to be shown by what is read. */
   readonly #xids = new Set<number>();
+  /** Whether one of them was not shown when it was looked for last. */
+  #isInvisible = false;
   /** What was read holds from there on. */
   #passAt: Lsn | undefined;
   #reading: Promise<void> | undefined;
@@ -85,6 +89,11 @@ export class LogStream implements LogListener {
   stop(): void {
     this.#isOver = true;
     clearInterval(this.#ticking);
+  }
+
+  /** Why nothing further is reached for now. */
+  get heldBack(): string | undefined {
+    return this.#isHeld && this.#isInvisible ? INVISIBLE : undefined;
   }
 
   message(bytes: Buffer): void {
@@ -185,6 +194,7 @@ export class LogStream implements LogListener {
         if (publication === undefined && performance.now() - begunAt > READ_MILLIS)
           throw new SourceFault('the publication cannot be read');
         const shown = publication !== undefined && [...this.#xids].every((xid) => publication.shows(xid));
+        this.#isInvisible = publication !== undefined && !shown;
         if (publication !== undefined && shown && holdCount === this.#holdCount) {
           this.#adopt(publication);
           return;

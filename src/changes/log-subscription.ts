@@ -6,13 +6,14 @@ import { randomBytes } from 'node:crypto';
 import type { Pool } from 'pg';
 import { inBackground } from '../async-context.js';
 import type { ChangeHandler } from '../change-source.js';
-import { clearTimeout, performance, setTimeout } from '../clock.js';
+import { performance } from '../clock.js';
 import { abortable } from '../deadline.js';
 import { parseLsn } from '../freshness/lsn.js';
 import { begin, COMMIT } from '../postgres/own-statements.js';
 import { AbortController, allowMany } from '../signals.js';
 import { LogStream, SILENCE_MILLIS } from './log-stream.js';
 import { PUBLICATION } from './names.js';
+import { backoff, Pauses } from './pauses.js';
 import { Publication, type PublicationRow, publicationQuery } from './publication.js';
 import { ReplicationConnection } from './replication-connection.js';
 import { SourceFault, wordsFor } from './source-fault.js';
@@ -30,8 +31,6 @@ import {
   WRITE_SOMETHING,
 } from './source-statements.js';
 
-/** Another try after a failure: at first soon, then less often. */
-const [FIRST_RETRY_MILLIS, LAST_RETRY_MILLIS] = [100, 2_000];
 /** While another process has the lock. */
 const LOCKED_RETRY_MILLIS = 1_000;
 const ANSWER_MILLIS = 5_000;
@@ -62,7 +61,7 @@ export class LogSubscription {
   /** Whether definitions have changed since a slot was asked for. */
   #areDefinitionsNew = false;
   #told: string | undefined;
-  #wake: () => void = () => undefined;
+  readonly #pauses = new Pauses();
 
   constructor(ground: SourceGround, options: LogicalSourceOptions, handler: ChangeHandler) {
     this.#ground = ground;
@@ -72,10 +71,15 @@ export class LogSubscription {
     this.#running = inBackground(() => this.#run());
   }
 
+  /** Why nothing further is reached for now. */
+  get heldBack(): string | undefined {
+    return this.#stream?.heldBack;
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#stream?.stop();
-    this.#wake();
+    this.#pauses.end();
     this.#closing.abort();
     await this.#connection?.close();
     await this.#running;
@@ -94,7 +98,7 @@ export class LogSubscription {
       const fault = await this.#once();
       if (this.#hasBegun) failureCount = 0;
       this.#broken(wordsFor(fault));
-      await this.#pause(wordsFor(fault) === LOCKED ? LOCKED_RETRY_MILLIS : backoff(failureCount));
+      await this.#pauses.wait(wordsFor(fault) === LOCKED ? LOCKED_RETRY_MILLIS : backoff(failureCount));
     }
   }
 
@@ -131,7 +135,7 @@ export class LogSubscription {
       if (leadership.isSettled && history.clusterId !== undefined && node !== undefined) return node;
       if (this.#isClosed || performance.now() - since > SETTLE_MILLIS)
         throw new SourceFault(node === undefined ? 'the node that is to be read is not there' : 'no primary is known');
-      await this.#pause(WATCH_MILLIS / 5);
+      await this.#pauses.wait(WATCH_MILLIS / 5);
     }
   }
 
@@ -225,7 +229,7 @@ export class LogSubscription {
   async #awaitOld(): Promise<void> {
     const before = await this.#unfinished();
     if (before.length === 0) return;
-    await this.#pause(OLD_MILLIS);
+    await this.#pauses.wait(OLD_MILLIS);
     const after = new Set(await this.#unfinished());
     if (before.some((xid) => after.has(xid)))
       throw new SourceFault('a transaction that stays open on the primary keeps the replica from making a slot');
@@ -244,7 +248,7 @@ export class LogSubscription {
     made.catch(() => undefined);
     const begunAt = performance.now();
     for (;;) {
-      const rows = await Promise.race([made, this.#pause(WATCH_MILLIS)]);
+      const rows = await Promise.race([made, this.#pauses.wait(WATCH_MILLIS)]);
       if (rows !== undefined) {
         const start = parseLsn(String(rows[0]?.consistent_point));
         if (start === undefined) throw new SourceFault('the server tells no position');
@@ -279,21 +283,4 @@ export class LogSubscription {
     this.#told = reason;
     this.#handler.broken(reason);
   }
-
-  #pause(millis: number): Promise<undefined> {
-    if (this.#isClosed) return Promise.resolve(undefined);
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, millis);
-      timer.unref();
-      this.#wake = () => {
-        clearTimeout(timer);
-        resolve(undefined);
-      };
-    });
-  }
-}
-
-/** With jitter, so that the processes of a cluster do not all come at once. */
-function backoff(failureCount: number): number {
-  return Math.min(FIRST_RETRY_MILLIS * 2 ** failureCount, LAST_RETRY_MILLIS) * (0.5 + Math.random() / 2);
 }

@@ -20,6 +20,7 @@ export class LogicalSource implements ChangeSource {
     const subscription = new LogSubscription(this.#ground, this.#options, handler);
     this.#open.add(subscription);
     return {
+      heldBack: () => subscription.heldBack,
       close: async () => {
         this.#open.delete(subscription);
         await subscription.close();

@@ -6,8 +6,8 @@ import type { Client, Notification, Pool } from 'pg';
 import { settledWithin, within } from '../deadline.js';
 import { cancelByKey } from '../postgres/cancel.js';
 import { NoAnswer } from '../postgres/errors.js';
-import { connected, dropSocket } from '../postgres/internals.js';
-import { ownClient, refusesName } from '../postgres/own-client.js';
+import { dropSocket } from '../postgres/internals.js';
+import { openOwn } from '../postgres/open-own.js';
 import { question } from '../postgres/plain-types.js';
 
 /** What an end, or a cancel request, may take. */
@@ -17,7 +17,7 @@ export class NotifyConnection {
   /** Hears each notification, before the answer to a question that was asked afterwards. */
   heard: (channel: string, payload: string) => void = () => undefined;
   readonly #pool: Pool;
-  readonly #client: Client & { unref?(): void };
+  readonly #client: Client;
   readonly #boundMillis: number;
   /** Settles when it is lost, or ended; never rejects. */
   readonly #ended: Promise<unknown>;
@@ -35,22 +35,8 @@ export class NotifyConnection {
   }
 
   /** @param boundMillis of each answer, opening included @throws pg's errors, or NoAnswer */
-  static async open(pool: Pool, boundMillis: number, isNamed = true): Promise<NotifyConnection> {
-    const client = ownClient(pool, isNamed ? 'changes' : undefined, {
-      pipeline: false,
-      query_timeout: undefined,
-      keepAlive: true,
-    });
-    const connection = new NotifyConnection(pool, client, boundMillis);
-    try {
-      await within(connected(client), boundMillis, () => new NoAnswer('it does not answer'), true);
-      connection.#client.unref?.();
-      return connection;
-    } catch (error) {
-      dropSocket(client);
-      if (isNamed && refusesName(error)) return NotifyConnection.open(pool, boundMillis, false);
-      throw error;
-    }
+  static open(pool: Pool, boundMillis: number): Promise<NotifyConnection> {
+    return openOwn(pool, 'changes', {}, boundMillis, (client) => new NotifyConnection(pool, client, boundMillis));
   }
 
   /** @throws pg's errors, or NoAnswer */

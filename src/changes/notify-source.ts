@@ -7,13 +7,14 @@ import { randomBytes } from 'node:crypto';
 import type { Pool } from 'pg';
 import { inBackground } from '../async-context.js';
 import type { ChangeHandler, ChangeSource, ChangeSubscription } from '../change-source.js';
-import { clearTimeout, performance, setTimeout } from '../clock.js';
+import { performance } from '../clock.js';
 import { abortable } from '../deadline.js';
 import { codeOf, NoAnswer } from '../postgres/errors.js';
 import { AbortController, allowMany } from '../signals.js';
 import { NotifyConnection } from './notify-connection.js';
 import { listenOn, NOTIFY_SERVER, NOTIFY_SETTINGS } from './notify-statements.js';
 import { NotifyStream } from './notify-stream.js';
+import { backoff, Pauses } from './pauses.js';
 import { SourceFault, wordsFor } from './source-fault.js';
 import type { SourceGround, SourceNode } from './source-ground.js';
 import { WATCH_CLIENT } from './source-statements.js';
@@ -27,8 +28,6 @@ export interface NotifySourceOptions {
   readonly isWanted?: (() => boolean) | undefined;
 }
 
-/** Another try after a failure: at first soon, then less often. */
-const [FIRST_RETRY_MILLIS, LAST_RETRY_MILLIS] = [100, 2_000];
 /** Longer than a statement may wait for a lock. */
 const ANSWER_MILLIS = 4_000;
 const INTERVAL_MILLIS = 50;
@@ -73,9 +72,10 @@ class NotifySubscription implements ChangeSubscription {
   readonly #closing = new AbortController();
   #isClosed = false;
   #connection: NotifyConnection | undefined;
+  #stream: NotifyStream | undefined;
   #hasBegun = false;
   #told: string | undefined;
-  #wake: () => void = () => undefined;
+  readonly #pauses = new Pauses();
 
   constructor(ground: SourceGround, options: NotifySourceOptions, handler: ChangeHandler) {
     this.#ground = ground;
@@ -85,9 +85,13 @@ class NotifySubscription implements ChangeSubscription {
     this.#running = inBackground(() => this.#run());
   }
 
+  heldBack(): string | undefined {
+    return this.#stream?.heldBack;
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true;
-    this.#wake();
+    this.#pauses.end();
     this.#closing.abort();
     await this.#connection?.close();
     await this.#running;
@@ -102,7 +106,7 @@ class NotifySubscription implements ChangeSubscription {
       if (this.#hasBegun) failureCount = 0;
       if (!this.#isClosed && words !== this.#told) this.#handler.broken(words);
       this.#told = words;
-      await this.#pause(backoff(failureCount));
+      await this.#pauses.wait(backoff(failureCount));
     }
   }
 
@@ -119,6 +123,7 @@ class NotifySubscription implements ChangeSubscription {
     }
     const connection = this.#connection;
     this.#connection = undefined;
+    this.#stream = undefined;
     if (fault instanceof NoAnswer) connection?.drop();
     else await connection?.close();
     return fault;
@@ -130,7 +135,7 @@ class NotifySubscription implements ChangeSubscription {
       const { history, leadership, primary } = this.#ground;
       if (leadership.isSettled && history.clusterId !== undefined) return primary;
       if (this.#isClosed || performance.now() - since > SETTLE_MILLIS) throw new SourceFault('no primary is known');
-      await this.#pause(SETTLE_LOOK_MILLIS);
+      await this.#pauses.wait(SETTLE_LOOK_MILLIS);
     }
   }
 
@@ -156,13 +161,14 @@ class NotifySubscription implements ChangeSubscription {
     const ask = <Row extends object>(text: string): Promise<Row[]> => connection.ask<Row>(text);
     const ground = { handler: this.#handler, timeline, layout, channel, tables, ask, isSame, isWanted };
     const stream = new NotifyStream(ground);
+    this.#stream = stream;
     connection.heard = (on, payload) => stream.heard(on, payload);
     await connection.ask(listenOn(channel));
     await stream.begin();
     this.#hasBegun = true;
     this.#told = undefined;
     while (isSame()) {
-      await this.#pause(intervalMillis);
+      await this.#pauses.wait(intervalMillis);
       await stream.tick();
     }
     throw new SourceFault('the primary is another one, or was started anew');
@@ -177,18 +183,6 @@ class NotifySubscription implements ChangeSubscription {
     if (timeline !== timelines.timeline) throw new SourceFault('the server is on another timeline than is known');
     return timeline;
   }
-
-  #pause(millis: number): Promise<void> {
-    if (this.#isClosed) return Promise.resolve();
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => resolve(), millis);
-      timer.unref();
-      this.#wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-  }
 }
 
 function bytes(text: unknown): bigint {
@@ -199,9 +193,4 @@ function bytes(text: unknown): bigint {
 function wordsOf(fault: unknown): string {
   const code = fault instanceof SourceFault ? undefined : codeOf(fault);
   return WORDS[code ?? ''] ?? wordsFor(fault);
-}
-
-/** With jitter, so that the processes of a cluster do not all come at once. */
-function backoff(failureCount: number): number {
-  return Math.min(FIRST_RETRY_MILLIS * 2 ** failureCount, LAST_RETRY_MILLIS) * (0.5 + Math.random() / 2);
 }

@@ -65,6 +65,7 @@ const WATERMARK_BYTES = 40n;
 /** Two that have not been heard of yet, or the header of a page. */
 const IDLE_BYTES = 80n;
 const LOCK_NOT_AVAILABLE = '55P03';
+const UNDER_WAY = 'a commit that has notified is not over yet: does it wait for a synchronous standby?';
 
 export class NotifyStream {
   readonly #ground: NotifyGround;
@@ -82,10 +83,16 @@ export class NotifyStream {
   #markCount = 0n;
   #isDue = true;
   #number = 0;
+  #isHeldBack = false;
   #arrived: () => void = () => undefined;
 
   constructor(ground: NotifyGround) {
     this.#ground = ground;
+  }
+
+  /** Why nothing further is reached for now. */
+  get heldBack(): string | undefined {
+    return this.#isHeldBack ? UNDER_WAY : undefined;
   }
 
   /** To be called with each notification, in order. */
@@ -119,6 +126,7 @@ export class NotifyStream {
       if (!this.#isDue || !isWanted) return;
     }
     const marked = await this.#mark();
+    this.#isHeldBack = marked === undefined;
     if (marked === undefined) return;
     this.#base = marked;
     this.#isDue = false;

@@ -11,6 +11,7 @@ import { settledWithin } from '../deadline.js';
 import { RelayLeader } from './relay-leader.js';
 import { decodeRelayMessage } from './relay-message.js';
 import { compareEpochs, RelayReader } from './relay-reader.js';
+import { NOBODY, type RelayRole, type RelayStats } from './relay-stats.js';
 import { DEFAULT_RELAY_TIMES, type RelayTimes } from './relay-times.js';
 
 export interface RelayedSourceOptions {
@@ -29,26 +30,6 @@ export interface RelayedSourceOptions {
 }
 
 /**
- * `waiting`: for a leader, or until it may try. `trying`: to become the leader. `following`: it
- * hears one.
- */
-export type RelayRole = 'waiting' | 'trying' | 'leading' | 'following';
-
-export interface RelayStats {
-  readonly role: RelayRole;
-  /** Messages that are none, or are too long. */
-  readonly malformedCount: number;
-  /** Of another cluster, database or publication. */
-  readonly foreignCount: number;
-  /** Of leaders that were replaced. */
-  readonly staleCount: number;
-  /** That came a second time. */
-  readonly repeatedCount: number;
-  /** How often messages were missing. */
-  readonly gapCount: number;
-}
-
-/**
  * When a timer comes so late, this process stood still: what was told meanwhile is read before it
  * concludes anything.
  */
@@ -60,15 +41,6 @@ const LEAVE_MILLIS = 100;
 const MAX_DEAF_MILLIS = 600_000;
 /** So long for the inner source to end before it begins anew. */
 const CLOSE_MILLIS = 5_000;
-
-const NOBODY: RelayStats = {
-  role: 'waiting',
-  malformedCount: 0,
-  foreignCount: 0,
-  staleCount: 0,
-  repeatedCount: 0,
-  gapCount: 0,
-};
 
 export class RelayedSource implements ChangeSource {
   readonly #options: RelayedSourceOptions;
@@ -124,6 +96,10 @@ class Participant implements ChangeSubscription {
 
   get stats(): RelayStats {
     return { role: this.#role, ...this.#counts, ...this.#reader.counts };
+  }
+
+  heldBack(): string | undefined {
+    return this.#inner?.heldBack?.();
   }
 
   async close(): Promise<void> {
@@ -230,6 +206,7 @@ class Participant implements ChangeSubscription {
       broken: whileOpen((reason: string) => this.#broken(reason)),
     });
     this.#inner = {
+      heldBack: () => inner.heldBack?.(),
       close: async () => {
         isOpen = false;
         await inner.close();

@@ -8,8 +8,8 @@ import { settledWithin, within } from '../deadline.js';
 import type { Lsn } from '../freshness/lsn.js';
 import { cancelByKey } from '../postgres/cancel.js';
 import { NoAnswer } from '../postgres/errors.js';
-import { connected, dropSocket, wireOf } from '../postgres/internals.js';
-import { ownClient, refusesName } from '../postgres/own-client.js';
+import { dropSocket, wireOf } from '../postgres/internals.js';
+import { openOwn } from '../postgres/open-own.js';
 import { question } from '../postgres/plain-types.js';
 
 /** pg's Connection with what its types leave out. */
@@ -43,7 +43,7 @@ export class ReplicationConnection {
   /** Settles when it is lost, or ended; never rejects. */
   readonly ended: Promise<unknown>;
   readonly #pool: Pool;
-  readonly #client: Client & { unref?(): void };
+  readonly #client: Client;
   readonly #boundMillis: number;
   #isBusy = false;
   #isStreaming = false;
@@ -59,23 +59,15 @@ export class ReplicationConnection {
   }
 
   /** @param boundMillis of each answer, opening included @throws pg's errors, or NoAnswer */
-  static async open(pool: Pool, boundMillis: number, isNamed = true): Promise<ReplicationConnection> {
-    const client = ownClient(pool, isNamed ? 'changes' : undefined, {
-      replication: 'database',
-      pipeline: false,
-      query_timeout: undefined,
-      keepAlive: true,
-    });
-    const connection = new ReplicationConnection(pool, client, boundMillis);
-    try {
-      await within(connected(client), boundMillis, () => new NoAnswer('it does not answer'), true);
-      connection.#client.unref?.();
-      return connection;
-    } catch (error) {
-      dropSocket(client);
-      if (isNamed && refusesName(error)) return ReplicationConnection.open(pool, boundMillis, false);
-      throw error;
-    }
+  static open(pool: Pool, boundMillis: number): Promise<ReplicationConnection> {
+    const config = { replication: 'database' };
+    return openOwn(
+      pool,
+      'changes',
+      config,
+      boundMillis,
+      (client) => new ReplicationConnection(pool, client, boundMillis),
+    );
   }
 
   /** Runs SQL, or a command of replication. @param boundMillis `undefined`: as long as it takes */

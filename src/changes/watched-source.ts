@@ -8,6 +8,7 @@ import { type Lsn, older } from '../freshness/lsn.js';
 import type { Definitions } from './ledger.js';
 
 const LOOK_MILLIS = 50;
+const NOT_SHOWN = 'no replica shows the definitions so far: is its replay paused, or late?';
 
 /** A source that reads what it knows of tables anew when definitions have changed. */
 export interface RereadingSource extends ChangeSource {
@@ -29,6 +30,7 @@ export class WatchedSource implements RereadingSource {
     this.#held.add(held);
     const subscription = this.#source.subscribe(held);
     return {
+      heldBack: () => subscription.heldBack?.() ?? held.heldBack,
       close: async () => {
         this.#held.delete(held);
         held.stop();
@@ -61,6 +63,12 @@ class HeldBack implements ChangeHandler {
   constructor(handler: ChangeHandler, definitions: Definitions) {
     this.#handler = handler;
     this.#definitions = definitions;
+  }
+
+  /** Why nothing further is passed on for now. */
+  get heldBack(): string | undefined {
+    if (!this.#isHeldBack || this.#reached === undefined || this.#reached <= this.#passed) return undefined;
+    return this.#definitions.problem ?? NOT_SHOWN;
   }
 
   hold(): void {

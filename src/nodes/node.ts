@@ -22,6 +22,7 @@ import { NodeLoad } from './node-load.js';
 import type { Observation } from './observation.js';
 import { PrimaryClaim } from './primary-claim.js';
 import { Probe } from './probe.js';
+import { ReplayedTimeline } from './replayed-timeline.js';
 import { ReplicaPosition } from './replica-position.js';
 
 export type Role = 'primary' | 'replica';
@@ -109,11 +110,13 @@ export class Node implements Candidate {
       roundTripMillis: () => this.probe.roundTripMillis,
       took: (millis, now, isWhole) => this.load.response.took(millis, now, isWhole),
     });
+    const replayedTimeline = new ReplayedTimeline(pool, this.position);
     this.probe = new Probe(control, history, this.position, this.connections.lane, settings, {
       took: (millis) => this.#took(millis),
       answered: (observation) => this.#answered(observation),
       untracked: () => listener.untracked(this),
       failed: (error) => this.health.unanswered(error, this.probe.untrackedRole !== undefined),
+      hidden: () => replayedTimeline.ask(),
     });
     this.claim = new PrimaryClaim(this.position, pool, settings, {
       onConfirmed: () => listener.confirmed(this),

@@ -28,6 +28,8 @@ export interface ProbeListener {
   /** Called when it answers, and knows no positions at all. */
   untracked(): void;
   failed(error: unknown): void;
+  /** A replica hides its timeline from the role, which may ask for it by a connection for replication. */
+  hidden(): void;
 }
 
 /** Told once; `undefined` when there was no answer. */
@@ -250,8 +252,9 @@ export class Probe {
     const { timelines, survey } = this.#history;
     const timeline = Math.max(timelines.timeline, survey.claimedTimeline);
     if (timeline <= 1 || this.#position.shownTimeline === timeline) return;
-    const { rows } = await this.#control.query<{ timeline: unknown }>(REPLICA_TIMELINE);
+    const { rows } = await this.#control.query<{ timeline: unknown; may_replicate: unknown }>(REPLICA_TIMELINE);
     this.#position.shownTimeline = shownTimelineFrom(rows[0]);
+    if (this.#position.shownTimeline !== timeline && rows[0]?.may_replicate === true) this.#listener.hidden();
   }
 
   #read(row: ProbeRow | undefined, identity: Identity, sentAt: number): Observation | undefined {

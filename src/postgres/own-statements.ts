@@ -55,10 +55,14 @@ export const PROBE_ROLE =
   own(`select in_recovery, '0/0' as replay_lsn, '0/0' as insert_lsn, '0/0' as flush_lsn, '00000001' as wal_file
   from pg_catalog.pg_is_in_recovery() as in_recovery`);
 
-/** The timeline that a replica is shown to be on; the first is hidden without `pg_read_all_stats`, the second may be seconds late. */
+/**
+ * The timeline that a replica is shown to be on; the first is hidden without `pg_read_all_stats`, the second may be minutes
+ * late. And whether the role may ask for it by a connection for replication.
+ */
 export const REPLICA_TIMELINE = own(`select coalesce(
   (select received_tli from pg_catalog.pg_stat_wal_receiver),
-  (select min_recovery_end_timeline from pg_catalog.pg_control_recovery())) as timeline`);
+  (select min_recovery_end_timeline from pg_catalog.pg_control_recovery())) as timeline,
+  (select rolreplication from pg_catalog.pg_roles where rolname operator(pg_catalog.=) session_user) as may_replicate`);
 
 /**
  * Makes the primary flush its log when a floor lies above what it has flushed: replicas are sent flushed log only, and nothing

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { findBinary } from '../../../bench/binaries.js';
 import type { TestCluster } from '../../../src/testing/index.js';
 import { report, size } from '../../behaviour/fixture.js';
-import { judge } from '../../faults/cache/torture.js';
+import { judge } from '../../faults/cache/torture-judge.js';
 import { inProcesses, startServers } from '../../faults/cache/torture-processes.js';
 import { RedisServer } from './redis-server.js';
 

@@ -2,7 +2,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { Client } from 'pg';
-import type { RelayRole } from '../../../src/changes/relayed-source.js';
+import type { RelayRole } from '../../../src/changes/relay-stats.js';
 import { RunningClock, signal, until } from '../../behaviour/fixture.js';
 import type { Order, Report, Told } from './changes-process.js';
 import { RedisServer } from './redis-server.js';

@@ -4,7 +4,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Cluster } from '../../../src/index.js';
 import type { TestCluster } from '../../../src/testing/index.js';
 import { open, report, size, until } from '../../behaviour/fixture.js';
-import { type Inherit, judge, type Monotonic, type Plan, play, type SessionLog } from './torture.js';
+import { type Inherit, type Monotonic, type Plan, play, type SessionLog } from './torture.js';
+import { judge } from './torture-judge.js';
 import { begin, inProcesses, startServers } from './torture-processes.js';
 
 const READS = size(1_500, 200_000);

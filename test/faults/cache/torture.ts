@@ -1,5 +1,5 @@
 /**
- * Sessions that write and read their own rows and others', and the judge of what they were shown.
+ * Sessions that write and read their own rows and others'; what they were shown, `torture-judge.ts` judges.
  * Times are those of the machine, so that several processes can be judged together.
  */
 import type { QueryResult } from 'pg';
@@ -16,9 +16,14 @@ const READS = {
   item: 'select version as items from items where order_id = $1',
   both: `select o.version as orders, i.version as items from orders as o join items as i on i.order_id = o.id
     where o.id = $1`,
+  // Numbers that are told by definitions, and raised with them.
+  policy: 'select max(number) as orders from numbers where number > $1',
+  view: 'select number as orders from numbered where id > $1',
 } as const;
+/** Those rows are the numbers that a policy and a view tell. */
+export const DEFINED_ROWS = { policy: -1, view: -2 } as const;
 type Form = keyof typeof READS;
-type Table = 'orders' | 'items';
+export type Table = 'orders' | 'items';
 
 export type Monotonic = 'all' | 'tables';
 export type Inherit = 'none' | 'process';
@@ -31,11 +36,25 @@ export interface Plan {
   readonly inherit: Inherit;
   /** How old what is read may be, in milliseconds. */
   readonly maxStalenessMillis: number;
+  /** Whether numbers that definitions tell are read, too. */
+  readonly hasDefinitions?: boolean;
+  /** Between two sessions, in milliseconds. Default: none. */
+  readonly pauseMillis?: number;
+}
+
+/** What a play has to do with its surroundings. */
+export interface Surroundings {
+  /** It goes on until then, and does not count. */
+  isOver(): boolean;
+  /** A session has ended. */
+  ended(log: SessionLog): void;
+  /** A session ends, since that was thrown in it: what it was shown before stands. */
+  failed(error: unknown): void;
 }
 
 type Consistency = 'session' | 'eventual' | 'strong';
 
-interface Write {
+export interface Write {
   readonly kind: 'write';
   readonly row: number;
   readonly version: number;
@@ -43,7 +62,7 @@ interface Write {
   readonly ackAt: number;
 }
 
-interface Read {
+export interface Read {
   readonly kind: 'read';
   readonly row: number;
   readonly at: number;
@@ -65,10 +84,10 @@ export interface SessionLog {
 }
 
 /** Milliseconds that all processes of a machine agree on. */
-const now = (): number => Number(process.hrtime.bigint()) / 1e6;
+export const now = (): number => Number(process.hrtime.bigint()) / 1e6;
 
 /** The same numbers for the same seed. */
-function randomOf(seed: number): () => number {
+export function randomOf(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;
@@ -85,8 +104,8 @@ interface Handed {
 }
 
 /** @param name tells the sessions of several processes apart */
-export async function play(cluster: Cluster, name: string, plan: Plan): Promise<SessionLog[]> {
-  const { seed, readCount, sessionCount, inherit, maxStalenessMillis } = plan;
+export async function play(cluster: Cluster, name: string, plan: Plan, around?: Surroundings): Promise<SessionLog[]> {
+  const { seed, readCount, sessionCount, inherit, maxStalenessMillis, hasDefinitions, pauseMillis } = plan;
   const random = randomOf(seed);
   const logs: SessionLog[] = [];
   const handed: Handed[] = [];
@@ -97,11 +116,13 @@ export async function play(cluster: Cluster, name: string, plan: Plan): Promise<
 
   async function read(session: Session, row: number, steps: (Write | Read)[]): Promise<void> {
     left--;
-    const form = (['order', 'item', 'both'] as const)[Math.floor(random() * 3)] as Form;
+    const defined = hasDefinitions !== true || random() > 0.1 ? undefined : random() < 0.5 ? 'policy' : 'view';
+    const form = defined ?? ((['order', 'item', 'both'] as const)[Math.floor(random() * 3)] as Form);
     const wish = random();
     const consistency: Consistency = wish < 0.05 ? 'eventual' : wish < 0.07 ? 'strong' : 'session';
     const foreign = wish > 0.97 ? handed[Math.floor(random() * handed.length)] : undefined;
-    const about = foreign?.row ?? row;
+    const about = defined === undefined ? (foreign?.row ?? row) : DEFINED_ROWS[defined];
+    const atLeast = about === foreign?.row ? foreign.version : undefined;
     // Not all code asks for caches.
     const cache = random() > 0.1;
     const dice = random();
@@ -114,7 +135,7 @@ export async function play(cluster: Cluster, name: string, plan: Plan): Promise<
       const rung = routeOf(result)?.rung ?? 'none';
       const isFor = cache && consistency !== 'strong' && !isJoint;
       const shown = result.rows[0] ?? {};
-      steps.push({ kind: 'read', row: about, at, shown, consistency: held, isFor, rung, atLeast: foreign?.version });
+      steps.push({ kind: 'read', row: about, at, shown, consistency: held, isFor, rung, atLeast });
     };
     // Some read within a session of their own, and some in a transaction, which work can leave again.
     if (isJoint) {
@@ -156,144 +177,22 @@ export async function play(cluster: Cluster, name: string, plan: Plan): Promise<
     Array.from({ length: sessionCount }, async () => {
       let token: string | undefined;
       let last: SessionLog | undefined;
-      while (left > 0) {
+      while (around === undefined ? left > 0 : !around.isOver()) {
         const at = logs.length;
-        token = await one(last, token);
+        const going = one(last, token);
         last = logs[at];
+        if (around === undefined) {
+          token = await going;
+          continue;
+        }
+        token = await going.catch((error: unknown) => {
+          around.failed(error);
+          return undefined;
+        });
+        if (last !== undefined) around.ended(last);
+        await new Promise((resolve) => setTimeout(resolve, pauseMillis));
       }
     }),
   );
   return logs;
-}
-
-export interface Verdict {
-  readonly readCount: number;
-  /** Reads that missed what their session had written, or what a token stood for. */
-  stale: number;
-  /** Reads that missed what had been acknowledged for longer than their bound. */
-  beyond: number;
-  /** Reads that showed less than their session had seen. */
-  backwards: number;
-  /** Answers that no state of the database can have given. */
-  torn: number;
-  /** Answers from caches, of all that were to be had from caches. */
-  readonly hitShares: Record<string, string>;
-}
-
-/** Acknowledged writes of one row, by version. */
-type History = (Write | undefined)[];
-
-function historiesOf(logs: readonly SessionLog[]): Map<number, History> {
-  const histories = new Map<number, History>();
-  for (const { steps } of logs) {
-    for (const step of steps) {
-      if (step.kind === 'read') continue;
-      const history = histories.get(step.row) ?? [];
-      histories.set(step.row, history);
-      history[step.version] = step;
-    }
-  }
-  return histories;
-}
-
-/** The newest version of a row that had been acknowledged by then. */
-function acknowledgedBy(history: History | undefined, at: number): number {
-  if (history === undefined) return 0;
-  for (let version = history.length - 1; version > 0; version--) {
-    const write = history[version];
-    if (write !== undefined && write.ackAt < at) return version;
-  }
-  return 0;
-}
-
-/** What a session has seen. */
-interface Seen {
-  readonly own: Map<number, number>;
-  /** The newest version of each row of each table. */
-  readonly versions: Map<string, number>;
-  /** The start of the latest write that was seen, of each table: all that was acknowledged before is to be seen. */
-  readonly frontier: Record<Table, number>;
-}
-
-const clean = (): Seen => ({
-  own: new Map(),
-  versions: new Map(),
-  frontier: { orders: Number.NEGATIVE_INFINITY, items: Number.NEGATIVE_INFINITY },
-});
-
-const TABLES = ['orders', 'items'] as const;
-
-/** @param logs of all who wrote */
-export function judge(logs: readonly SessionLog[], monotonic: Monotonic, maxStalenessMillis: number): Verdict {
-  const histories = historiesOf(logs);
-  const seenBy = new Map<string, Seen>();
-  const tally = new Tally();
-  const allCount = logs.reduce((sum, { steps }) => sum + steps.length, 0);
-  const verdict = { readCount: 0, stale: 0, beyond: 0, backwards: 0, torn: 0 };
-
-  function judgeRead(read: Read, seen: Seen): void {
-    const { row, at, shown, consistency, atLeast = 0 } = read;
-    const history = histories.get(row);
-    verdict.readCount++;
-    // The first ones find nothing yet.
-    if (verdict.readCount > allCount / 3) tally.count(read, history);
-    const isHeld = consistency !== 'eventual';
-    const own = isHeld ? (seen.own.get(row) ?? 0) : 0;
-    const strong = consistency === 'strong' ? acknowledgedBy(history, at) : 0;
-    const bound = acknowledgedBy(history, at - maxStalenessMillis);
-    const tables = TABLES.filter((table) => shown[table] !== undefined);
-    const versions = tables.map((table) => shown[table] as number);
-    if (tables.length === 0 || new Set(versions).size !== 1) verdict.torn++;
-    if (versions.some((version) => version < own || version < strong || version < atLeast)) verdict.stale++;
-    if (versions.some((version) => version < bound)) verdict.beyond++;
-    const counting = monotonic === 'all' ? TABLES : tables;
-    const needed = counting.map((table) =>
-      Math.max(seen.versions.get(`${table} ${row}`) ?? 0, acknowledgedBy(history, seen.frontier[table])),
-    );
-    if (isHeld && versions.some((version) => version < Math.max(...needed))) verdict.backwards++;
-    for (const table of tables) {
-      const key = `${table} ${row}`;
-      const version = shown[table] as number;
-      seen.versions.set(key, Math.max(seen.versions.get(key) ?? 0, version));
-      const sentAt = history?.[version]?.sentAt;
-      if (sentAt !== undefined) seen.frontier[table] = Math.max(seen.frontier[table], sentAt);
-    }
-  }
-
-  for (const { id, continues, steps } of logs) {
-    // A session with the token of another goes on from there.
-    const seen = (continues === undefined ? undefined : seenBy.get(continues)) ?? clean();
-    seenBy.set(id, seen);
-    for (const step of steps) {
-      if (step.kind === 'read') judgeRead(step, seen);
-      else {
-        seen.own.set(step.row, Math.max(seen.own.get(step.row) ?? 0, step.version));
-        for (const table of TABLES) seen.frontier[table] = Math.max(seen.frontier[table], step.sentAt);
-      }
-    }
-  }
-  return { ...verdict, hitShares: tally.shares() };
-}
-
-/** Counts which reads were answered from caches. */
-class Tally {
-  readonly #counts = new Map<string, { hits: number; all: number }>();
-
-  count({ rung, consistency, at, isFor }: Read, history: History | undefined): void {
-    if (!isFor) return;
-    const isHit = rung === 'memory' || rung === 'shared';
-    const latest = history?.[acknowledgedBy(history, at)];
-    const isRecent = latest !== undefined && at - latest.ackAt < 1_000;
-    for (const what of ['all', consistency, ...(isRecent ? ['written in the last second'] : [])]) {
-      const counts = this.#counts.get(what) ?? { hits: 0, all: 0 };
-      this.#counts.set(what, counts);
-      counts.all++;
-      if (isHit) counts.hits++;
-    }
-  }
-
-  shares(): Record<string, string> {
-    const entries = [...this.#counts].map(([what, { hits, all }]) => [what, `${Math.round((100 * hits) / all)} %`]);
-    return Object.fromEntries(entries) as Record<string, string>;
-  }
 }

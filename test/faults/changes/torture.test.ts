@@ -6,7 +6,8 @@ import type { Cluster } from '../../../src/index.js';
 import type { TestCluster } from '../../../src/testing/index.js';
 import { open, report, size, until } from '../../behaviour/fixture.js';
 import { query } from '../../testing/query.js';
-import { type Inherit, judge, play, type Verdict } from '../cache/torture.js';
+import { type Inherit, play } from '../cache/torture.js';
+import { judge, type Verdict } from '../cache/torture-judge.js';
 import { begin, startServers } from '../cache/torture-processes.js';
 
 const READS = size(4_000, 200_000);

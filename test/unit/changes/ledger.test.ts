@@ -12,6 +12,7 @@ const start = { timeline: 1, lsn: 100n, tables: TABLES, tellsDefinitions: true }
 const known = (unchangedThrough: bigint | undefined): Definitions & { unchangedThrough: bigint | undefined } => ({
   unchangedThrough,
   stamp: STAMP,
+  problem: undefined,
   want: () => undefined,
 });
 

@@ -19,6 +19,7 @@ function probe(): Probe {
     answered: () => undefined,
     untracked: () => undefined,
     failed: () => undefined,
+    hidden: () => undefined,
   };
   const settings = { assumeSynchronousCommit: false };
   const position = { observation: undefined, shownTimeline: undefined };
