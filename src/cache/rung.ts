@@ -6,6 +6,7 @@
 import type { QueryResult, QueryResultRow } from 'pg';
 import { inBackground } from '../async-context.js';
 import { performance } from '../clock.js';
+import { settledWithin } from '../deadline.js';
 import { wordFor } from '../errors.js';
 import { becauseOf } from '../events.js';
 import { textOf } from '../execute/call.js';
@@ -31,6 +32,8 @@ import { obstacleTo, termsOf } from './terms.js';
 import { type CachedText, CachedTexts } from './texts.js';
 
 const NOT_CURRENT = 'the shared store does not answer: what other processes have said to be forgotten is not known';
+/** So long is waited for what a server is asked of reads that have just ended: a read of its own would take longer. */
+const BOUND_MILLIS = 2;
 const NO_POSITIONS = 'no positions are tracked';
 
 export class CacheRung {
@@ -58,7 +61,7 @@ export class CacheRung {
       const message = `a rule of the cache failed in its own match(): ${wordFor(error)}`;
       if (publisher.wants('warning')) publisher.publish('warning', becauseOf(error, { code: 'cache-rule', message }));
     });
-    this.#judge = new Judge(ground.fleet, this.counts);
+    this.#judge = new Judge(ground, this.counts);
     this.#audit = new Audit(settings.audit, ground);
     this.#rowByRow = new RowByRow(publisher);
     const { shared, refreshCount } = settings;
@@ -93,6 +96,7 @@ export class CacheRung {
     text: CachedText,
     run: RunBelow<Row>,
     now = call.entry.startedAt,
+    isAgain = false,
   ): Answered<Row> {
     const lookup = this.lookupOf(call, text);
     if (typeof lookup === 'string') {
@@ -101,10 +105,17 @@ export class CacheRung {
     }
     const { judging, key } = lookup;
     this.#rowByRow.record(call.scope, text, key, call.entry.startedAt);
+    const sights = judging.trace?.sights;
+    if (sights !== undefined) sights.isAsked = true;
     const demand = this.#judge.demandOf(judging, now);
     const isCurrent = this.#shared === undefined || this.#shared.isCurrent(call.entry.startedAt);
     const held = isCurrent ? this.#memory.get(key) : undefined;
     const miss = this.#judge.missOf(held, demand, lookup);
+    const pending = isAgain ? undefined : this.#judge.pendingFor(miss, lookup);
+    if (pending !== undefined) {
+      const settled = settledWithin(pending.settled, BOUND_MILLIS);
+      return settled.then(() => this.#readKnown(call, text, run, performance.now(), true));
+    }
     if (miss === undefined && held !== undefined) {
       this.#refreshAhead(held, lookup);
       this.#audit.given(held, lookup);
