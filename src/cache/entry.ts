@@ -37,7 +37,7 @@ export interface Origin {
 
 /** What an entry holds beside its answer, measured. */
 const RECORD_BYTES = 450;
-const DEPENDENCE_BYTES = 200;
+const DEPENDENCE_BYTES = 330;
 /**
  * So long after it was read changes make it no younger: settings that a server takes up while it
  * runs are in no log.

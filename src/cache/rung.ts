@@ -96,26 +96,36 @@ export class CacheRung {
     text: CachedText,
     run: RunBelow<Row>,
     now = call.entry.startedAt,
-    isAgain = false,
   ): Answered<Row> {
     const lookup = this.lookupOf(call, text);
     if (typeof lookup === 'string') {
       this.counts.bypassedCount++;
       return this.#below(call, run);
     }
-    const { judging, key } = lookup;
-    this.#rowByRow.record(call.scope, text, key, call.entry.startedAt);
-    const sights = judging.trace?.sights;
+    this.#rowByRow.record(call.scope, text, lookup.key, call.entry.startedAt);
+    const sights = lookup.judging.trace?.sights;
     if (sights !== undefined) sights.isAsked = true;
+    return this.#readJudged(lookup, run, now, false);
+  }
+
+  /** @param isAgain whether it has waited for what is asked of a server */
+  #readJudged<Row extends QueryResultRow>(
+    lookup: Lookup,
+    run: RunBelow<Row>,
+    now: number,
+    isAgain: boolean,
+  ): Answered<Row> {
+    const { call, judging, key } = lookup;
     const demand = this.#judge.demandOf(judging, now);
     const isCurrent = this.#shared === undefined || this.#shared.isCurrent(call.entry.startedAt);
     const held = isCurrent ? this.#memory.get(key) : undefined;
     const miss = this.#judge.missOf(held, demand, lookup);
     const pending = isAgain ? undefined : this.#judge.pendingFor(miss, lookup);
-    if (pending !== undefined) {
-      const settled = settledWithin(pending.settled, BOUND_MILLIS);
-      return settled.then(() => this.#readKnown(call, text, run, performance.now(), true));
-    }
+    if (pending !== undefined)
+      return settledWithin(pending.settled, BOUND_MILLIS).then(() => {
+        call.signal?.throwIfAborted();
+        return this.#readJudged(lookup, run, performance.now(), true);
+      });
     if (miss === undefined && held !== undefined) {
       this.#refreshAhead(held, lookup);
       this.#audit.given(held, lookup);

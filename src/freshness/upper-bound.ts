@@ -35,5 +35,7 @@ export class UpperBound {
     this.#isPending = false;
     this.#position = position;
     this.#resolve?.();
+    this.#resolve = undefined;
+    this.#settled = undefined;
   }
 }

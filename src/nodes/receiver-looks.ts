@@ -7,7 +7,7 @@ import { inBackground } from '../async-context.js';
 import { performance } from '../clock.js';
 import type { PrimaryHistory } from '../freshness/primary-history.js';
 import { UpperBound } from '../freshness/upper-bound.js';
-import { isServerError } from '../postgres/errors.js';
+import { codeOf, isServerError } from '../postgres/errors.js';
 import { RECEIVED } from '../postgres/own-statements.js';
 import { plainTypes } from '../postgres/plain-types.js';
 import { Profile } from '../statements/profile.js';
@@ -23,10 +23,6 @@ const UNSHOWN_MILLIS = 1_000;
 const REFUSED_MILLIS = 60_000;
 
 export class ReceiverLooks {
-  /** How many were sent. */
-  sentCount = 0;
-  /** How many have told a bound. */
-  toldCount = 0;
   readonly #history: PrimaryHistory;
   readonly #profile = new Profile(RECEIVED);
   #wantedAt = Number.NEGATIVE_INFINITY;
@@ -51,6 +47,8 @@ export class ReceiverLooks {
    */
   behind(node: Node, connection: LaneConnection, now = performance.now()): UpperBound | undefined {
     if (now - this.#wantedAt > WANTED_MILLIS || now < (this.#restsUntil.get(node) ?? now)) return undefined;
+    // Behind a pooler the question may reach another server than the read.
+    if (!connection.identity.isDirect) return undefined;
     const open = this.#next.get(connection);
     if (open !== undefined) return open;
     const upperBound = new UpperBound();
@@ -62,7 +60,6 @@ export class ReceiverLooks {
 
   #send(node: Node, connection: LaneConnection, upperBound: UpperBound): void {
     this.#next.delete(connection);
-    this.sentCount++;
     const statement = { text: RECEIVED, values: [], rowMode: undefined, types: plainTypes };
     connection.send(statement, this.#profile, (error, result) => {
       const row = result?.rows[0] as ReceivedRow | undefined;
@@ -70,12 +67,12 @@ export class ReceiverLooks {
         // A replica that has strayed, or is not known to follow, has no position.
         const isHere = node.lsn !== undefined && node.observation?.identity.server === connection.identity.server;
         const position = isHere ? upperBoundFrom(row, connection.identity, this.#history) : undefined;
-        if (position !== undefined) this.toldCount++;
         upperBound.settle(position);
         return;
       }
-      const restMillis = error === null ? UNSHOWN_MILLIS : isServerError(error) ? REFUSED_MILLIS : 0;
-      this.#restsUntil.set(node, performance.now() + restMillis);
+      const isAnswered = error === null || isServerError(error);
+      const restMillis = /^(?:42|0A)/.test(codeOf(error) ?? '') ? REFUSED_MILLIS : UNSHOWN_MILLIS;
+      if (isAnswered) this.#restsUntil.set(node, performance.now() + restMillis);
       upperBound.settle(undefined);
     });
   }
