@@ -93,9 +93,9 @@ export class Calls {
     this.requests = new Requests(this.context, this.tokens);
     const { fleet, classifier, gate, requests, publisher } = this;
     this.changes = changesOf(settings.changes, { fleet, classifier, publisher });
-    const { cache } = settings;
-    const ground = { fleet, classifier, gate, requests, publisher, changes: this.changes };
-    this.cache = cache === undefined ? undefined : new CacheRung(cache, ground);
+    const { receiverLooks } = this.context;
+    const ground = { fleet, classifier, gate, requests, publisher, changes: this.changes, receiverLooks };
+    this.cache = settings.cache && new CacheRung(settings.cache, ground);
     this.subjects = new ReadSubjects(this.cache, classifier, fleet);
   }
 

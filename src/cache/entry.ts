@@ -8,6 +8,7 @@ import type { Lsn } from '../freshness/lsn.js';
 import type { Position } from '../freshness/position.js';
 import type { PrimaryHistory } from '../freshness/primary-history.js';
 import type { Shown } from '../freshness/read-trace.js';
+import type { UpperBound } from '../freshness/upper-bound.js';
 import { bytesOf } from './bytes.js';
 import type { KeptAnswer } from './kept-answer.js';
 import type { Particulars } from './particulars.js';
@@ -28,13 +29,15 @@ export interface Origin {
   readonly endedAt: number;
   /** It shows nothing beyond; `undefined` where the moment of its end says so. */
   readonly seenUpTo: Lsn | undefined;
+  /** The same, as the server says that was asked behind it; `undefined` where none was. */
+  readonly upperBound: UpperBound | undefined;
   /** The moment of our monotonic clock up to which it showed every commit when it was read. */
   readonly freshAsOf: number;
 }
 
 /** What an entry holds beside its answer, measured. */
 const RECORD_BYTES = 450;
-const DEPENDENCE_BYTES = 200;
+const DEPENDENCE_BYTES = 330;
 /**
  * So long after it was read changes make it no younger: settings that a server takes up while it
  * runs are in no log.
@@ -92,6 +95,10 @@ export class CacheEntry implements Rung, Shown {
 
   get endedAt(): number {
     return this.origin.endedAt;
+  }
+
+  get upperBound(): UpperBound | undefined {
+    return this.origin.upperBound;
   }
 
   get lsn(): Lsn | undefined {

@@ -101,7 +101,7 @@ export class Fills {
       if (!(entry === undefined ? asksNoMore() : this.#judge.meets(entry, lookup))) continue;
       this.#counts.joinedCount++;
       const { trace, key: partition, requirement } = lookup.reading;
-      trace?.ended(source.server, endedAt, partition, lookup.families);
+      trace?.ended(source.server, endedAt, partition, lookup.families, flown.record.upperBound);
       const sights = trace?.sights;
       if (entry !== undefined && requirement.consistency !== 'eventual')
         sights?.recognise(lookup.families, entry, sights.readCount);

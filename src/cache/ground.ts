@@ -5,6 +5,7 @@ import type { Gate } from '../execute/gate.js';
 import type { StatementRequest } from '../execute/request.js';
 import type { Requests } from '../execute/requests.js';
 import type { Fleet } from '../nodes/fleet.js';
+import type { ReceiverLooks } from '../nodes/receiver-looks.js';
 import type { Publisher } from '../publisher.js';
 import type { Classifier } from '../statements/classifier.js';
 
@@ -22,4 +23,6 @@ export interface CacheGround {
   readonly publisher: Publisher;
   /** What tells that kept answers are still current; `undefined` where nothing does. */
   readonly changes: Changes | undefined;
+  /** Asks replicas how far reads can have seen; `undefined` where nothing keeps kept answers current. */
+  readonly receiverLooks: ReceiverLooks | undefined;
 }

@@ -7,21 +7,25 @@ import { performance } from '../clock.js';
 import { markRoute } from '../execute/route.js';
 import { type Demand, gapOf } from '../freshness/demand.js';
 import type { ReadTrace } from '../freshness/read-trace.js';
+import type { UpperBound } from '../freshness/upper-bound.js';
 import type { Fleet } from '../nodes/fleet.js';
+import type { ReceiverLooks } from '../nodes/receiver-looks.js';
 import type { ReadTerms } from '../nodes/selection.js';
 import type { CacheCounts, CacheRungName, MissReason } from './counts.js';
 import type { CacheEntry } from './entry.js';
 import type { Asked } from './flights.js';
-import type { Answered } from './ground.js';
+import type { Answered, CacheGround } from './ground.js';
 import type { Lookup } from './lookup.js';
 import { noteEntry } from './noted.js';
 
 export class Judge {
   readonly #fleet: Fleet;
+  readonly #receiverLooks: ReceiverLooks | undefined;
   readonly #counts: CacheCounts;
 
-  constructor(fleet: Fleet, counts: CacheCounts) {
+  constructor({ fleet, receiverLooks }: CacheGround, counts: CacheCounts) {
     this.#fleet = fleet;
+    this.#receiverLooks = receiverLooks;
     this.#counts = counts;
   }
 
@@ -64,6 +68,14 @@ export class Judge {
     return own.floor <= first.floor && own.freshSince <= first.freshSince;
   }
 
+  /**
+   * What is asked of a server, and not answered yet, and may show that the entry will do.
+   * @param miss why it does not so far
+   */
+  pendingFor(miss: MissReason | undefined, { judging, families }: Lookup): UpperBound | undefined {
+    return miss === 'seen-newer' ? judging.trace?.sights?.pending(families) : undefined;
+  }
+
   /** @param rung where it was held */
   give<Row extends QueryResultRow>(entry: CacheEntry, lookup: Lookup, rung: CacheRungName): Answered<Row> {
     const { call, asker, reading, rowMode, types, families } = lookup;
@@ -86,6 +98,7 @@ export class Judge {
       lsn: entry.lsn ?? origin.validFrom,
       ageMillis: Math.max(0, startedAt - entry.freshAsOf),
       source: undefined,
+      upperBound: undefined,
     });
     reading.trace?.showed(entry, families);
     if (asker.notes !== undefined) noteEntry(asker.notes, lookup, entry);
@@ -96,6 +109,7 @@ export class Judge {
 
   #hasSeenNewer(trace: ReadTrace, entry: CacheEntry, families: readonly string[]): boolean {
     if (trace.isOpen) return true;
+    if (entry.isAdvanced) this.#receiverLooks?.want();
     return trace.sights?.areIn(entry, families, this.#fleet.history) === false || !trace.canShow(entry);
   }
 }

@@ -35,7 +35,7 @@ export class Keeper {
     { text, terms, call, settings, values }: Lookup,
   ): CacheEntry | undefined {
     const { history, answerSources } = this.#ground.fleet;
-    const { role, lsn, source, timeline, node, waitedMillis } = record;
+    const { role, lsn, source, timeline, node, waitedMillis, upperBound } = record;
     const { clusterId } = history;
     if (role !== 'replica' || lsn === undefined || source?.settings === undefined || clusterId === undefined)
       return undefined;
@@ -51,6 +51,7 @@ export class Keeper {
       timeline,
       validFrom: lsn,
       seenUpTo: undefined,
+      upperBound,
       freshAsOf,
       askedAt,
       endedAt,

@@ -6,6 +6,7 @@
 import type { QueryResult, QueryResultRow } from 'pg';
 import { inBackground } from '../async-context.js';
 import { performance } from '../clock.js';
+import { settledWithin } from '../deadline.js';
 import { wordFor } from '../errors.js';
 import { becauseOf } from '../events.js';
 import { textOf } from '../execute/call.js';
@@ -31,6 +32,8 @@ import { obstacleTo, termsOf } from './terms.js';
 import { type CachedText, CachedTexts } from './texts.js';
 
 const NOT_CURRENT = 'the shared store does not answer: what other processes have said to be forgotten is not known';
+/** So long is waited for what a server is asked of reads that have just ended: a read of its own would take longer. */
+const BOUND_MILLIS = 2;
 const NO_POSITIONS = 'no positions are tracked';
 
 export class CacheRung {
@@ -58,7 +61,7 @@ export class CacheRung {
       const message = `a rule of the cache failed in its own match(): ${wordFor(error)}`;
       if (publisher.wants('warning')) publisher.publish('warning', becauseOf(error, { code: 'cache-rule', message }));
     });
-    this.#judge = new Judge(ground.fleet, this.counts);
+    this.#judge = new Judge(ground, this.counts);
     this.#audit = new Audit(settings.audit, ground);
     this.#rowByRow = new RowByRow(publisher);
     const { shared, refreshCount } = settings;
@@ -99,12 +102,30 @@ export class CacheRung {
       this.counts.bypassedCount++;
       return this.#below(call, run);
     }
-    const { judging, key } = lookup;
-    this.#rowByRow.record(call.scope, text, key, call.entry.startedAt);
+    this.#rowByRow.record(call.scope, text, lookup.key, call.entry.startedAt);
+    const sights = lookup.judging.trace?.sights;
+    if (sights !== undefined) sights.isAsked = true;
+    return this.#readJudged(lookup, run, now, false);
+  }
+
+  /** @param isAgain whether it has waited for what is asked of a server */
+  #readJudged<Row extends QueryResultRow>(
+    lookup: Lookup,
+    run: RunBelow<Row>,
+    now: number,
+    isAgain: boolean,
+  ): Answered<Row> {
+    const { call, judging, key } = lookup;
     const demand = this.#judge.demandOf(judging, now);
     const isCurrent = this.#shared === undefined || this.#shared.isCurrent(call.entry.startedAt);
     const held = isCurrent ? this.#memory.get(key) : undefined;
     const miss = this.#judge.missOf(held, demand, lookup);
+    const pending = isAgain ? undefined : this.#judge.pendingFor(miss, lookup);
+    if (pending !== undefined)
+      return settledWithin(pending.settled, BOUND_MILLIS).then(() => {
+        call.signal?.throwIfAborted();
+        return this.#readJudged(lookup, run, performance.now(), true);
+      });
     if (miss === undefined && held !== undefined) {
       this.#refreshAhead(held, lookup);
       this.#audit.given(held, lookup);

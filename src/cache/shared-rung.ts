@@ -224,6 +224,7 @@ export class SharedRung {
       timeline,
       validFrom,
       seenUpTo,
+      upperBound: undefined,
       freshAsOf,
       askedAt: Number.NEGATIVE_INFINITY,
       endedAt: Number.NEGATIVE_INFINITY,

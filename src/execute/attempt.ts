@@ -60,6 +60,8 @@ export class Attempt {
   private timeline = 0;
   /** Where it runs. By what that writes answers is known when there is one. */
   private answering: Pick<DataConnection, 'source'> | undefined;
+  /** What its server is asked behind it. */
+  upperBound: RouteRecord['upperBound'];
   /** Whether it may have read what its trace does not tell yet. */
   private isOpen: boolean;
   /** What is said on its results, once there is one. */
@@ -72,8 +74,6 @@ export class Attempt {
     this.reason = reason;
     this.endTurn = undefined;
     this.waitedMillis = 0;
-    this.lsn = undefined;
-    this.answering = undefined;
     this.isOpen = false;
     this.route = undefined;
     node.load.add();
@@ -102,7 +102,7 @@ export class Attempt {
   /** Leaves the node. @param readOn the server whose answer the session has seen, where it read */
   leave(readOn?: string, now = performance.now()): void {
     const { trace, key, tables } = this.request;
-    if (readOn !== undefined) trace?.ended(readOn, now, key, tables);
+    if (readOn !== undefined) trace?.ended(readOn, now, key, tables, this.upperBound);
     if (this.isOpen) trace?.closed();
     this.node.load.remove();
     this.endTurn?.();
@@ -290,11 +290,11 @@ export class Attempt {
   }
 
   #route(): RouteRecord {
-    const { reason, waitedMillis, lsn, timeline, answering, request } = this;
-    const { name, role } = this.node;
+    const { reason, waitedMillis, lsn, timeline, answering, upperBound, request } = this;
+    const { name: node, role } = this.node;
     const { rerunCount } = request;
     const source = answering?.source;
     const ageMillis = undefined;
-    return { rung: role, node: name, role, reason, waitedMillis, rerunCount, timeline, lsn, ageMillis, source };
+    return { rung: role, node, role, reason, waitedMillis, rerunCount, timeline, lsn, ageMillis, source, upperBound };
   }
 }

@@ -4,6 +4,7 @@
  */
 import { PriorityLimiter } from '../isolation/priority-limiter.js';
 import type { Fleet } from '../nodes/fleet.js';
+import { ReceiverLooks } from '../nodes/receiver-looks.js';
 import type { Settings } from '../options/cluster.js';
 import type { Classifier } from '../statements/classifier.js';
 import { TextCache } from '../statements/text-cache.js';
@@ -17,6 +18,8 @@ export interface ExecutionContext {
   readonly eligibility: LaneEligibility;
   /** Digests of statements of which was told that no replica can run them. */
   readonly warned: TextCache<true>;
+  /** Asks replicas how far reads can have seen; `undefined` where no kept answer is kept current. */
+  readonly receiverLooks: ReceiverLooks | undefined;
 }
 
 export function executionContext(fleet: Fleet, classifier: Classifier): ExecutionContext {
@@ -26,7 +29,12 @@ export function executionContext(fleet: Fleet, classifier: Classifier): Executio
     limiter: new PriorityLimiter(() => primaryReadBudget(fleet), settings.maxWaiting),
     eligibility: new LaneEligibility(classifier, mayHaveLanes(settings)),
     warned: new TextCache(),
+    receiverLooks: keepsCurrent(settings) ? new ReceiverLooks(fleet.history) : undefined,
   };
+}
+
+function keepsCurrent({ cache, changes }: Settings): boolean {
+  return cache !== undefined && changes !== undefined;
 }
 
 /** Half of what the primary's pool holds, so that writes find connections, and no less than 8. */

@@ -3,7 +3,8 @@
  * but the caller's own. What cannot be answered there is told apart from what failed: it is run elsewhere.
  */
 import type { QueryResult, QueryResultRow } from 'pg';
-import type { LaneStatement } from '../nodes/lane-connection.js';
+import type { UpperBound } from '../freshness/upper-bound.js';
+import type { LaneConnection, LaneStatement } from '../nodes/lane-connection.js';
 import { LaneEvicted } from '../nodes/lane-connection.js';
 import type { Node } from '../nodes/node.js';
 import type { Observation } from '../nodes/observation.js';
@@ -71,7 +72,19 @@ export function readOnLane<Row extends QueryResultRow>(
         resolve(recover(request, attempt, error, isLost, now, elsewhere, refused));
       }
     });
+    attempt.upperBound = upperBoundOf(request, node, lane);
   });
+}
+
+/** What the server is asked behind a read that was sent: who asks for no kept answers is compared with none. */
+function upperBoundOf(
+  { context, tables, trace }: StatementRequest,
+  node: Node,
+  lane: LaneConnection,
+): UpperBound | undefined {
+  const { receiverLooks } = context;
+  const isCompared = tables !== undefined || trace?.sights?.isAsked === true;
+  return isCompared && node.role === 'replica' ? receiverLooks?.behind(node, lane) : undefined;
 }
 
 async function recover<Row extends QueryResultRow>(

@@ -2,6 +2,7 @@
 import type { QueryResult } from 'pg';
 import type { Reason, RungName } from '../events.js';
 import { formatLsn, type Lsn } from '../freshness/lsn.js';
+import type { UpperBound } from '../freshness/upper-bound.js';
 import type { AnswerSource } from '../nodes/answer-source.js';
 import type { Role } from '../nodes/node.js';
 
@@ -46,6 +47,8 @@ export interface RouteRecord {
   readonly ageMillis: number | undefined;
   /** By what the connection wrote the answer; `undefined` where it is not wanted. */
   readonly source: AnswerSource | undefined;
+  /** What the server is asked behind it; `undefined` where nobody wants to know. */
+  readonly upperBound: UpperBound | undefined;
 }
 
 const ROUTE = Symbol.for('pg-ladder.route');

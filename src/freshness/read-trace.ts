@@ -6,6 +6,7 @@
 import { Floor } from './floor.js';
 import { newerPosition, type Position } from './position.js';
 import { type Glimpse, type Monotonic, Sights } from './sights.js';
+import type { UpperBound } from './upper-bound.js';
 
 const NO_SERVERS: ReadonlySet<string> = new Set();
 
@@ -140,16 +141,17 @@ export class ReadTrace {
   /**
    * A read has ended there.
    * @param tables what it was of; `undefined` where that is not known
+   * @param upperBound what the server is asked behind it
    */
-  ended(server: string, at: number, key?: number, tables?: readonly string[]): void {
+  ended(server: string, at: number, key?: number, tables?: readonly string[], upperBound?: UpperBound): void {
     this.#sightCount++;
-    this.sights?.read(tables, server, at);
+    this.sights?.read(tables, server, at, upperBound);
     // Reads that ran side by side may end on different servers, and the next one must have what either has seen.
     if (this.#server !== server) this.#leave();
     this.#server = server;
     this.#key = key;
     this.#endedAt = at;
-    this.#outer?.ended(server, at, key, tables);
+    this.#outer?.ended(server, at, key, tables, upperBound);
   }
 
   /**

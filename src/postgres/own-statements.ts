@@ -65,6 +65,15 @@ export const REPLICA_TIMELINE = own(`select coalesce(
   (select rolreplication from pg_catalog.pg_roles where rolname operator(pg_catalog.=) session_user) as may_replicate`);
 
 /**
+ * What a replica has received by streaming, and how far it has replayed. The receiver comes first: what the server showed when
+ * it was looked at is within what had been received then, or replayed by the time of the question behind it. `status` and
+ * `timeline` are hidden without `pg_read_all_stats`; all is empty where no receiver runs.
+ */
+export const RECEIVED = own(`select status, received_tli as timeline, pg_catalog.concat(flushed_lsn) as received_lsn,
+  pg_catalog.concat(pg_catalog.pg_last_wal_replay_lsn()) as replay_lsn, pg_catalog.pg_is_in_recovery() as in_recovery
+  from pg_catalog.pg_stat_get_wal_receiver()`);
+
+/**
  * Makes the primary flush its log when a floor lies above what it has flushed: replicas are sent flushed log only, and nothing
  * else may flush for a while (a commit with `synchronous_commit = off`, another session's open transaction).
  * @param lsn formatted by us, so safe to stand in the text

@@ -25,6 +25,7 @@ function entryIn(history: PrimaryHistory, over: Partial<Origin> = {}, particular
     timeline: 1,
     validFrom: 60n,
     seenUpTo: undefined,
+    upperBound: undefined,
     askedAt: 100,
     endedAt: 110,
     freshAsOf: history.clock.freshAsOf(60n),

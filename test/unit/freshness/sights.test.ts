@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { PrimaryHistory } from '../../../src/freshness/primary-history.js';
 import { Sights } from '../../../src/freshness/sights.js';
+import { UpperBound } from '../../../src/freshness/upper-bound.js';
 import { at, position } from './positions.js';
 
 const ORDERS = ['orders'];
@@ -110,5 +111,89 @@ describe('what a session has seen', () => {
 
   it('is in no answer of which nothing is proven', () => {
     expect(new Sights('all').areIn(glimpse(undefined), ORDERS, history())).toBe(false);
+  });
+
+  it('is in an answer from earlier that reaches as far as its server says, before the primary was asked again', () => {
+    const sights = new Sights('all');
+    const upperBound = new UpperBound();
+    sights.read(ORDERS, 'r1', 300, upperBound);
+    expect(sights.areIn(glimpse(1_000n), ITEMS, history())).toBe(false);
+    expect(sights.pending(ITEMS)).toBe(upperBound);
+    upperBound.settle(position(120n));
+    expect(sights.pending(ITEMS)).toBeUndefined();
+    expect(sights.areIn(glimpse(119n), ITEMS, history())).toBe(false);
+    expect(sights.areIn(glimpse(120n), ITEMS, history())).toBe(true);
+  });
+
+  it('is in none where its server says nothing, or speaks of another timeline', () => {
+    for (const told of [undefined, position(120n, 2)]) {
+      const sights = new Sights('all');
+      const upperBound = new UpperBound();
+      sights.read(ORDERS, 'r1', 300, upperBound);
+      upperBound.settle(told);
+      expect(sights.areIn(glimpse(1_000n), ITEMS, history())).toBe(false);
+    }
+  });
+
+  it('stays within what servers have said when the session reads elsewhere', () => {
+    const sights = new Sights('all');
+    const [first, second] = [new UpperBound(), new UpperBound()];
+    first.settle(position(150n));
+    second.settle(position(120n));
+    sights.read(ORDERS, 'r1', 300, first);
+    const inner = new Sights('all', sights);
+    inner.read(ORDERS, 'r2', 310, second);
+    expect(inner.areIn(glimpse(149n), ITEMS, history())).toBe(false);
+    expect(inner.areIn(glimpse(150n), ITEMS, history())).toBe(true);
+    const innermost = new Sights('all', inner);
+    expect(innermost.areIn(glimpse(149n), ITEMS, history())).toBe(false);
+    expect(innermost.areIn(glimpse(150n), ITEMS, history())).toBe(true);
+  });
+
+  it('is not known of a server that has not answered when the session reads elsewhere', () => {
+    const sights = new Sights('all');
+    const [first, second] = [new UpperBound(), new UpperBound()];
+    sights.read(ORDERS, 'r1', 300, first);
+    second.settle(position(120n));
+    sights.read(ORDERS, 'r2', 310, second);
+    first.settle(position(110n));
+    expect(sights.areIn(glimpse(1_000n), ITEMS, history())).toBe(false);
+  });
+
+  it('is judged by the chain of timelines after a failover', () => {
+    const known = history();
+    const sights = new Sights('all');
+    const upperBound = new UpperBound();
+    upperBound.settle(position(120n));
+    sights.read(ORDERS, 'r1', 300, upperBound);
+    const latest = glimpse(119n, 'r9');
+    sights.shown(ITEMS, latest, 0, position(50n));
+    known.add({ ...at(400, 130n), timeline: 2, forkLsn: 125n });
+    expect(sights.areIn(latest, ITEMS, known)).toBe(false);
+    latest.lsn = 120n;
+    expect(sights.areIn(latest, ITEMS, known)).toBe(true);
+  });
+
+  it('is to be seen up to the present where a failover may have lost it', () => {
+    const known = history();
+    const sights = new Sights('all');
+    const upperBound = new UpperBound();
+    upperBound.settle(position(120n));
+    sights.read(ORDERS, 'r1', 300, upperBound);
+    const latest = glimpse(129n, 'r9');
+    sights.shown(ITEMS, latest, 0, position(50n));
+    known.add({ ...at(400, 130n), timeline: 2, forkLsn: 110n });
+    expect(sights.areIn(latest, ITEMS, known)).toBe(false);
+    latest.lsn = 130n;
+    expect(sights.areIn(latest, ITEMS, known)).toBe(true);
+  });
+
+  it('counts an answer of a server that is shown again up to where that server said', () => {
+    const sights = new Sights('tables');
+    const upperBound = new UpperBound();
+    upperBound.settle(position(120n));
+    sights.shown(ORDERS, { ...glimpse(100n, 'r1', 290), upperBound }, 300, undefined);
+    expect(sights.areIn(glimpse(119n), ORDERS, history())).toBe(false);
+    expect(sights.areIn(glimpse(120n), ORDERS, history())).toBe(true);
   });
 });
