@@ -1,5 +1,7 @@
 /** pg-ladder: reads go to the cheapest PostgreSQL node that is still fresh enough for the session that asks. */
+export type { CacheAdvice, StatementAdvice } from './cache/advice.js';
 export type { AuditCounts } from './cache/audit.js';
+export type { AdviceVerdict, CourseState } from './cache/auto-course.js';
 export type { BreakerState, CallBudgetStats } from './cache/budget.js';
 export type { ClusterCache } from './cache/cluster-cache.js';
 export type { CacheRungName, HitCounts, MissReason } from './cache/counts.js';

@@ -51,6 +51,7 @@ export const sections: readonly Entry[] = [
       { text: 'Raw connections', page: 'guide/connections' },
       { text: 'LISTEN and NOTIFY', page: 'guide/listen-notify' },
       { text: 'Caching', page: 'guide/caching' },
+      { text: 'What should I cache?', page: 'guide/what-to-cache' },
       { text: 'Change stream', page: 'guide/change-stream' },
       { text: 'Partition by key', page: 'guide/partition-by-key' },
       { text: 'Testing', page: 'guide/testing' },

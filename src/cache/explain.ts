@@ -2,6 +2,7 @@
 
 import type { Demand } from '../freshness/demand.js';
 import { formatLsn } from '../freshness/lsn.js';
+import type { StatementAdvice } from './advice.js';
 import type { CacheRungName, MissReason } from './counts.js';
 import type { CacheEntry } from './entry.js';
 
@@ -15,6 +16,8 @@ export interface CacheVerdict {
   readonly isKept: boolean;
   /** The answer that is held; `undefined` where none is. */
   readonly entry: ExplainedEntry | undefined;
+  /** What was learnt of its statement; `undefined` without the option `auto`, and where that has not seen it. */
+  readonly advice: StatementAdvice | undefined;
 }
 
 export interface ExplainedEntry {
@@ -38,7 +41,10 @@ const WORDS: Readonly<Record<MissReason, string>> = {
   'floor-unknown': 'it is not known yet what it must show',
 };
 
-export const notKept = (because: string): CacheVerdict => ({
+/** What the caches say of a read by themselves. */
+export type OwnVerdict = Omit<CacheVerdict, 'advice'>;
+
+export const notKept = (because: string): OwnVerdict => ({
   rung: undefined,
   because,
   isKept: false,
@@ -50,7 +56,7 @@ export function verdictOf(
   miss: MissReason | undefined,
   demand: Demand | string,
   now: number,
-): CacheVerdict {
+): OwnVerdict {
   if (held === undefined) return { rung: undefined, because: WORDS.absent, isKept: true, entry: undefined };
   const { node, timeline, validFrom } = held.origin;
   const ageMillis = Math.max(0, now - held.freshAsOf);

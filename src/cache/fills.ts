@@ -255,8 +255,9 @@ export class Fills {
     // The session has seen this answer, and nothing else meanwhile: it may be shown again.
     if (entry !== undefined && sights?.readCount === readCount + 1)
       sights.recognise(lookup.families, entry, readCount + 1);
-    const isKept = entry !== undefined && this.#flights.owns(key, flight);
+    const isKept = entry !== undefined && this.#flights.owns(key, flight) && this.#keeper.isWorthKeeping(entry, lookup);
     if (entry === undefined) this.#counts.unkeptCount++;
+    else this.#counts.read(entry.costMillis);
     if (isKept) this.#keeper.keep(key, entry);
     if (lease !== undefined) {
       if (isKept) inBackground(() => void this.#shared?.keep(entry, lookup, lease));
@@ -268,10 +269,12 @@ export class Fills {
   /**
    * Reads an answer anew before it is too old, so that no call waits for it: within a budget, and on
    * replicas alone.
+   * @returns whether it does
    */
-  refresh(lookup: Lookup, entry: CacheEntry): void {
+  refresh(lookup: Lookup, entry: CacheEntry): boolean {
     const { key } = lookup;
-    if (entry.isRefreshing || this.#refreshing >= this.#refreshCount || this.#flights.get(key) !== undefined) return;
+    if (entry.isRefreshing || this.#refreshing >= this.#refreshCount || this.#flights.get(key) !== undefined)
+      return false;
     entry.isRefreshing = true;
     this.#refreshing++;
     const over = (): void => {
@@ -286,6 +289,7 @@ export class Fills {
       // A call that needs it sends a read of its own, and gets the error.
       over,
     );
+    return true;
   }
 
   /** What is read at present is not kept. */

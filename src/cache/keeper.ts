@@ -57,10 +57,16 @@ export class Keeper {
       endedAt,
     };
     const costMillis = Math.max(0, endedAt - call.entry.startedAt - waitedMillis);
-    this.#counts.read(costMillis);
     const { tags, tables: named } = terms;
     const particulars = particularsOf(text, { tags, named, costMillis }, values, this.#ground.changes);
     return new CacheEntry(answer, origin, particulars, history);
+  }
+
+  /** What somebody has asked for always is; what only `auto` has chosen must not change all the time. */
+  isWorthKeeping(entry: CacheEntry, { key, statement }: Lookup): boolean {
+    if (statement === undefined || statement.filled(key, this.#memory.peek(key), entry)) return true;
+    this.#memory.delete(key);
+    return false;
   }
 
   /** What was read earlier and comes later takes the place of nothing. */

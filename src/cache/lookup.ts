@@ -13,6 +13,7 @@ import { writable } from '../postgres/values.js';
 import type { SessionScope } from '../session/scope.js';
 import type { CacheTerms } from './terms.js';
 import type { CachedText } from './texts.js';
+import type { WatchedStatement } from './watched.js';
 
 /** A read as it comes in. */
 export interface CacheCall {
@@ -29,6 +30,8 @@ export interface Lookup {
   readonly asker: Scope;
   readonly text: CachedText;
   readonly terms: CacheTerms;
+  /** What was learnt of its statement, where nobody has asked for caches but `auto`. */
+  readonly statement: WatchedStatement | undefined;
   /** What the read asks of servers. */
   readonly reading: ReadTerms;
   /** What it asks of kept answers: the same, with a bound of their own on age. */

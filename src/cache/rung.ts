@@ -14,27 +14,27 @@ import type { CacheSettings } from '../options/cache.js';
 import { isServerError, isServerFault } from '../postgres/errors.js';
 import { printable } from '../printable.js';
 import { Audit } from './audit.js';
+import { Auto } from './auto.js';
 import { CacheCounts } from './counts.js';
 import type { CacheEntry } from './entry.js';
-import { type CacheVerdict, notKept, verdictOf } from './explain.js';
+import { type CacheVerdict, notKept, type OwnVerdict, verdictOf } from './explain.js';
 import { Fills } from './fills.js';
 import { type Forgotten, isForgotten } from './forgetting.js';
 import type { Answered, CacheGround, RunBelow } from './ground.js';
 import { Judge } from './judge.js';
 import { Keeper } from './keeper.js';
-import { valuesKey } from './key.js';
-import { type CacheCall, judgingOf, keepableValues, keyOf, type Lookup, mannerOf } from './lookup.js';
+import type { CacheCall, Lookup } from './lookup.js';
+import { Lookups, NO_POSITIONS } from './lookups.js';
 import { MemoryStore } from './memory-store.js';
 import { RowByRow } from './row-by-row.js';
 import { SharedRung } from './shared-rung.js';
 import { type CacheStats, cacheStats } from './stats.js';
-import { obstacleTo, termsOf } from './terms.js';
 import { type CachedText, CachedTexts } from './texts.js';
+import type { WatchedStatement } from './watched.js';
 
 const NOT_CURRENT = 'the shared store does not answer: what other processes have said to be forgotten is not known';
 /** So long is waited for what a server is asked of reads that have just ended: a read of its own would take longer. */
 const BOUND_MILLIS = 2;
-const NO_POSITIONS = 'no positions are tracked';
 
 export class CacheRung {
   readonly counts = new CacheCounts();
@@ -47,10 +47,8 @@ export class CacheRung {
   readonly #rowByRow: RowByRow;
   readonly #shared: SharedRung | undefined;
   readonly #fills: Fills;
-  /** Numbers for what decides how connections write their answers. */
-  readonly #settingsNumbers = new Map<string, number>();
-  #latestSettings: string | undefined;
-  #latestNumber = 0;
+  readonly #auto: Auto | undefined;
+  readonly #lookups: Lookups;
 
   constructor(settings: CacheSettings, ground: CacheGround) {
     this.#settings = settings;
@@ -70,6 +68,9 @@ export class CacheRung {
       shared === undefined
         ? undefined
         : new SharedRung(shared, settings, ground, (forgotten) => this.#forgetHere(forgotten));
+    this.#lookups = new Lookups(settings, ground, this.texts);
+    const stages = { ground, texts: this.texts, judge: this.#judge, keeper, lookups: this.#lookups };
+    this.#auto = settings.auto === false ? undefined : new Auto(settings.auto, stages);
     this.#fills = new Fills(ground, this.#judge, keeper, this.#shared, this.counts, refreshCount);
   }
 
@@ -77,11 +78,12 @@ export class CacheRung {
   read<Row extends QueryResultRow>(call: CacheCall, run: RunBelow<Row>): Answered<Row> {
     const { options, scope, statement } = call;
     const isAsked = (options?.cache ?? scope.cache) !== undefined;
-    if (!isAsked && this.#settings.rules.length === 0) return this.#below(call, run);
+    if (!isAsked && this.#settings.rules.length === 0) return this.#readUnasked(call, run);
     const text: unknown = textOf(statement.query);
     if (typeof text !== 'string') return this.#below(call, run);
     const known = this.texts.known(text);
-    if (known !== undefined) return this.#readKnown(call, known, run);
+    if (known !== undefined)
+      return isAsked || known.rule !== undefined ? this.#readKnown(call, known, run) : this.#readUnasked(call, run);
     // What it depends on is found out once a text: only who asks for caches waits for that.
     const learning = this.#ground.classifier.isReady
       ? this.texts.learn(text)
@@ -91,21 +93,38 @@ export class CacheRung {
       : this.#below(call, run);
   }
 
+  /** Neither the call, nor its session, nor a rule says anything of caches. */
+  #readUnasked<Row extends QueryResultRow>(call: CacheCall, run: RunBelow<Row>): Answered<Row> {
+    const auto = this.#auto;
+    if (auto === undefined) return this.#below(call, run);
+    const text: unknown = textOf(call.statement.query);
+    if (typeof text !== 'string') return this.#below(call, run);
+    const statement = auto.servingBy(text);
+    const known = statement === undefined ? undefined : this.texts.known(text);
+    if (statement !== undefined && known !== undefined) {
+      auto.serve(statement, call.entry.startedAt);
+      return this.#readKnown(call, known, run, undefined, statement);
+    }
+    return auto.isDue() ? auto.watch(call, text, (own) => this.#below(own, run)) : this.#below(call, run);
+  }
+
+  /** @param statement where `auto` has chosen it, and nobody has asked */
   #readKnown<Row extends QueryResultRow>(
     call: CacheCall,
     text: CachedText,
     run: RunBelow<Row>,
     now = call.entry.startedAt,
+    statement?: WatchedStatement,
   ): Answered<Row> {
-    const lookup = this.lookupOf(call, text);
+    const lookup = this.#lookups.of(call, text, statement);
     if (typeof lookup === 'string') {
-      this.counts.bypassedCount++;
+      if (statement === undefined) this.counts.bypassedCount++;
       return this.#below(call, run);
     }
-    this.#rowByRow.record(call.scope, text, lookup.key, call.entry.startedAt);
+    if (statement === undefined) this.#rowByRow.record(call.scope, text, lookup.key, call.entry.startedAt);
     const sights = lookup.judging.trace?.sights;
     if (sights !== undefined) sights.isAsked = true;
-    return this.#readJudged(lookup, run, now, false);
+    return this.#readJudged(lookup, run, now, false, statement);
   }
 
   /** @param isAgain whether it has waited for what is asked of a server */
@@ -114,6 +133,7 @@ export class CacheRung {
     run: RunBelow<Row>,
     now: number,
     isAgain: boolean,
+    statement: WatchedStatement | undefined,
   ): Answered<Row> {
     const { call, judging, key } = lookup;
     const demand = this.#judge.demandOf(judging, now);
@@ -124,13 +144,16 @@ export class CacheRung {
     if (pending !== undefined)
       return settledWithin(pending.settled, BOUND_MILLIS).then(() => {
         call.signal?.throwIfAborted();
-        return this.#readJudged(lookup, run, performance.now(), true);
+        return this.#readJudged(lookup, run, performance.now(), true, statement);
       });
     if (miss === undefined && held !== undefined) {
+      statement?.given();
       this.#refreshAhead(held, lookup);
       this.#audit.given(held, lookup);
       return this.#judge.give<Row>(held, lookup, 'memory');
     }
+    statement?.missed();
+    if (statement !== undefined && this.#auto?.mayKeep(key) === false) return this.#below(call, run);
     this.counts.miss(miss ?? 'absent', call.entry.startedAt);
     const reading = this.#fills.read(lookup, run);
     return lookup.terms.staleIfErrorMillis > 0
@@ -140,12 +163,15 @@ export class CacheRung {
 
   /** What is asked for again shortly before it is too old is read anew meanwhile. */
   #refreshAhead(entry: CacheEntry, lookup: Lookup): void {
-    const { maxStalenessMillis = Number.POSITIVE_INFINITY } = lookup.judging.requirement;
-    const latest = lookup.call.entry.startedAt - entry.refreshShare * maxStalenessMillis;
-    if (entry.freshAsOf >= latest) return;
+    const { statement, judging } = lookup;
+    const { maxStalenessMillis = Number.POSITIVE_INFINITY } = judging.requirement;
+    const ageMillis = entry.refreshShare * maxStalenessMillis;
+    // What changes often is read anew earlier.
+    const latest = lookup.call.entry.startedAt - (statement?.refreshAge(ageMillis, maxStalenessMillis) ?? ageMillis);
+    if (entry.freshAsOf >= latest || statement?.mayRefresh() === false) return;
     // Where nothing was written since, there is nothing new to be read.
     entry.redate();
-    if (entry.freshAsOf < latest) this.#fills.refresh(lookup, entry);
+    if (entry.freshAsOf < latest && this.#fills.refresh(lookup, entry)) statement?.refreshed();
   }
 
   /** No server could answer. Only age is forgiven: the answer shows all that its session wrote and saw. @throws that error */
@@ -190,7 +216,13 @@ export class CacheRung {
   /** What it has to say of a read; see `explain()` of the cluster. */
   async explain(call: CacheCall): Promise<CacheVerdict> {
     const text = await this.texts.learn(textOf(call.statement.query));
-    const lookup = this.lookupOf(call, text);
+    return { ...this.#verdictOn(call, text), advice: this.#auto?.adviceOn(text) };
+  }
+
+  #verdictOn(call: CacheCall, text: CachedText): OwnVerdict {
+    const isAsked = (call.options?.cache ?? call.scope.cache ?? text.rule) !== undefined;
+    const watched = isAsked ? undefined : this.#auto?.servingBy(textOf(call.statement.query));
+    const lookup = this.#lookups.of(call, text, watched);
     if (typeof lookup === 'string') return notKept(printable(lookup));
     const now = performance.now();
     const demand = this.#judge.demandOf(lookup.judging, now);
@@ -205,6 +237,7 @@ export class CacheRung {
       maxBytes: this.#settings.memoryBytes,
       shared: this.#shared?.budget.stats,
       audit: this.#audit.counts,
+      advice: this.#auto?.advice(),
       problem: this.#problem,
     });
   }
@@ -218,71 +251,10 @@ export class CacheRung {
     return answerSources.problem;
   }
 
-  /** @returns why the read passes caches by, in words, where it does */
-  lookupOf(call: CacheCall, text: CachedText): Lookup | string {
-    const { scope, options, statement, entry } = call;
-    const { fleet, requests } = this.#ground;
-    const terms = termsOf(options?.cache, scope.cache, text.rule, this.#settings);
-    if (terms === undefined) return 'nothing asks for it';
-    if (options?.target !== undefined) return 'target asks for a server';
-    if (!fleet.history.isTracking) return NO_POSITIONS;
-    const obstacle = obstacleTo(text, terms);
-    if (obstacle !== undefined) return obstacle;
-    const source = fleet.answerSources.current;
-    if (source === undefined) return fleet.answerSources.problem ?? 'no replica has been connected to yet';
-    const values = keepableValues(statement);
-    if (values === undefined) return 'its query object or its values say more than can be kept';
-    const written = valuesKey(values);
-    if (written === undefined) return 'its values are too long, or depend on the time';
-    const key = keyOf(this.#numberOf(source.settings), text, terms.scope, written);
-    const reading = requests.terms(scope, options, entry);
-    const { requirement } = reading;
-    if (requirement.consistency === 'strong') return 'strong reads ask a server';
-    const { rowMode, types } = mannerOf(statement.query);
-    const { tables, families } = terms.tables.length === 0 ? text : this.#withNamed(text, terms.tables);
-    const judging = judgingOf(reading, terms.maxStalenessMillis);
-    return {
-      call,
-      asker: scope,
-      text,
-      terms,
-      reading,
-      judging,
-      settings: source.settings,
-      key,
-      values,
-      written,
-      rowMode,
-      types,
-      tables,
-      families,
-    };
-  }
-
-  #withNamed(text: CachedText, named: readonly string[]): Pick<Lookup, 'tables' | 'families'> {
-    const names = named.map(bareName);
-    const tables = [...text.tables, ...names];
-    return { tables, families: [...text.families, ...this.texts.familiesOf(names)] };
-  }
-
   #below<Row extends QueryResultRow>(
     { scope, options, entry, signal, statement }: CacheCall,
     run: RunBelow<Row>,
   ): Promise<QueryResult<Row>> {
     return run(this.#ground.requests.readStatement(scope, options, entry, signal, statement));
   }
-
-  #numberOf(settings: string): number {
-    // The very text, as a rule: to look it up takes a look at all of it.
-    if (settings === this.#latestSettings) return this.#latestNumber;
-    const number = this.#settingsNumbers.get(settings) ?? this.#settingsNumbers.size;
-    this.#settingsNumbers.set(settings, number);
-    this.#latestSettings = settings;
-    this.#latestNumber = number;
-    return number;
-  }
-}
-
-function bareName(table: string): string {
-  return table.slice(table.lastIndexOf('.') + 1);
 }

@@ -1,4 +1,5 @@
 /** A snapshot of the caches for people and dashboards. */
+import type { CacheAdvice } from './advice.js';
 import type { AuditCounts } from './audit.js';
 import type { CallBudgetStats } from './budget.js';
 import type { CacheCounts, HitCounts, MissReason } from './counts.js';
@@ -54,6 +55,8 @@ export interface CacheStats {
   readonly firstMinute: { readonly hitCount: number; readonly missCount: number };
   /** Answers that were compared with a replica, see the option `audit`. */
   readonly audit: Readonly<AuditCounts>;
+  /** What caching other reads would save, or saves; `undefined` without the option `auto`. */
+  readonly advice: CacheAdvice | undefined;
 }
 
 /** What there is to be told of. */
@@ -62,10 +65,14 @@ interface Told {
   readonly maxBytes: number;
   readonly shared: CallBudgetStats | undefined;
   readonly audit: AuditCounts;
+  readonly advice: CacheAdvice | undefined;
   readonly problem: string | undefined;
 }
 
-export function cacheStats(counts: CacheCounts, { memory, maxBytes, shared, audit, problem }: Told): CacheStats {
+export function cacheStats(
+  counts: CacheCounts,
+  { memory, maxBytes, shared, audit, advice, problem }: Told,
+): CacheStats {
   const { missLatency, missMillis: sum, hits } = counts;
   const { entryCount, byteCount, evictedCount, passedOverCount } = memory;
   return Object.freeze({
@@ -85,5 +92,6 @@ export function cacheStats(counts: CacheCounts, { memory, maxBytes, shared, audi
     savedMillis: counts.savedMillis,
     firstMinute: Object.freeze({ ...counts.firstMinute }),
     audit: Object.freeze(audit),
+    advice,
   });
 }

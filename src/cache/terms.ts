@@ -43,6 +43,11 @@ export function termsOf(
   };
 }
 
+/** On what terms answers are kept that only `auto` has chosen. */
+export function termsUnasked({ maxStalenessMillis }: Pick<CacheSettings, 'maxStalenessMillis'>): CacheTerms {
+  return { maxStalenessMillis, staleIfErrorMillis: 0, scope: undefined, tables: NONE, tags: NONE };
+}
+
 /** What is known of a text, for caches. */
 export interface KnownText {
   readonly isRead: boolean;

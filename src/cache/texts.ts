@@ -191,7 +191,8 @@ export class CachedTexts {
   }
 }
 
-function plainOf(text: string): string {
+/** The text without a comment at its end. */
+export function plainOf(text: string): string {
   return withoutTrailingComment(text)?.trimEnd() ?? text;
 }
 

@@ -125,6 +125,12 @@ export class Changes {
     return new Dependence(this.#ledger, tables, catalog.stamp);
   }
 
+  /** How many commits are known to have changed a table since it began; `undefined` where it does not hear of it. */
+  changeCountOf(table: string): number | undefined {
+    const records = this.#ledger.recordsOf(table);
+    return records.length === 0 ? undefined : records.reduce((sum, { changeCount }) => sum + changeCount, 0);
+  }
+
   /** @returns whether texts are judged by the definitions that a replica shows */
   #refreshDefinitions(): boolean {
     const { catalog } = this.#ground.classifier;

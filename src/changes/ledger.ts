@@ -13,6 +13,8 @@ export class TableRecord {
   keyColumns: readonly string[] | undefined;
   /** The last change of any row. */
   last: Lsn = 0n;
+  /** How many commits have changed rows. */
+  changeCount = 0;
   /** The last change that may be of any row. */
   #whole: Lsn = 0n;
   /** The last change of keys that are not kept any more. */
@@ -26,6 +28,7 @@ export class TableRecord {
 
   record({ keyColumns, keys }: TableChange, lsn: Lsn, maxKeys: number): void {
     this.last = lsn;
+    this.changeCount++;
     if (keyColumns === undefined || keys === undefined) {
       this.#whole = lsn;
       return;

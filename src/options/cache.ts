@@ -85,6 +85,15 @@ export interface CacheOptions {
   audit?: number | undefined;
   /** How many answers may be read anew in the background at a time, 0 to 64. Default 4. */
   refreshCount?: number | undefined;
+  /**
+   * Looks at a share of the reads that say nothing of caches. `'observe'` says what it would save to
+   * keep their answers, in `cluster.cache.stats().advice` and `explain()`, and changes nothing.
+   * `'on'` also keeps and gives the answers of statements that it pays for, once it has seen that
+   * kept answers are what servers say, and stops when it does not pay any more. It needs
+   * `maxStalenessMillis`. A call, a session or a rule that says something of caches is left alone.
+   * Default `false`.
+   */
+  auto?: 'observe' | 'on' | false | undefined;
 }
 
 export interface CacheSettings {
@@ -97,6 +106,7 @@ export interface CacheSettings {
   readonly rules: readonly CacheRule[];
   readonly audit: number;
   readonly refreshCount: number;
+  readonly auto: 'observe' | 'on' | false;
 }
 
 const names = z.array(z.string().min(1).max(1_024)).max(1_000);
@@ -143,11 +153,16 @@ const options = optionsOf({
     .default({}),
   shared: z.custom<SharedStore>(isStore, 'expected a store, such as redisCache(client)').optional(),
   sharedTimeoutMillis: positiveMillis.max(1_000).default(5),
-  maxStalenessMillis: millis.default(5_000),
+  maxStalenessMillis: millis.optional(),
   monotonic: z.enum(['all', 'tables']).default('all'),
   rules: z.array(rule).default([]),
   audit: z.number().min(0).max(1).default(0),
   refreshCount: z.int().min(0).max(64).default(4),
+  auto: z.union([z.literal(false), z.enum(['observe', 'on'])], "expected 'observe', 'on' or false").default(false),
+}).check(({ value: { auto, maxStalenessMillis }, issues }) => {
+  if (auto !== 'on' || maxStalenessMillis !== undefined) return;
+  const message = "expected a number beside auto: 'on': how old an answer may be that nobody has asked to be kept";
+  issues.push({ code: 'custom', path: ['maxStalenessMillis'], message, input: maxStalenessMillis });
 });
 
 /** What the cluster takes. */
@@ -156,11 +171,18 @@ export const cacheOfCluster = z
   .optional();
 
 const DEFAULT_MEMORY_BYTES = 64 * 2 ** 20;
+const DEFAULT_MAX_STALENESS_MILLIS = 5_000;
 
 /** `undefined`: no caches. */
 export function cacheSettings(given: z.infer<typeof cacheOfCluster>): CacheSettings | undefined {
   if (given === undefined || given === false) return undefined;
-  const { memory, shared, ...rest } = given === true ? options.parse({}) : given;
+  const {
+    memory,
+    shared,
+    maxStalenessMillis = DEFAULT_MAX_STALENESS_MILLIS,
+    ...rest
+  } = given === true ? options.parse({}) : given;
   const memoryBytes = memory === false ? 0 : (memory.maxBytes ?? DEFAULT_MEMORY_BYTES);
-  return Object.freeze({ ...rest, rules: rest.rules as readonly CacheRule[], memoryBytes, shared });
+  const rules = rest.rules as readonly CacheRule[];
+  return Object.freeze({ ...rest, maxStalenessMillis, rules, memoryBytes, shared });
 }

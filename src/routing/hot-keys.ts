@@ -1,7 +1,8 @@
 /**
- * Which keys have more of the traffic than one replica can bear: a Space-Saving sketch (Metwally, Agrawal, El Abbadi 2005) that forgets. It counts as many keys as it
+ * Which keys have more of the traffic than one replica can bear: a Space-Saving sketch that forgets. It counts as many keys as it
  * has counters, whatever the number of keys, and never holds a key itself.
  */
+import { SpaceSaving } from './space-saving.js';
 
 const COUNTERS = 256;
 /** One in so many sightings is counted, chosen by chance. */
@@ -22,15 +23,11 @@ export interface HotKey {
 }
 
 export class HotKeys {
-  readonly #slots = new Map<number, number>();
-  readonly #keys = new Int32Array(COUNTERS);
-  readonly #counts = new Int32Array(COUNTERS);
-  /** How much of a count may be that of the keys which had the counter before. */
-  readonly #inherited = new Int32Array(COUNTERS);
   readonly #isHot = new Uint8Array(COUNTERS);
+  readonly #counters = new SpaceSaving(COUNTERS, (slot) => {
+    this.#isHot[slot] = 0;
+  });
   #total = 0;
-  #lowest = 0;
-  #cursor = 0;
   #chance = 1;
   #halvedAt = Number.NEGATIVE_INFINITY;
 
@@ -44,16 +41,15 @@ export class HotKeys {
     this.#pass(now);
     if (this.#total >= Math.min(WINDOW.most, Math.max(WINDOW.least, WINDOW.evidence / threshold))) this.#halve(1);
     this.#total++;
-    const slot = this.#slots.get(key) ?? this.#assign(key);
-    this.#counts[slot] = (this.#counts[slot] as number) + 1;
+    this.#counters.add(key);
   }
 
   /** The key's part of the traffic while it is hot: above `threshold`, until it is below half of it; else 0. */
   shareOf(key: number, threshold: number, now: number): number {
     this.#pass(now);
-    const slot = this.#slots.get(key);
+    const slot = this.#counters.slotOf(key);
     if (slot === undefined) return 0;
-    const certain = (this.#counts[slot] as number) - (this.#inherited[slot] as number);
+    const certain = this.#counters.certainOf(slot);
     const share = certain / this.#total;
     const isHot = certain >= EVIDENCE && share > (this.#isHot[slot] === 1 ? threshold / 2 : threshold);
     this.#isHot[slot] = isHot ? 1 : 0;
@@ -62,36 +58,10 @@ export class HotKeys {
 
   /** The keys that are hot now, the hottest first. */
   list(threshold: number, now: number): HotKey[] {
-    return [...this.#slots.keys()]
+    return [...this.#counters.keys()]
       .map((hash) => ({ hash, share: this.shareOf(hash, threshold, now) }))
       .filter(({ share }) => share > 0)
       .sort((a, b) => b.share - a.share);
-  }
-
-  /** A counter for a key that has none: that of the key with the lowest count, and that count with it. */
-  #assign(key: number): number {
-    let slot = this.#slots.size;
-    if (slot === COUNTERS) {
-      slot = this.#lowestSlot();
-      this.#slots.delete(this.#keys[slot] as number);
-    }
-    this.#inherited[slot] = this.#counts[slot] as number;
-    this.#isHot[slot] = 0;
-    this.#keys[slot] = key;
-    this.#slots.set(key, slot);
-    return slot;
-  }
-
-  /** Counts only grow between decays, so the search goes on where it ended. */
-  #lowestSlot(): number {
-    for (let i = 0; i < COUNTERS; i++) {
-      const slot = (this.#cursor + i) % COUNTERS;
-      if ((this.#counts[slot] as number) > this.#lowest) continue;
-      this.#cursor = slot + 1;
-      return slot;
-    }
-    this.#lowest = Math.min(...this.#counts);
-    return this.#lowestSlot();
   }
 
   /** Lets time pass. */
@@ -104,10 +74,6 @@ export class HotKeys {
 
   #halve(times: number): void {
     this.#total >>= times;
-    this.#lowest >>= times;
-    for (let slot = 0; slot < COUNTERS; slot++) {
-      this.#counts[slot] = (this.#counts[slot] as number) >> times;
-      this.#inherited[slot] = (this.#inherited[slot] as number) >> times;
-    }
+    this.#counters.halve(times);
   }
 }

@@ -93,6 +93,8 @@ const pages: Record<string, () => Asked> = {
         'FallbackStats',
         'DiscoveryStats',
         'CacheStats',
+        'CacheAdvice',
+        'StatementAdvice',
         'ChangeStats',
       ],
     }),

@@ -1,0 +1,169 @@
+// What `auto` learns of a mixed workload on real servers. It weighs after so many reads, not after so long: however busy
+// the machine is, it has seen as much.
+import pg from 'pg';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import type { AdviceVerdict, CacheOptions, Cluster, CourseState, StatementAdvice } from '../../../src/index.js';
+import { routeOf } from '../../../src/index.js';
+import { startTestCluster, type TestCluster } from '../../../src/testing/index.js';
+import { Random } from '../../simulation/random.js';
+import { open, report, until } from '../fixture.js';
+import { type Kind, kinds, SCHEMA, statementsOf, Traffic } from './auto-workload.js';
+
+const READS_BETWEEN_WEIGHINGS = 100;
+const pace = vi.hoisted(() => ({ readCount: 0, weighedAt: 0 }));
+vi.mock('../../../src/cache/auto-pace.js', () => ({
+  PACE: {
+    get periodMillis() {
+      if (pace.readCount - pace.weighedAt < READS_BETWEEN_WEIGHINGS) return Number.POSITIVE_INFINITY;
+      pace.weighedAt = pace.readCount;
+      return 0;
+    },
+    samplesPerSecond: 20_000,
+    textsPerSecond: 2_000,
+    hashedPerSecond: 2 ** 27,
+  },
+}));
+const onRead = (): void => {
+  pace.readCount++;
+};
+
+const FAST = { probeMillis: 20, idleProbeMillis: 20 };
+const BOUND_MILLIS = 3_000;
+const MOSTLY_PAYING = { paying: 0.92, payingAtFirst: 0.02, changing: 0.02, others: 0.04 };
+
+let servers: TestCluster;
+let writer: pg.Client;
+let clusters: Cluster[] = [];
+/** Tables of which all rows change all the time. */
+let written: string[] = [];
+let isOver = false;
+let writing: Promise<void>;
+
+async function write(): Promise<void> {
+  while (!isOver) {
+    for (const statement of written) await writer.query(statement);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+async function opened(cache: CacheOptions): Promise<Cluster> {
+  // While others write all the time, a session may be shown an earlier answer of tables only that it has not read since.
+  const cluster = await open(servers, { ...FAST, cache: { monotonic: 'tables', ...cache } });
+  clusters.push(cluster);
+  await cluster.explain('select 1');
+  return cluster;
+}
+
+/** The digests of the statements of a kind. */
+async function digestsOf(cluster: Cluster, kind: Kind): Promise<ReadonlySet<string>> {
+  const random = new Random(1);
+  const found = await Promise.all(kinds[kind].map((ask) => cluster.explain(ask(random).text)));
+  return new Set(found.map(({ digest }) => digest));
+}
+
+function adviceOn(cluster: Cluster, digests: ReadonlySet<string>): readonly StatementAdvice[] {
+  return (cluster.cache.stats().advice?.statements ?? []).filter(({ digest }) => digests.has(digest));
+}
+
+function countIn(cluster: Cluster, digests: ReadonlySet<string>, word: CourseState | AdviceVerdict): number {
+  return adviceOn(cluster, digests).filter(({ state, verdict }) => state === word || verdict === word).length;
+}
+
+beforeAll(async () => {
+  servers = await startTestCluster({ replicas: 2 });
+  writer = new pg.Client(servers.primary.connectionString);
+  await writer.connect();
+  for (const text of SCHEMA) await writer.query(text);
+  for (const replica of servers.replicas) await replica.waitForReplay();
+  writing = write();
+});
+afterEach(async () => {
+  const closing = clusters;
+  clusters = [];
+  written = [];
+  await Promise.all(closing.map((cluster) => cluster.close()));
+});
+afterAll(async () => {
+  isOver = true;
+  await writing;
+  await writer.end();
+  await servers.stop();
+});
+
+describe('auto', () => {
+  it("only says what would pay with 'observe': each read runs as without it", async () => {
+    const cluster = await opened({ auto: 'observe', maxStalenessMillis: BOUND_MILLIS });
+    written = ['update ticks set at = at + 1'];
+    const [paying, changing] = [await digestsOf(cluster, 'paying'), await digestsOf(cluster, 'changing')];
+    const traffic = new Traffic(cluster, { paying: 0.5, payingAtFirst: 0, changing: 0.2, others: 0.3 }, 1, onRead);
+    await until('all six are found', () => countIn(cluster, paying, 'pays') === paying.size).catch((e) => {
+      console.table(cluster.cache.stats().advice!.statements.map(({ digest, because, ...s }) => s));
+      throw e;
+    });
+    await until('both that change are told', () => countIn(cluster, changing, 'changing') === changing.size);
+    await until('texts that are written anew are told', () =>
+      cluster.cache.stats().advice!.statements.some(({ verdict }) => verdict === 'anew'),
+    );
+    await traffic.stop();
+    expect(traffic.fromMemory).toEqual({ paying: 0, payingAtFirst: 0, changing: 0, others: 0 });
+    const { hits, keptCount, advice } = cluster.cache.stats();
+    // Of the others two ask for caches, and one of those wants what is not there yet.
+    expect({ ...hits.memory, keptCount }).toMatchObject({ eventual: 0 });
+    expect(advice).toMatchObject({ mode: 'observe', seededCount: 0 });
+    expect(new Set(advice!.statements.map(({ state }) => state))).toEqual(new Set(['watching']));
+    const best = advice!.statements[0]!;
+    expect(paying).toContain(best.digest);
+    expect(best.savedMillisPerSecond).toBeGreaterThan(0);
+    expect(best.savedStatementsPerSecond).toBeLessThanOrEqual(best.callsPerSecond);
+    const never = advice!.statements.find(({ because }) => /random/.test(because));
+    expect(never).toMatchObject({ verdict: 'never', state: 'watching' });
+    const [text] = kinds.paying[1]!(new Random(1)).text.split(';');
+    const { cache } = await cluster.explain(text!);
+    expect(cache).toMatchObject({ rung: undefined, because: 'nothing asks for it' });
+    expect(cache?.advice?.tables).toBe('public.categories');
+  });
+
+  it("serves the six that pay with 'on', those that paid at first no more, and never what changes", async () => {
+    const cluster = await opened({ auto: 'on', maxStalenessMillis: BOUND_MILLIS, audit: 1 });
+    written = ['update ticks set at = at + 1'];
+    const paying = await digestsOf(cluster, 'paying');
+    const atFirst = await digestsOf(cluster, 'payingAtFirst');
+    const traffic = new Traffic(cluster, { paying: 0.5, payingAtFirst: 0.4, changing: 0.05, others: 0.05 }, 2, onRead);
+    await until('the six and the three are served', () =>
+      [paying, atFirst].every((digests) => countIn(cluster, digests, 'serving') === digests.size),
+    );
+    written.push('update prices set price = price + 1');
+    await until('the three are dropped', () => countIn(cluster, atFirst, 'serving') === 0);
+    traffic.mix = MOSTLY_PAYING;
+    const before = { reads: traffic.readCount, statements: statementsOf(cluster) };
+    await until('a thousand reads', () => traffic.readCount - before.reads >= 1_000);
+    const cut = (traffic.readCount - before.reads) / (statementsOf(cluster) - before.statements);
+    expect(countIn(cluster, paying, 'serving')).toBe(paying.size);
+    await traffic.stop();
+    const { audit } = cluster.cache.stats();
+    report('statements that reach PostgreSQL', { cut, ...audit });
+    expect(cut).toBeGreaterThan(5);
+    expect(traffic.fromMemory).toMatchObject({ changing: 0, others: 0 });
+    expect(audit.sameCount).toBeGreaterThan(0);
+    expect(audit.wrongCount).toBe(0);
+    const served = kinds.paying[1]!(new Random(1)).text;
+    expect((await cluster.explain(served)).cache).toMatchObject({ isKept: true, advice: { state: 'serving' } });
+    // What a call, a session or a rule says comes first.
+    expect(routeOf(await cluster.read(served, [], { cache: false }))?.rung).toBe('replica');
+    await cluster.session(
+      (session) => session.read(served).then((result) => expect(routeOf(result)?.rung).toBe('replica')),
+      {
+        cache: false,
+      },
+    );
+  });
+
+  it('leaves what a rule says to the rule', async () => {
+    const text = kinds.paying[1]!(new Random(1)).text;
+    const cluster = await opened({ auto: 'observe', rules: [{ tables: ['categories'] }] });
+    await until('the rule fits', async () => routeOf(await cluster.read(text))?.rung === 'memory');
+    for (let i = 0; i < 20; i++) await cluster.read(text);
+    const { digest } = await cluster.explain(text);
+    expect(adviceOn(cluster, new Set([digest]))).toEqual([]);
+  });
+});
