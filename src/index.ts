@@ -43,6 +43,7 @@ export type { Consistency, FreshnessOptions, Target } from './freshness/requirem
 export type { Monotonic } from './freshness/sights.js';
 export type { FallbackStats } from './isolation/priority-limiter.js';
 export { currentJointSession, type JointSession, jointSession } from './joint-session.js';
+export type { RowChanges, Watch, WatchedState } from './live/watch.js';
 export type { DiscoveryStats } from './nodes/membership.js';
 export type { Role } from './nodes/node.js';
 export type { ExplainedDependencies, Explanation, ReplicaVerdict } from './observe/explain.js';
@@ -67,6 +68,7 @@ export type { ClusterBehaviour, ClusterOptions, HotKeyOptions, LaneOptions, OnCo
 export type { InheritCredentials } from './options/credentials.js';
 export type { Discovery, DiscoveryContext, NodeAnswer } from './options/discovery.js';
 export type { LabelledNodes, NodeLabels, NodeOptions, UnlabelledNodes } from './options/servers.js';
+export type { WatchOptions } from './options/watch.js';
 export type { Session } from './session/session.js';
 export type {
   SharedChannel,
