@@ -1,7 +1,6 @@
 /** `createCluster` and `Cluster`: what users call. Each call goes on to its room, with the session of the calling code. */
 
 import type { Pool, PoolClient, QueryResultRow } from 'pg';
-import { CallingContext } from './async-context.js';
 import { ClusterCache } from './cache/cluster-cache.js';
 import { Calls } from './calls.js';
 import { ClusterChanges } from './changes/cluster-changes.js';
@@ -11,6 +10,7 @@ import { invalidOptions } from './errors.js';
 import type { LadderEvents } from './events.js';
 import type { Query, Values } from './execute/call.js';
 import type { Context } from './execute/call-context.js';
+import type { OpenScope } from './live/live-queries.js';
 import type { Explanation } from './observe/explain.js';
 import { type ClusterStats, statsOf } from './observe/stats.js';
 import { NameClaim } from './open-clusters.js';
@@ -27,6 +27,7 @@ import {
   type WriteOptions,
 } from './options/calls.js';
 import { type ClusterBehaviour, type ClusterOptions, settingsFrom } from './options/cluster.js';
+import type { WatchOptions } from './options/watch.js';
 import type { ClusterAccess } from './pool/access.js';
 import { RoutingPool } from './pool/pool.js';
 import { poolAccess } from './pool-access.js';
@@ -34,7 +35,7 @@ import { logsOnly } from './redaction.js';
 import type { SessionRunner } from './session/runner.js';
 import { SessionScope } from './session/scope.js';
 import type { Session } from './session/session.js';
-import { sessionRunner } from './session-runner.js';
+import { liveScopes, sessionRunner } from './session-runner.js';
 
 /**
  * A row whose type is not given: each column is `unknown`. Name the columns for more:
@@ -62,6 +63,7 @@ export class Cluster implements AsyncDisposable {
   readonly #process: Context;
   readonly #runner: SessionRunner<SessionScope>;
   readonly #access: ClusterAccess;
+  readonly #openScope: OpenScope;
   readonly #pools = new Set<Pool>();
   readonly #checkedOptions = new WeakSet<SessionOptions>();
   #closing: Closing | undefined;
@@ -83,7 +85,8 @@ export class Cluster implements AsyncDisposable {
     const { consistency, maxStalenessMillis } = settings;
     const scope = new SessionScope(this.#runner, undefined, {}, { consistency, maxStalenessMillis });
     this.#process = { scope, transaction: undefined };
-    this.#access = this.#makeAccess();
+    this.#openScope = liveScopes(this.#runner, scope);
+    this.#access = poolAccess(this.#calls, () => this.#context().scope);
     this.cache = new ClusterCache(this.#calls.cache);
     this.changes = new ClusterChanges(this.#calls.changes, this.#calls.publisher);
     this.#calls.fleet.start();
@@ -160,6 +163,16 @@ export class Cluster implements AsyncDisposable {
     options: StreamOptions = {},
   ): AsyncGenerator<Row, void, void> {
     return this.#calls.stream<Row>(this.#context(), text, values, options);
+  }
+
+  /**
+   * The result of a read now, and a new one whenever it has changed: every state, not every change. Equal queries run
+   * once for all. It runs when its tables change, with the option `changes`; else every `maxStalenessMillis`.
+   * @throws LadderError `LADDER_INVALID_OPTIONS`, also from `next()`, where it cannot be watched; `LADDER_CLOSED`. `next()`
+   * rejects as `read` does where the first run fails
+   */
+  watch<Row extends QueryResultRow = DefaultRow>(query: Query, values?: Values, options: WatchOptions<Row> = {}) {
+    return this.#calls.live.watch<Row>(this.#context(), query, values, options, this.#openScope);
   }
 
   /**
@@ -273,23 +286,14 @@ export class Cluster implements AsyncDisposable {
 
   #close(): Closing {
     const pools = [...this.#pools].filter(({ ended }) => !ended);
-    const { cache, changes, claim, fleet, gate, publisher } = this.#calls;
+    const { cache, changes, claim, fleet, gate, live, publisher } = this.#calls;
     claim.release();
+    live.close();
     const ended = pools.map((pool) => (pool.ending ? undefined : pool.end()));
     return new Closing(Promise.all([gate.close(), ...ended]), { fleet, cache, changes, gate, publisher, pools });
   }
 
   #context(): Context {
     return this.#contexts.current ?? this.#process;
-  }
-
-  #makeAccess(): ClusterAccess {
-    return poolAccess(this.#calls, {
-      scope: () => this.#context().scope,
-      bind: (callback) => {
-        const calling = new CallingContext();
-        return (...args) => calling.runInAsyncScope(callback, undefined, ...args);
-      },
-    });
   }
 }

@@ -17,7 +17,7 @@ export type {
   ChangeSubscription,
   TableChange,
 } from './change-source.js';
-export type { ChangeStats } from './changes/changes.js';
+export type { ChangeStats } from './changes/change-stats.js';
 export type { ClusterChanges } from './changes/cluster-changes.js';
 export { Cluster, createCluster, type DefaultRow } from './cluster.js';
 export { LadderError, type LadderErrorCode } from './errors.js';
@@ -45,6 +45,8 @@ export type { Consistency, FreshnessOptions, Target } from './freshness/requirem
 export type { Monotonic } from './freshness/sights.js';
 export type { FallbackStats } from './isolation/priority-limiter.js';
 export { currentJointSession, type JointSession, jointSession } from './joint-session.js';
+export type { LiveVerdict } from './live/verdict.js';
+export type { RowChanges, Watch, WatchedState } from './live/watch.js';
 export type { DiscoveryStats } from './nodes/membership.js';
 export type { Role } from './nodes/node.js';
 export type { ExplainedDependencies, Explanation, ReplicaVerdict } from './observe/explain.js';
@@ -69,6 +71,7 @@ export type { ClusterBehaviour, ClusterOptions, HotKeyOptions, LaneOptions, OnCo
 export type { InheritCredentials } from './options/credentials.js';
 export type { Discovery, DiscoveryContext, NodeAnswer } from './options/discovery.js';
 export type { LabelledNodes, NodeLabels, NodeOptions, UnlabelledNodes } from './options/servers.js';
+export type { WatchOptions } from './options/watch.js';
 export type { Session } from './session/session.js';
 export type {
   SharedChannel,

@@ -3,13 +3,21 @@
  * has changed, the catalogue is watched for definitions, and the ledger says what follows. It keeps
  * no answers, and without it caches are right, too: they only know less.
  */
-import type { ChangeHandler, ChangeSource, ChangeStart, ChangeSubscription, TableChange } from '../change-source.js';
+import type {
+  ChangeHandler,
+  ChangePosition,
+  ChangeSource,
+  ChangeStart,
+  ChangeSubscription,
+  TableChange,
+} from '../change-source.js';
 import { clearInterval, performance, setInterval } from '../clock.js';
 import { formatLsn, type Lsn } from '../freshness/lsn.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { ChangesSettings } from '../options/changes.js';
 import type { Publisher } from '../publisher.js';
 import type { Classifier } from '../statements/classifier.js';
+import type { ChangeStats } from './change-stats.js';
 import { localStamp } from './definition-stamps.js';
 import { DefinitionWatch } from './definition-watch.js';
 import { Dependence, type TableDependence } from './dependence.js';
@@ -21,39 +29,12 @@ import { Standstill } from './standstill.js';
 const [LOOK_MILLIS, STILL_MILLIS] = [1_000, 10_000];
 const UNKNOWN = 'the primary reads a large transaction, or this process is busy';
 
-/** How changes are heard. A snapshot that never changes. */
-export interface ChangeStats {
-  /**
-   * - `starting`: the source has not begun yet.
-   * - `current`: all changes are heard.
-   * - `broken`: something may have been missed. Nothing counts as unchanged until the source begins
-   *   anew, which it tries by itself.
-   */
-  readonly state: 'starting' | 'current' | 'broken';
-  /** Why it is not `current`, or why kept answers do not stay current all the same. */
-  readonly problem: string | undefined;
-  /** All changes up to there are known; `undefined` while it is not `current`. */
-  readonly position: { readonly timeline: number; readonly lsn: string } | undefined;
-  /** How long ago the primary's log ended there, in milliseconds; `undefined` where that is not known. */
-  readonly delayMillis: number | undefined;
-  /**
-   * For how long the position has stood still although there is more to be heard, in milliseconds,
-   * to the second; 0 where it moves, or the primary is idle. From 10 s on, `problem` says why, where
-   * that is known.
-   */
-  readonly stillMillis: number;
-  /** The tables that it hears of, as `schema.name`. */
-  readonly tables: readonly string[];
-  /**
-   * Whether it is known what tables, views, functions and rights are now: what is kept while it is
-   * not, only grows old. It becomes known a moment after they have changed.
-   */
-  readonly areDefinitionsKnown: boolean;
-  /** How many changed rows it remembers. */
-  readonly keyCount: number;
-  /** How many commits it has heard of, and how often it began anew. */
-  readonly commitCount: number;
-  readonly beginCount: number;
+/** Wants to know at once. Its methods never throw. */
+export interface ChangeListener {
+  /** A commit has changed these; `'all'`: anything may be different, definitions included. */
+  changed(changes: readonly TableChange[] | 'all', position: ChangePosition): void;
+  /** All commits behind that position are told from now on: what came before it may have been missed. */
+  began(position: ChangePosition): void;
 }
 
 /** What it stands on. */
@@ -80,6 +61,7 @@ export class Changes {
   /** Why the watermark stands still, once it has for long. */
   #stillness: string | undefined;
   #looking: NodeJS.Timeout | undefined;
+  readonly #listeners = new Set<ChangeListener>();
   /** Tables that have changed beyond the latest position that was told. */
   readonly #untold = new Set<string>();
 
@@ -94,6 +76,17 @@ export class Changes {
   /** How far definitions are known to have held. */
   get definitions(): Definitions {
     return this.#watch;
+  }
+
+  /** Those that are told at once; whoever is in it takes itself out. */
+  get listeners(): Set<ChangeListener> {
+    return this.#listeners;
+  }
+
+  /** Why changes of that table are not heard, in words; `undefined` where they are. @param table may lack its schema */
+  deafnessTo(table: string): string | undefined {
+    if (this.#state !== 'current') return this.#reason ?? 'changes are not heard yet';
+    return this.#ledger.recordsOf(table).length > 0 ? undefined : `changes of ${table} are not told`;
   }
 
   start(source: ChangeSource): void {
@@ -129,6 +122,14 @@ export class Changes {
   changeCountOf(table: string): number | undefined {
     const records = this.#ledger.recordsOf(table);
     return records.length === 0 ? undefined : records.reduce((sum, { changeCount }) => sum + changeCount, 0);
+  }
+
+  /** The last change that was told of any of these; `undefined` while that says nothing, and for none. */
+  lastChange(tables: readonly TableDependence[]): ChangePosition | undefined {
+    const { start } = this.#ledger;
+    if (start === undefined) return undefined;
+    const lsn = new Dependence(this.#ledger, tables, '').lastChange(start.timeline);
+    return lsn === undefined || lsn === 0n ? undefined : { timeline: start.timeline, lsn };
   }
 
   /** @returns whether texts are judged by the definitions that a replica shows */
@@ -194,6 +195,7 @@ export class Changes {
         ? undefined
         : `the source does not tell of ${missing.join(', ')}: what depends on it only grows old`;
     this.#warn(this.#reason);
+    for (const listener of this.#listeners) listener.began(start);
   }
 
   #changed(changes: readonly TableChange[] | 'all', lsn: Lsn): void {
@@ -204,6 +206,7 @@ export class Changes {
       return;
     }
     this.#ledger.changed(changes, lsn);
+    this.#tell(changes, lsn);
     if (this.#ground.publisher.wants('changes')) for (const { table } of changes) this.#untold.add(table);
   }
 
@@ -220,8 +223,15 @@ export class Changes {
   /** Nothing that was read before stays current, and what texts depend on is found out again. */
   #redefined(lsn: Lsn): void {
     this.#ledger.definitionChanged(lsn);
+    this.#tell('all', lsn);
     this.#source?.definitionsChanged?.().catch(() => undefined);
     this.#ground.classifier.catalog.reloadWhole(performance.now());
+  }
+
+  #tell(changes: readonly TableChange[] | 'all', lsn: Lsn): void {
+    if (this.#listeners.size === 0) return;
+    const timeline = this.#ledger.start?.timeline ?? this.#ground.fleet.history.timelines.timeline;
+    for (const listener of this.#listeners) listener.changed(changes, { timeline, lsn });
   }
 
   #broken(reason: string): void {

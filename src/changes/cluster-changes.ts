@@ -2,7 +2,8 @@
 import { LadderError } from '../errors.js';
 import type { ChangesEvent } from '../events.js';
 import type { Publisher } from '../publisher.js';
-import type { ChangeStats, Changes } from './changes.js';
+import type { ChangeStats } from './change-stats.js';
+import type { Changes } from './changes.js';
 
 /** The changes of a cluster, see the option `changes` of `createCluster`. */
 export class ClusterChanges {

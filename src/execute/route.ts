@@ -45,9 +45,9 @@ export interface RouteRecord {
   readonly lsn: Lsn | undefined;
   /** See {@link Route.ageMillis}. */
   readonly ageMillis: number | undefined;
-  /** By what the connection wrote the answer; `undefined` where it is not wanted. */
+  /** By what the connection wrote the answer, and parses it; `undefined` where that cannot be told. */
   readonly source: AnswerSource | undefined;
-  /** What the server is asked behind it; `undefined` where nobody wants to know. */
+  /** What the server is asked behind it; `undefined` where it is not wanted. */
   readonly upperBound: UpperBound | undefined;
 }
 
