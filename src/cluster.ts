@@ -1,7 +1,7 @@
 /** `createCluster` and `Cluster`: what users call. Each call goes on to its room, with the session of the calling code. */
 
 import type { Pool, PoolClient, QueryResultRow } from 'pg';
-import { CallingContext } from './async-context.js';
+import { boundToContext } from './async-context.js';
 import { ClusterCache } from './cache/cluster-cache.js';
 import { Calls } from './calls.js';
 import { ClusterChanges } from './changes/cluster-changes.js';
@@ -9,8 +9,10 @@ import { Closing } from './closing.js';
 import { Contexts, startedWithin } from './contexts.js';
 import { invalidOptions } from './errors.js';
 import type { LadderEvents } from './events.js';
-import type { Query, Values } from './execute/call.js';
+import type { DefaultRow, Query, Values } from './execute/call.js';
 import type { Context } from './execute/call-context.js';
+import { Listeners } from './listen/listeners.js';
+import type { Listening } from './listen/listening.js';
 import type { Explanation } from './observe/explain.js';
 import { type ClusterStats, statsOf } from './observe/stats.js';
 import { NameClaim } from './open-clusters.js';
@@ -18,6 +20,7 @@ import {
   type CloseOptions,
   type ConnectionOptions,
   checkOptions,
+  checkSession,
   type PoolOptions,
   type ReadOptions,
   type ReadyOptions,
@@ -27,6 +30,7 @@ import {
   type WriteOptions,
 } from './options/calls.js';
 import { type ClusterBehaviour, type ClusterOptions, settingsFrom } from './options/cluster.js';
+import type { ListenOptions } from './options/listen.js';
 import type { ClusterAccess } from './pool/access.js';
 import { RoutingPool } from './pool/pool.js';
 import { poolAccess } from './pool-access.js';
@@ -35,12 +39,6 @@ import type { SessionRunner } from './session/runner.js';
 import { SessionScope } from './session/scope.js';
 import type { Session } from './session/session.js';
 import { sessionRunner } from './session-runner.js';
-
-/**
- * A row whose type is not given: each column is `unknown`. Name the columns for more:
- * `cluster.read<{ name: string }>('select name from users')`.
- */
-export type DefaultRow = Record<string, unknown>;
 
 /**
  * Opens a cluster: one primary and its streaming replicas. Returns at once and connects in the background. pg-ladder
@@ -63,6 +61,7 @@ export class Cluster implements AsyncDisposable {
   readonly #runner: SessionRunner<SessionScope>;
   readonly #access: ClusterAccess;
   readonly #pools = new Set<Pool>();
+  readonly #listeners: Listeners;
   readonly #checkedOptions = new WeakSet<SessionOptions>();
   #closing: Closing | undefined;
 
@@ -83,7 +82,8 @@ export class Cluster implements AsyncDisposable {
     const { consistency, maxStalenessMillis } = settings;
     const scope = new SessionScope(this.#runner, undefined, {}, { consistency, maxStalenessMillis });
     this.#process = { scope, transaction: undefined };
-    this.#access = this.#makeAccess();
+    this.#access = poolAccess(this.#calls, { scope: () => this.#context().scope, bind: boundToContext });
+    this.#listeners = new Listeners(this.#calls.fleet);
     this.cache = new ClusterCache(this.#calls.cache);
     this.changes = new ClusterChanges(this.#calls.changes, this.#calls.publisher);
     this.#calls.fleet.start();
@@ -181,16 +181,11 @@ export class Cluster implements AsyncDisposable {
   session<T>(fn: (session: Session) => T, options: SessionOptions = {}): T {
     if (typeof fn !== 'function') throw invalidOptions('session: expected a function first, and options behind it');
     if (!this.#checkedOptions.has(options)) {
-      checkOptions('session', options);
+      checkSession(options, this.#calls.settings.secrets.length > 0);
       // The same for every request: it is looked at once.
       if (Object.isFrozen(options)) this.#checkedOptions.add(options);
     }
     this.#calls.checkCache('session', options.cache);
-    if (options.subject !== undefined && this.#calls.settings.secrets.length === 0) {
-      throw invalidOptions(
-        'session: subject: expected secrets to be set on the cluster: a token that is not signed binds nobody',
-      );
-    }
     const outer = this.#context();
     const scope = new SessionScope(this.#runner, outer.scope, options, outer.scope.requirement);
     return this.#contexts.within({ scope, transaction: outer.transaction }, () => startedWithin(fn(scope)));
@@ -226,6 +221,18 @@ export class Cluster implements AsyncDisposable {
     const pool = new RoutingPool(this.#access, options.intent ?? 'auto');
     this.#pools.add(pool);
     return pool;
+  }
+
+  /**
+   * Hears NOTIFY on a channel, whichever server is the primary: an async iterable of notifications, and of gaps where
+   * some may be missing. It begins at once. All listeners share one connection. Abort the signal or leave the loop to
+   * end it; it also ends with the cluster.
+   * @param channel taken exactly, at most 63 bytes: `NOTIFY Orders` goes to `orders`
+   * @throws LadderError `LADDER_INVALID_OPTIONS`, `LADDER_CLOSED`; in the loop `LADDER_CANNOT_LISTEN`
+   */
+  listen(channel: string, options: ListenOptions = {}): Listening {
+    this.#calls.gate.check();
+    return this.#listeners.listen(channel, options);
   }
 
   /** What is known now: every node's state and position, where statements went and why. A snapshot that never changes. */
@@ -276,20 +283,17 @@ export class Cluster implements AsyncDisposable {
     const { cache, changes, claim, fleet, gate, publisher } = this.#calls;
     claim.release();
     const ended = pools.map((pool) => (pool.ending ? undefined : pool.end()));
-    return new Closing(Promise.all([gate.close(), ...ended]), { fleet, cache, changes, gate, publisher, pools });
+    return new Closing(Promise.all([gate.close(), this.#listeners.close(), ...ended]), {
+      fleet,
+      cache,
+      changes,
+      gate,
+      publisher,
+      pools,
+    });
   }
 
   #context(): Context {
     return this.#contexts.current ?? this.#process;
-  }
-
-  #makeAccess(): ClusterAccess {
-    return poolAccess(this.#calls, {
-      scope: () => this.#context().scope,
-      bind: (callback) => {
-        const calling = new CallingContext();
-        return (...args) => calling.runInAsyncScope(callback, undefined, ...args);
-      },
-    });
   }
 }

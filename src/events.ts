@@ -224,6 +224,7 @@ export interface WarningEvent extends OfCluster {
    * - `closed-under-way`: `close({ timeoutMillis })` reached its deadline, and cut off the rest.
    * - `changes`: changes are not heard, or not those of all tables that were named. Told once for
    *   each cause; it is tried again by itself.
+   * - `listen`: `cluster.listen` has no connection. Told once for each cause; it is tried again.
    */
   readonly code:
     | 'session-state'
@@ -242,6 +243,7 @@ export interface WarningEvent extends OfCluster {
     | 'closed-under-way'
     | 'grammar'
     | 'changes'
+    | 'listen'
     | 'cache-rule'
     | 'cache-audit'
     | 'n-plus-one'

@@ -17,7 +17,7 @@ export type {
 } from './change-source.js';
 export type { ChangeStats } from './changes/changes.js';
 export type { ClusterChanges } from './changes/cluster-changes.js';
-export { Cluster, createCluster, type DefaultRow } from './cluster.js';
+export { Cluster, createCluster } from './cluster.js';
 export { LadderError, type LadderErrorCode } from './errors.js';
 export {
   type ChangesEvent,
@@ -35,7 +35,7 @@ export {
   type TopologyEvent,
   type WarningEvent,
 } from './events.js';
-export type { Query, Values } from './execute/call.js';
+export type { DefaultRow, Query, Values } from './execute/call.js';
 export { type Route, routeOf } from './execute/route.js';
 export type { Freshness } from './freshness/read-notes.js';
 export type { RefusedPositions } from './freshness/refused-positions.js';
@@ -43,6 +43,7 @@ export type { Consistency, FreshnessOptions, Target } from './freshness/requirem
 export type { Monotonic } from './freshness/sights.js';
 export type { FallbackStats } from './isolation/priority-limiter.js';
 export { currentJointSession, type JointSession, jointSession } from './joint-session.js';
+export type { HeardNotification, ListenGap, ListenItem, Listening } from './listen/listening.js';
 export type { DiscoveryStats } from './nodes/membership.js';
 export type { Role } from './nodes/node.js';
 export type { ExplainedDependencies, Explanation, ReplicaVerdict } from './observe/explain.js';
@@ -66,6 +67,7 @@ export type { ChangesOptions } from './options/changes.js';
 export type { ClusterBehaviour, ClusterOptions, HotKeyOptions, LaneOptions, OnConnect } from './options/cluster.js';
 export type { InheritCredentials } from './options/credentials.js';
 export type { Discovery, DiscoveryContext, NodeAnswer } from './options/discovery.js';
+export type { ListenOptions } from './options/listen.js';
 export type { LabelledNodes, NodeLabels, NodeOptions, UnlabelledNodes } from './options/servers.js';
 export type { Session } from './session/session.js';
 export type {

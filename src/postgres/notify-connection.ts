@@ -4,53 +4,74 @@
  */
 import type { Client, Notification, Pool } from 'pg';
 import { settledWithin, within } from '../deadline.js';
-import { cancelByKey } from '../postgres/cancel.js';
-import { NoAnswer } from '../postgres/errors.js';
-import { connected, dropSocket } from '../postgres/internals.js';
-import { ownClient, refusesName } from '../postgres/own-client.js';
-import { question } from '../postgres/plain-types.js';
+import type { ConnectionKind } from './application-name.js';
+import { cancelByKey } from './cancel.js';
+import { NoAnswer } from './errors.js';
+import { connected, dropSocket } from './internals.js';
+import { ownClient, refusesName } from './own-client.js';
+import { question } from './plain-types.js';
 
 /** What an end, or a cancel request, may take. */
 const END_MILLIS = 1_000;
 
 export class NotifyConnection {
   /** Hears each notification, before the answer to a question that was asked afterwards. */
-  heard: (channel: string, payload: string) => void = () => undefined;
+  heard: (channel: string, payload: string, processId: number) => void = () => undefined;
+  /** Resolves when it is lost, or ended, with pg's error; never rejects. */
+  readonly ended: Promise<unknown>;
   readonly #pool: Pool;
   readonly #client: Client & { unref?(): void };
   readonly #boundMillis: number;
-  /** Settles when it is lost, or ended; never rejects. */
-  readonly #ended: Promise<unknown>;
   #isBusy = false;
 
   private constructor(pool: Pool, client: Client, boundMillis: number) {
     this.#pool = pool;
     this.#client = client;
     this.#boundMillis = boundMillis;
-    this.#ended = new Promise((resolve) => {
+    this.ended = new Promise((resolve) => {
       client.on('error', resolve);
       client.on('end', () => resolve(new Error('the connection ended')));
     });
-    client.on('notification', ({ channel, payload = '' }: Notification) => this.heard(channel, payload));
+    client.on('notification', ({ channel, payload = '', processId }: Notification) =>
+      this.heard(channel, payload, processId),
+    );
   }
 
-  /** @param boundMillis of each answer, opening included @throws pg's errors, or NoAnswer */
-  static async open(pool: Pool, boundMillis: number, isNamed = true): Promise<NotifyConnection> {
-    const client = ownClient(pool, isNamed ? 'changes' : undefined, {
-      pipeline: false,
-      query_timeout: undefined,
-      keepAlive: true,
-    });
+  /**
+   * It keeps the process alive only where `holds`.
+   * @param boundMillis of each answer, opening included
+   * @throws pg's errors, or NoAnswer
+   */
+  static async open(pool: Pool, kind: ConnectionKind, boundMillis: number, holds = false): Promise<NotifyConnection> {
+    try {
+      return await NotifyConnection.#open(pool, kind, boundMillis, holds);
+    } catch (error) {
+      if (refusesName(error)) return NotifyConnection.#open(pool, undefined, boundMillis, holds);
+      throw error;
+    }
+  }
+
+  static async #open(
+    pool: Pool,
+    kind: ConnectionKind | undefined,
+    boundMillis: number,
+    holds: boolean,
+  ): Promise<NotifyConnection> {
+    const client = ownClient(pool, kind, { pipeline: false, query_timeout: undefined, keepAlive: true });
     const connection = new NotifyConnection(pool, client, boundMillis);
     try {
-      await within(connected(client), boundMillis, () => new NoAnswer('it does not answer'), true);
-      connection.#client.unref?.();
+      await within(connected(client), boundMillis, () => new NoAnswer('it does not answer'), !holds);
+      if (!holds) connection.#client.unref?.();
       return connection;
     } catch (error) {
       dropSocket(client);
-      if (isNamed && refusesName(error)) return NotifyConnection.open(pool, boundMillis, false);
       throw error;
     }
+  }
+
+  /** pg's client, for what it says of itself. */
+  get client(): object {
+    return this.#client;
   }
 
   /** @throws pg's errors, or NoAnswer */
@@ -71,7 +92,7 @@ export class NotifyConnection {
     // A server that waits for something does not see that its client has gone.
     if (this.#isBusy) await cancelByKey(this.#pool, this.#client, END_MILLIS);
     this.#client.end().catch(() => undefined);
-    await settledWithin(this.#ended, END_MILLIS, true);
+    await settledWithin(this.ended, END_MILLIS, true);
     dropSocket(this.#client);
   }
 
