@@ -17,7 +17,7 @@ import { NotifyConnection } from '../postgres/notify-connection.js';
 import { IDENTITY, WATCH_CLIENT } from '../postgres/own-statements.js';
 import { AbortController, allowMany } from '../signals.js';
 import { Listener, type Listening } from './listening.js';
-import { checkedChannel, LISTEN_SETTINGS, LISTENS, listenOn, unlisten } from './statements.js';
+import { checkedChannel, HEARING_SETTINGS, CHANNEL_COUNT, listenOn, unlisten } from './statements.js';
 
 /** Another try after a failure: at first soon, then less often. */
 const [FIRST_RETRY_MILLIS, LAST_RETRY_MILLIS] = [50, 2_000];
@@ -157,7 +157,7 @@ export class Listeners {
       this.#wake();
     });
     if (!(await this.#identify(connection, node))) return;
-    await connection.ask(LISTEN_SETTINGS);
+    await connection.ask(HEARING_SETTINGS);
     // Not on every system can a server see that its client has gone.
     await connection.ask(WATCH_CLIENT).catch(() => undefined);
     connection.heard = (channel, payload, processId) => {
@@ -199,7 +199,7 @@ export class Listeners {
     // On demand nobody else looks whether the primary is another one.
     this.#fleet.used(performance.now());
     const sentAt = performance.now();
-    const [row] = await connection.ask<{ count?: unknown }>(LISTENS);
+    const [row] = await connection.ask<{ count?: unknown }>(CHANNEL_COUNT);
     if (row?.count !== String(this.#listened.size))
       throw new ListenFault('the server does not listen on all channels any more');
     // What had been sent by then was delivered before the answer.

@@ -19,14 +19,14 @@ const SETTINGS: Readonly<Record<string, string>> = {
   tcp_user_timeout: `${UNREAD_MILLIS}`,
 };
 
-export const LISTEN_SETTINGS = own(
+export const HEARING_SETTINGS = own(
   `select ${Object.entries(SETTINGS)
     .map(([name, value]) => `pg_catalog.set_config('${name}', '${value}', false)`)
     .join(', ')}`,
 );
 
 /** On how many channels this connection listens: it shows that the server is there, and still knows. */
-export const LISTENS = own(
+export const CHANNEL_COUNT = own(
   'select pg_catalog.concat(pg_catalog.count(*)) as count from pg_catalog.pg_listening_channels()',
 );
 

@@ -14,7 +14,7 @@ import { publicationQuery } from '../../src/changes/publication.js';
 import * as sourceStatements from '../../src/changes/source-statements.js';
 import { SCHEMA } from '../../src/cli/demo/workload.js';
 import { replicationDiscovery } from '../../src/discovery/index.js';
-import { LISTEN_SETTINGS, LISTENS, listenOn as listenOnChannels, unlisten } from '../../src/listen/statements.js';
+import { HEARING_SETTINGS, CHANNEL_COUNT, listenOn as listenOnChannels, unlisten } from '../../src/listen/statements.js';
 import * as statements from '../../src/postgres/own-statements.js';
 import { CATALOG, catalogQuery } from '../../src/sql/catalog-queries.js';
 
@@ -46,8 +46,8 @@ export const changeStatements: Readonly<Record<string, string>> = {
 
 /** For `cluster.listen`. */
 export const listenStatements: Readonly<Record<string, string>> = {
-  LISTEN_SETTINGS,
-  LISTENS,
+  HEARING_SETTINGS,
+  CHANNEL_COUNT,
   'LISTEN on channels': listenOnChannels(['heard']),
   'UNLISTEN of channels': unlisten(['heard']),
 };
