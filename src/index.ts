@@ -44,6 +44,7 @@ export type { Monotonic } from './freshness/sights.js';
 export type { FallbackStats } from './isolation/priority-limiter.js';
 export { currentJointSession, type JointSession, jointSession } from './joint-session.js';
 export type { HeardNotification, ListenGap, ListenItem, Listening } from './listen/listening.js';
+export type { RowChanges, Watch, WatchedState } from './live/watch.js';
 export type { DiscoveryStats } from './nodes/membership.js';
 export type { Role } from './nodes/node.js';
 export type { ExplainedDependencies, Explanation, ReplicaVerdict } from './observe/explain.js';
@@ -69,6 +70,7 @@ export type { InheritCredentials } from './options/credentials.js';
 export type { Discovery, DiscoveryContext, NodeAnswer } from './options/discovery.js';
 export type { ListenOptions } from './options/listen.js';
 export type { LabelledNodes, NodeLabels, NodeOptions, UnlabelledNodes } from './options/servers.js';
+export type { WatchOptions } from './options/watch.js';
 export type { Session } from './session/session.js';
 export type {
   SharedChannel,

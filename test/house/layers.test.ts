@@ -19,6 +19,7 @@ const layers = [
   ['changes', 'isolation', 'listen'],
   ['execute'],
   ['cache'],
+  ['live'],
   ['observe'],
   ['pool'],
   ['calls', 'closing'],
