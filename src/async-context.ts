@@ -27,12 +27,6 @@ export class CallingContext extends AsyncResource {
   }
 }
 
-/** A callback that runs in the async context of the code that passes it here. */
-export function boundToContext<A extends unknown[], T>(callback: (...args: A) => T): (...args: A) => T {
-  const calling = new CallingContext();
-  return (...args) => calling.runInAsyncScope(callback, undefined, ...args);
-}
-
 /** An async context of its own, without any store. */
 export function emptyContext(): AsyncResource {
   return ROOT.runInAsyncScope(empty);

@@ -5,7 +5,6 @@
  */
 
 import type { PoolClient, QueryResult, QueryResultRow } from 'pg';
-import { inBackground } from './async-context.js';
 import type { Answered, RunBelow } from './cache/ground.js';
 import type { CacheCall } from './cache/lookup.js';
 import { CacheRung } from './cache/rung.js';
@@ -21,8 +20,8 @@ import type { Context, Within } from './execute/call-context.js';
 import { connection } from './execute/connection.js';
 import { type ExecutionContext, executionContext } from './execute/context.js';
 import { type Entry, Gate } from './execute/gate.js';
-import { loadCatalog } from './execute/load-catalog.js';
 import { ended, settledIn, type Transaction, unjoinable } from './execute/open-transaction.js';
+import { classifierOf } from './execute/own-classifier.js';
 import { query } from './execute/query.js';
 import { read } from './execute/read.js';
 import type { Statement, StatementRequest } from './execute/request.js';
@@ -31,6 +30,7 @@ import { SessionTokens } from './execute/session-tokens.js';
 import { stream } from './execute/stream.js';
 import { transaction } from './execute/transaction.js';
 import { write } from './execute/write.js';
+import { LiveQueries } from './live/live-queries.js';
 import { Fleet } from './nodes/fleet.js';
 import { type Explanation, explain } from './observe/explain.js';
 import { MissingGrammar } from './observe/missing-grammar.js';
@@ -49,7 +49,7 @@ import type { Settings } from './options/cluster.js';
 import { preparedValues } from './postgres/prepared-query.js';
 import { Publisher } from './publisher.js';
 import type { SessionScope } from './session/scope.js';
-import { type Classification, Classifier } from './statements/classifier.js';
+import type { Classification, Classifier } from './statements/classifier.js';
 
 export class Calls {
   readonly settings: Settings;
@@ -67,6 +67,8 @@ export class Calls {
   readonly subjects: ReadSubjects;
   /** What tells which tables change; `undefined` where nothing does. */
   readonly changes: Changes | undefined;
+  /** What is watched. */
+  readonly live: LiveQueries;
   readonly #within: Within;
 
   constructor(settings: Settings, within: Within, claim: NameClaim) {
@@ -75,16 +77,12 @@ export class Calls {
     this.publisher = new Publisher(claim.name);
     this.#within = within;
     this.fleet = new Fleet(settings, this.publisher);
-    const { readOnlyFunctions, catalogRefreshMillis, onInvalidHint } = settings;
     const missingGrammar = new MissingGrammar(this.publisher);
-    this.classifier = new Classifier({
-      load: (known) => inBackground(() => loadCatalog(this.fleet, undefined, known, () => this.changes?.stampQuery)),
-      grammarMissing: (cause) => missingGrammar.tell(cause),
-      readOnlyFunctions,
-      catalogRefreshMillis,
-      rejectsInvalidHints:
-        (onInvalidHint ?? (process.env['NODE_ENV'] === 'production' ? 'ignore' : 'throw')) === 'throw',
-    });
+    this.classifier = classifierOf(
+      this.fleet,
+      (cause) => missingGrammar.tell(cause),
+      () => this.changes?.stampQuery,
+    );
     this.publisher.digestOf = (text) => this.classifier.digestOf(text);
     this.publisher.digestNow = (text) => this.classifier.digestNow(text);
     this.context = executionContext(this.fleet, this.classifier);
@@ -96,6 +94,7 @@ export class Calls {
     const { cache } = settings;
     const ground = { fleet, classifier, gate, requests, publisher, changes: this.changes };
     this.cache = cache === undefined ? undefined : new CacheRung(cache, ground);
+    this.live = new LiveQueries({ ...ground, tokens: this.tokens, texts: this.cache?.texts });
     this.subjects = new ReadSubjects(this.cache, classifier, fleet);
   }
 
@@ -293,6 +292,7 @@ export class Calls {
         dependencies,
         digest: this.classifier.digest(text),
         cache: await this.cache?.explain(call),
+        live: await this.live.explain(text),
       };
       return explain(this.fleet, known, this.requests.read(scope, wished, entry, undefined), entry.startedAt);
     }, options.signal);

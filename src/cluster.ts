@@ -1,7 +1,6 @@
 /** `createCluster` and `Cluster`: what users call. Each call goes on to its room, with the session of the calling code. */
 
 import type { Pool, PoolClient, QueryResultRow } from 'pg';
-import { boundToContext } from './async-context.js';
 import { ClusterCache } from './cache/cluster-cache.js';
 import { Calls } from './calls.js';
 import { ClusterChanges } from './changes/cluster-changes.js';
@@ -13,6 +12,7 @@ import type { DefaultRow, Query, Values } from './execute/call.js';
 import type { Context } from './execute/call-context.js';
 import { Listeners } from './listen/listeners.js';
 import type { Listening } from './listen/listening.js';
+import type { OpenScope } from './live/live-queries.js';
 import type { Explanation } from './observe/explain.js';
 import { type ClusterStats, statsOf } from './observe/stats.js';
 import { NameClaim } from './open-clusters.js';
@@ -31,14 +31,14 @@ import {
 } from './options/calls.js';
 import { type ClusterBehaviour, type ClusterOptions, settingsFrom } from './options/cluster.js';
 import type { ListenOptions } from './options/listen.js';
-import type { ClusterAccess } from './pool/access.js';
-import { RoutingPool } from './pool/pool.js';
+import type { WatchOptions } from './options/watch.js';
+import { OpenPools } from './pool/open-pools.js';
 import { poolAccess } from './pool-access.js';
 import { logsOnly } from './redaction.js';
 import type { SessionRunner } from './session/runner.js';
 import { SessionScope } from './session/scope.js';
 import type { Session } from './session/session.js';
-import { sessionRunner } from './session-runner.js';
+import { liveScopes, sessionRunner } from './session-runner.js';
 
 /**
  * Opens a cluster: one primary and its streaming replicas. Returns at once and connects in the background. pg-ladder
@@ -59,8 +59,8 @@ export class Cluster implements AsyncDisposable {
   /** Outside any session the process is the session. */
   readonly #process: Context;
   readonly #runner: SessionRunner<SessionScope>;
-  readonly #access: ClusterAccess;
-  readonly #pools = new Set<Pool>();
+  readonly #openScope: OpenScope;
+  readonly #pools: OpenPools;
   readonly #listeners: Listeners;
   readonly #checkedOptions = new WeakSet<SessionOptions>();
   #closing: Closing | undefined;
@@ -82,7 +82,8 @@ export class Cluster implements AsyncDisposable {
     const { consistency, maxStalenessMillis } = settings;
     const scope = new SessionScope(this.#runner, undefined, {}, { consistency, maxStalenessMillis });
     this.#process = { scope, transaction: undefined };
-    this.#access = poolAccess(this.#calls, { scope: () => this.#context().scope, bind: boundToContext });
+    this.#openScope = liveScopes(this.#runner, scope);
+    this.#pools = new OpenPools(poolAccess(this.#calls, () => this.#context().scope));
     this.#listeners = new Listeners(this.#calls.fleet);
     this.cache = new ClusterCache(this.#calls.cache);
     this.changes = new ClusterChanges(this.#calls.changes, this.#calls.publisher);
@@ -163,6 +164,16 @@ export class Cluster implements AsyncDisposable {
   }
 
   /**
+   * The result of a read now, and a new one whenever it has changed: every state, not every change. Equal queries run
+   * once for all. It runs when its tables change, with the option `changes`; else every `maxStalenessMillis`.
+   * @throws LadderError `LADDER_INVALID_OPTIONS`, also from `next()`, where it cannot be watched; `LADDER_CLOSED`. `next()`
+   * rejects as `read` does where the first run fails
+   */
+  watch<Row extends QueryResultRow = DefaultRow>(query: Query, values?: Values, options: WatchOptions<Row> = {}) {
+    return this.#calls.live.watch<Row>(this.#context(), query, values, options, this.#openScope);
+  }
+
+  /**
    * Hands `fn` a raw client, for LISTEN, COPY, session locks and migrations. On the primary (the default) its writes
    * count as the session's. The connection is closed afterwards, since its state is unknown.
    * @throws what `fn` throws, pg's own errors, and LadderError as `write` and `read` do
@@ -217,16 +228,12 @@ export class Cluster implements AsyncDisposable {
   pool(options: PoolOptions = {}): Pool {
     checkOptions('pool', options);
     this.#calls.gate.check();
-    for (const pool of this.#pools) if (pool.ended) this.#pools.delete(pool);
-    const pool = new RoutingPool(this.#access, options.intent ?? 'auto');
-    this.#pools.add(pool);
-    return pool;
+    return this.#pools.open(options);
   }
 
   /**
    * Hears NOTIFY on a channel, whichever server is the primary: an async iterable of notifications, and of gaps where
-   * some may be missing. It begins at once. All listeners share one connection. Abort the signal or leave the loop to
-   * end it; it also ends with the cluster.
+   * some may be missing. It begins at once, on one connection for all; its signal, or leaving the loop, ends it.
    * @param channel taken exactly, at most 63 bytes: `NOTIFY Orders` goes to `orders`
    * @throws LadderError `LADDER_INVALID_OPTIONS`, `LADDER_CLOSED`; in the loop `LADDER_CANNOT_LISTEN`
    */
@@ -279,18 +286,12 @@ export class Cluster implements AsyncDisposable {
   }
 
   #close(): Closing {
-    const pools = [...this.#pools].filter(({ ended }) => !ended);
-    const { cache, changes, claim, fleet, gate, publisher } = this.#calls;
+    const pools = this.#pools.all;
+    const { cache, changes, claim, fleet, gate, live, publisher } = this.#calls;
     claim.release();
-    const ended = pools.map((pool) => (pool.ending ? undefined : pool.end()));
-    return new Closing(Promise.all([gate.close(), this.#listeners.close(), ...ended]), {
-      fleet,
-      cache,
-      changes,
-      gate,
-      publisher,
-      pools,
-    });
+    live.close();
+    const ended = Promise.all([gate.close(), this.#listeners.close(), this.#pools.end()]);
+    return new Closing(ended, { fleet, cache, changes, gate, publisher, pools });
   }
 
   #context(): Context {

@@ -222,6 +222,8 @@ export interface WarningEvent extends OfCluster {
    *   Or a primary that was known by its own word alone is gone, and the one before is used again.
    *   Told once for each claim.
    * - `closed-under-way`: `close({ timeoutMillis })` reached its deadline, and cut off the rest.
+   * - `watch`: a live query could not be run. It is tried again, later and later. Told once for all
+   *   failures in a row.
    * - `changes`: changes are not heard, or not those of all tables that were named. Told once for
    *   each cause; it is tried again by itself.
    * - `listen`: `cluster.listen` has no connection. Told once for each cause; it is tried again.
@@ -247,16 +249,17 @@ export interface WarningEvent extends OfCluster {
     | 'cache-rule'
     | 'cache-audit'
     | 'n-plus-one'
-    | 'not-public';
+    | 'not-public'
+    | 'watch';
   /** What was found, and what to use instead; never SQL. */
   readonly message: string;
   /**
-   * Of `session-state`, `transaction-left-open` and `misrouted`: names the statement. It is equal
+   * Of `session-state`, `transaction-left-open`, `misrouted` and `watch`: names the statement. It is equal
    * for texts that differ in constants only.
    */
   readonly digest?: string;
   /**
-   * Of `discovery`, `token-store`, `grammar` and `subject`: what was thrown. It is not enumerable, since
+   * Of `discovery`, `token-store`, `grammar`, `subject` and `watch`: what was thrown. It is not enumerable, since
    * somebody else's error may say anything, secrets included.
    */
   readonly cause?: unknown;

@@ -44,6 +44,7 @@ export type { Monotonic } from './freshness/sights.js';
 export type { FallbackStats } from './isolation/priority-limiter.js';
 export { currentJointSession, type JointSession, jointSession } from './joint-session.js';
 export type { HeardNotification, ListenGap, ListenItem, Listening } from './listen/listening.js';
+export type { LiveVerdict } from './live/verdict.js';
 export type { RowChanges, Watch, WatchedState } from './live/watch.js';
 export type { DiscoveryStats } from './nodes/membership.js';
 export type { Role } from './nodes/node.js';

@@ -9,13 +9,15 @@ import type { StatementRequest } from './execute/request.js';
 import { write } from './execute/write.js';
 import type { ClusterAccess } from './pool/access.js';
 
-/** What is known of the calling code. */
-type Caller = Pick<ClusterAccess, 'scope' | 'bind'>;
-
-export function poolAccess(calls: Calls, caller: Caller): ClusterAccess {
+/** @param scope the session of the calling code */
+export function poolAccess(calls: Calls, scope: ClusterAccess['scope']): ClusterAccess {
   const { fleet, classifier, gate, publisher, requests } = calls;
   return {
-    ...caller,
+    scope,
+    bind: (callback) => {
+      const calling = new CallingContext();
+      return (...args) => calling.runInAsyncScope(callback, undefined, ...args);
+    },
     get primary() {
       return fleet.primary;
     },

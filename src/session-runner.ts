@@ -2,8 +2,9 @@
 import { CallingContext } from './async-context.js';
 import type { Calls } from './calls.js';
 import type { Contexts } from './contexts.js';
+import type { OpenScope } from './live/live-queries.js';
 import type { SessionRunner } from './session/runner.js';
-import type { SessionScope } from './session/scope.js';
+import { SessionScope } from './session/scope.js';
 import { clusterInToken } from './token/order.js';
 
 export function sessionRunner(calls: Calls, contexts: Contexts): SessionRunner<SessionScope> {
@@ -51,5 +52,14 @@ export function sessionRunner(calls: Calls, contexts: Contexts): SessionRunner<S
     tracesReads: () => history.isTracking,
     monotonic: settings.cache?.monotonic,
     notesReads: settings.cache !== undefined,
+  };
+}
+
+/** Sessions of live queries: what one of them reads belongs to no user. @param process that outside of sessions */
+export function liveScopes(runner: SessionRunner<SessionScope>, process: SessionScope): OpenScope {
+  const base = { consistency: 'session', maxStalenessMillis: undefined } as const;
+  return (start) => {
+    const options = { inherit: start === undefined ? 'none' : 'process', freshness: false } as const;
+    return new SessionScope(runner, start ?? process, options, base);
   };
 }

@@ -98,7 +98,11 @@ export function judgingOf({ floor, requirement, target, key, trace }: ReadTerms,
 }
 
 /** The statement, sent so that each field comes as it travels. */
-export function rawStatement({ call: { statement }, values, families }: Lookup): Statement {
+export function rawStatement({
+  call: { statement },
+  values,
+  families,
+}: Pick<Lookup, 'values' | 'families'> & { readonly call: Pick<CacheCall, 'statement'> }): Statement {
   const own = { values: [...values], rowMode: 'array', types: RAW } as unknown as Partial<QueryConfig>;
   return { ...statement, query: preparedWith(statement.query, own), values: undefined, tables: families };
 }

@@ -33,11 +33,21 @@ export function particularsOf(
 }
 
 function dependenceOf(
-  { dependencies: { relations, mayBeMore, keys }, generation }: CachedText,
+  text: CachedText,
   named: readonly string[],
   values: readonly unknown[],
   changes: Changes,
 ): Dependence | undefined {
+  const tables = dependentTables(text, named, values);
+  return tables === undefined ? undefined : changes.dependence(tables, text.generation);
+}
+
+/** The tables that an answer depends on; `undefined` where it depends on what no source tells of. */
+export function dependentTables(
+  { dependencies: { relations, mayBeMore, keys } }: Pick<CachedText, 'dependencies'>,
+  named: readonly string[],
+  values: readonly unknown[],
+): readonly TableDependence[] | undefined {
   if (mayBeMore !== undefined && named.length === 0) return undefined;
   const tables: TableDependence[] = named.map((table) => ({ table, fixed: undefined }));
   for (const { schema, name, kind } of relations) {
@@ -48,5 +58,5 @@ function dependenceOf(
     const fixed = key === undefined ? undefined : fixedColumnsOf(key.columns, values);
     tables.push({ table: `${schema}.${name}`, fixed });
   }
-  return changes.dependence(tables, generation);
+  return tables;
 }

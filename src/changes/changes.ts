@@ -3,7 +3,14 @@
  * has changed, the catalogue is watched for definitions, and the ledger says what follows. It keeps
  * no answers, and without it caches are right, too: they only know less.
  */
-import type { ChangeHandler, ChangeSource, ChangeStart, ChangeSubscription, TableChange } from '../change-source.js';
+import type {
+  ChangeHandler,
+  ChangePosition,
+  ChangeSource,
+  ChangeStart,
+  ChangeSubscription,
+  TableChange,
+} from '../change-source.js';
 import { performance } from '../clock.js';
 import { formatLsn, type Lsn } from '../freshness/lsn.js';
 import type { Fleet } from '../nodes/fleet.js';
@@ -45,6 +52,14 @@ export interface ChangeStats {
   readonly beginCount: number;
 }
 
+/** Wants to know at once. Its methods never throw. */
+export interface ChangeListener {
+  /** A commit has changed these; `'all'`: anything may be different, definitions included. */
+  changed(changes: readonly TableChange[] | 'all', position: ChangePosition): void;
+  /** All commits behind that position are told from now on: what came before it may have been missed. */
+  began(position: ChangePosition): void;
+}
+
 /** What it stands on. */
 export interface ChangesGround {
   readonly fleet: Fleet;
@@ -64,6 +79,7 @@ export class Changes {
   #warnedOf: string | undefined;
   #commitCount = 0;
   #beginCount = 0;
+  readonly #listeners = new Set<ChangeListener>();
   /** Tables that have changed beyond the latest position that was told. */
   readonly #untold = new Set<string>();
 
@@ -78,6 +94,17 @@ export class Changes {
   /** How far definitions are known to have held. */
   get definitions(): Definitions {
     return this.#watch;
+  }
+
+  /** Those that are told at once; whoever is in it takes itself out. */
+  get listeners(): Set<ChangeListener> {
+    return this.#listeners;
+  }
+
+  /** Why changes of that table are not heard, in words; `undefined` where they are. @param table may lack its schema */
+  deafnessTo(table: string): string | undefined {
+    if (this.#state !== 'current') return this.#reason ?? 'changes are not heard yet';
+    return this.#ledger.recordsOf(table).length > 0 ? undefined : `changes of ${table} are not told`;
   }
 
   start(source: ChangeSource): void {
@@ -105,6 +132,14 @@ export class Changes {
     this.#refreshDefinitions();
     if (catalog.generation !== generation || catalog.stamp === undefined) return undefined;
     return new Dependence(this.#ledger, tables, catalog.stamp);
+  }
+
+  /** The last change that was told of any of these; `undefined` while that says nothing, and for none. */
+  lastChange(tables: readonly TableDependence[]): ChangePosition | undefined {
+    const { start } = this.#ledger;
+    if (start === undefined) return undefined;
+    const lsn = new Dependence(this.#ledger, tables, '').lastChange(start.timeline);
+    return lsn === undefined || lsn === 0n ? undefined : { timeline: start.timeline, lsn };
   }
 
   /** @returns whether texts are judged by the definitions that a replica shows */
@@ -165,6 +200,7 @@ export class Changes {
         ? undefined
         : `the source does not tell of ${missing.join(', ')}: what depends on it only grows old`;
     this.#warn();
+    for (const listener of this.#listeners) listener.began(start);
   }
 
   #changed(changes: readonly TableChange[] | 'all', lsn: Lsn): void {
@@ -175,6 +211,7 @@ export class Changes {
       return;
     }
     this.#ledger.changed(changes, lsn);
+    this.#tell(changes, lsn);
     if (this.#ground.publisher.wants('changes')) for (const { table } of changes) this.#untold.add(table);
   }
 
@@ -191,8 +228,15 @@ export class Changes {
   /** Nothing that was read before stays current, and what texts depend on is found out again. */
   #redefined(lsn: Lsn): void {
     this.#ledger.definitionChanged(lsn);
+    this.#tell('all', lsn);
     this.#source?.definitionsChanged?.().catch(() => undefined);
     this.#ground.classifier.catalog.reloadWhole(performance.now());
+  }
+
+  #tell(changes: readonly TableChange[] | 'all', lsn: Lsn): void {
+    if (this.#listeners.size === 0) return;
+    const timeline = this.#ledger.start?.timeline ?? this.#ground.fleet.history.timelines.timeline;
+    for (const listener of this.#listeners) listener.changed(changes, { timeline, lsn });
   }
 
   #broken(reason: string): void {

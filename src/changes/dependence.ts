@@ -2,7 +2,7 @@
  * What a kept answer depends on, and through which position that has not changed since it was read:
  * a comparison of numbers, made when the answer is asked for. It changes nothing in the ledger.
  */
-import type { Lsn } from '../freshness/lsn.js';
+import { type Lsn, newer } from '../freshness/lsn.js';
 import { type FixedColumns, keyTextOf } from './key-text.js';
 import type { ChangeLedger, TableRecord } from './ledger.js';
 
@@ -30,17 +30,23 @@ class Part {
   hasChangedSince(lsn: Lsn): boolean {
     const record = this.#record;
     if (record.last <= lsn) return false;
-    if (this.#fixed === undefined) return true;
+    return this.last > lsn;
+  }
+
+  /** The last change that may be of the row that matters. */
+  get last(): Lsn {
+    const record = this.#record;
+    if (this.#fixed === undefined) return record.last;
     if (this.#keyColumns !== record.keyColumns) {
       this.#keyColumns = record.keyColumns;
       this.#key = keyBy(record.keyColumns ?? [], this.#fixed);
     }
-    return this.#key === undefined || record.lastOf(this.#key) > lsn;
+    return this.#key === undefined ? record.last : record.lastOf(this.#key);
   }
 }
 
-/** `undefined` where not all of the columns are fixed. */
-function keyBy(columns: readonly string[], fixed: FixedColumns): string | undefined {
+/** The key of the row that matters; `undefined` where not all of its columns are fixed. */
+export function keyBy(columns: readonly string[], fixed: FixedColumns): string | undefined {
   const values: string[] = [];
   for (const column of columns) {
     const value = fixed.get(column);
@@ -71,13 +77,24 @@ export class Dependence {
   throughFrom(validFrom: Lsn, timeline: number): Lsn | undefined {
     const through = this.#ledger.throughFrom(validFrom, timeline, this.#stamp);
     if (through === undefined) return undefined;
+    const parts = this.#partsNow();
+    if (parts === undefined) return undefined;
+    for (const part of parts) if (part.hasChangedSince(validFrom)) return undefined;
+    return through;
+  }
+
+  /** The last change that may concern the answer, as far as it has been told; `undefined` where that says nothing. */
+  lastChange(timeline: number): Lsn | undefined {
+    if (this.#ledger.start?.timeline !== timeline) return undefined;
+    return this.#partsNow()?.reduce((last, part) => newer(part.last, last), this.#ledger.lastOfAll);
+  }
+
+  #partsNow(): readonly Part[] | undefined {
     if (this.#version !== this.#ledger.version) {
       this.#version = this.#ledger.version;
       this.#parts = this.#partsOf();
     }
-    if (this.#parts === undefined) return undefined;
-    for (const part of this.#parts) if (part.hasChangedSince(validFrom)) return undefined;
-    return through;
+    return this.#parts;
   }
 
   /** `undefined` where changes of one of them are not told. */

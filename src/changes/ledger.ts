@@ -116,6 +116,11 @@ export class ChangeLedger {
     for (const table of start.tables) this.#tables.set(table, new TableRecord());
   }
 
+  /** The last change that may be of anything; 0 for none. */
+  get lastOfAll(): Lsn {
+    return this.#all;
+  }
+
   /** Nothing counts as known until it begins anew. */
   broken(): void {
     this.#clear();

@@ -44,7 +44,7 @@ export interface RouteRecord {
   readonly lsn: Lsn | undefined;
   /** See {@link Route.ageMillis}. */
   readonly ageMillis: number | undefined;
-  /** By what the connection wrote the answer; `undefined` where nobody wants to know. */
+  /** By what the connection wrote the answer, and parses it; `undefined` where that cannot be told. */
   readonly source: AnswerSource | undefined;
 }
 

@@ -17,7 +17,7 @@ import { NotifyConnection } from '../postgres/notify-connection.js';
 import { IDENTITY, WATCH_CLIENT } from '../postgres/own-statements.js';
 import { AbortController, allowMany } from '../signals.js';
 import { Listener, type Listening } from './listening.js';
-import { checkedChannel, HEARING_SETTINGS, CHANNEL_COUNT, listenOn, unlisten } from './statements.js';
+import { CHANNEL_COUNT, checkedChannel, HEARING_SETTINGS, listenOn, unlisten } from './statements.js';
 
 /** Another try after a failure: at first soon, then less often. */
 const [FIRST_RETRY_MILLIS, LAST_RETRY_MILLIS] = [50, 2_000];

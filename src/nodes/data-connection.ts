@@ -41,7 +41,7 @@ export interface DataConnection {
   readonly names: StatementNames | undefined;
   /** Asks where the log ends, behind a statement; `undefined` where it must not. */
   readonly rider: PositionRider | undefined;
-  /** By what its answers are written; `undefined` where nobody wants to know. */
+  /** By what its answers are written and parsed; without settings where nobody wants to know these. */
   readonly source: AnswerSource | undefined;
   /** What keeps `source` up to date. */
   readonly sourceWatch: SourceWatch | undefined;

@@ -133,8 +133,7 @@ export class KnownConnections {
     // Nothing is kept of what a primary answers.
     const sourceWatch =
       sources === undefined || mayWrite ? undefined : await SourceWatch.open(client, identity, sources, false);
-    const unwatched =
-      sources === undefined || sourceWatch !== undefined ? undefined : unsettledSource(client, identity.server);
+    const unwatched = sourceWatch === undefined ? unsettledSource(client, identity.server) : undefined;
     const connection = {
       client,
       identity,

@@ -13,7 +13,7 @@ import type { PreparedConfig } from '../postgres/prepared-query.js';
 import { preparing } from '../postgres/preparing-query.js';
 import { StatementNames } from '../postgres/statement-names.js';
 import type { Profile } from '../statements/profile.js';
-import type { AnswerSource } from './answer-source.js';
+import { type AnswerSource, unsettledSource } from './answer-source.js';
 import type { Identity } from './observation.js';
 import type { SourceWatch } from './source-watch.js';
 
@@ -77,6 +77,8 @@ export class LaneConnection {
   readonly #manner: LaneManner;
   readonly #isOfOurPg: boolean;
   readonly #sourceWatch: SourceWatch | undefined;
+  /** How its answers are parsed, where nobody wants to know by what they are written. */
+  readonly #unwatched: AnswerSource | undefined;
   readonly #sent: Sent[] = [];
   #sentCount = 0;
   #backlogMillis = 0;
@@ -94,6 +96,7 @@ export class LaneConnection {
     this.#client = client;
     this.identity = identity;
     this.#sourceWatch = sourceWatch;
+    this.#unwatched = sourceWatch === undefined ? unsettledSource(client, identity.server) : undefined;
     this.#manner = manner;
     this.#isOfOurPg = LaneQuery.suits(client);
     this.#names = manner.isNaming ? StatementNames.of(client) : undefined;
@@ -106,7 +109,7 @@ export class LaneConnection {
 
   /** See {@link DataConnection.source}. */
   get source(): AnswerSource | undefined {
-    return this.#sourceWatch?.source;
+    return this.#sourceWatch === undefined ? this.#unwatched : this.#sourceWatch.source;
   }
 
   get inFlight(): number {

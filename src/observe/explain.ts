@@ -2,6 +2,7 @@
 import type { CacheVerdict } from '../cache/explain.js';
 import type { NodeState, Reason } from '../events.js';
 import { formatLsn } from '../freshness/lsn.js';
+import type { LiveVerdict } from '../live/verdict.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { Node, Role } from '../nodes/node.js';
 import { type ReadTerms, reasonFor } from '../nodes/selection.js';
@@ -44,6 +45,8 @@ export interface Explanation {
   readonly digest: string;
   /** Whether a kept answer would do, and why; `undefined` where the cluster has no caches. */
   readonly cache: CacheVerdict | undefined;
+  /** How `watch` would learn of changes, or why it would refuse the text. */
+  readonly live: LiveVerdict;
 }
 
 export interface ReplicaVerdict {
@@ -63,12 +66,13 @@ export interface KnownText {
   readonly dependencies: Dependencies;
   readonly digest: string;
   readonly cache: CacheVerdict | undefined;
+  readonly live: LiveVerdict;
 }
 
 /** The next read's choice is not touched by it. */
 export async function explain(
   fleet: Fleet,
-  { found, dependencies, digest, cache }: KnownText,
+  { found, dependencies, digest, cache, live }: KnownText,
   terms: ReadTerms,
   now: number,
 ): Promise<Explanation> {
@@ -94,6 +98,7 @@ export async function explain(
     dependencies: explained(dependencies),
     digest,
     cache,
+    live: { advances: live.advances, because: printable(live.because) },
   };
 }
 

@@ -17,8 +17,9 @@ export interface WatchOptions<Row = Record<string, unknown>> {
   /** The columns by which rows are told apart: then each state says what has changed since the last one. */
   diff?: (keyof Row & string) | readonly (keyof Row & string)[] | undefined;
   /**
-   * The `id` of a state that the reader has, of this process or another one. The first state is no
-   * older, and says in `missed` whether it is another one. What is no such id counts as absent.
+   * The `id` of a state that the reader has, of this process or another one. The first state shows
+   * all that was known to be in that, and says in `missed` whether it is another one. What is no id
+   * counts as absent.
    */
   since?: string | undefined;
   /** Tables on which it depends where that cannot be told, as behind some functions. */
