@@ -8,8 +8,10 @@ import { Closing } from './closing.js';
 import { Contexts, startedWithin } from './contexts.js';
 import { invalidOptions } from './errors.js';
 import type { LadderEvents } from './events.js';
-import type { Query, Values } from './execute/call.js';
+import type { DefaultRow, Query, Values } from './execute/call.js';
 import type { Context } from './execute/call-context.js';
+import { Listeners } from './listen/listeners.js';
+import type { Listening } from './listen/listening.js';
 import type { OpenScope } from './live/live-queries.js';
 import type { Explanation } from './observe/explain.js';
 import { type ClusterStats, statsOf } from './observe/stats.js';
@@ -18,6 +20,7 @@ import {
   type CloseOptions,
   type ConnectionOptions,
   checkOptions,
+  checkSession,
   type PoolOptions,
   type ReadOptions,
   type ReadyOptions,
@@ -27,21 +30,15 @@ import {
   type WriteOptions,
 } from './options/calls.js';
 import { type ClusterBehaviour, type ClusterOptions, settingsFrom } from './options/cluster.js';
+import type { ListenOptions } from './options/listen.js';
 import type { WatchOptions } from './options/watch.js';
-import type { ClusterAccess } from './pool/access.js';
-import { RoutingPool } from './pool/pool.js';
+import { OpenPools } from './pool/open-pools.js';
 import { poolAccess } from './pool-access.js';
 import { logsOnly } from './redaction.js';
 import type { SessionRunner } from './session/runner.js';
 import { SessionScope } from './session/scope.js';
 import type { Session } from './session/session.js';
 import { liveScopes, sessionRunner } from './session-runner.js';
-
-/**
- * A row whose type is not given: each column is `unknown`. Name the columns for more:
- * `cluster.read<{ name: string }>('select name from users')`.
- */
-export type DefaultRow = Record<string, unknown>;
 
 /**
  * Opens a cluster: one primary and its streaming replicas. Returns at once and connects in the background. pg-ladder
@@ -62,9 +59,9 @@ export class Cluster implements AsyncDisposable {
   /** Outside any session the process is the session. */
   readonly #process: Context;
   readonly #runner: SessionRunner<SessionScope>;
-  readonly #access: ClusterAccess;
   readonly #openScope: OpenScope;
-  readonly #pools = new Set<Pool>();
+  readonly #pools: OpenPools;
+  readonly #listeners: Listeners;
   readonly #checkedOptions = new WeakSet<SessionOptions>();
   #closing: Closing | undefined;
 
@@ -86,7 +83,8 @@ export class Cluster implements AsyncDisposable {
     const scope = new SessionScope(this.#runner, undefined, {}, { consistency, maxStalenessMillis });
     this.#process = { scope, transaction: undefined };
     this.#openScope = liveScopes(this.#runner, scope);
-    this.#access = poolAccess(this.#calls, () => this.#context().scope);
+    this.#pools = new OpenPools(poolAccess(this.#calls, () => this.#context().scope));
+    this.#listeners = new Listeners(this.#calls.fleet);
     this.cache = new ClusterCache(this.#calls.cache);
     this.changes = new ClusterChanges(this.#calls.changes, this.#calls.publisher);
     this.#calls.fleet.start();
@@ -194,16 +192,11 @@ export class Cluster implements AsyncDisposable {
   session<T>(fn: (session: Session) => T, options: SessionOptions = {}): T {
     if (typeof fn !== 'function') throw invalidOptions('session: expected a function first, and options behind it');
     if (!this.#checkedOptions.has(options)) {
-      checkOptions('session', options);
+      checkSession(options, this.#calls.settings.secrets.length > 0);
       // The same for every request: it is looked at once.
       if (Object.isFrozen(options)) this.#checkedOptions.add(options);
     }
     this.#calls.checkCache('session', options.cache);
-    if (options.subject !== undefined && this.#calls.settings.secrets.length === 0) {
-      throw invalidOptions(
-        'session: subject: expected secrets to be set on the cluster: a token that is not signed binds nobody',
-      );
-    }
     const outer = this.#context();
     const scope = new SessionScope(this.#runner, outer.scope, options, outer.scope.requirement);
     return this.#contexts.within({ scope, transaction: outer.transaction }, () => startedWithin(fn(scope)));
@@ -235,10 +228,18 @@ export class Cluster implements AsyncDisposable {
   pool(options: PoolOptions = {}): Pool {
     checkOptions('pool', options);
     this.#calls.gate.check();
-    for (const pool of this.#pools) if (pool.ended) this.#pools.delete(pool);
-    const pool = new RoutingPool(this.#access, options.intent ?? 'auto');
-    this.#pools.add(pool);
-    return pool;
+    return this.#pools.open(options);
+  }
+
+  /**
+   * Hears NOTIFY on a channel, whichever server is the primary: an async iterable of notifications, and of gaps where
+   * some may be missing. It begins at once, on one connection for all; its signal, or leaving the loop, ends it.
+   * @param channel taken exactly, at most 63 bytes: `NOTIFY Orders` goes to `orders`
+   * @throws LadderError `LADDER_INVALID_OPTIONS`, `LADDER_CLOSED`; in the loop `LADDER_CANNOT_LISTEN`
+   */
+  listen(channel: string, options: ListenOptions = {}): Listening {
+    this.#calls.gate.check();
+    return this.#listeners.listen(channel, options);
   }
 
   /** What is known now: every node's state and position, where statements went and why. A snapshot that never changes. */
@@ -285,12 +286,12 @@ export class Cluster implements AsyncDisposable {
   }
 
   #close(): Closing {
-    const pools = [...this.#pools].filter(({ ended }) => !ended);
+    const pools = this.#pools.all;
     const { cache, changes, claim, fleet, gate, live, publisher } = this.#calls;
     claim.release();
     live.close();
-    const ended = pools.map((pool) => (pool.ending ? undefined : pool.end()));
-    return new Closing(Promise.all([gate.close(), ...ended]), { fleet, cache, changes, gate, publisher, pools });
+    const ended = Promise.all([gate.close(), this.#listeners.close(), this.#pools.end()]);
+    return new Closing(ended, { fleet, cache, changes, gate, publisher, pools });
   }
 
   #context(): Context {

@@ -9,6 +9,7 @@ import { MAX_MESSAGE_LENGTH, printable } from './printable.js';
 /** The stable codes of {@link LadderError}. Match on these, never on messages. */
 export type LadderErrorCode =
   | 'LADDER_INVALID_OPTIONS'
+  | 'LADDER_CANNOT_LISTEN'
   | 'LADDER_CLOSED'
   | 'LADDER_DISCOVERY_FAILED'
   | 'LADDER_FOREIGN_NODE'

@@ -226,6 +226,7 @@ export interface WarningEvent extends OfCluster {
    *   failures in a row.
    * - `changes`: changes are not heard, or not those of all tables that were named. Told once for
    *   each cause; it is tried again by itself.
+   * - `listen`: `cluster.listen` has no connection. Told once for each cause; it is tried again.
    */
   readonly code:
     | 'session-state'
@@ -244,6 +245,7 @@ export interface WarningEvent extends OfCluster {
     | 'closed-under-way'
     | 'grammar'
     | 'changes'
+    | 'listen'
     | 'cache-rule'
     | 'cache-audit'
     | 'n-plus-one'

@@ -19,7 +19,7 @@ export type {
 } from './change-source.js';
 export type { ChangeStats } from './changes/change-stats.js';
 export type { ClusterChanges } from './changes/cluster-changes.js';
-export { Cluster, createCluster, type DefaultRow } from './cluster.js';
+export { Cluster, createCluster } from './cluster.js';
 export { LadderError, type LadderErrorCode } from './errors.js';
 export {
   type ChangesEvent,
@@ -37,7 +37,7 @@ export {
   type TopologyEvent,
   type WarningEvent,
 } from './events.js';
-export type { Query, Values } from './execute/call.js';
+export type { DefaultRow, Query, Values } from './execute/call.js';
 export { type Route, routeOf } from './execute/route.js';
 export type { Freshness } from './freshness/read-notes.js';
 export type { RefusedPositions } from './freshness/refused-positions.js';
@@ -45,6 +45,7 @@ export type { Consistency, FreshnessOptions, Target } from './freshness/requirem
 export type { Monotonic } from './freshness/sights.js';
 export type { FallbackStats } from './isolation/priority-limiter.js';
 export { currentJointSession, type JointSession, jointSession } from './joint-session.js';
+export type { HeardNotification, ListenGap, ListenItem, Listening } from './listen/listening.js';
 export type { LiveVerdict } from './live/verdict.js';
 export type { RowChanges, Watch, WatchedState } from './live/watch.js';
 export type { DiscoveryStats } from './nodes/membership.js';
@@ -70,6 +71,7 @@ export type { ChangesOptions } from './options/changes.js';
 export type { ClusterBehaviour, ClusterOptions, HotKeyOptions, LaneOptions, OnConnect } from './options/cluster.js';
 export type { InheritCredentials } from './options/credentials.js';
 export type { Discovery, DiscoveryContext, NodeAnswer } from './options/discovery.js';
+export type { ListenOptions } from './options/listen.js';
 export type { LabelledNodes, NodeLabels, NodeOptions, UnlabelledNodes } from './options/servers.js';
 export type { WatchOptions } from './options/watch.js';
 export type { Session } from './session/session.js';

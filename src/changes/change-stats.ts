@@ -1,4 +1,3 @@
-/** What users are told of how changes are heard. */
 /** How changes are heard. A snapshot that never changes. */
 export interface ChangeStats {
   /**

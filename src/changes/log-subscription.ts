@@ -9,7 +9,7 @@ import type { ChangeHandler } from '../change-source.js';
 import { performance } from '../clock.js';
 import { abortable } from '../deadline.js';
 import { parseLsn } from '../freshness/lsn.js';
-import { begin, COMMIT } from '../postgres/own-statements.js';
+import { begin, COMMIT, WATCH_CLIENT } from '../postgres/own-statements.js';
 import { AbortController, allowMany } from '../signals.js';
 import { LogStream, SILENCE_MILLIS } from './log-stream.js';
 import { PUBLICATION } from './names.js';
@@ -27,7 +27,6 @@ import {
   sessionSettings,
   takeLock,
   UNFINISHED,
-  WATCH_CLIENT,
   WRITE_SOMETHING,
 } from './source-statements.js';
 

@@ -10,14 +10,14 @@ import type { ChangeHandler, ChangeSource, ChangeSubscription } from '../change-
 import { performance } from '../clock.js';
 import { abortable } from '../deadline.js';
 import { codeOf, NoAnswer } from '../postgres/errors.js';
+import { NotifyConnection } from '../postgres/notify-connection.js';
+import { WATCH_CLIENT } from '../postgres/own-statements.js';
 import { AbortController, allowMany } from '../signals.js';
-import { NotifyConnection } from './notify-connection.js';
 import { listenOn, NOTIFY_SERVER, NOTIFY_SETTINGS } from './notify-statements.js';
 import { NotifyStream } from './notify-stream.js';
 import { backoff, Pauses } from './pauses.js';
 import { SourceFault, wordsFor } from './source-fault.js';
 import type { SourceGround, SourceNode } from './source-ground.js';
-import { WATCH_CLIENT } from './source-statements.js';
 
 export interface NotifySourceOptions {
   /** Tables that have to be told, as `schema.name`: without one of them nothing is. Default: whichever have the triggers. */
@@ -140,7 +140,7 @@ class NotifySubscription implements ChangeSubscription {
   }
 
   async #opened(pool: Pool): Promise<NotifyConnection> {
-    const opening = NotifyConnection.open(pool, ANSWER_MILLIS);
+    const opening = NotifyConnection.open(pool, 'changes', ANSWER_MILLIS);
     // Where it comes too late for us, it must be ended here.
     opening.then(
       (connection) => (this.#isClosed ? connection.close() : undefined),

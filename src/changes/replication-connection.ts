@@ -61,13 +61,8 @@ export class ReplicationConnection {
   /** @param boundMillis of each answer, opening included @throws pg's errors, or NoAnswer */
   static open(pool: Pool, boundMillis: number): Promise<ReplicationConnection> {
     const config = { replication: 'database' };
-    return openOwn(
-      pool,
-      'changes',
-      config,
-      boundMillis,
-      (client) => new ReplicationConnection(pool, client, boundMillis),
-    );
+    const made = (client: Client): ReplicationConnection => new ReplicationConnection(pool, client, boundMillis);
+    return openOwn(pool, { kind: 'changes', config, boundMillis }, made);
   }
 
   /** Runs SQL, or a command of replication. @param boundMillis `undefined`: as long as it takes */

@@ -7,9 +7,6 @@ export function sessionSettings(millis: number): string {
   return own(`select ${names.map((name) => `pg_catalog.set_config('${name}', '${millis}', false)`).join(', ')}`);
 }
 
-/** A server that waits for others looks after its client meanwhile. */
-export const WATCH_CLIENT = own("select pg_catalog.set_config('client_connection_check_interval', '1000', false)");
-
 /** What {@link SERVER} answers. */
 export type ServerRow = Partial<Record<'in_recovery' | 'version' | 'feedback', unknown>>;
 

@@ -7,6 +7,12 @@ import { definesSomething } from '../sql/statement-start.js';
 /** The values of a statement's parameters, `$1` first, as pg takes them. */
 export type Values = readonly unknown[];
 
+/**
+ * A row whose type is not given: each column is `unknown`. Name the columns for more:
+ * `cluster.read<{ name: string }>('select name from users')`.
+ */
+export type DefaultRow = Record<string, unknown>;
+
 /** What a pool does with a connection before its statement runs there. @returns whether its user may have set it up */
 export type Introduce = (client: PoolClient) => boolean;
 

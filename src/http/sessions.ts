@@ -17,6 +17,14 @@ export type { TokenStore } from '../token/store.js';
 export { type CacheControlOptions, cacheControl } from './cache-control.js';
 export type { CookieOptions, HttpSessionOptions, PerRequest } from './options.js';
 export { type ServiceOptions, sessionFetch, sessionInterceptor } from './outgoing.js';
+export {
+  type EventStart,
+  type OpenWatch,
+  type SentState,
+  type ServerSentEventsOptions,
+  serverSentEvents,
+  serverSentEventsResponse,
+} from './server-sent-events.js';
 
 export interface HttpSessions<Request extends IncomingMessage = IncomingMessage> {
   /**

@@ -42,7 +42,8 @@ export class ReplayedTimeline {
   async #ask(): Promise<void> {
     let pauseMillis = AGAIN_MILLIS;
     try {
-      const client = await openOwn(this.#pool, 'control', { replication: 'database' }, ANSWER_MILLIS, silenced);
+      const config = { replication: 'database' };
+      const client = await openOwn(this.#pool, { kind: 'control', config, boundMillis: ANSWER_MILLIS }, silenced);
       try {
         const { timeline, server } = await within(answer(client), ANSWER_MILLIS, () => new NoAnswer('no answer'), true);
         // It counts if that connection led to the same server, in the same of its lives.

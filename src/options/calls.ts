@@ -1,5 +1,6 @@
 /** The options of each call: documented for users, and checked before anything runs. */
 import { z } from 'zod';
+import { invalidOptions } from '../errors.js';
 import type { FreshnessOptions, Target } from '../freshness/requirement.js';
 import { isSignal } from '../signals.js';
 import { type CacheReadOptions, cacheOfRead, isSurelyCacheOptions } from './cache.js';
@@ -265,4 +266,13 @@ function asksForCachesOnly(options: object): boolean {
   for (const name in options) if (name !== 'cache') return false;
   const { cache } = options as ReadOptions;
   return typeof cache === 'boolean' || isSurelyCacheOptions(cache);
+}
+
+/** @throws LadderError `LADDER_INVALID_OPTIONS` */
+export function checkSession(options: SessionOptions, isSigned: boolean): void {
+  checkOptions('session', options);
+  if (options.subject === undefined || isSigned) return;
+  throw invalidOptions(
+    'session: subject: expected secrets to be set on the cluster: a token that is not signed binds nobody',
+  );
 }

@@ -6,7 +6,7 @@
 import pg from 'pg';
 
 /** Of the library's own connections: for its questions, or shared by short reads. */
-export type ConnectionKind = 'control' | 'lane' | 'changes';
+export type ConnectionKind = 'control' | 'lane' | 'changes' | 'listen';
 
 /** What the server keeps of a name: NAMEDATALEN - 1. */
 const MAX_BYTES = 63;

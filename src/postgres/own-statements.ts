@@ -126,6 +126,9 @@ export const CAP_STATEMENTS = own(`select not is_low as is_capped,
     from pg_catalog.pg_settings, pg_catalog.to_number(setting, '9999999999') as millis
     where name operator(pg_catalog.=) 'statement_timeout') as found`);
 
+/** A server that waits for others looks after its client meanwhile. */
+export const WATCH_CLIENT = own("select pg_catalog.set_config('client_connection_check_interval', '1000', false)");
+
 /** Begins a transaction of the library's own, or of `transaction()`. @param modes such as `read only` */
 export function begin(...modes: string[]): string {
   return own(`begin ${modes.join(' ')}`);

@@ -7,7 +7,7 @@ import { AdminQueries } from '../../src/nodes/admin-queries.js';
 import { askSource } from '../../src/nodes/answer-source.js';
 import { ControlConnection } from '../../src/nodes/control-connection.js';
 import type { TestCluster, TestNode } from '../../src/testing/index.js';
-import { changeStatements, ownStatements } from '../own-statements/own-statements.js';
+import { changeStatements, listenStatements, ownStatements } from '../own-statements/own-statements.js';
 import { until } from './fixture.js';
 
 const NOTE = 'select at from app.notes where id operator(pg_catalog.=) $1';
@@ -94,6 +94,8 @@ async function use(cluster: Cluster): Promise<{ lsn: string }> {
 
   await expect(cluster.write(SLEEP, [], { signal: AbortSignal.timeout(50) })).rejects.toThrow();
 
+  await hear(cluster);
+
   const pool = cluster.pool();
   await pool.query(NOTE, [ID]);
   const client = await pool.connect();
@@ -114,6 +116,15 @@ async function use(cluster: Cluster): Promise<{ lsn: string }> {
     'select pg_catalog.concat(pg_catalog.pg_current_wal_insert_lsn()) as lsn',
   );
   return rows[0] as { lsn: string };
+}
+
+/** LISTEN and UNLISTEN. */
+async function hear(cluster: Cluster): Promise<void> {
+  await using other = cluster.listen('other');
+  await other.ready;
+  const heard = cluster.listen('heard');
+  await heard.ready;
+  await heard.return();
 }
 
 /** What the library asks now and then, as when a write was lost, or a floor lies above what is flushed. */
@@ -145,7 +156,7 @@ async function ask(config: pg.ClientConfig, isPrimary: boolean, lsn: string): Pr
   await questions.snapshot();
   bystander.release();
   await control.close();
-  for (const text of Object.values(changeStatements)) await askOfChanges(pool, text);
+  for (const text of Object.values({ ...changeStatements, ...listenStatements })) await askOfChanges(pool, text);
   await pool.end();
 }
 

@@ -16,7 +16,7 @@ const layers = [
   ['token', 'routing', 'sql'],
   ['statements'],
   ['nodes', 'session'],
-  ['changes', 'isolation'],
+  ['changes', 'isolation', 'listen'],
   ['execute'],
   ['cache'],
   ['live'],

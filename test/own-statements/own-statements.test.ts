@@ -50,7 +50,7 @@ describe('every statement of the library’s own', () => {
     expect(text).not.toMatch(/[\r\n\t]| {2}/);
     for (const part of text.split(/(?<=\*\/); /)) expect(part).toMatch(/ \/\* pg-ladder \*\/$/);
     const isControl =
-      /^(?:BEGIN|COMMIT$|ROLLBACK|SAVEPOINT|RELEASE|UNDO|SET_READ_ONLY|LISTEN|RELAX_ALL|IDENTITY_RELAXED)/.test(name);
+      /^(?:BEGIN|COMMIT$|ROLLBACK|SAVEPOINT|RELEASE|UNDO|SET_READ_ONLY|LISTEN|UNLISTEN|RELAX_ALL|IDENTITY_RELAXED)/.test(name);
     expect(text.startsWith('select ')).toBe(!isControl);
   });
 });
@@ -136,7 +136,7 @@ function complaints(file: string, source: ts.SourceFile): string[] {
 
 /** How a statement of the library's own begins that is put together, so that it cannot be read by itself. */
 const BEGINNING =
-  /^\s*\(?\s*(select|with \w+ as|with recursive|values \(|insert into|update \S+ set|delete from|merge into|create|alter|drop|set (local|session|transaction)|set \w+ (=|to)|reset \w+|begin|rollback|savepoint|prepare|execute|deallocate|declare|copy|call|listen|notify|lock table|truncate)\b/;
+  /^\s*\(?\s*(select|with \w+ as|with recursive|values \(|insert into|update \S+ set|delete from|merge into|create|alter|drop|set (local|session|transaction)|set \w+ (=|to)|reset \w+|begin|rollback|savepoint|prepare|execute|deallocate|declare|copy|call|listen(?!:)|unlisten|notify|lock table|truncate)\b/;
 const CATALOG_NAME = /\bpg_catalog\.|\boperator\s*\(|\bpg_\w+\(|\b(from|join)\s+pg_/i;
 
 /** Every text that looks like SQL. */

@@ -14,6 +14,7 @@ import { publicationQuery } from '../../src/changes/publication.js';
 import * as sourceStatements from '../../src/changes/source-statements.js';
 import { SCHEMA } from '../../src/cli/demo/workload.js';
 import { replicationDiscovery } from '../../src/discovery/index.js';
+import { HEARING_SETTINGS, CHANNEL_COUNT, listenOn as listenOnChannels, unlisten } from '../../src/listen/statements.js';
 import * as statements from '../../src/postgres/own-statements.js';
 import { CATALOG, catalogQuery } from '../../src/sql/catalog-queries.js';
 
@@ -43,6 +44,14 @@ export const changeStatements: Readonly<Record<string, string>> = {
   ...(await installationQueries(180_000)),
 };
 
+/** For `cluster.listen`. */
+export const listenStatements: Readonly<Record<string, string>> = {
+  HEARING_SETTINGS,
+  CHANNEL_COUNT,
+  'LISTEN on channels': listenOnChannels(['heard']),
+  'UNLISTEN of channels': unlisten(['heard']),
+};
+
 export const ownStatements: Readonly<Record<string, string>> = {
   ...constants,
   'BEGIN with modes': begin('isolation level repeatable read', 'read only'),
@@ -51,6 +60,7 @@ export const ownStatements: Readonly<Record<string, string>> = {
   CATALOG,
   'the catalogue with few functions': catalogQuery(new Set(['a', 'b'])),
   ...changeStatements,
+  ...listenStatements,
   STANDBYS: await standbys(),
 };
 

@@ -11,7 +11,7 @@ type Names = readonly { readonly String?: { readonly sval?: string } }[];
 
 /** Nodes that look nothing up by themselves. Any other has to be thought about first. */
 const UNDERSTOOD = new Set(
-  `SelectStmt InsertStmt UpdateStmt CreateStmt TransactionStmt VariableSetStmt ListenStmt ResTarget ColumnRef A_Const A_Expr A_ArrayExpr FuncCall TypeCast
+  `SelectStmt InsertStmt UpdateStmt CreateStmt TransactionStmt VariableSetStmt ListenStmt UnlistenStmt ResTarget ColumnRef A_Const A_Expr A_ArrayExpr FuncCall TypeCast
   SubLink CaseExpr CaseWhen CoalesceExpr MinMaxExpr NullTest BoolExpr SQLValueFunction ParamRef JoinExpr RangeVar RangeSubselect RangeFunction List
   String SortBy ColumnDef Constraint DefElem Integer CommonTableExpr`.split(/\s+/),
 );
