@@ -230,7 +230,7 @@ export class Cluster implements AsyncDisposable {
 
   /** What is known now: every node's state and position, where statements went and why. A snapshot that never changes. */
   stats(): ClusterStats {
-    return statsOf(this.#calls.fleet, this.#calls.context.limiter);
+    return statsOf(this.#calls.context);
   }
 
   /**
@@ -273,10 +273,11 @@ export class Cluster implements AsyncDisposable {
 
   #close(): Closing {
     const pools = [...this.#pools].filter(({ ended }) => !ended);
-    const { cache, changes, claim, fleet, gate, publisher } = this.#calls;
+    const { cache, changes, claim, context, fleet, gate, publisher } = this.#calls;
     claim.release();
     const ended = pools.map((pool) => (pool.ending ? undefined : pool.end()));
-    return new Closing(Promise.all([gate.close(), ...ended]), { fleet, cache, changes, gate, publisher, pools });
+    const estate = { fleet, cache, changes, watch: context.watch, gate, publisher, pools };
+    return new Closing(Promise.all([gate.close(), ...ended]), estate);
   }
 
   #context(): Context {

@@ -13,9 +13,10 @@ import type { ClusterAccess } from './pool/access.js';
 type Caller = Pick<ClusterAccess, 'scope' | 'bind'>;
 
 export function poolAccess(calls: Calls, caller: Caller): ClusterAccess {
-  const { fleet, classifier, gate, publisher, requests } = calls;
+  const { fleet, classifier, context, gate, publisher, requests } = calls;
   return {
     ...caller,
+    watch: context.watch,
     get primary() {
       return fleet.primary;
     },

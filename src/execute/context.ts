@@ -3,6 +3,7 @@
  * overrun. It is put together here, once a cluster, and decides nothing.
  */
 import { PriorityLimiter } from '../isolation/priority-limiter.js';
+import { TransactionWatch } from '../isolation/transaction-watch.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { Settings } from '../options/cluster.js';
 import type { Classifier } from '../statements/classifier.js';
@@ -15,16 +16,20 @@ export interface ExecutionContext {
   readonly limiter: PriorityLimiter;
   /** What may share a connection. */
   readonly eligibility: LaneEligibility;
+  /** What holds transactions open for too long; `undefined` where nobody asks. */
+  readonly watch: TransactionWatch | undefined;
   /** Digests of statements of which was told that no replica can run them. */
   readonly warned: TextCache<true>;
 }
 
 export function executionContext(fleet: Fleet, classifier: Classifier): ExecutionContext {
-  const { settings } = fleet;
+  const { settings, publisher } = fleet;
+  const { transactionLimits: limits } = settings;
   return {
     fleet,
     limiter: new PriorityLimiter(() => primaryReadBudget(fleet), settings.maxWaiting),
     eligibility: new LaneEligibility(classifier, mayHaveLanes(settings)),
+    watch: limits === undefined ? undefined : new TransactionWatch(limits, publisher),
     warned: new TextCache(),
   };
 }
