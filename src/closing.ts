@@ -10,6 +10,7 @@ import type { Changes } from './changes/changes.js';
 import { clearTimeout, performance, setTimeout } from './clock.js';
 import { settledWithin } from './deadline.js';
 import type { Gate } from './execute/gate.js';
+import type { TransactionWatch } from './isolation/transaction-watch.js';
 import type { Fleet } from './nodes/fleet.js';
 import type { Publisher } from './publisher.js';
 
@@ -18,6 +19,7 @@ interface Estate {
   readonly fleet: Fleet;
   readonly cache: CacheRung | undefined;
   readonly changes: Changes | undefined;
+  readonly watch: TransactionWatch | undefined;
   readonly gate: Gate;
   readonly publisher: Publisher;
   /** Those of `cluster.pool()`. */
@@ -53,10 +55,12 @@ export class Closing {
   }
 
   async #close(ended: Promise<unknown>, isLate: Promise<true>): Promise<void> {
-    const { fleet, cache, changes } = this.#estate;
+    const { fleet, cache, changes, watch } = this.#estate;
     const wasLate = await Promise.race([ended.then(() => false), isLate]);
     clearTimeout(this.#timer);
     this.#isOver = true;
+    // Until then it ends what holds up the end.
+    watch?.close();
     // What is wrong with a store that others may use is not told by closing.
     await settledWithin(Promise.all([cache?.close(), changes?.close()]), fleet.settings.hangMillis);
     if (!wasLate) {

@@ -244,7 +244,7 @@ export class Cluster implements AsyncDisposable {
 
   /** What is known now: every node's state and position, where statements went and why. A snapshot that never changes. */
   stats(): ClusterStats {
-    return statsOf(this.#calls.fleet, this.#calls.context.limiter);
+    return statsOf(this.#calls.context);
   }
 
   /**
@@ -287,11 +287,11 @@ export class Cluster implements AsyncDisposable {
 
   #close(): Closing {
     const pools = this.#pools.all;
-    const { cache, changes, claim, fleet, gate, live, publisher } = this.#calls;
+    const { cache, changes, claim, context, fleet, gate, live, publisher } = this.#calls;
     claim.release();
     live.close();
     const ended = Promise.all([gate.close(), this.#listeners.close(), this.#pools.end()]);
-    return new Closing(ended, { fleet, cache, changes, gate, publisher, pools });
+    return new Closing(ended, { fleet, cache, changes, watch: context.watch, gate, publisher, pools });
   }
 
   #context(): Context {

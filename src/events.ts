@@ -195,6 +195,9 @@ export interface WarningEvent extends OfCluster {
    *   reads an UNLOGGED table. It runs on the primary.
    * - `released-in-transaction`: a client of `cluster.pool()` was released before COMMIT or
    *   ROLLBACK, or `query` of a pool has left a transaction open.
+   * - `idle-in-transaction`: a transaction was open without a statement for longer than
+   *   `idleInTransactionMillis`.
+   * - `long-transaction`: a transaction was open for longer than `maxTransactionMillis`.
    * - `grammar`: PostgreSQL's grammar cannot be loaded here. `query`, `explain` and
    *   `cluster.pool()` take everything for a write until a later try succeeds. Told once.
    *
@@ -233,6 +236,8 @@ export interface WarningEvent extends OfCluster {
     | 'transaction-left-open'
     | 'misrouted'
     | 'released-in-transaction'
+    | 'idle-in-transaction'
+    | 'long-transaction'
     | 'write-after-headers'
     | 'write-after-end'
     | 'position-late'
@@ -254,10 +259,20 @@ export interface WarningEvent extends OfCluster {
   /** What was found, and what to use instead; never SQL. */
   readonly message: string;
   /**
-   * Of `session-state`, `transaction-left-open`, `misrouted` and `watch`: names the statement. It is equal
-   * for texts that differ in constants only.
+   * Of `session-state`, `transaction-left-open`, `misrouted` and `watch`: names the statement. Of
+   * `idle-in-transaction` and `long-transaction`: the transaction's latest. It is equal for texts
+   * that differ in constants only.
    */
   readonly digest?: string;
+  /** Of `idle-in-transaction` and `long-transaction`: the name of the node that it holds a connection to. */
+  readonly node?: string;
+  /** Of `idle-in-transaction` and `long-transaction`: for how long it has been idle, or open, in milliseconds. */
+  readonly millis?: number;
+  /**
+   * Of `idle-in-transaction` and `long-transaction`: the stack of the code that began it. Only where
+   * NODE_ENV is not `production`, or with `NODE_DEBUG=pg-ladder`.
+   */
+  readonly stack?: string;
   /**
    * Of `discovery`, `token-store`, `grammar`, `subject` and `watch`: what was thrown. It is not enumerable, since
    * somebody else's error may say anything, secrets included.

@@ -11,9 +11,10 @@ import type { ClusterAccess } from './pool/access.js';
 
 /** @param scope the session of the calling code */
 export function poolAccess(calls: Calls, scope: ClusterAccess['scope']): ClusterAccess {
-  const { fleet, classifier, gate, publisher, requests } = calls;
+  const { fleet, classifier, context, gate, publisher, requests } = calls;
   return {
     scope,
+    watch: context.watch,
     bind: (callback) => {
       const calling = new CallingContext();
       return (...args) => calling.runInAsyncScope(callback, undefined, ...args);

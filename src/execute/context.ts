@@ -3,6 +3,7 @@
  * overrun. It is put together here, once a cluster, and decides nothing.
  */
 import { PriorityLimiter } from '../isolation/priority-limiter.js';
+import { TransactionWatch } from '../isolation/transaction-watch.js';
 import type { Fleet } from '../nodes/fleet.js';
 import { ReceiverLooks } from '../nodes/receiver-looks.js';
 import type { Settings } from '../options/cluster.js';
@@ -16,6 +17,8 @@ export interface ExecutionContext {
   readonly limiter: PriorityLimiter;
   /** What may share a connection. */
   readonly eligibility: LaneEligibility;
+  /** What holds transactions open for too long; `undefined` where nobody asks. */
+  readonly watch: TransactionWatch | undefined;
   /** Digests of statements of which was told that no replica can run them. */
   readonly warned: TextCache<true>;
   /** Asks replicas how far reads can have seen; `undefined` where no kept answer is kept current. */
@@ -23,11 +26,13 @@ export interface ExecutionContext {
 }
 
 export function executionContext(fleet: Fleet, classifier: Classifier): ExecutionContext {
-  const { settings } = fleet;
+  const { settings, publisher } = fleet;
+  const { transactionLimits: limits } = settings;
   return {
     fleet,
     limiter: new PriorityLimiter(() => primaryReadBudget(fleet), settings.maxWaiting),
     eligibility: new LaneEligibility(classifier, mayHaveLanes(settings)),
+    watch: limits === undefined ? undefined : new TransactionWatch(limits, publisher),
     warned: new TextCache(),
     receiverLooks: keepsCurrent(settings) ? new ReceiverLooks(fleet.history) : undefined,
   };

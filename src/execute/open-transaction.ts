@@ -6,6 +6,7 @@
 import type { PoolClient, QueryResult, QueryResultRow } from 'pg';
 import { abortable } from '../deadline.js';
 import { invalidOptions, LadderError } from '../errors.js';
+import type { Expiry, WatchedConnection } from '../isolation/watched-connection.js';
 import type { DataConnection } from '../nodes/data-connection.js';
 import { codeOf } from '../postgres/errors.js';
 import { RELEASE_SAVEPOINT, SAVEPOINT, UNDO_SAVEPOINT } from '../postgres/own-statements.js';
@@ -29,6 +30,8 @@ export class Transaction {
   #client: PoolClient | undefined;
   #tail: Promise<unknown> | undefined;
   #hasEnded = false;
+  #expiry: Expiry | undefined;
+  #watched: WatchedConnection | undefined;
   #mayHaveEnded = false;
   /** The last error of a joined statement: the likely reason of a transaction that cannot commit. */
   #failure: unknown;
@@ -52,9 +55,28 @@ export class Transaction {
     this.#client = client;
   }
 
-  /** Whether nothing joins any more. */
+  /** What its statements get since nothing joins any more; `undefined` while they run. */
+  get refusal(): LadderError | undefined {
+    return this.expiry?.() ?? (this.#hasEnded ? ended() : undefined);
+  }
+
+  /** Whether it has ended by itself. */
   get hasEnded(): boolean {
     return this.#hasEnded;
+  }
+
+  /** Why it was ended, where it was. */
+  get expiry(): Expiry | undefined {
+    return this.#expiry ?? this.#outer?.expiry;
+  }
+
+  /** It was ended: its connection is closed. */
+  expire(expiry: Expiry): void {
+    this.#expiry = expiry;
+  }
+
+  watchedBy(watched: WatchedConnection): void {
+    this.#watched = watched;
   }
 
   /** Whether one of its own statements may have ended it on the server, by COMMIT for one: what it has written may be committed then. */
@@ -73,6 +95,7 @@ export class Transaction {
   /** A statement is about to be sent. @param text `undefined` where it is unknown */
   sends(text: unknown): void {
     this.#mayHaveEnded ||= typeof text !== 'string' || endsTransaction(text);
+    this.#watched?.sends(typeof text === 'string' ? text : undefined, this.#attempt.request.callingContext);
     this.#outer?.sends(text);
   }
 
@@ -86,13 +109,14 @@ export class Transaction {
   run<Row extends QueryResultRow>(statement: Statement, signal: AbortSignal | undefined): Promise<QueryResult<Row>> {
     const running = this.#inTurn(async () => {
       signal?.throwIfAborted();
+      this.#throwIfExpired();
       this.sends(textOf(statement.query));
       try {
         return await this.#attempt.run<Row>(this.#connection, statement, signal);
       } catch (error) {
         this.#failure = error;
         this.failed(error);
-        throw error;
+        throw this.expiry?.() ?? error;
       }
     });
     return abortable(running, signal);
@@ -102,6 +126,7 @@ export class Transaction {
   nest<T>(fn: (inner: Transaction, client: PoolClient) => Promise<T>): Promise<T> {
     const ask = (text: string): Promise<QueryResult> => this.#attempt.ask(this.#connection, text);
     return this.#inTurn(async () => {
+      this.#throwIfExpired();
       await ask(SAVEPOINT);
       const inner = new Transaction(this.#attempt, this.#connection, this.isReadOnly, this);
       try {
@@ -125,8 +150,14 @@ export class Transaction {
     return this.#tail;
   }
 
+  #throwIfExpired(): void {
+    const { expiry } = this;
+    if (expiry !== undefined) throw expiry();
+  }
+
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#hasEnded) return Promise.reject(ended());
+    const { refusal } = this;
+    if (refusal !== undefined) return Promise.reject(refusal);
     const result = this.#tail === undefined ? work() : this.#tail.then(work);
     this.#tail = result.catch(() => undefined);
     return result;

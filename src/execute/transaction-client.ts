@@ -6,12 +6,13 @@
 
 import process from 'node:process';
 import type { PoolClient, QueryConfig, QueryResult } from 'pg';
+import type { LadderError } from '../errors.js';
 import type { DataConnection } from '../nodes/data-connection.js';
 import { callbackOf, isSubmittable, promised, textOf } from '../postgres/arguments.js';
 import { promiseClassOf } from '../postgres/internals.js';
 import { preparedQuery, preparedWith } from '../postgres/prepared-query.js';
 import type { Attempt } from './attempt.js';
-import { ended, type Transaction } from './open-transaction.js';
+import type { Transaction } from './open-transaction.js';
 
 type Callback = (error: Error | null | undefined, result?: QueryResult) => void;
 
@@ -29,7 +30,8 @@ export function transactionClient(
   let isUnwanted = false;
   const query = (asked: unknown, values?: unknown, callback?: unknown): unknown => {
     if (asked === null || asked === undefined) return own.query(asked as never);
-    if (transaction.hasEnded) return refuse(asked, values, callback);
+    const { refusal } = transaction;
+    if (refusal !== undefined) return refuse(refusal, asked, values, callback);
     transaction.sends(textOf(asked));
     if (isSubmittable(asked)) {
       return attempt.follow(own, asked, () => own.query(asked as never, values as never, callback as never));
@@ -40,11 +42,13 @@ export function transactionClient(
       if (error !== null) transaction.failed(error);
       else if (result !== undefined) attempt.mark(result);
     };
+    /** Under what was ended the connection went away, and that is no error of the server's. */
+    const failure = <E>(error: E): E | LadderError => (error ? (transaction.expiry?.() ?? error) : error);
     const given = callbackOf(asked, values, callback);
     if (given !== undefined) {
       const told: Callback = (error, result) => {
         over(error ?? null, result);
-        given(error, result);
+        given(failure(error), result);
       };
       const plain =
         typeof asked === 'object'
@@ -58,7 +62,7 @@ export function transactionClient(
       return promised<QueryResult>(promiseClassOf(own), (answer) => {
         const told: Callback = (error, result) => {
           over(error ?? null, result);
-          answer(error, result);
+          answer(failure(error), result);
         };
         own.query(asked, values as never, told as never);
       });
@@ -83,14 +87,14 @@ export function transactionClient(
 }
 
 /** As pg answers on a client that has ended. */
-function refuse(asked: unknown, values: unknown, callback: unknown): unknown {
+function refuse(refusal: LadderError, asked: unknown, values: unknown, callback: unknown): unknown {
   if (isSubmittable(asked)) {
-    process.nextTick(() => asked.handleError(ended(), undefined));
+    process.nextTick(() => asked.handleError(refusal, undefined));
     return asked;
   }
   const given = callbackOf(asked, values, callback);
-  if (given === undefined) return Promise.reject(ended());
-  process.nextTick(given, ended());
+  if (given === undefined) return Promise.reject(refusal);
+  process.nextTick(given, refusal);
   return undefined;
 }
 

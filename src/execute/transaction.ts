@@ -27,6 +27,7 @@ import { aborted, Transaction } from './open-transaction.js';
 import { place } from './place.js';
 import { onPrimary } from './primary.js';
 import type { Request } from './request.js';
+import { timed } from './timed-transaction.js';
 import { transactionClient } from './transaction-client.js';
 import { waitUntilVisible } from './visibility.js';
 import { writeError, wrote } from './write.js';
@@ -90,12 +91,14 @@ async function once<T>(request: Request, work: Work<T>, run: Run): Promise<T> {
   const { fn, options, enter } = work;
   const { context, signal } = request;
   const isReadOnly = options.readOnly === true;
+  const beginning = context.watch?.here();
   const { attempt, connection } = await begun(request, options, run);
   const { timeline } = context.fleet.history.timelines;
   run.wasOnReplica = attempt.node.role === 'replica';
   const current = new Transaction(attempt, connection, isReadOnly);
   const handedOut = transactionClient(attempt, connection, current);
   current.handOut(handedOut.client);
+  const time = timed({ attempt, connection }, current, beginning);
   let isOver = false;
   let position: Position | undefined;
   const body = async (): Promise<T> => {
@@ -114,8 +117,11 @@ async function once<T>(request: Request, work: Work<T>, run: Run): Promise<T> {
   try {
     let result: T;
     try {
-      result = await abortable(body(), signal);
+      result = await abortable(time === undefined ? body() : time.within(body()), signal);
+      time?.stop();
     } catch (error) {
+      time?.stop();
+      if (current.expiry !== undefined) throw error;
       // Given up, `fn` may still be at work: its connection must not serve anybody else.
       if (signal?.aborted === true) attempt.node.connections.cancel(connection);
       else if (await isLostUnder(connection, error)) {
@@ -142,12 +148,14 @@ async function once<T>(request: Request, work: Work<T>, run: Run): Promise<T> {
     // What `fn` has left running, or has begun by itself, belongs to it alone.
     const isFree =
       isOver &&
+      current.expiry === undefined &&
       !handedOut.isUnwanted &&
       !connection.wasCancelled &&
       !isBusy(connection.client) &&
       !isInTransaction(connection);
+    // What was ended is closed already.
     if (isFree) connection.client.release();
-    else throwAway(connection);
+    else if (current.expiry === undefined) throwAway(connection);
     attempt.leave(isReadOnly ? connection.identity.server : undefined);
     if (!isReadOnly) wrote(attempt, timeline, position);
   }

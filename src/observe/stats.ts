@@ -2,10 +2,11 @@
 import { performance } from '../clock.js';
 import type { LadderError } from '../errors.js';
 import type { NodeState, Reason, TopologyEvent } from '../events.js';
+import type { ExecutionContext } from '../execute/context.js';
 import { formatLsn } from '../freshness/lsn.js';
 import type { RefusedPositions } from '../freshness/refused-positions.js';
-import type { FallbackStats, PriorityLimiter } from '../isolation/priority-limiter.js';
-import type { Fleet } from '../nodes/fleet.js';
+import type { FallbackStats } from '../isolation/priority-limiter.js';
+import type { TransactionStats } from '../isolation/transaction-watch.js';
 import type { DiscoveryStats } from '../nodes/membership.js';
 import type { Node, Role } from '../nodes/node.js';
 import type { HotKey } from '../routing/hot-keys.js';
@@ -67,6 +68,8 @@ export interface ClusterStats {
   readonly tokens: Readonly<RefusedPositions>;
   /** Reads that no replica could serve, under the primary's budget. */
   readonly fallback: Readonly<FallbackStats>;
+  /** Transactions that are watched; `undefined` without `idleInTransactionMillis` and `maxTransactionMillis`. */
+  readonly transactions: Readonly<TransactionStats> | undefined;
   /** The latest changes of who takes writes, at most 100, the oldest first. */
   readonly topology: readonly TopologyEvent[];
   /** How often the primary was made to flush its log for a read that waited. */
@@ -75,7 +78,7 @@ export interface ClusterStats {
   readonly riderCount: number;
 }
 
-export function statsOf(fleet: Fleet, limiter: PriorityLimiter): ClusterStats {
+export function statsOf({ fleet, limiter, watch }: ExecutionContext): ClusterStats {
   const { history, nodes, counts, leadership, selection } = fleet;
   const now = performance.now();
   const readCount = nodes.reduce((sum, node) => sum + node.load.readCount, 0);
@@ -91,6 +94,7 @@ export function statsOf(fleet: Fleet, limiter: PriorityLimiter): ClusterStats {
     discovery: Object.freeze(fleet.membership.stats),
     tokens: Object.freeze(history.refused.snapshot()),
     fallback: Object.freeze(limiter.stats),
+    transactions: watch === undefined ? undefined : Object.freeze(watch.stats),
     topology: Object.freeze([...leadership.changes]),
     riderCount: fleet.riders.answeredCount,
     nudgeCount: nodes.reduce((sum, node) => sum + node.adminQueries.nudgeCount, 0),

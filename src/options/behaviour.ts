@@ -99,6 +99,25 @@ export interface ClusterBehaviour extends FreshnessOptions {
    */
   primaryWaitMillis?: number | undefined;
   /**
+   * How long a transaction may stay open without a statement before it is told, in milliseconds, at
+   * least 10. It holds locks and connections meanwhile, and keeps vacuum from its work. Default:
+   * off. It sees `transaction()` and clients of `cluster.pool()`, not `connection()`. An
+   * `idle-in-transaction` warning tells.
+   */
+  idleInTransactionMillis?: number | undefined;
+  /**
+   * How long a transaction may stay open in all before it is told, in milliseconds, at least 10.
+   * Default: off. A `long-transaction` warning tells. It sees what `idleInTransactionMillis` sees.
+   */
+  maxTransactionMillis?: number | undefined;
+  /**
+   * What happens to a transaction beyond `idleInTransactionMillis` or `maxTransactionMillis`. `warn`
+   * (default): it is told once, and goes on. `end`: its connection is closed, so the server rolls it
+   * back. Its next statement, and `transaction()` at once, get `LADDER_TRANSACTION_TOO_LONG`. A
+   * COMMIT that is under way is left alone.
+   */
+  onTransactionLimit?: 'warn' | 'end' | undefined;
+  /**
    * What to do when two servers accept writes. `highestTimeline` (default): the one on the later
    * timeline is the primary. On the same timeline, writes fail with `LADDER_TWO_PRIMARIES` until
    * one server is gone. `refuse`: they fail in both cases. A server whose claim cannot be true does

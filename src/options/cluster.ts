@@ -23,6 +23,14 @@ export interface LaneSettings {
   readonly maxInFlight: number;
 }
 
+/** What transactions are held to; one of the two bounds is set. */
+export interface TransactionLimits {
+  readonly idleMillis: number | undefined;
+  readonly maxMillis: number | undefined;
+  /** Whether what exceeds them is ended, and not only told. */
+  readonly ends: boolean;
+}
+
 export interface Settings {
   readonly identity: ClusterIdentity;
   /** One of them guessed to be the primary. */
@@ -33,6 +41,7 @@ export interface Settings {
   readonly catalogRefreshMillis: number;
   readonly onInvalidHint: 'throw' | 'ignore' | undefined;
   readonly primaryWaitMillis: number;
+  readonly transactionLimits: TransactionLimits | undefined;
   readonly onTwoPrimaries: 'highestTimeline' | 'refuse';
   readonly onSerializableDefault: 'primary' | 'repeatableRead';
   readonly consistency: Consistency;
@@ -88,6 +97,9 @@ const clusterSchema = optionsOf({
   primaryReadBudget: z.int().min(1).optional(),
   maxWaiting: z.int().min(1).default(10_000),
   primaryWaitMillis: millis.default(10_000),
+  idleInTransactionMillis: millis.min(10).optional(),
+  maxTransactionMillis: millis.min(10).optional(),
+  onTransactionLimit: z.enum(['warn', 'end']).default('warn'),
   readOnlyFunctions: z
     .array(z.string().regex(/^[^.()]+\.[^.()]+(\([^()]*\))?$/, 'expected schema.name or schema.name(types)'))
     .default([]),
@@ -152,6 +164,9 @@ export function settingsFrom(options: string | ClusterOptions, behaviour: Cluste
     namedStatements,
     cache,
     changes,
+    idleInTransactionMillis: idleMillis,
+    maxTransactionMillis: maxMillis,
+    onTransactionLimit,
     ...rest
   } = checked;
   const servers = nodesOf(given, typeof lane === 'object' ? undefined : lane);
@@ -172,6 +187,10 @@ export function settingsFrom(options: string | ClusterOptions, behaviour: Cluste
     nodes: servers,
     cache: cacheSettings(cache),
     changes: changesSettings(changes),
+    transactionLimits:
+      idleMillis === undefined && maxMillis === undefined
+        ? undefined
+        : { idleMillis, maxMillis, ends: onTransactionLimit === 'end' },
   };
   Object.defineProperty(settings, 'secrets', { enumerable: false });
   logsOnly(settings, 'Settings', () => ({}));

@@ -6,6 +6,7 @@ import type { Entry } from '../execute/gate.js';
 import type { Opened } from '../execute/primary.js';
 import type { Vouching } from '../execute/query.js';
 import type { Request } from '../execute/request.js';
+import type { TransactionWatch } from '../isolation/transaction-watch.js';
 import type { Node } from '../nodes/node.js';
 import type { ReadOptions } from '../options/calls.js';
 import type { PreparedQuery } from '../postgres/prepared-query.js';
@@ -29,6 +30,8 @@ export interface Reading extends Vouching {
 export interface ClusterAccess {
   /** The server that takes writes, or the last one that did. */
   readonly primary: Node;
+  /** What holds transactions open for too long; `undefined` where nobody asks. */
+  readonly watch: TransactionWatch | undefined;
   /** How many servers there are. */
   readonly nodeCount: number;
   /** The calling code's session; a pool never joins its transaction. */

@@ -6,6 +6,7 @@
 import process from 'node:process';
 import type { QueryResult } from 'pg';
 import { LadderError } from '../errors.js';
+import type { Expiry } from '../isolation/watched-connection.js';
 import { promised, textOf } from '../postgres/arguments.js';
 import { SET_READ_ONLY } from '../postgres/own-statements.js';
 import type { Classification } from '../statements/classifier.js';
@@ -33,12 +34,20 @@ export class ClientRouter {
   /** Whether the client was released in a transaction that goes on. */
   #isKept = false;
   #isDiscarded = false;
+  readonly #onExpired: (error: LadderError) => void;
+  /** Why its transaction was ended. */
+  #expiry: Expiry | undefined;
 
-  /** @param onOpen called when a connection to the primary has been opened */
-  constructor(host: ClientHost, client: PrimaryClient, onOpen: () => void) {
+  /** @param on called when a connection to the primary has been opened, and when the client must serve nobody any more, since its transaction was ended */
+  constructor(
+    host: ClientHost,
+    client: PrimaryClient,
+    on: { readonly open: () => void; readonly expired: (error: LadderError) => void },
+  ) {
     this.#host = host;
     this.#client = client;
-    this.#primary = new PrimaryAccess(host, client, this.#queue, onOpen);
+    this.#onExpired = on.expired;
+    this.#primary = new PrimaryAccess(host, client, this.#queue, { open: on.open, expired: this.#expire });
   }
 
   /** The client's own connection to the primary, once it is open. */
@@ -56,7 +65,12 @@ export class ClientRouter {
   }
 
   get isDiscarded(): boolean {
-    return this.#isDiscarded;
+    return this.#isDiscarded || this.isExpired;
+  }
+
+  /** Whether its transaction was ended: it runs nothing any more. */
+  get isExpired(): boolean {
+    return this.#expiry !== undefined;
   }
 
   /** Whether something was left on its connection that later statements go by: a setting, a temporary table, an open transaction. */
@@ -92,6 +106,7 @@ export class ClientRouter {
 
   /** Lets go of what it is in. @param isForQuery whether what comes next can only come through `query` of the pool @returns what becomes of an open transaction */
   unbind(isForQuery: boolean): LeftOpen | undefined {
+    if (this.isExpired) return undefined;
     const { isLate } = this.#host;
     const status = this.#hold?.status;
     const isHoldOpen = status === 'T' || status === 'E';
@@ -105,6 +120,10 @@ export class ClientRouter {
 
   take(job: Job): void {
     const { own } = this;
+    if (this.#expiry !== undefined) {
+      fail(job, this.#expiry());
+      return;
+    }
     if (own !== undefined && this.#primary.isRequired && this.#queue.isIdle) {
       this.#primary.send(own, job, this.#host.isLate);
       return;
@@ -119,6 +138,7 @@ export class ClientRouter {
     const { cluster, isLate } = this.#host;
     const { submittable } = submission;
     const run = (): Promise<void> | undefined => {
+      if (this.#expiry !== undefined) throw this.#expiry();
       const text = isLate && !this.#primary.isRequired ? textOf(submittable) : undefined;
       if (text === undefined) return this.#primary.submit(submission, undefined);
       return cluster.classify(text).then((found) => this.#submitFound(submission, found));
@@ -138,7 +158,14 @@ export class ClientRouter {
     return this.#primary.open(isSetUpByPool);
   }
 
+  readonly #expire = (expiry: Expiry): void => {
+    this.#expiry = expiry;
+    this.leaveHold(true);
+    this.#onExpired(expiry());
+  };
+
   #route(job: Job): Promise<void> | undefined {
+    if (this.#expiry !== undefined) throw this.#expiry();
     const { own } = this;
     if (this.#primary.isRequired && own !== undefined) {
       this.#primary.send(own, job, this.#host.isLate);
@@ -177,15 +204,17 @@ export class ClientRouter {
     const { cluster, introduce } = this.#host;
     const request = cluster.readRequest(job.scope, found.hint, job.entry);
     let result: QueryResult | undefined;
-    this.#hold = await HeldConnection.begin(request, introduce, async (hold) => {
+    const first = async (hold: HeldConnection): Promise<void> => {
       result = await promised<QueryResult>(Promise, (answer) => void hold.run({ ...job, answer }, found.leavesState));
       // On a replica it is read-only whatever it says.
       if (found.begins === 'plain' && hold.isOnPrimary) {
-        const query = SET_READ_ONLY;
-        await promised(Promise, (answer) => void hold.run({ query, values: undefined, answer }, false));
+        const set = { query: SET_READ_ONLY, values: undefined, beginning: undefined };
+        await promised(Promise, (answer) => void hold.run({ ...set, answer }, false));
       }
-    });
+    };
+    this.#hold = await HeldConnection.begin(request, introduce, first, this.#expire);
     this.#hold.keeps = found.begins === undefined;
+    if (this.isExpired) this.leaveHold(true);
     succeed(job, result as QueryResult);
   }
 
@@ -215,7 +244,7 @@ export class ClientRouter {
       return;
     }
     const request = cluster.readRequest(scope, found.hint, entry);
-    const hold = await HeldConnection.begin(request, introduce, async () => undefined);
+    const hold = await HeldConnection.begin(request, introduce, async () => undefined, this.#expire);
     this.#hold = hold;
     try {
       await hold.submit(submittable, callback);

@@ -6,16 +6,21 @@ import { EventEmitter } from 'node:events';
 import process from 'node:process';
 import pg, { type Client, type QueryResult } from 'pg';
 import { inNoContext } from '../async-context.js';
+import type { LadderError } from '../errors.js';
+import type { Beginning } from '../isolation/watched-connection.js';
 import { clientFacts } from '../options/discreet-pool.js';
 import { callbackOf, isSubmittable, promised, type Submittable, textOf } from '../postgres/arguments.js';
 import { isBroken } from '../postgres/internals.js';
 import type { PreparedQuery } from '../postgres/prepared-query.js';
 import { logsOnly } from '../redaction.js';
+import { beginsTransaction } from '../sql/statement-start.js';
 import type { ClientHost } from './access.js';
 import { ClientRouter, type LeftOpen } from './client-router.js';
 import { given, valuesOf } from './job.js';
 import { NamedTexts } from './named-texts.js';
 import { PrimaryClient, type TypeParser } from './primary-client.js';
+
+type Release = (error?: unknown) => void;
 
 export class RoutedClient extends EventEmitter {
   readonly #host: ClientHost;
@@ -28,6 +33,10 @@ export class RoutedClient extends EventEmitter {
   #isForQuery = false;
   #wasOpenBefore = false;
   #isReferenced = true;
+  /** Of pg-pool, while its user has it. */
+  #release: Release | undefined;
+  #given: Release | undefined;
+  #isDead = false;
 
   static {
     logsOnly(RoutedClient.prototype, 'Client', (self) => clientFacts(self as unknown as Client));
@@ -41,9 +50,13 @@ export class RoutedClient extends EventEmitter {
     this.#primary = new PrimaryClient(host, (event, args) => {
       if (event !== 'error' || this.#mayFail) this.emit(event, ...args);
     });
-    this.#router = new ClientRouter(host, this.#primary, () => {
-      if (!this.#isReferenced) this.unref();
+    this.#router = new ClientRouter(host, this.#primary, {
+      open: () => {
+        if (!this.#isReferenced) this.unref();
+      },
+      expired: (error) => this.#expired(error),
     });
+    if (host.cluster.watch !== undefined) this.#guardRelease();
   }
 
   /** pg's client behind it, to the primary. */
@@ -115,7 +128,8 @@ export class RoutedClient extends EventEmitter {
       });
       return query;
     }
-    const job = { query: this.#named.complete(asked), values: givenValues, scope, entry };
+    const beginning = this.#beginning(asked);
+    const job = { query: this.#named.complete(asked), values: givenValues, scope, entry, beginning };
     const own = callbackOf(asked, values, callback);
     if (own === undefined) {
       const running = promised<QueryResult>(PromiseClass, (answer) =>
@@ -125,6 +139,13 @@ export class RoutedClient extends EventEmitter {
     }
     this.#router.take({ ...job, answer: cluster.bind(own), isCallback: true });
     return undefined;
+  }
+
+  /** Whose code it is that may begin a transaction, where that is wanted. */
+  #beginning(query: PreparedQuery): Beginning | undefined {
+    const { watch } = this.#host.cluster;
+    if (watch === undefined || this.#router.status !== 'I') return undefined;
+    return beginsTransaction(textOf(query) ?? '') ? watch.here() : undefined;
   }
 
   #isKnownRead(query: PreparedQuery): boolean {
@@ -160,6 +181,7 @@ export class RoutedClient extends EventEmitter {
   /** It has been taken out of the pool. */
   acquired(): void {
     this.#isCheckedOut = true;
+    this.#release = undefined;
     this.#isForQuery = false;
     const { own } = this.#router;
     this.#wasOpenBefore = own?.isInTransaction === true;
@@ -175,6 +197,7 @@ export class RoutedClient extends EventEmitter {
   /** It goes back to the pool. @returns what becomes of the transaction that was begun and left open on it */
   released(): LeftOpen | undefined {
     this.#isCheckedOut = false;
+    if (this.#router.isExpired) return undefined;
     if (this.#router.isIdle) {
       const leftOpen = this.#router.unbind(this.#isForQuery);
       return leftOpen === 'kept' && this.#wasOpenBefore ? undefined : leftOpen;
@@ -182,6 +205,32 @@ export class RoutedClient extends EventEmitter {
     this.#router.letStream();
     this.#router.whenIdle(() => this.#releasedLater());
     return undefined;
+  }
+
+  /** Its transaction was ended: it leaves the pool, so that others find room there. Its user may still have it, and release it. */
+  #expired(error: LadderError): void {
+    this.#isDead = true;
+    if (this.#isCheckedOut) this.#release?.(true);
+    // pg-pool lets go of an idle client that fails.
+    else this.emit('error', error);
+  }
+
+  /** What gives it back does nothing for a client that is not in the pool any more. */
+  #guardRelease(): void {
+    Object.defineProperty(this, 'release', {
+      configurable: true,
+      enumerable: true,
+      get: () => this.#given,
+      set: (release: Release) => {
+        this.#given = release;
+        // Its user may put another one in front.
+        if (this.#release !== undefined) return;
+        this.#release = release;
+        this.#given = (error) => {
+          if (!this.#isDead) release(error);
+        };
+      },
+    });
   }
 
   /** What was on its way has ended. Somebody else may have the client by then: as with pg, he has it as it is. */

@@ -7,14 +7,16 @@ import { failedOn } from '../execute/connection-state.js';
 import { openSeries, type Placement } from '../execute/open-series.js';
 import { place } from '../execute/place.js';
 import type { Request } from '../execute/request.js';
+import type { Expiry } from '../isolation/watched-connection.js';
 import type { Answer, Submittable } from '../postgres/arguments.js';
 import { bytesReadOn, isQueryable } from '../postgres/internals.js';
 import { submit } from '../postgres/submit.js';
 import type { TransactionStatus } from '../postgres/transaction-status.js';
 import type { Job } from './job.js';
+import { TransactionTime } from './transaction-time.js';
 
 /** What is run, and who is told. */
-type Answering = Pick<Job, 'query' | 'values' | 'answer'>;
+type Answering = Pick<Job, 'query' | 'values' | 'answer' | 'beginning'>;
 
 /** What streams on after its client was released, and brings nothing for so long, is given up. */
 const SILENCE_MILLIS = 5_000;
@@ -28,9 +30,13 @@ export class HeldConnection {
   #isLeft = false;
   #goOn: (() => void) | undefined;
   #onEnd: (() => void) | undefined;
+  readonly #time: TransactionTime;
 
-  private constructor(placement: Placement) {
+  /** @param expired called when its transaction has been open for too long, and is to be ended */
+  private constructor(placement: Placement, expired: (expiry: Expiry) => void) {
     this.#placement = placement;
+    const { attempt, connection } = placement;
+    this.#time = new TransactionTime(attempt.request.context.watch, attempt.node, connection, expired);
   }
 
   /** A connection on which `first` has run. Where that is lost under it, another one. */
@@ -38,6 +44,7 @@ export class HeldConnection {
     request: Request,
     introduce: Introduce | undefined,
     first: (hold: HeldConnection) => Promise<unknown>,
+    expired: (expiry: Expiry) => void,
   ): Promise<HeldConnection> {
     let hold: HeldConnection | undefined;
     await openSeries(
@@ -45,7 +52,7 @@ export class HeldConnection {
       () => place(request),
       (placement) => {
         introduce?.(placement.connection.client);
-        hold = new HeldConnection(placement);
+        hold = new HeldConnection(placement, expired);
         return first(hold);
       },
     );
@@ -61,16 +68,17 @@ export class HeldConnection {
   }
 
   /** Runs a statement. @param leavesState whether the connection must serve no other caller afterwards */
-  run({ query, values, answer }: Answering, leavesState: boolean): Promise<void> {
+  run({ query, values, answer, beginning }: Answering, leavesState: boolean): Promise<void> {
     this.#mustClose ||= leavesState;
     const { attempt, connection } = this.#placement;
+    this.#time.sends(query, attempt, beginning);
     return new Promise((resolve) => {
       const answered: Answer = (error, result) => {
         const over = (): void => {
           this.#mustClose ||= connection.isLost || !isQueryable(this.#client);
           // What comes next is decided before the user hears of it.
           resolve();
-          answer(error, result);
+          answer(this.#time.told(error), result);
         };
         if (error) failedOn(connection, error, over);
         else over();
@@ -88,6 +96,7 @@ export class HeldConnection {
       return Promise.resolve();
     }
     const { attempt } = this.#placement;
+    this.#time.sends(submittable, attempt);
     this.isStreaming = true;
     return new Promise((resolve, reject) => {
       this.#goOn = resolve;
@@ -126,6 +135,7 @@ export class HeldConnection {
   leave(isBroken = false): void {
     if (this.#isLeft) return;
     this.#isLeft = true;
+    this.#time.stop();
     const { attempt, connection } = this.#placement;
     connection.client.release(this.#mustClose || isBroken);
     attempt.leave(connection.identity.server);

@@ -3,6 +3,7 @@
 import process from 'node:process';
 import type { QueryConfig, QueryResult } from 'pg';
 import type { Entry } from '../execute/gate.js';
+import type { Beginning } from '../isolation/watched-connection.js';
 import { type Answer, isSubmittable, type Submittable } from '../postgres/arguments.js';
 import { type PreparedQuery, preparedQuery, preparedValues } from '../postgres/prepared-query.js';
 import type { SessionScope } from '../session/scope.js';
@@ -13,6 +14,8 @@ export interface Job {
   /** The session of the code that asked. */
   readonly scope: SessionScope;
   readonly entry: Entry;
+  /** Where it was asked, of one that may begin a transaction that is watched. */
+  readonly beginning: Beginning | undefined;
   readonly answer: Answer;
   /** Whether the answer is a callback of the user's, and not a promise's. */
   readonly isCallback: boolean;

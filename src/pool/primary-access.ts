@@ -3,6 +3,7 @@
  * statements have to go there from now on. Which statement goes there is decided by the router.
  */
 import type { Entry } from '../execute/gate.js';
+import type { Expiry } from '../isolation/watched-connection.js';
 import { type Answer, type Submittable, textOf } from '../postgres/arguments.js';
 import type { SessionScope } from '../session/scope.js';
 import type { Classification } from '../statements/classifier.js';
@@ -27,14 +28,21 @@ export class PrimaryAccess {
   readonly #client: PrimaryClient;
   readonly #queue: StatementQueue;
   readonly #onOpen: () => void;
+  readonly #onExpired: (expiry: Expiry) => void;
   #connection: PrimaryConnection | undefined;
 
-  /** @param onOpen called when a connection to the primary has been opened */
-  constructor(host: ClientHost, client: PrimaryClient, queue: StatementQueue, onOpen: () => void) {
+  /** @param on called when a connection to the primary has been opened, and when it was closed for a transaction that was open for too long */
+  constructor(
+    host: ClientHost,
+    client: PrimaryClient,
+    queue: StatementQueue,
+    on: { readonly open: () => void; readonly expired: (expiry: Expiry) => void },
+  ) {
     this.#host = host;
     this.#client = client;
     this.#queue = queue;
-    this.#onOpen = onOpen;
+    this.#onOpen = on.open;
+    this.#onExpired = on.expired;
   }
 
   get connection(): PrimaryConnection | undefined {
@@ -53,7 +61,7 @@ export class PrimaryAccess {
     this.#connection = undefined;
     let connection: PrimaryConnection;
     try {
-      connection = await PrimaryConnection.open(cluster, (node) => this.#client.at(node));
+      connection = await PrimaryConnection.open(cluster, (node) => this.#client.at(node), this.#onExpired);
     } catch (error) {
       this.#queue.refuse(error);
       throw error;

@@ -13,6 +13,7 @@ import type { Request } from '../execute/request.js';
 import { lostUnder } from '../execute/rerun.js';
 import { holdUntilSettled, wrote } from '../execute/write.js';
 import type { Floor, UncertainWrite } from '../freshness/floor.js';
+import type { Expiry } from '../isolation/watched-connection.js';
 import type { DataConnection } from '../nodes/data-connection.js';
 import type { Node } from '../nodes/node.js';
 import { type Answer, type Submittable, textOf } from '../postgres/arguments.js';
@@ -26,6 +27,7 @@ import type { Classification } from '../statements/classifier.js';
 import type { ClusterAccess } from './access.js';
 import type { Job } from './job.js';
 import { type ReportedSettings, reportedBy, SettingsLeft } from './settings-left.js';
+import { TransactionTime } from './transaction-time.js';
 
 /** What is found out about a statement while it runs. */
 export interface Finding {
@@ -59,25 +61,43 @@ export class PrimaryConnection {
   /** Statements that pg no longer waits for, although their connection lives on: over when one that was sent after them is answered. */
   readonly #givenUp: GivenUp[] = [];
   #onIdle: (() => void) | undefined;
+  readonly #time: TransactionTime;
 
-  private constructor(cluster: ClusterAccess, { node, connection }: Opened, reported: ReportedSettings) {
+  private constructor(
+    cluster: ClusterAccess,
+    { node, connection }: Opened,
+    reported: ReportedSettings,
+    expired: (expiry: Expiry) => void,
+  ) {
     this.#cluster = cluster;
     this.#connection = connection;
     this.#settings = new SettingsLeft(reported);
     this.node = node;
     this.client = connection.client;
     this.status = connection.status;
+    this.#time = new TransactionTime(cluster.watch, node, connection, (expiry) => {
+      this.client.end().catch(() => undefined);
+      expired(expiry);
+    });
   }
 
-  /** @param clientFor pg's client for that server, not connected yet @throws pg's error, and LadderError `LADDER_NO_PRIMARY`, `LADDER_TWO_PRIMARIES` */
-  static async open(cluster: ClusterAccess, clientFor: (node: Node) => Client): Promise<PrimaryConnection> {
+  /**
+   * @param clientFor pg's client for that server, not connected yet
+   * @param expired called when a transaction on it was open for too long, and the connection is closed for it
+   * @throws pg's error, and LadderError `LADDER_NO_PRIMARY`, `LADDER_TWO_PRIMARIES`
+   */
+  static async open(
+    cluster: ClusterAccess,
+    clientFor: (node: Node) => Client,
+    expired: (expiry: Expiry) => void,
+  ): Promise<PrimaryConnection> {
     let reported: ReportedSettings = new Map();
     const opened = await cluster.openPrimary((node) => {
       const client = clientFor(node);
       reported = reportedBy(client);
       return client;
     });
-    return new PrimaryConnection(cluster, opened, reported);
+    return new PrimaryConnection(cluster, opened, reported, expired);
   }
 
   get isInTransaction(): boolean {
@@ -111,10 +131,12 @@ export class PrimaryConnection {
     this.#onIdle = then;
   }
 
-  send({ query, values, scope, entry, answer }: Job, finding: Finding): void {
+  send({ query, values, scope, entry, beginning, answer: told }: Job, finding: Finding): void {
     const attempt = this.#enter(this.#cluster.writeRequest(scope, entry), finding);
     const { timeline } = attempt.request.context.fleet.history.timelines;
     this.#settings.before();
+    this.#time.sends(query, attempt, beginning);
+    const answer: Answer = (error, result) => told(this.#time.told(error), result);
     const number = ++this.#sentCount;
     const wasQueryable = isQueryable(this.client);
     const answered: Answer = (error, result) => {
@@ -150,6 +172,7 @@ export class PrimaryConnection {
       return;
     }
     const attempt = this.#enter(request, finding);
+    this.#time.sends(submittable, attempt);
     const { floor } = request.asker;
     const { fleet } = request.context;
     const isRead = finding.found?.class === 'read';
@@ -205,7 +228,8 @@ export class PrimaryConnection {
 
   #gaveUp(error: Error, number: number, found: Classification | undefined, { request }: Attempt): void {
     if (found?.class === 'read') return;
-    lostUnder(this.node, error, 'write');
+    // What was closed here says nothing of its server.
+    if (!this.#time.isOver) lostUnder(this.node, error, 'write');
     // It may have been the COMMIT of what others have written.
     for (const writer of this.#writers.add(request.asker.floor)) {
       this.#givenUp.push({

@@ -22,6 +22,8 @@ const END = firstWord(
   /(?:commit|end|abort|rollback(?!\s+(?:work\s+|transaction\s+)?to\b)|prepare(?=\s+transaction\b|\s*(?:\/\*|--|$)))\b/,
 );
 
+const BEGINNING = firstWord(/(?:begin|start)\b/);
+
 function firstWord({ source }: RegExp): FirstWord {
   return { here: new RegExp(`^${source}`, 'i'), later: new RegExp(`;\\s*${source}`, 'i') };
 }
@@ -39,6 +41,11 @@ export function definesSomething(whole: string): boolean {
 /** Whether one of the statements seems to end the transaction that it runs in. */
 export function endsTransaction(whole: string): boolean {
   return hasStatement(whole, END);
+}
+
+/** Whether one of the statements seems to begin a transaction. */
+export function beginsTransaction(whole: string): boolean {
+  return hasStatement(whole, BEGINNING);
 }
 
 function hasStatement(whole: string, { here, later }: FirstWord): boolean {

@@ -3,6 +3,7 @@ import { cache } from './cache.js';
 import { changes } from './changes.js';
 import { execute } from './execute.js';
 import { freshness } from './freshness.js';
+import { isolation } from './isolation.js';
 import type { Mutation } from './mutation.js';
 import { nodes } from './nodes.js';
 import { pool } from './pool.js';
@@ -15,6 +16,7 @@ export const mutations: readonly Mutation[] = [
   ...token,
   ...nodes,
   ...execute,
+  ...isolation,
   ...pool,
   ...postgres,
   ...sql,

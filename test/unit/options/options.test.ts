@@ -55,6 +55,7 @@ describe('the options of createCluster', () => {
       /primary\.conectionString: .*"connectionString"/,
     ],
     ['a negative number', { primary: url, waitMillis: -1 }, /waitMillis/],
+    ['a bound on transactions that is none', { primary: url, idleInTransactionMillis: 9 }, /idleInTransactionMillis/],
     ['not a number', { primary: url, maxLagMillis: '10s' }, /maxLagMillis/],
     ['a number that is none', { primary: url, probeMillis: Number.NaN }, /probeMillis/],
     ['a consistency that does not exist', { primary: url, consistency: 'linearizable' }, /consistency/],
