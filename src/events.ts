@@ -259,9 +259,8 @@ export interface WarningEvent extends OfCluster {
   /** What was found, and what to use instead; never SQL. */
   readonly message: string;
   /**
-   * Of `session-state`, `transaction-left-open`, `misrouted` and `watch`: names the statement. Of
-   * `idle-in-transaction` and `long-transaction`: the transaction's latest. It is equal for texts
-   * that differ in constants only.
+   * Of `session-state`, `transaction-left-open`, `misrouted` and `watch`: names the statement; of `idle-in-transaction`
+   * and `long-transaction`, the transaction's latest. It is equal for texts that differ in constants only.
    */
   readonly digest?: string;
   /** Of `idle-in-transaction` and `long-transaction`: the name of the node that it holds a connection to. */
