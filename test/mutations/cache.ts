@@ -11,8 +11,8 @@ export const cache: readonly Mutation[] = [
     name: 'answers of the primary are kept, at the place that its log has reached',
     breaks: 'rule 31',
     file: 'src/cache/keeper.ts',
-    find: '    const { role, lsn, source, timeline, node, waitedMillis } = record;',
-    replace: `    const { source, timeline, node, waitedMillis } = record;
+    find: '    const { role, lsn, source, timeline, node, waitedMillis, upperBound } = record;',
+    replace: `    const { source, timeline, node, waitedMillis, upperBound } = record;
     const role: string = 'replica';
     const lsn = record.lsn ?? history.highest;`,
     tests: [SCENARIOS],
@@ -135,7 +135,7 @@ export const cache: readonly Mutation[] = [
     name: 'a kept answer older than what was seen is given',
     breaks: 'rule 35',
     file: 'src/cache/judge.ts',
-    find: 'trace.sights?.areIn(entry, tables, this.#fleet.history) === false',
+    find: 'sights?.areIn(entry, families, this.#fleet.history) === false',
     replace: 'false',
     tests: [JOINS, 'test/faults/cache/torture.test.ts'],
   },

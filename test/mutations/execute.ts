@@ -250,9 +250,9 @@ export const execute: readonly Mutation[] = [
     name: 'a position from before a failover is told as one on the timeline after it',
     breaks: 'rule 31',
     file: 'src/execute/attempt.ts',
-    find: 'const { reason, waitedMillis, lsn, timeline, answering, request } = this;',
+    find: 'const { reason, waitedMillis, lsn, timeline, answering, upperBound, request } = this;',
     replace:
-      'const { reason, waitedMillis, lsn, answering, request } = this;\n    const { timeline } = this.request.context.fleet.history.timelines;',
+      'const { reason, waitedMillis, lsn, answering, upperBound, request } = this;\n    const { timeline } = this.request.context.fleet.history.timelines;',
     tests: [`${UNIT}/attempt.test.ts`],
   },
   {
