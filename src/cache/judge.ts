@@ -108,8 +108,10 @@ export class Judge {
   }
 
   #hasSeenNewer(trace: ReadTrace, entry: CacheEntry, families: readonly string[]): boolean {
-    if (trace.isOpen) return true;
-    if (entry.isAdvanced) this.#receiverLooks?.want();
-    return trace.sights?.areIn(entry, families, this.#fleet.history) === false || !trace.canShow(entry);
+    const { isOpen, sights } = trace;
+    if (isOpen) return true;
+    // What changes keep current is likely all that a read of a moment ago has seen: a look behind such reads shows it.
+    if (entry.isAdvanced && sights !== undefined && sights.readCount > 0) this.#receiverLooks?.want();
+    return sights?.areIn(entry, families, this.#fleet.history) === false || !trace.canShow(entry);
   }
 }

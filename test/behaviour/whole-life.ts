@@ -133,6 +133,7 @@ async function ask(config: pg.ClientConfig, isPrimary: boolean, lsn: string): Pr
   const control = new ControlConnection(pool, 5_000, () => undefined);
   const questions = new AdminQueries(control);
   const { identity } = await control.query<{ version: string }>(ownStatements['IDENTITY'] as string);
+  await control.query(ownStatements['RECEIVED'] as string);
   const { next } = await questions.snapshot();
   expect(next > 0n).toBe(true);
   await questions.committedAmong([String(next - 1n)]);

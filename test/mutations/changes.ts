@@ -4,6 +4,7 @@ import type { Mutation } from './mutation.js';
 const LEDGER = 'test/unit/changes/ledger.test.ts';
 const WATCH = 'test/unit/changes/definition-watch.test.ts';
 const CURRENT = 'test/behaviour/changes/stays-current.test.ts';
+const RECEIVED = 'test/unit/nodes/received.test.ts';
 const TORTURE = 'test/faults/changes/torture.test.ts';
 
 export const changes: readonly Mutation[] = [
@@ -95,5 +96,45 @@ export const changes: readonly Mutation[] = [
     find: 'return this.#told === undefined && this.unchangedThrough',
     replace: 'return this.unchangedThrough',
     tests: [WATCH],
+  },
+  {
+    name: 'what a replica has received bounds a read, whatever timeline that is of',
+    breaks: 'rule 35',
+    file: 'src/nodes/received.ts',
+    find: 'if (row.timeline !== timeline) return undefined;',
+    replace: '',
+    tests: [RECEIVED, 'test/faults/changes/received.test.ts'],
+  },
+  {
+    name: 'a receiver that waits counts as one that streams',
+    breaks: 'rule 35',
+    file: 'src/nodes/received.ts',
+    find: "row?.status === 'streaming' && row.in_recovery === true",
+    replace: 'row?.in_recovery === true',
+    tests: [RECEIVED],
+  },
+  {
+    name: 'what a replica has replayed is taken for all that it shows',
+    breaks: 'rule 35',
+    file: 'src/nodes/received.ts',
+    find: 'received < replayed) return undefined;\n  return { clusterId, timeline, lsn: received };',
+    replace: 'received < replayed) return undefined;\n  return { clusterId, timeline, lsn: replayed };',
+    tests: [RECEIVED],
+  },
+  {
+    name: 'what was seen on a server that was left is forgotten once that has said how far it was',
+    breaks: 'rule 35',
+    file: 'src/freshness/sights.ts',
+    find: 'else if (position !== undefined) this.#bound = newerPosition(this.#bound, position);',
+    replace: 'else if (position !== undefined) this.#bound = position;',
+    tests: ['test/unit/freshness/sights.test.ts'],
+  },
+  {
+    name: 'no replica is asked behind a read',
+    breaks: 'rule 35',
+    file: 'src/nodes/receiver-looks.ts',
+    find: 'if (!connection.identity.isDirect) return undefined;',
+    replace: 'return undefined;',
+    tests: ['test/unit/nodes/receiver-looks.test.ts', 'test/behaviour/changes/receiver-looks.test.ts'],
   },
 ];

@@ -24,7 +24,7 @@ beforeAll(async () => {
     replicas: 2,
     primarySettings: { archive_mode: 'on', archive_command: 'mkdir -p archive && cp %p archive/%f' },
   });
-  const directory = await query(servers.primary, 'show data_directory');
+  const directory = String(await query(servers.primary, 'show data_directory'));
   await servers.replicas[0]?.configure({ restore_command: `cp "${directory}/archive/%f" %p` });
   await query(servers.primary, 'create table versions (version int not null)');
   await query(servers.primary, 'insert into versions values (0)');
