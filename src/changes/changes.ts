@@ -18,7 +18,7 @@ import { DEFINITION_TRIGGERS } from './names.js';
 import { Standstill } from './standstill.js';
 
 /** Whether the watermark stands still is looked at that often, and told after so long. */
-const [LOOK_MILLIS, STILL_MILLIS] = [1_000, 10_000];
+const [LOOK_MILLIS, STILL_MILLIS] = [1_000, 5_000];
 const UNKNOWN = 'the primary reads a large transaction, or this process is busy';
 
 /** How changes are heard. A snapshot that never changes. */
@@ -38,7 +38,7 @@ export interface ChangeStats {
   readonly delayMillis: number | undefined;
   /**
    * For how long the position has stood still although there is more to be heard, in milliseconds,
-   * to the second; 0 where it moves, or the primary is idle. From 10 s on, `problem` says why, where
+   * to the second; 0 where it moves, or the primary is idle. From 5 s on, `problem` says why, where
    * that is known.
    */
   readonly stillMillis: number;
