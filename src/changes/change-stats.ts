@@ -15,7 +15,7 @@ export interface ChangeStats {
   readonly delayMillis: number | undefined;
   /**
    * For how long the position has stood still although there is more to be heard, in milliseconds,
-   * to the second; 0 where it moves, or the primary is idle. From 10 s on, `problem` says why, where
+   * to the second; 0 where it moves, or the primary is idle. From 5 s on, `problem` says why, where
    * that is known.
    */
   readonly stillMillis: number;

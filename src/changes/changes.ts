@@ -26,7 +26,7 @@ import { DEFINITION_TRIGGERS } from './names.js';
 import { Standstill } from './standstill.js';
 
 /** Whether the watermark stands still is looked at that often, and told after so long. */
-const [LOOK_MILLIS, STILL_MILLIS] = [1_000, 10_000];
+const [LOOK_MILLIS, STILL_MILLIS] = [1_000, 5_000];
 const UNKNOWN = 'the primary reads a large transaction, or this process is busy';
 
 /** Wants to know at once. Its methods never throw. */

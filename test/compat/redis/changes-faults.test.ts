@@ -10,6 +10,8 @@ import { RedisServer } from './redis-server.js';
 const binary = findBinary('redis-server');
 if (binary === undefined) report('redis', { skipped: 'redis-server is not installed' });
 
+/** No promise: where others keep the machine busy. */
+const PATIENCE_MILLIS = size(180_000, 0);
 const GONE_MILLIS = 1_000;
 const CASES = size(
   [{ seed: 1, hasTriggers: true, isSourceHeir: false }],
@@ -44,5 +46,6 @@ describe.skipIf(binary === undefined)('processes that share what one of them hea
       const options = { seed, sessionCount: 4, pauseMillis: 10, redisPort: redis.port, isSourceHeir };
       await playFaults(options, hasTriggers, [...size(SHORT_FAULTS, Object.values(FAULTS)), gone, flushed]);
     },
+    PATIENCE_MILLIS,
   );
 });

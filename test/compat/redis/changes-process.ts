@@ -1,7 +1,7 @@
 /** One of several processes that share a log through Redis: says what it is told, in the order in which it is. */
 import { LogicalSource } from '../../../src/changes/logical-source.js';
-import { RelayedSource } from '../../../src/changes/relayed-source.js';
 import type { RelayRole } from '../../../src/changes/relay-stats.js';
+import { RelayedSource } from '../../../src/changes/relayed-source.js';
 import { Fleet } from '../../../src/nodes/fleet.js';
 import { settingsFrom } from '../../../src/options/cluster.js';
 import { Publisher } from '../../../src/publisher.js';

@@ -250,13 +250,15 @@ export class FaultedPlay implements AsyncDisposable {
   /** What is left on the servers: slots, whatever they keep, and connections. */
   async leftovers(): Promise<unknown[]> {
     const left = await Promise.all(
-      this.servers.nodes.map((node) =>
-        ask(
-          node,
-          `select concat(slot_name, ' keeps from ', restart_lsn) as what from pg_replication_slots
+      this.servers.nodes
+        .filter(({ running }) => running)
+        .map((node) =>
+          ask(
+            node,
+            `select concat(slot_name, ' keeps from ', restart_lsn) as what from pg_replication_slots
            union all select application_name from pg_stat_activity where application_name like 'player%'`,
+          ),
         ),
-      ),
     );
     return left.flat();
   }

@@ -42,7 +42,7 @@ const REPORT_MILLIS = 25;
 
 const { nodes, name, redisPort, source, plan } = JSON.parse(process.argv[2] ?? '') as Order;
 process.on('disconnect', () => process.exit(0));
-const say = (word: Word): void => void process.send?.(word);
+const say = (word: Word): void => void process.send?.(word, undefined, undefined, () => undefined);
 
 type Client = Parameters<typeof redisCache>[0] & NodeRedisRelayClient;
 type Connect = (port: number) => Promise<{ client: Client; close: () => void }>;
@@ -82,7 +82,16 @@ function report(): void {
   const hitCount = hits.memory.session + hits.memory.eventual + hits.shared.session + hits.shared.eventual;
   const { timeline, lsn } = position ?? {};
   const nodes = cluster.stats().nodes.map((node) => `${node.name} ${node.role} ${node.state} ${node.inFlight}`);
-  const counts = { beginCount, hitCount, advancedCount, sessionCount, errors, misses, areDefinitionsKnown, cacheProblem };
+  const counts = {
+    beginCount,
+    hitCount,
+    advancedCount,
+    sessionCount,
+    errors,
+    misses,
+    areDefinitionsKnown,
+    cacheProblem,
+  };
   say({ standing: { state, problem, timeline, lsn, nodes, ...counts }, logs });
   logs = [];
 }

@@ -16,6 +16,10 @@ const isGone = (play: FaultedPlay, pid: number) => async (): Promise<boolean> =>
 const killed: Fault = async (play) => {
   const { player } = await play.tailer();
   await play.recovers('the one that reads was killed', () => play.remove(player));
+};
+
+const replaced: Fault = async (play) => {
+  await killed(play);
   await play.recovers('another one came', () => play.add());
 };
 
@@ -131,11 +135,16 @@ const failover: Fault = async (play) => {
     const others = servers.nodes.filter((node) => node !== heir && node !== primary);
     await Promise.all(others.map((node) => node.follow(heir)));
   });
+};
+
+const rebuilt: Fault = async (play) => {
+  const { heir, primary } = play;
+  await failover(play);
   await play.recovers('the old primary follows', () => primary.follow(heir));
 };
 
 export const FAULTS = {
-  killed,
+  replaced,
   frozen,
   cut,
   halfOpen,
@@ -144,8 +153,8 @@ export const FAULTS = {
   definitions,
   emptied,
   heldBack,
-  failover,
+  rebuilt,
 } satisfies Record<string, Fault>;
 
 /** Those that cost least. */
-export const SHORT_FAULTS: readonly Fault[] = [killed, slot, definitions, emptied, heldBack, failover];
+export const SHORT_FAULTS: readonly Fault[] = [killed, definitions, heldBack, failover];
