@@ -23,7 +23,11 @@ describe('what is different between two answers', () => {
   });
 
   it('is all of it where there was none before', () => {
-    expect(diffOf(undefined, answer(['1', 'a'], ['2', 'b']), ['id'])).toEqual({ added: [0, 1], changed: [], removed: [] });
+    expect(diffOf(undefined, answer(['1', 'a'], ['2', 'b']), ['id'])).toEqual({
+      added: [0, 1],
+      changed: [],
+      removed: [],
+    });
   });
 
   it('counts rows that share a key in their order', () => {

@@ -59,6 +59,8 @@ describe('a change', () => {
     index.add('one', tables);
     woken(index, row('public.items', ['3']));
     index.remove('one', tables);
-    expect(woken(index, row('public.items', ['1']), row('public.orders', ['1']), { table: 'public.items' })).toEqual([]);
+    expect(woken(index, row('public.items', ['1']), row('public.orders', ['1']), { table: 'public.items' })).toEqual(
+      [],
+    );
   });
 });
