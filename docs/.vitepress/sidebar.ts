@@ -52,6 +52,7 @@ export const sections: readonly Entry[] = [
       { text: 'LISTEN and NOTIFY', page: 'guide/listen-notify' },
       { text: 'Caching', page: 'guide/caching' },
       { text: 'Change stream', page: 'guide/change-stream' },
+      { text: 'Live queries', page: 'guide/live-queries' },
       { text: 'Partition by key', page: 'guide/partition-by-key' },
       { text: 'Testing', page: 'guide/testing' },
       { text: 'Bundlers', page: 'guide/bundlers' },

@@ -3,6 +3,7 @@ import { cache } from './cache.js';
 import { changes } from './changes.js';
 import { execute } from './execute.js';
 import { freshness } from './freshness.js';
+import { live } from './live.js';
 import type { Mutation } from './mutation.js';
 import { nodes } from './nodes.js';
 import { pool } from './pool.js';
@@ -20,4 +21,5 @@ export const mutations: readonly Mutation[] = [
   ...sql,
   ...cache,
   ...changes,
+  ...live,
 ];
