@@ -53,6 +53,7 @@ export const sections: readonly Entry[] = [
       { text: 'Caching', page: 'guide/caching' },
       { text: 'What should I cache?', page: 'guide/what-to-cache' },
       { text: 'Change stream', page: 'guide/change-stream' },
+      { text: 'Live queries', page: 'guide/live-queries' },
       { text: 'Partition by key', page: 'guide/partition-by-key' },
       { text: 'Testing', page: 'guide/testing' },
       { text: 'Bundlers', page: 'guide/bundlers' },

@@ -34,7 +34,14 @@ const pages: Record<string, () => Asked> = {
     }),
   calls: () =>
     fieldsOf('index', {
-      required: ['FreshnessOptions', 'AbortOptions', 'ReadOptions', 'StreamOptions', 'CacheReadOptions'],
+      required: [
+        'FreshnessOptions',
+        'AbortOptions',
+        'ReadOptions',
+        'StreamOptions',
+        'CacheReadOptions',
+        'WatchOptions',
+      ],
       allowed: [
         'WriteOptions',
         'ConnectionOptions',
@@ -43,6 +50,9 @@ const pages: Record<string, () => Asked> = {
         'Explanation',
         'ReplicaVerdict',
         'TransactionOptions',
+        'Watch',
+        'WatchedState',
+        'RowChanges',
       ],
     }),
   session: () => fieldsOf('index', { required: ['SessionOptions'], allowed: ['Session', 'JointSession', 'Freshness'] }),
@@ -82,7 +92,7 @@ const pages: Record<string, () => Asked> = {
   },
   route: () =>
     fieldsOf('index', {
-      required: ['Route', 'Explanation', 'ReplicaVerdict', 'ExplainedDependencies', 'CacheVerdict', 'ExplainedEntry'],
+      required: ['Route', 'Explanation', 'ReplicaVerdict', 'ExplainedDependencies', 'CacheVerdict', 'ExplainedEntry', 'LiveVerdict'],
     }),
   stats: () =>
     fieldsOf('index', {

@@ -22,6 +22,8 @@ const shown: Record<string, RegExp> = {
     /→ r[12] .*\nAda opens the page: nobody\n {2}→ primary \(write\)\n {2}→ primary \(behind-floor\)\nAda has saved.*: Ada\n {2}→ r[12] .*\na stranger.*: nobody\n {2}→ primary .*\na stranger who insists: Ada\n {2}→ r2 .*\nAda reloads.*: Ada\n$/,
   'jobs.ts':
     /→ r[12] .*\nwithout the token: nobody\n {2}→ primary \(behind-floor\)\n {2}failed: no mail server to greet Ada\n {2}→ r[12] .*\ngreeted Ada\n$/,
+  'live.ts':
+    /^the page shows lamp 40, chair 40\n.*it shows lamp 38, chair 40\n.*shows lamp 28, chair 40; missed: true\n.*shows lamp 28, chair 40; missed: false\n$/,
   'many-replicas.ts':
     /^ {2}r1 has joined[\s\S]*\nada → .*r3.*\n {2}r3 has left\nada → (?!.*r3).*\nhot: 1 key; reads spread: true\ntrue\n$/,
   'own-discovery.ts': /^Aurora: a replica answers: true\nConsul: a replica answers: true\n$/,

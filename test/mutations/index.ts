@@ -4,6 +4,7 @@ import { changes } from './changes.js';
 import { execute } from './execute.js';
 import { freshness } from './freshness.js';
 import { isolation } from './isolation.js';
+import { live } from './live.js';
 import type { Mutation } from './mutation.js';
 import { nodes } from './nodes.js';
 import { pool } from './pool.js';
@@ -22,4 +23,5 @@ export const mutations: readonly Mutation[] = [
   ...sql,
   ...cache,
   ...changes,
+  ...live,
 ];

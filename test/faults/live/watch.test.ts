@@ -92,74 +92,80 @@ describe('a thousand who watch', () => {
     await servers?.stop();
   });
 
-  it('end at the final state, in order, whatever befalls the servers', async () => {
-    const [first, second, third] = servers.replicas as [TestNode, TestNode, TestNode];
-    const all = Array.from({ length: WATCHERS }, (_, i) => new Seen(cluster, i % QUERIES, i % 10 === 0));
-    await until('all have a first state', () => all.every(({ stateCount }) => stateCount > 0));
-    const runsBefore = readsOf(cluster).all;
-    const startedAt = performance.now();
-    const play = async (writer: { readonly stop: () => Promise<number> }): Promise<number> => {
-      await new Promise((resolve) => setTimeout(resolve, PLAY_MILLIS));
-      return writer.stop();
-    };
-    /** All are shown what there is now. */
-    const settles = async (what: string, primary: TestNode): Promise<void> => {
-      const rows = await ask<{ id: number; n: number }>(primary, 'select id, n from counters');
-      const of = new Map(rows.map(({ id, n }) => [id, n]));
-      const truth = Array.from({ length: QUERIES }, (_, i) =>
-        i % 2 === 0 ? of.get(i) : [0, 1, 2, 3, 4].reduce((sum, by) => sum + (of.get(i - 1 + by) ?? 0), 0),
+  it(
+    'end at the final state, in order, whatever befalls the servers',
+    async () => {
+      const [first, second, third] = servers.replicas as [TestNode, TestNode, TestNode];
+      const all = Array.from({ length: WATCHERS }, (_, i) => new Seen(cluster, i % QUERIES, i % 10 === 0));
+      await until('all have a first state', () => all.every(({ stateCount }) => stateCount > 0));
+      const runsBefore = readsOf(cluster).all;
+      const startedAt = performance.now();
+      const play = async (writer: { readonly stop: () => Promise<number> }): Promise<number> => {
+        await new Promise((resolve) => setTimeout(resolve, PLAY_MILLIS));
+        return writer.stop();
+      };
+      /** All are shown what there is now. */
+      const settles = async (what: string, primary: TestNode): Promise<void> => {
+        const rows = await ask<{ id: number; n: number }>(primary, 'select id, n from counters');
+        const of = new Map(rows.map(({ id, n }) => [id, n]));
+        const truth = Array.from({ length: QUERIES }, (_, i) =>
+          i % 2 === 0 ? of.get(i) : [0, 1, 2, 3, 4].reduce((sum, by) => sum + (of.get(i - 1 + by) ?? 0), 0),
+        );
+        await until(`all are shown the final state after ${what}`, () =>
+          all.every(({ last, query }) => last === truth[query]),
+        ).catch((error: unknown) => {
+          const late = all.filter(({ last, query }) => last !== truth[query]);
+          throw new Error(`${late.length} are not, such as query ${late[0]?.query}: ${late[0]?.last}`, {
+            cause: error,
+          });
+        });
+      };
+
+      let changeCount = await play(write(cluster));
+      await settles('writes', servers.primary);
+
+      let writer = write(cluster);
+      await first.kill();
+      changeCount += await play(writer);
+      await settles('a replica was killed', servers.primary);
+
+      writer = write(cluster);
+      const { beginCount } = cluster.changes.stats();
+      await ask(
+        servers.primary,
+        "select pg_terminate_backend(active_pid) from pg_replication_slots where slot_type = 'logical'",
       );
-      await until(`all are shown the final state after ${what}`, () =>
-        all.every(({ last, query }) => last === truth[query]),
-      ).catch((error: unknown) => {
-        const late = all.filter(({ last, query }) => last !== truth[query]);
-        throw new Error(`${late.length} are not, such as query ${late[0]?.query}: ${late[0]?.last}`, { cause: error });
+      changeCount += await play(writer);
+      await settles('the stream broke off', servers.primary);
+      await until('it begins anew', () => cluster.changes.stats().beginCount > beginCount);
+
+      // What replicas do not have would be lost: that is no matter of who watches.
+      await second.waitForReplay();
+      await third.waitForReplay();
+      await servers.primary.kill();
+      await second.promote();
+      await third.follow(second);
+      await until('it is the primary', isPrimary(cluster, second.name));
+      changeCount += await play(write(cluster));
+      await settles('a failover', second);
+
+      const elapsed = performance.now() - startedAt;
+      const runCount = readsOf(cluster).all - runsBefore;
+      const stateCount = all.reduce((sum, seen) => sum + seen.stateCount, 0);
+      report(`${WATCHERS} watchers of ${QUERIES} queries`, {
+        changeCount,
+        runCount,
+        stateCount,
+        elapsed,
+        heapMegabytes: process.memoryUsage().heapUsed / 2 ** 20,
       });
-    };
-
-    let changeCount = await play(write(cluster));
-    await settles('writes', servers.primary);
-
-    let writer = write(cluster);
-    await first.kill();
-    changeCount += await play(writer);
-    await settles('a replica was killed', servers.primary);
-
-    writer = write(cluster);
-    const { beginCount } = cluster.changes.stats();
-    await ask(
-      servers.primary,
-      "select pg_terminate_backend(active_pid) from pg_replication_slots where slot_type = 'logical'",
-    );
-    changeCount += await play(writer);
-    await settles('the stream broke off', servers.primary);
-    await until('it begins anew', () => cluster.changes.stats().beginCount > beginCount);
-
-    // What replicas do not have would be lost: that is no matter of who watches.
-    await second.waitForReplay();
-    await third.waitForReplay();
-    await servers.primary.kill();
-    await second.promote();
-    await third.follow(second);
-    await until('it is the primary', isPrimary(cluster, second.name));
-    changeCount += await play(write(cluster));
-    await settles('a failover', second);
-
-    const elapsed = performance.now() - startedAt;
-    const runCount = readsOf(cluster).all - runsBefore;
-    const stateCount = all.reduce((sum, seen) => sum + seen.stateCount, 0);
-    report(`${WATCHERS} watchers of ${QUERIES} queries`, {
-      changeCount,
-      runCount,
-      stateCount,
-      elapsed,
-      heapMegabytes: process.memoryUsage().heapUsed / 2 ** 20,
-    });
-    expect(all.filter(({ backwardsCount }) => backwardsCount > 0)).toEqual([]);
-    // One run for each query and interval, and each fault has all of them run once more.
-    expect(runCount).toBeLessThan(QUERIES * (elapsed / MIN_INTERVAL_MILLIS + 10));
-    expect(runCount).toBeLessThan(stateCount);
-    for (const { watch } of all) await watch.return();
-    await Promise.all(all.map(({ over }) => over));
-  }, size(60_000, 600_000));
+      expect(all.filter(({ backwardsCount }) => backwardsCount > 0)).toEqual([]);
+      // One run for each query and interval, and each fault has all of them run once more.
+      expect(runCount).toBeLessThan(QUERIES * (elapsed / MIN_INTERVAL_MILLIS + 10));
+      expect(runCount).toBeLessThan(stateCount);
+      for (const { watch } of all) await watch.return();
+      await Promise.all(all.map(({ over }) => over));
+    },
+    size(60_000, 600_000),
+  );
 });
