@@ -37,8 +37,8 @@ export const cache: readonly Mutation[] = [
     name: 'what was read before it was to be forgotten is kept',
     breaks: 'rule 34',
     file: 'src/cache/fills.ts',
-    find: 'const isKept = entry !== undefined && this.#flights.owns(key, flight);',
-    replace: 'const isKept = entry !== undefined;',
+    find: 'const isKept = entry !== undefined && this.#flights.owns(key, flight) &&',
+    replace: 'const isKept = entry !== undefined &&',
     tests: [SCENARIOS],
   },
   {
@@ -158,7 +158,7 @@ export const cache: readonly Mutation[] = [
   {
     name: 'a read with a target is answered from memory',
     breaks: 'rule 33',
-    file: 'src/cache/rung.ts',
+    file: 'src/cache/lookups.ts',
     find: "if (options?.target !== undefined) return 'target asks for a server';",
     replace: '',
     tests: [SCENARIOS],

@@ -29,7 +29,7 @@ const onRead = (): void => {
 
 const FAST = { probeMillis: 20, idleProbeMillis: 20 };
 const BOUND_MILLIS = 3_000;
-const MOSTLY_PAYING = { paying: 0.92, payingAtFirst: 0.02, changing: 0.02, others: 0.04 };
+const MOSTLY_PAYING = { paying: 0.94, payingAtFirst: 0.02, changing: 0.02, others: 0.02 };
 
 let servers: TestCluster;
 let writer: pg.Client;
@@ -95,30 +95,29 @@ describe('auto', () => {
     const cluster = await opened({ auto: 'observe', maxStalenessMillis: BOUND_MILLIS });
     written = ['update ticks set at = at + 1'];
     const [paying, changing] = [await digestsOf(cluster, 'paying'), await digestsOf(cluster, 'changing')];
-    const traffic = new Traffic(cluster, { paying: 0.5, payingAtFirst: 0, changing: 0.2, others: 0.3 }, 1, onRead);
-    await until('all six are found', () => countIn(cluster, paying, 'pays') === paying.size).catch((e) => {
-      console.table(cluster.cache.stats().advice!.statements.map(({ digest, because, ...s }) => s));
-      throw e;
-    });
+    const traffic = new Traffic(cluster, { paying: 0.4, payingAtFirst: 0, changing: 0.15, others: 0.45 }, 1, onRead);
+    await until('all six are found', () => countIn(cluster, paying, 'pays') === paying.size);
     await until('both that change are told', () => countIn(cluster, changing, 'changing') === changing.size);
     await until('texts that are written anew are told', () =>
       cluster.cache.stats().advice!.statements.some(({ verdict }) => verdict === 'anew'),
     );
+    await until('what is never kept is told', () =>
+      cluster.cache
+        .stats()
+        .advice!.statements.some(
+          ({ because, verdict, state }) => /random/.test(because) && verdict === 'never' && state === 'watching',
+        ),
+    );
     await traffic.stop();
     expect(traffic.fromMemory).toEqual({ paying: 0, payingAtFirst: 0, changing: 0, others: 0 });
-    const { hits, keptCount, advice } = cluster.cache.stats();
-    // Of the others two ask for caches, and one of those wants what is not there yet.
-    expect({ ...hits.memory, keptCount }).toMatchObject({ eventual: 0 });
+    const { advice } = cluster.cache.stats();
     expect(advice).toMatchObject({ mode: 'observe', seededCount: 0 });
     expect(new Set(advice!.statements.map(({ state }) => state))).toEqual(new Set(['watching']));
     const best = advice!.statements[0]!;
     expect(paying).toContain(best.digest);
     expect(best.savedMillisPerSecond).toBeGreaterThan(0);
     expect(best.savedStatementsPerSecond).toBeLessThanOrEqual(best.callsPerSecond);
-    const never = advice!.statements.find(({ because }) => /random/.test(because));
-    expect(never).toMatchObject({ verdict: 'never', state: 'watching' });
-    const [text] = kinds.paying[1]!(new Random(1)).text.split(';');
-    const { cache } = await cluster.explain(text!);
+    const { cache } = await cluster.explain(kinds.paying[1]!(new Random(1)).text);
     expect(cache).toMatchObject({ rung: undefined, because: 'nothing asks for it' });
     expect(cache?.advice?.tables).toBe('public.categories');
   });
@@ -138,16 +137,21 @@ describe('auto', () => {
     const before = { reads: traffic.readCount, statements: statementsOf(cluster) };
     await until('a thousand reads', () => traffic.readCount - before.reads >= 1_000);
     const cut = (traffic.readCount - before.reads) / (statementsOf(cluster) - before.statements);
-    expect(countIn(cluster, paying, 'serving')).toBe(paying.size);
+    await until('the six are still served', () => countIn(cluster, paying, 'serving') === paying.size);
     await traffic.stop();
     const { audit } = cluster.cache.stats();
     report('statements that reach PostgreSQL', { cut, ...audit });
     expect(cut).toBeGreaterThan(5);
     expect(traffic.fromMemory).toMatchObject({ changing: 0, others: 0 });
+    expect(traffic.oldestMillis).toBeLessThanOrEqual(BOUND_MILLIS);
     expect(audit.sameCount).toBeGreaterThan(0);
     expect(audit.wrongCount).toBe(0);
     const served = kinds.paying[1]!(new Random(1)).text;
     expect((await cluster.explain(served)).cache).toMatchObject({ isKept: true, advice: { state: 'serving' } });
+    // What is not asked for again takes no place.
+    const { entryCount } = cluster.cache.stats().memory;
+    for (let i = 0; i < 50; i++) await cluster.read('select id, name from categories where id = $1', [1_000 + i]);
+    expect(cluster.cache.stats().memory.entryCount).toBe(entryCount);
     // What a call, a session or a rule says comes first.
     expect(routeOf(await cluster.read(served, [], { cache: false }))?.rung).toBe('replica');
     await cluster.session(
