@@ -15,6 +15,7 @@ import * as sourceStatements from '../../src/changes/source-statements.js';
 import { SCHEMA } from '../../src/cli/demo/workload.js';
 import { replicationDiscovery } from '../../src/discovery/index.js';
 import * as statements from '../../src/postgres/own-statements.js';
+import { STATISTICS_PLACE, statisticsIn } from '../../src/postgres/statistics-statements.js';
 import { CATALOG, catalogQuery } from '../../src/sql/catalog-queries.js';
 
 const { nudge, begin, own: _, ...constants } = statements;
@@ -43,6 +44,12 @@ export const changeStatements: Readonly<Record<string, string>> = {
   ...(await installationQueries(180_000)),
 };
 
+/** For `cache.auto`. */
+export const statisticsStatements: Readonly<Record<string, string>> = {
+  STATISTICS_PLACE,
+  'statistics of statements': statisticsIn('pg_catalog'),
+};
+
 export const ownStatements: Readonly<Record<string, string>> = {
   ...constants,
   'BEGIN with modes': begin('isolation level repeatable read', 'read only'),
@@ -51,6 +58,7 @@ export const ownStatements: Readonly<Record<string, string>> = {
   CATALOG,
   'the catalogue with few functions': catalogQuery(new Set(['a', 'b'])),
   ...changeStatements,
+  ...statisticsStatements,
   STANDBYS: await standbys(),
 };
 

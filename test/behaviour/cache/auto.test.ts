@@ -3,8 +3,8 @@
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { AdviceVerdict, CacheOptions, Cluster, CourseState, StatementAdvice } from '../../../src/index.js';
-import { routeOf } from '../../../src/index.js';
-import { startTestCluster, type TestCluster } from '../../../src/testing/index.js';
+import { createCluster, routeOf } from '../../../src/index.js';
+import { startTestCluster, type TestCluster, type TestNode } from '../../../src/testing/index.js';
 import { Random } from '../../simulation/random.js';
 import { open, report, until } from '../fixture.js';
 import { type Kind, kinds, SCHEMA, statementsOf, Traffic } from './auto-workload.js';
@@ -54,6 +54,20 @@ async function opened(cache: CacheOptions): Promise<Cluster> {
   return cluster;
 }
 
+/** What each server has logged as an error. */
+const errorsOf = (): Promise<string[][]> =>
+  Promise.all(servers.nodes.map(async (node) => (await node.log()).match(/^.*(?:ERROR|FATAL):.*$/gm) ?? []));
+
+/** Whether the role that may not read the statistics has asked where they are. */
+async function wasAsked(node: TestNode): Promise<boolean> {
+  const client = new pg.Client(node.connectionString);
+  await client.connect();
+  const { rowCount } = await client.query(`select from renamed.pg_stat_statements
+    where query like '%pg_extension as e%' and userid = 'stranger'::regrole`);
+  await client.end();
+  return rowCount === 1;
+}
+
 /** The digests of the statements of a kind. */
 async function digestsOf(cluster: Cluster, kind: Kind): Promise<ReadonlySet<string>> {
   const random = new Random(1);
@@ -70,10 +84,15 @@ function countIn(cluster: Cluster, digests: ReadonlySet<string>, word: CourseSta
 }
 
 beforeAll(async () => {
-  servers = await startTestCluster({ replicas: 2 });
+  servers = await startTestCluster({
+    replicas: 2,
+    settings: { shared_preload_libraries: 'pg_stat_statements', 'pg_stat_statements.track': 'all' },
+  });
   writer = new pg.Client(servers.primary.connectionString);
   await writer.connect();
   for (const text of SCHEMA) await writer.query(text);
+  // In a schema that no search path names.
+  await writer.query('create schema "of statistics"; create extension pg_stat_statements schema "of statistics"');
   for (const replica of servers.replicas) await replica.waitForReplay();
   writing = write();
 });
@@ -111,7 +130,7 @@ describe('auto', () => {
     await traffic.stop();
     expect(traffic.fromMemory).toEqual({ paying: 0, payingAtFirst: 0, changing: 0, others: 0 });
     const { advice } = cluster.cache.stats();
-    expect(advice).toMatchObject({ mode: 'observe', seededCount: 0 });
+    expect(advice?.mode).toBe('observe');
     expect(new Set(advice!.statements.map(({ state }) => state))).toEqual(new Set(['watching']));
     const best = advice!.statements[0]!;
     expect(paying).toContain(best.digest);
@@ -160,6 +179,44 @@ describe('auto', () => {
         cache: false,
       },
     );
+  });
+
+  it('begins with what the servers have counted, where they do and may say so, and without an error where not', async () => {
+    const text = 'select count(*) from products a, products b where a.category = b.category and a.id < 300';
+    for (const replica of servers.replicas) {
+      const client = new pg.Client(replica.connectionString);
+      await client.connect();
+      for (let i = 0; i < 3; i++) await client.query(text);
+      await client.end();
+    }
+    const cluster = await opened({ auto: 'observe' });
+    await cluster.read('select 1');
+    await until('the servers have told', () => cluster.cache.stats().advice!.seededCount > 0);
+    const { digest } = await cluster.explain(text);
+    const [advice] = adviceOn(cluster, new Set([digest]));
+    expect(advice).toMatchObject({ verdict: 'unknown', callsPerSecond: 0 });
+    expect(advice?.serverMillis).toBeGreaterThan(0);
+    await cluster.read(text);
+    await cluster.read(text);
+
+    await writer.query('alter schema "of statistics" rename to renamed; revoke all on schema renamed from public');
+    await writer.query(`create role stranger login password '${servers.primary.password}'`);
+    for (const replica of servers.replicas) await replica.waitForReplay();
+    const before = await errorsOf();
+    const urlOf = ({ host, port, password }: TestNode) => `postgres://stranger:${password}@${host}:${port}/postgres`;
+    const strange = createCluster({
+      primary: urlOf(servers.primary),
+      replicas: servers.replicas.map((node) => urlOf(node)),
+      name: 'strange',
+      cache: { auto: 'observe' },
+    });
+    clusters.push(strange);
+    await strange.ready();
+    await strange.read('select 1');
+    await until('all servers were asked', async () => (await Promise.all(servers.nodes.map(wasAsked))).every(Boolean));
+    await strange.close();
+    expect(strange.cache.stats().advice?.seededCount).toBe(0);
+    expect(await errorsOf()).toEqual(before);
   });
 
   it('leaves what a rule says to the rule', async () => {
