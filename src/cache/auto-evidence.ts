@@ -111,6 +111,8 @@ export class Evidence {
   readonly changes = new ChangeRate();
   /** How long servers took, in milliseconds. */
   readonly costs = new Latency(COST_SAMPLES);
+  /** What servers say that it takes, for as long as nothing is known of it here. */
+  expectedMillis = 0;
   #costSum = 0;
   #costCount = 0;
   #byteSum = 0;
@@ -129,7 +131,7 @@ export class Evidence {
 
   /** The mean, in milliseconds. */
   get costMillis(): number {
-    return this.#costCount === 0 ? 0 : this.#costSum / this.#costCount;
+    return this.#costCount === 0 ? this.expectedMillis : this.#costSum / this.#costCount;
   }
 
   /** The mean size of an answer. */

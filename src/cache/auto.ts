@@ -23,9 +23,10 @@ import { KeptAnswer } from './kept-answer.js';
 import type { CacheCall, Lookup } from './lookup.js';
 import type { Lookups } from './lookups.js';
 import type { RawField } from './raw-answer.js';
+import { seedsOf } from './seeds.js';
 import { obstacleTo } from './terms.js';
 import { type CachedText, type CachedTexts, plainOf } from './texts.js';
-import type { WatchedKey, WatchedStatement } from './watched.js';
+import type { ServerCost, WatchedKey, WatchedStatement } from './watched.js';
 import { WatchedStatements } from './watched-statements.js';
 
 export type AutoMode = 'observe' | 'on';
@@ -39,6 +40,8 @@ export interface AutoGround {
   readonly lookups: Lookups;
 }
 
+/** Statements that have a place from the start, since servers have told of them. */
+const SEEDED = 64;
 const UNSCOPED = { tables: [], scope: undefined };
 /** A longer text is not looked at: to hash it takes as long as many reads. */
 const MOST_CHARACTERS = 20_000;
@@ -55,6 +58,8 @@ export class Auto {
   readonly #digests = new Allowance(PACE.textsPerSecond / 4);
   readonly #hashing = new Allowance(PACE.hashedPerSecond);
   #weighedAt: number | undefined;
+  /** What servers have counted; `undefined` until they were asked. */
+  #seeds: ReadonlyMap<string, ServerCost> | undefined;
   #anewCount = 0;
   /** Reads with a new text since one was given its digest. */
   #anewWeight = 0;
@@ -129,7 +134,7 @@ export class Auto {
       readCount: this.#sampler.readCount,
       sampledCount: this.#sampler.sampledCount,
       anewCount: this.#anewCount,
-      seededCount: 0,
+      seededCount: this.#seeds?.size ?? 0,
       statements: ranked(this.#watched.list().map((statement) => this.#adviceOn(statement))),
     });
   }
@@ -147,6 +152,7 @@ export class Auto {
   #statementOf(text: CachedText, plain: string): WatchedStatement {
     const statement = this.#watched.recordStatement(text.digest);
     this.#watched.named(plain, statement);
+    statement.server ??= this.#seeds?.get(text.digest);
     statement.obstacle = obstacleTo(text, UNSCOPED);
     if (statement.tables.length === 0)
       statement.tables = text.dependencies.relations.map(({ schema, name }) => `${schema}.${name}`);
@@ -203,6 +209,7 @@ export class Auto {
   /** A read is looked at. @returns how many it stands for */
   #took(now: number): number {
     const weight = this.#sampler.take(now);
+    if (this.#weighedAt === undefined) this.#seed();
     this.#weighedAt ??= now;
     const millis = now - this.#weighedAt;
     if (millis >= PACE.periodMillis) {
@@ -211,6 +218,16 @@ export class Auto {
       this.#watched.weigh(millis, this.#mode === 'on');
     }
     return weight;
+  }
+
+  /** Once: what the servers say of the time before. */
+  #seed(): void {
+    const { fleet } = this.#ground.ground;
+    void inBackground(() => seedsOf(fleet, this.#classifier)).then((seeds) => {
+      this.#seeds = seeds;
+      // The dearest ones first: what comes is seen in the places of the others.
+      for (const [digest, server] of [...seeds].slice(0, SEEDED)) this.#watched.recordStatement(digest).server = server;
+    });
   }
 
   #hearOf(statement: WatchedStatement, millis: number): void {

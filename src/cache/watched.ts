@@ -77,8 +77,7 @@ export class WatchedStatement {
   /** Changes of its tables that were heard of when it was last weighed, and how many come in a second. */
   changesHeard: number | undefined;
   writesPerSecond: number | undefined;
-  /** What the servers' own statistics say of it, see `statement-statistics.ts`. */
-  server: ServerCost | undefined;
+  #server: ServerCost | undefined;
   #course: Course = FIRST_COURSE;
   #assessment: Assessment | undefined;
   #givenCount = 0;
@@ -105,6 +104,16 @@ export class WatchedStatement {
 
   get verdict(): AdviceVerdict {
     return this.obstacle === undefined ? (this.#assessment?.verdict ?? 'unknown') : 'never';
+  }
+
+  /** What the servers' own statistics say of it; `undefined` where they say nothing. */
+  get server(): ServerCost | undefined {
+    return this.#server;
+  }
+
+  set server(server: ServerCost | undefined) {
+    this.#server = server;
+    this.evidence.expectedMillis = server?.millis ?? 0;
   }
 
   /** Whether its answers are kept and given. */

@@ -7,7 +7,7 @@ import { AdminQueries } from '../../src/nodes/admin-queries.js';
 import { askSource } from '../../src/nodes/answer-source.js';
 import { ControlConnection } from '../../src/nodes/control-connection.js';
 import type { TestCluster, TestNode } from '../../src/testing/index.js';
-import { changeStatements, listenStatements, ownStatements } from '../own-statements/own-statements.js';
+import { changeStatements, listenStatements, ownStatements, statisticsStatements } from '../own-statements/own-statements.js';
 import { until } from './fixture.js';
 
 const NOTE = 'select at from app.notes where id operator(pg_catalog.=) $1';
@@ -157,12 +157,13 @@ async function ask(config: pg.ClientConfig, isPrimary: boolean, lsn: string): Pr
   await questions.snapshot();
   bystander.release();
   await control.close();
-  for (const text of Object.values({ ...changeStatements, ...listenStatements })) await askOfChanges(pool, text);
+  for (const text of Object.values({ ...changeStatements, ...listenStatements, ...statisticsStatements }))
+    await askOnce(pool, text);
   await pool.end();
 }
 
 /** Each on a connection of its own. Some are for other versions, other servers or other roles. */
-async function askOfChanges(pool: pg.Pool, text: string): Promise<void> {
+async function askOnce(pool: pg.Pool, text: string): Promise<void> {
   const values = [[['a']], ['[{"schema":"app","name":"notes"}]'], ['pg_ladder']];
   for (const given of text.includes('$1') ? values : [undefined]) {
     const client = await pool.connect();

@@ -1,4 +1,5 @@
 /** All faults that `npm run mutate` plants. */
+import { auto } from './auto.js';
 import { cache } from './cache.js';
 import { changes } from './changes.js';
 import { execute } from './execute.js';
@@ -22,6 +23,7 @@ export const mutations: readonly Mutation[] = [
   ...postgres,
   ...sql,
   ...cache,
+  ...auto,
   ...changes,
   ...live,
 ];

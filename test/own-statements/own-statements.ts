@@ -16,6 +16,7 @@ import { SCHEMA } from '../../src/cli/demo/workload.js';
 import { replicationDiscovery } from '../../src/discovery/index.js';
 import { HEARING_SETTINGS, CHANNEL_COUNT, listenOn as listenOnChannels, unlisten } from '../../src/listen/statements.js';
 import * as statements from '../../src/postgres/own-statements.js';
+import { STATISTICS_PLACE, statisticsIn } from '../../src/postgres/statistics-statements.js';
 import { CATALOG, catalogQuery } from '../../src/sql/catalog-queries.js';
 
 const { nudge, begin, own: _, ...constants } = statements;
@@ -52,6 +53,12 @@ export const listenStatements: Readonly<Record<string, string>> = {
   'UNLISTEN of channels': unlisten(['heard']),
 };
 
+/** For `cache.auto`. */
+export const statisticsStatements: Readonly<Record<string, string>> = {
+  STATISTICS_PLACE,
+  'statistics of statements': statisticsIn('pg_catalog'),
+};
+
 export const ownStatements: Readonly<Record<string, string>> = {
   ...constants,
   'BEGIN with modes': begin('isolation level repeatable read', 'read only'),
@@ -61,6 +68,7 @@ export const ownStatements: Readonly<Record<string, string>> = {
   'the catalogue with few functions': catalogQuery(new Set(['a', 'b'])),
   ...changeStatements,
   ...listenStatements,
+  ...statisticsStatements,
   STANDBYS: await standbys(),
 };
 

@@ -114,6 +114,8 @@ export class Traffic {
   #isOver = false;
   mix: Mix;
   readCount = 0;
+  /** Of answers that were given without being asked for. */
+  oldestMillis = 0;
   /** Reads of others count where they did not ask for caches. */
   readonly fromMemory: Record<Kind, number> = { paying: 0, payingAtFirst: 0, changing: 0, others: 0 };
 
@@ -159,8 +161,10 @@ export class Traffic {
     this.readCount++;
     this.#onRead();
     const result = await session.read(text, [...values], options);
-    const hasAsked = typeof options?.cache === 'object';
-    if (routeOf(result)?.rung === 'memory' && !hasAsked) this.fromMemory[kind]++;
+    const { rung, ageMillis = 0 } = routeOf(result) ?? {};
+    if (rung !== 'memory' || typeof options?.cache === 'object') return;
+    this.fromMemory[kind]++;
+    this.oldestMillis = Math.max(this.oldestMillis, ageMillis);
   }
 
   #kind(): Kind {

@@ -8,6 +8,7 @@ import {
   refreshAgeOf,
 } from '../../../src/cache/auto-course.js';
 import { ChangeRate, Comparisons, Evidence, staleShareOf } from '../../../src/cache/auto-evidence.js';
+import { termsUnasked } from '../../../src/cache/terms.js';
 
 const PERIOD = 10_000;
 
@@ -147,6 +148,18 @@ describe('the course of a statement', () => {
       expect(now.state).toBe('watching');
     }
     expect(rests).toEqual([6, 12, 24, 48, 96, 192, 360, 360, 360]);
+  });
+});
+
+describe('what is kept without being asked for', () => {
+  it('is given within the bound of the cluster, to all, and never since no server answers', () => {
+    expect(termsUnasked({ maxStalenessMillis: 1_000 })).toEqual({
+      maxStalenessMillis: 1_000,
+      staleIfErrorMillis: 0,
+      scope: undefined,
+      tables: [],
+      tags: [],
+    });
   });
 });
 
