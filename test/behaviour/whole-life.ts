@@ -7,7 +7,12 @@ import { AdminQueries } from '../../src/nodes/admin-queries.js';
 import { askSource } from '../../src/nodes/answer-source.js';
 import { ControlConnection } from '../../src/nodes/control-connection.js';
 import type { TestCluster, TestNode } from '../../src/testing/index.js';
-import { changeStatements, listenStatements, ownStatements, statisticsStatements } from '../own-statements/own-statements.js';
+import {
+  changeStatements,
+  listenStatements,
+  ownStatements,
+  statisticsStatements,
+} from '../own-statements/own-statements.js';
 import { until } from './fixture.js';
 
 const NOTE = 'select at from app.notes where id operator(pg_catalog.=) $1';

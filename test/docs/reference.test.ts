@@ -92,7 +92,15 @@ const pages: Record<string, () => Asked> = {
   },
   route: () =>
     fieldsOf('index', {
-      required: ['Route', 'Explanation', 'ReplicaVerdict', 'ExplainedDependencies', 'CacheVerdict', 'ExplainedEntry', 'LiveVerdict'],
+      required: [
+        'Route',
+        'Explanation',
+        'ReplicaVerdict',
+        'ExplainedDependencies',
+        'CacheVerdict',
+        'ExplainedEntry',
+        'LiveVerdict',
+      ],
     }),
   stats: () =>
     fieldsOf('index', {

@@ -50,7 +50,9 @@ describe('every statement of the library’s own', () => {
     expect(text).not.toMatch(/[\r\n\t]| {2}/);
     for (const part of text.split(/(?<=\*\/); /)) expect(part).toMatch(/ \/\* pg-ladder \*\/$/);
     const isControl =
-      /^(?:BEGIN|COMMIT$|ROLLBACK|SAVEPOINT|RELEASE|UNDO|SET_READ_ONLY|LISTEN|UNLISTEN|RELAX_ALL|IDENTITY_RELAXED)/.test(name);
+      /^(?:BEGIN|COMMIT$|ROLLBACK|SAVEPOINT|RELEASE|UNDO|SET_READ_ONLY|LISTEN|UNLISTEN|RELAX_ALL|IDENTITY_RELAXED)/.test(
+        name,
+      );
     expect(text.startsWith('select ')).toBe(!isControl);
   });
 });

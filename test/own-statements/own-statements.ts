@@ -14,7 +14,12 @@ import { publicationQuery } from '../../src/changes/publication.js';
 import * as sourceStatements from '../../src/changes/source-statements.js';
 import { SCHEMA } from '../../src/cli/demo/workload.js';
 import { replicationDiscovery } from '../../src/discovery/index.js';
-import { HEARING_SETTINGS, CHANNEL_COUNT, listenOn as listenOnChannels, unlisten } from '../../src/listen/statements.js';
+import {
+  CHANNEL_COUNT,
+  HEARING_SETTINGS,
+  listenOn as listenOnChannels,
+  unlisten,
+} from '../../src/listen/statements.js';
 import * as statements from '../../src/postgres/own-statements.js';
 import { STATISTICS_PLACE, statisticsIn } from '../../src/postgres/statistics-statements.js';
 import { CATALOG, catalogQuery } from '../../src/sql/catalog-queries.js';
