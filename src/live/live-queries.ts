@@ -100,6 +100,8 @@ export class LiveQueries implements LiveHome {
     const statement = this.#ground.requests.statement(query, values);
     // What it must show is settled now: the session may write before it begins.
     const floor = new Floor(undefined, scope.readFloor());
+    // Nor anything older than what the session has read.
+    scope.trace?.raise(floor);
     const watch: Watching<Row> = new Watching<Row>(settings, {
       begin: (watcher) =>
         inBackground(async () => {
@@ -109,6 +111,7 @@ export class LiveQueries implements LiveHome {
         }),
       positionOf: (token) => this.#positionOf(token, scope),
       isUnchanged: (since, state) => this.#isUnchanged(since, state),
+      taken: (state) => showTo(scope, state),
       ended: (self) => void this.#watches.delete(self as Watching<Row>),
     });
     this.#watches.add(watch);
@@ -131,7 +134,8 @@ export class LiveQueries implements LiveHome {
     gate.check();
     const query = isNowhere ? this.#openOwn(subject, openScope(scope)) : this.#open(subject, openScope);
     const joinedAt = performance.now();
-    const since = given === undefined ? undefined : parseId(given);
+    const told = given === undefined ? undefined : parseId(given);
+    const since = told?.query === subject.tag ? told : undefined;
     const mustShow = position === undefined || position.lsn === 0n ? undefined : position;
     if (mustShow !== undefined && query.state?.shows(mustShow) !== true) query.require(mustShow);
     // A stranger names it: one of a timeline to come could never be judged.
@@ -233,4 +237,14 @@ export class LiveQueries implements LiveHome {
     const through = dependence.throughFrom(place.lsn, place.timeline);
     return through === undefined ? undefined : through >= now.lsn;
   }
+}
+
+/** The session has seen it: later reads show no less, and what is made of it is nobody else's. */
+function showTo({ trace, notes }: SessionScope, { reading }: LiveState): void {
+  const { record, endedAt, families } = reading;
+  // It may have been read long before: what was read since is seen, too.
+  if (trace !== undefined && record.source !== undefined)
+    trace.ended(record.source.server, Math.max(endedAt, trace.endedAt), trace.key, families);
+  notes?.asked(undefined);
+  notes?.saw(undefined, Number.NEGATIVE_INFINITY, undefined);
 }

@@ -95,9 +95,18 @@ export class LiveQuery {
 
   /** Its next states show that, as any read of a session does: a stranger may have named the position. */
   require(position: ChangePosition): void {
-    const { clusterId } = this.#reader.fleet.history;
-    if (clusterId !== undefined) this.#scope.floor.claim({ clusterId, ...position }, performance.now());
+    this.#claim(position);
     this.wake();
+  }
+
+  #claim(position: ChangePosition): void {
+    const { history } = this.#reader.fleet;
+    const { floor } = this.#scope;
+    const now = floor.resolve(history);
+    // Where positions decide nothing they would only pile up.
+    const isHeeded = history.isTracking && now !== 'unprovable' && now !== 'sticky';
+    if (isHeeded && history.clusterId !== undefined)
+      floor.claim({ clusterId: history.clusterId, ...position }, performance.now());
   }
 
   /** It must run again. @param position of the change that it must show; `undefined` where nobody knows it */
@@ -122,8 +131,8 @@ export class LiveQuery {
     this.#timer = undefined;
     if (this.isOver || this.#isRunning) return;
     if (!this.#isDue) {
-      const millis = this.#isGraced ? Math.min(MOST_GRACE_MILLIS, this.#boundMillis) : this.#boundMillis;
-      this.#wait(millis, () => this.#checkAge());
+      const grace = this.#graceMillis;
+      this.#wait(this.#isGraced ? grace : this.#boundMillis - grace, () => this.#checkAge());
       return;
     }
     const { minIntervalMillis } = this.subject;
@@ -143,9 +152,17 @@ export class LiveQuery {
     return millis * (0.75 + Math.random() / 2);
   }
 
-  /** The safety net: whatever was missed, its state is shown to hold, or the query runs. */
+  get #graceMillis(): number {
+    return Math.min(MOST_GRACE_MILLIS, this.#boundMillis / 2);
+  }
+
+  /**
+   * The safety net: whatever was missed, its state is shown to hold, or the query runs. It looks
+   * twice: the first look has definitions compared, the second one finds them known.
+   */
   #checkAge(): void {
-    if (this.#state?.holdsSince(performance.now() - this.#boundMillis) === true) this.#isGraced = false;
+    const mostMillis = this.#isGraced ? this.#boundMillis : this.#boundMillis - this.#graceMillis;
+    if (this.#state?.holdsSince(performance.now() - mostMillis) === true) this.#isGraced = false;
     else if (!this.#isGraced) this.#isGraced = true;
     else {
       this.#isGraced = false;
@@ -184,9 +201,7 @@ export class LiveQuery {
     const known = this.#reader.latestChange(this.#tables);
     if (known !== undefined) this.#wanted = newest(this.#wanted, known);
     const asked = this.#wanted;
-    const { clusterId } = this.#reader.fleet.history;
-    if (asked !== undefined && clusterId !== undefined)
-      this.#scope.floor.claim({ clusterId, ...asked }, performance.now());
+    if (asked !== undefined) this.#claim(asked);
     const options = {
       priority: this.#state === undefined ? ('normal' as const) : ('low' as const),
       ...(subject.maxStalenessMillis === undefined ? {} : { maxStalenessMillis: subject.maxStalenessMillis }),
@@ -200,7 +215,7 @@ export class LiveQuery {
     const isBehind = role === 'replica' && lsn !== undefined && latest?.timeline === timeline && latest.lsn > lsn;
     const isSame = this.#state?.reading.digest === reading.digest;
     const serial = this.#state === undefined ? 1 : this.#state.serial + (isSame ? 0 : 1);
-    this.#state = new LiveState(reading, serial, this.#reader.fleet.history);
+    this.#state = new LiveState(reading, serial, this.#reader.fleet.history, this.subject.tag);
     if (isBehind) this.wake(latest);
     for (const watcher of this.#watchers) watcher.notify();
   }

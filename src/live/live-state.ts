@@ -15,6 +15,10 @@ export interface Reading {
   readonly digest: string;
   /** Our monotonic clock before it was asked for. */
   readonly askedAt: number;
+  /** And when it had been answered. */
+  readonly endedAt: number;
+  /** Of which tables it is, as sessions remember them. */
+  readonly families: readonly string[];
   /** Where the primary was known to have been before it was asked. */
   readonly primaryAt: Position | undefined;
 }
@@ -24,11 +28,14 @@ export class LiveState {
   /** The same for all states in a row whose content is equal. */
   readonly serial: number;
   readonly #history: PrimaryHistory;
+  readonly #query: string;
 
-  constructor(reading: Reading, serial: number, history: PrimaryHistory) {
+  /** @param query names it in ids */
+  constructor(reading: Reading, serial: number, history: PrimaryHistory, query: string) {
     this.reading = reading;
     this.serial = serial;
     this.#history = history;
+    this.#query = query;
   }
 
   /** It shows all up to there, as far as that is known now. */
@@ -40,7 +47,7 @@ export class LiveState {
   }
 
   get id(): string {
-    return formatId({ place: this.place, digest: this.reading.digest });
+    return formatId({ query: this.#query, place: this.place, digest: this.reading.digest });
   }
 
   /** Whether it is proven to show everything at or before that position. */

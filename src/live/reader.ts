@@ -78,8 +78,10 @@ export class Reader {
           answer,
           record,
           entry: this.#entryOf(subject, text, answer, record, request.startedAt),
-          digest: digestOf(subject.name, answer.raw()),
+          digest: digestOf(answer.raw()),
           askedAt: request.startedAt,
+          endedAt: performance.now(),
+          families: text.families,
           primaryAt: record.role === 'replica' ? undefined : primaryAt,
         };
       }),

@@ -13,6 +13,8 @@ export interface LogPlace {
 }
 
 export interface StateId {
+  /** Names the query: ids of others say nothing of it. */
+  readonly query: string;
   /** It showed all up to there; `undefined` for an answer of the primary. */
   readonly place: LogPlace | undefined;
   readonly digest: string;
@@ -20,27 +22,36 @@ export interface StateId {
 
 /** 96 bits, as base64url. */
 const DIGEST_LENGTH = 16;
-const ID = /^(\d{1,10})\.([0-9a-f]{1,16})\.([\w-]{16})$/;
+/** Enough for a mistake: nobody gains by two queries that share it. */
+const QUERY_LENGTH = 8;
+const ID = /^(\d{1,10})\.([0-9a-f]{1,16})\.([\w-]{8})([\w-]{16})$/;
 const MAX_TIMELINE = 2 ** 32 - 1;
 
-/** Of what a query shows. @param query names the query, so that ids of others do not fit */
-export function digestOf(query: string, { fields, rows }: RawAnswer): string {
-  const hash = createHash('sha256').update(query);
+/** @param name of the query: its text and values, at any length */
+export function queryTagOf(name: string): string {
+  return createHash('sha256').update(name).digest('base64url').slice(0, QUERY_LENGTH);
+}
+
+/** Of what a query shows. */
+export function digestOf({ fields, rows }: RawAnswer): string {
+  const hash = createHash('sha256');
   hash.update(JSON.stringify(fields.map(({ name, dataTypeID }) => [name, dataTypeID])));
   // Row by row: a text of all of them would be as large as the answer.
   for (const row of rows) hash.update(JSON.stringify(row)).update('\n');
   return hash.digest('base64url').slice(0, DIGEST_LENGTH);
 }
 
-export function formatId({ place, digest }: StateId): string {
-  return `${place?.timeline ?? 0}.${(place?.lsn ?? 0n).toString(16)}.${digest}`;
+export function formatId({ query, place, digest }: StateId): string {
+  return `${place?.timeline ?? 0}.${(place?.lsn ?? 0n).toString(16)}.${query}${digest}`;
 }
 
 /** `undefined` for what is no id. */
 export function parseId(text: string): StateId | undefined {
-  const [, timelineText, lsnText, digest] = ID.exec(text) ?? [];
-  if (timelineText === undefined || lsnText === undefined || digest === undefined) return undefined;
+  const [, timelineText, lsnText, query, digest] = ID.exec(text) ?? [];
+  if (timelineText === undefined || lsnText === undefined || query === undefined || digest === undefined)
+    return undefined;
   const timeline = Number(timelineText);
   if (timeline > MAX_TIMELINE) return undefined;
-  return { place: timeline === 0 ? undefined : { timeline, lsn: BigInt(`0x${lsnText}`) }, digest };
+  const place = timeline === 0 ? undefined : { timeline, lsn: BigInt(`0x${lsnText}`) };
+  return { query, place, digest };
 }

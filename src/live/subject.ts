@@ -12,15 +12,20 @@ import type { Statement } from '../execute/request.js';
 import type { WatchSettings } from '../options/watch.js';
 import type { ParserSource } from '../postgres/raw-results.js';
 import type { Classifier } from '../statements/classifier.js';
+import { queryTagOf } from './state-id.js';
 
 /** How often the query runs by itself where nobody says anything else, in milliseconds. */
 export const DEFAULT_STALENESS_MILLIS = 5_000;
 
+const MAY_WRITE = 'it may write';
+
 export interface Subject {
   readonly statement: Statement;
   readonly values: readonly unknown[];
-  /** Text and values, for ids and keys. */
+  /** Text and values. */
   readonly name: string;
+  /** Names it in ids of its states. */
+  readonly tag: string;
   readonly tables: readonly string[];
   readonly minIntervalMillis: number;
   /** As it was asked for. */
@@ -48,6 +53,10 @@ export async function subjectOf(
   await classifier.ready();
   const known = await texts.learn(text);
   const problem = refusalOf(known);
+  if (problem === MAY_WRITE) {
+    const { because } = await classifier.classify(text);
+    throw invalidOptions(`watch: ${problem}: ${because}`);
+  }
   if (problem !== undefined) throw invalidOptions(`watch: ${problem}`);
   const values = keepableValues(statement);
   if (values === undefined)
@@ -58,13 +67,23 @@ export async function subjectOf(
   if (written === undefined) throw invalidOptions('watch: its values are too long, or depend on the time');
   const { rowMode, types } = mannerOf(statement.query);
   const name = `${known.hash}:${written}`;
-  return { statement, values, name, tables, minIntervalMillis, maxStalenessMillis, rowMode, types };
+  return {
+    statement,
+    values,
+    name,
+    tag: queryTagOf(name),
+    tables,
+    minIntervalMillis,
+    maxStalenessMillis,
+    rowMode,
+    types,
+  };
 }
 
 /** Why a text cannot be watched, in words; `undefined` where it can. */
 export function refusalOf({ isRead, isSingle, dependencies: { repeatability } }: CachedText): string | undefined {
   if (!isSingle) return 'it is more than one statement, or none';
-  if (!isRead) return 'it may write';
+  if (!isRead) return MAY_WRITE;
   if (repeatability.repeats === 'never') return `it gives another answer each time: ${repeatability.because}`;
   return undefined;
 }

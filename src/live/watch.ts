@@ -24,7 +24,7 @@ export interface WatchedState<Row extends QueryResultRow> {
   readonly id: string;
   /**
    * Of the first state, where `since` was given: whether it is another one than that. `undefined`
-   * where `since` is no id, and in all later states.
+   * where `since` is no id of this query, and in all later states.
    */
   readonly missed: boolean | undefined;
   /** With `diff`: what is different from the state before; in the first one all rows are added. */

@@ -35,6 +35,8 @@ export interface WatchTools {
   positionOf(token: string): Position | undefined;
   /** Whether the state shows what that one did, as far as changes tell; `undefined` where they do not. */
   isUnchanged(since: StateId, state: LiveState): boolean | undefined;
+  /** The reader has it: its session has seen that. */
+  taken(state: LiveState): void;
   /** It is over. */
   ended(watch: object): void;
 }
@@ -171,6 +173,7 @@ export class Watching<Row extends QueryResultRow> implements Watch<Row>, Watcher
         changes: this.#changesTo(result, state),
       };
       this.#taken = state;
+      this.#tools.taken(state);
       return taken;
     } catch (error) {
       // What a parser throws it throws again.

@@ -19,7 +19,7 @@ export interface WatchOptions<Row = Record<string, unknown>> {
   /**
    * The `id` of a state that the reader has, of this process or another one. The first state shows
    * all that was known to be in that, and says in `missed` whether it is another one. What is no id
-   * counts as absent.
+   * of the same text and values counts as absent.
    */
   since?: string | undefined;
   /** Tables on which it depends where that cannot be told, as behind some functions. */

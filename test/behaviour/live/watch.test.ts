@@ -58,7 +58,7 @@ describe('a live query', () => {
     await takeUntil(watch, ([row]) => row?.name === 'after');
     runs.stop();
     // One for its own change; a few more where definitions are found to have changed.
-    expect(runs.count() - before).toBeLessThanOrEqual(4);
+    expect(runs.count() - before).toBeLessThanOrEqual(8);
   });
 
   it('runs once for all who watch the same, and each has rows of its own', async () => {
@@ -69,7 +69,8 @@ describe('a live query', () => {
     await rename(1, 'shared');
     const states = await Promise.all(watches.map((watch) => takeUntil(watch, (rows) => rows[0]?.name === 'shared')));
     runs.stop();
-    expect(runs.count()).toBeLessThanOrEqual(3);
+    // The first one, one for the change, and a few where definitions are looked at for the first time.
+    expect(runs.count()).toBeLessThanOrEqual(8);
     const [mine, yours] = states;
     if (mine?.rows[0] !== undefined) Object.assign(mine.rows[0], { name: 'spoilt' });
     expect(yours?.rows[0]?.name).toBe('shared');
@@ -120,8 +121,9 @@ describe('a live query', () => {
     for (const replica of servers.replicas) await replica.pauseReplay();
     try {
       await cluster.session(async (session) => {
-        await session.write("update items set name = 'written' where id = 4");
-        await using watch = cluster.watch<Item>(ONE, [4]);
+        // No change of it is told.
+        await session.write("update rest set name = 'written'");
+        await using watch = cluster.watch<Item>('select * from rest');
         expect((await take(watch)).rows[0]?.name).toBe('written');
       });
     } finally {
@@ -164,6 +166,8 @@ describe('a live query', () => {
     expect(await takeUntil(other, ([row]) => row?.name === 'missed')).toBeDefined();
     await using again = cluster.watch<Item>(text, [], { since: id });
     expect((await take(again)).missed).toBe(true);
+    await using another = cluster.watch<Item>(ONE, [1], { since: id });
+    expect((await take(another)).missed).toBeUndefined();
     await using strange = cluster.watch<Item>(text, [], { since: '1.0.<script>' });
     expect((await take(strange)).missed).toBeUndefined();
   });
