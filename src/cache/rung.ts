@@ -32,8 +32,8 @@ import { obstacleTo, termsOf } from './terms.js';
 import { type CachedText, CachedTexts } from './texts.js';
 
 const NOT_CURRENT = 'the shared store does not answer: what other processes have said to be forgotten is not known';
-/** So long is waited for what a server is asked of reads that have just ended: a read of its own would take longer. */
-const BOUND_MILLIS = 2;
+/** So long is waited for what a server is asked behind reads: a shared connection has no more under way, so that is answered before any other read. */
+const BOUND_MILLIS = 10;
 const NO_POSITIONS = 'no positions are tracked';
 
 export class CacheRung {
@@ -171,10 +171,14 @@ export class CacheRung {
   #forgetHere(forgotten: Forgotten | 'all'): void {
     // What is under way may have been read before.
     this.#fills.disown();
-    if (forgotten === 'all') this.#memory.clear();
-    else
-      for (const [key, { particulars }] of this.#memory.entries())
-        if (isForgotten(particulars, forgotten)) this.#memory.delete(key);
+    if (forgotten === 'all') {
+      this.#memory.clear();
+      return;
+    }
+    const { catalog } = this.#ground.classifier;
+    const familyOf = (name: string): string => catalog.familyOf(name);
+    for (const [key, { particulars }] of this.#memory.entries())
+      if (isForgotten(particulars, forgotten, familyOf)) this.#memory.delete(key);
   }
 
   /** Ends what it has opened. */

@@ -45,7 +45,7 @@ export interface RouteRecord {
   readonly lsn: Lsn | undefined;
   /** See {@link Route.ageMillis}. */
   readonly ageMillis: number | undefined;
-  /** By what the connection wrote the answer; `undefined` where nobody wants to know. */
+  /** By what the connection wrote the answer; `undefined` where it is not wanted. */
   readonly source: AnswerSource | undefined;
   /** What the server is asked behind it; `undefined` where nobody wants to know. */
   readonly upperBound: UpperBound | undefined;
