@@ -33,8 +33,8 @@ import { type CachedText, CachedTexts } from './texts.js';
 import type { WatchedStatement } from './watched.js';
 
 const NOT_CURRENT = 'the shared store does not answer: what other processes have said to be forgotten is not known';
-/** So long is waited for what a server is asked of reads that have just ended: a read of its own would take longer. */
-const BOUND_MILLIS = 2;
+/** So long is waited for what a server is asked behind reads: a shared connection has no more under way, so that is answered before any other read. */
+const BOUND_MILLIS = 10;
 
 export class CacheRung {
   readonly counts = new CacheCounts();

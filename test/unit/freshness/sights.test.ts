@@ -145,6 +145,8 @@ describe('what a session has seen', () => {
     inner.read(ORDERS, 'r2', 310, second);
     expect(inner.areIn(glimpse(149n), ITEMS, history())).toBe(false);
     expect(inner.areIn(glimpse(150n), ITEMS, history())).toBe(true);
+    // What was within a later bound is forgotten no more than that.
+    inner.read(ORDERS, 'r3', 320, second);
     const innermost = new Sights('all', inner);
     expect(innermost.areIn(glimpse(149n), ITEMS, history())).toBe(false);
     expect(innermost.areIn(glimpse(150n), ITEMS, history())).toBe(true);
