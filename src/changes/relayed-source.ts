@@ -160,9 +160,14 @@ class Participant implements ChangeSubscription {
     }
     const hearing = this.#reader.hear(message, this.#isSilent());
     if (hearing === 'stale' || hearing === 'repeated') return;
+    const { silenceMillis, heartbeatMillis } = this.#times;
     this.#heardAt = hearing === 'left' ? Number.NEGATIVE_INFINITY : performance.now();
     if (hearing === 'left') this.#await(0, LEFT_JITTER_MILLIS);
-    else if (hearing === 'heard' && this.#isTrying) this.#giveWay();
+    else if (hearing === 'broken') {
+      // It begins anew soon, if it can: it may be cut off from the server, and still be heard here.
+      this.#heardAt -= Math.max(0, silenceMillis - heartbeatMillis);
+      this.#await(heartbeatMillis);
+    } else if (hearing === 'heard' && this.#isTrying) this.#giveWay();
   }
 
   /** Tries to lead when no leader was heard for so long. */

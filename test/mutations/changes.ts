@@ -96,4 +96,37 @@ export const changes: readonly Mutation[] = [
     replace: 'return this.unchangedThrough',
     tests: [WATCH],
   },
+  {
+    name: 'a position that stands still is not noticed',
+    breaks: 'rule 40',
+    file: 'src/changes/standstill.ts',
+    find: 'isHeldBack || end > watermark + UNFLUSHED_BYTES',
+    replace: 'isHeldBack && end > watermark + UNFLUSHED_BYTES',
+    tests: ['test/unit/changes/standstill.test.ts'],
+  },
+  {
+    name: 'nothing tells why the position stands still',
+    breaks: 'rule 40',
+    file: 'src/changes/log-stream.ts',
+    find: 'return this.#isHeld && this.#isInvisible ? INVISIBLE : undefined;',
+    replace: 'return undefined;',
+    tests: ['test/faults/changes/standstill.test.ts'],
+  },
+  {
+    name: 'what a source has lost counts as heard',
+    breaks: 'rule 40',
+    file: 'src/changes/changes.ts',
+    find: `  #broken(reason: string): void {
+    this.#ledger.broken();`,
+    replace: '  #broken(reason: string): void {',
+    tests: ['test/behaviour/changes/cluster-sources.test.ts'],
+  },
+  {
+    name: 'a role that may replicate is not told which timeline a replica is on',
+    breaks: 'issue 25',
+    file: 'src/nodes/probe.ts',
+    find: 'this.#listener.hidden();',
+    replace: 'void 0;',
+    tests: ['test/faults/hidden-timeline.test.ts'],
+  },
 ];

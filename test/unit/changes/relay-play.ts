@@ -1,8 +1,8 @@
 /** What is played where several processes share one log: the log, the relay between them, and the processes. */
 import type { ChangeRelay } from '../../../src/change-relay.js';
 import type { ChangeHandler, ChangeSource, ChangeStart } from '../../../src/change-source.js';
-import { RelayedSource } from '../../../src/changes/relayed-source.js';
 import type { RelayRole } from '../../../src/changes/relay-stats.js';
+import { RelayedSource } from '../../../src/changes/relayed-source.js';
 
 /** Where a relay, as Redis, passes messages between those who are not cut off. */
 export class Exchange {
