@@ -70,8 +70,8 @@ const COSTS_KEPT = 3;
 const GUESSED_MILLIS_PER_BYTE = 2.5 / 2 ** 20;
 /** Of the time after which a server counts as hung. Its other questions wait behind a look. */
 const MOST_HANG_SHARE = 1 / 4;
-/** What was too large is tried again after so long. */
-const TOO_LARGE_MILLIS = 60_000;
+/** What was too large is tried again after so long: at first soon, since the server may have been busy. */
+const [TOO_LARGE_MILLIS, STILL_TOO_LARGE_MILLIS] = [1_000, 60_000];
 
 const NO_REPLICA = 'no replica is known to follow the primary';
 const NO_ANSWER = 'the replica gave no answer';
@@ -96,6 +96,8 @@ export class DefinitionWatch {
   #problem: string | undefined;
   #lookCount = 0;
   #changeCount = 0;
+  /** How often in a row the catalogue was too large. */
+  #tooLargeCount = 0;
   readonly #costs: number[] = [];
   #millisPerByte = GUESSED_MILLIS_PER_BYTE;
 
@@ -185,6 +187,11 @@ export class DefinitionWatch {
     return this.#costs.length === 0 ? 0 : Math.min(...this.#costs);
   }
 
+  /** What a look may take. */
+  get #mostMillis(): number {
+    return this.#fleet.settings.hangMillis * MOST_HANG_SHARE;
+  }
+
   get #intervalMillis(): number {
     return Math.min(MOST_INTERVAL_MILLIS, Math.max(LEAST_INTERVAL_MILLIS, COST_SHARE * this.#costMillis));
   }
@@ -203,7 +210,8 @@ export class DefinitionWatch {
     let waitMillis = 0;
     try {
       this.#problem = await this.#look();
-      if (this.#problem === TOO_LARGE) waitMillis = TOO_LARGE_MILLIS;
+      if (this.#problem === TOO_LARGE)
+        waitMillis = Math.min(TOO_LARGE_MILLIS * 2 ** this.#tooLargeCount++, STILL_TOO_LARGE_MILLIS);
     } catch (error) {
       this.#problem = error instanceof InvalidAnswer ? error.message : NO_ANSWER;
     }
@@ -234,7 +242,7 @@ export class DefinitionWatch {
 
     const shared = await askShared(replica, this.#eventTriggers);
     const isLocal = depth === 'all' || !shared.isTold || isDue;
-    if (isLocal && shared.localBytes * this.#millisPerByte > this.#fleet.settings.hangMillis * MOST_HANG_SHARE) {
+    if (isLocal && shared.localBytes * this.#millisPerByte > this.#mostMillis) {
       this.#millisPerByte = GUESSED_MILLIS_PER_BYTE;
       // Whatever was known is not known to hold any more.
       this.#seen = undefined;
@@ -252,6 +260,7 @@ export class DefinitionWatch {
     if (this.#costs.length > COSTS_KEPT) this.#costs.shift();
     if (local !== undefined && shared.localBytes > 0) this.#millisPerByte = this.#costMillis / shared.localBytes;
     this.#lookCount++;
+    if (local !== undefined && costMillis <= this.#mostMillis) this.#tooLargeCount = 0;
     // What is told meanwhile may not be in it yet.
     if (local !== undefined && told === this.#told && (told === undefined || before.lsn >= told))
       this.#told = undefined;

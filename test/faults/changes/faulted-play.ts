@@ -14,6 +14,8 @@ import type { Order, Standing, Word } from './faulted-process.js';
 
 const PROGRAM = fileURLToPath(new URL('./faulted-process.ts', import.meta.url));
 const PLAYERS = 3;
+/** Processes that start all at once keep each other busy. */
+const START_MILLIS = 120_000;
 const NUMBERS = 10_000;
 
 /** One process. */
@@ -103,7 +105,11 @@ export class FaultedPlay implements AsyncDisposable {
     try {
       await play.#setUp(sql);
       await Promise.all(Array.from({ length: PLAYERS }, () => play.add()));
-      await until(`all advance: ${play.told()}`, () => play.players.every(({ standing }) => standing?.advancedCount));
+      await until(
+        `all advance: ${play.told()}`,
+        () => play.players.every(({ standing }) => standing?.advancedCount),
+        START_MILLIS,
+      );
       return play;
     } catch (error) {
       await play[Symbol.asyncDispose]();
@@ -158,7 +164,7 @@ export class FaultedPlay implements AsyncDisposable {
     const source = isSourceHeir ? this.heir.name : undefined;
     const player = new Player({ nodes, name, redisPort, source, plan }, links);
     this.#everyone.push(player);
-    await until(`${name} has begun`, () => player.standing !== undefined);
+    await until(`${name} has begun`, () => player.standing !== undefined, START_MILLIS);
     this.players.push(player);
     return player;
   }
