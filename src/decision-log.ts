@@ -1,5 +1,5 @@
 /**
- * Prints decisions on stderr for whoever starts a process with `NODE_DEBUG=pg-ladder`. It decides
+ * Prints decisions on stderr for a process that is started with `NODE_DEBUG=pg-ladder`. It decides
  * nothing, and prints only what it is given: no payload carries SQL, values or connection strings.
  */
 import { debuglog } from 'node:util';

@@ -57,7 +57,7 @@ export class LadderError extends Error {
   }
 }
 
-/** `LADDER_DISCOVERY_FAILED`: why nothing could be found out; whoever asked keeps the servers that he has. Its message is published: nothing that others have written goes into it unchecked. */
+/** `LADDER_DISCOVERY_FAILED`: why nothing could be found out; the caller keeps the servers that it has. Its message is published: nothing that others have written goes into it unchecked. */
 export function discoveryFailed(message: string, cause?: unknown): LadderError {
   return new LadderError('LADDER_DISCOVERY_FAILED', message, cause === undefined ? undefined : { cause });
 }

@@ -9,7 +9,7 @@ const INSPECT = Symbol.for('nodejs.util.inspect.custom');
 
 /**
  * Has `target`, and what inherits from it, logged as `name` and what `facts` tells, whatever else there is to see.
- * @param target a prototype, or a plain object: whoever copies that loses nothing, and does not take this along
+ * @param target a prototype, or a plain object: a copy of that loses nothing, and does not take this along
  */
 export function logsOnly<T extends object>(target: T, name: string, facts: (self: T) => object): void {
   const told = (self: T): object => {

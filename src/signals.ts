@@ -1,6 +1,6 @@
 /**
  * Node's own AbortController, and what may stand in the place of a user's signal. A test environment that plays a browser (jsdom, happy-dom) puts its own classes
- * into the global places, before or after the library is loaded: Node refuses their signals, and they refuse Node's. It decides when nobody gives up.
+ * into the global places, before or after the library is loaded: Node refuses their signals, and they refuse Node's. It never gives up by itself.
  */
 import { setMaxListeners } from 'node:events';
 import * as util from 'node:util';
@@ -10,7 +10,7 @@ const NodesSignal = new NodesController().signal.constructor as typeof AbortSign
 
 export { NodesController as AbortController };
 
-/** What is heard of a signal, whoever has made it; old ones tell no `reason`. */
+/** What is heard of a signal, from whatever maker; old ones tell no `reason`. */
 export type SignalLike = Pick<AbortSignal, 'aborted' | 'addEventListener' | 'removeEventListener' | 'reason'>;
 
 export function isSignal(value: unknown): value is SignalLike {

@@ -3,7 +3,10 @@ import type { Dependencies } from '../sql/dependencies.js';
 
 /** Which kept answers are forgotten: all that fit any of these. */
 export interface Forgotten {
-  /** Answers that depend on any of these: `products` stands for that name in any schema. */
+  /**
+   * Answers that depend on any of these, or on a table that shows the same rows, such as a partition or its parent:
+   * `products` stands for that name in any schema.
+   */
   readonly tables?: readonly string[] | undefined;
   /** Answers with any of these tags. */
   readonly tags?: readonly string[] | undefined;
@@ -19,7 +22,12 @@ export interface Forgettable {
   readonly named: readonly string[];
 }
 
-export function isForgotten({ text, tags, named }: Forgettable, forgotten: Forgotten): boolean {
+/** @param familyOf one name for all tables that show each other's rows, by a name without its schema */
+export function isForgotten(
+  { text, tags, named }: Forgettable,
+  forgotten: Forgotten,
+  familyOf: (name: string) => string,
+): boolean {
   const { digest, dependencies } = text;
   if (forgotten.digest !== undefined && forgotten.digest === digest) return true;
   if (forgotten.tags?.some((tag) => tags.includes(tag)) === true) return true;
@@ -27,14 +35,17 @@ export function isForgotten({ text, tags, named }: Forgettable, forgotten: Forgo
   if (tables === undefined) return false;
   // What may depend on more than is known depends on anything.
   if (dependencies.mayBeMore !== undefined && named.length === 0) return true;
-  const isAmong = (table: string): boolean => named.some((name) => isSame(name, table));
-  return tables.some(
-    (table) => isAmong(table) || dependencies.relations.some(({ schema, name }) => isSame(`${schema}.${name}`, table)),
-  );
+  const those = [...named, ...dependencies.relations.map(({ schema, name }) => `${schema}.${name}`)];
+  const isKin = (a: string, b: string): boolean => a !== b && familyOf(a) === familyOf(b);
+  return tables.some((table) => those.some((one) => isSame(one, table) || isKin(bare(one), bare(table))));
 }
 
 /** Where one of them names no schema, it stands for all. */
 function isSame(a: string, b: string): boolean {
   if (a.includes('.') === b.includes('.')) return a === b;
-  return a.slice(a.lastIndexOf('.') + 1) === b.slice(b.lastIndexOf('.') + 1);
+  return bare(a) === bare(b);
+}
+
+function bare(name: string): string {
+  return name.slice(name.lastIndexOf('.') + 1);
 }

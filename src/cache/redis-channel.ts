@@ -195,7 +195,7 @@ export class RedisChannel implements SharedChannel {
   }
 }
 
-/** What a clock is called that nobody has met before. */
+/** The name of a clock that is new. */
 export function newClock(): string {
   return randomUUID().replaceAll('-', '').slice(0, 16);
 }

@@ -129,7 +129,7 @@ export class Listening implements SharedSubscription {
   #hear({ time, number, completeSinceMillis, messages }: News): void {
     const { clock } = time;
     const first = messages[0]?.number ?? number + 1;
-    // Whoever comes for the first time has missed only what is not kept any more.
+    // Who comes for the first time has missed only what is not kept any more.
     if (this.#heard.clock === '') this.#listener.missed({ clock, millis: completeSinceMillis });
     else if (this.#heard.clock !== clock || this.#heard.number + 1 !== first) this.#listener.missed(time);
     this.#heard = { ...this.#heard, clock, number: first - 1 };

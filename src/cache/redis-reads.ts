@@ -40,7 +40,7 @@ export class RedisReads<T> {
 
   get(key: string): Promise<T | undefined> {
     return new Promise((resolve, reject) => {
-      // Behind all that runs before the next event: whoever asks there asks with it.
+      // Behind all that runs before the next event: what is asked there is asked with it.
       if (this.#waiting.length === 0) process.nextTick(this.#send);
       this.#waiting.push({ key, resolve, reject });
     });

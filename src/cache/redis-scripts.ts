@@ -3,7 +3,7 @@
  * those that have to run when its memory is full have `allow-oom`. All need Redis 7 or Valkey.
  *
  * A *clock* is the time of one run of one server, as long as it is not set back. Its name is in a
- * hash beside the run's id: whoever finds another id there, or a later time, gives it a new one.
+ * hash beside the run's id: who finds another id there, or a later time, gives it a new one.
  */
 import { scriptOf } from '../redis-client.js';
 

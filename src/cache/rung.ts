@@ -175,10 +175,14 @@ export class CacheRung {
   #forgetHere(forgotten: Forgotten | 'all'): void {
     // What is under way may have been read before.
     this.#fills.disown();
-    if (forgotten === 'all') this.#memory.clear();
-    else
-      for (const [key, { particulars }] of this.#memory.entries())
-        if (isForgotten(particulars, forgotten)) this.#memory.delete(key);
+    if (forgotten === 'all') {
+      this.#memory.clear();
+      return;
+    }
+    const { catalog } = this.#ground.classifier;
+    const familyOf = (name: string): string => catalog.familyOf(name);
+    for (const [key, { particulars }] of this.#memory.entries())
+      if (isForgotten(particulars, forgotten, familyOf)) this.#memory.delete(key);
   }
 
   /** Ends what it has opened. */

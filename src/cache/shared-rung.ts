@@ -234,9 +234,11 @@ export class SharedRung {
 
   #isForgotten(entry: Forgettable, askedAtMillis: number, { clock }: SharedTime): boolean {
     if (this.#told.length === 0) return false;
+    const { catalog } = this.#ground.classifier;
+    const fits = (forgotten: Forgotten): boolean => isForgotten(entry, forgotten, (name) => catalog.familyOf(name));
     return this.#told.some(
       ({ forgotten, at }) =>
-        at.clock === clock && askedAtMillis <= at.millis && (forgotten === 'all' || isForgotten(entry, forgotten)),
+        at.clock === clock && askedAtMillis <= at.millis && (forgotten === 'all' || fits(forgotten)),
     );
   }
 

@@ -14,7 +14,7 @@ const TELL_MILLIS = 10_000;
 /** Clocks are adjusted while they run. */
 const ADJUSTED = 0.99;
 
-/** Two users of one store, as in two processes, and a key that nobody else has. */
+/** Two users of one store, as in two processes, and a key of its own. */
 interface Pair {
   readonly one: SharedStore;
   readonly other: SharedStore;

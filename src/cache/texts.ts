@@ -130,8 +130,8 @@ export class CachedTexts {
 
   /** The names under which sessions remember tables: one for all that show the same rows. */
   familiesOf(tables: readonly string[]): readonly string[] {
-    const { catalog } = this.#classifier.catalog;
-    return catalog === undefined ? tables : [...new Set(tables.map((table) => catalog.familyOf(table)))];
+    const { catalog } = this.#classifier;
+    return [...new Set(tables.map((table) => catalog.familyOf(table)))];
   }
 
   /** Finds out what is to be known of a text. */

@@ -63,7 +63,7 @@ export const SHARED_STAMP = own(`select pg_catalog.concat(
 /**
  * What event triggers fire for: relations with their columns, views, policies, keys, types, functions,
  * operators, text search, publications, schemas, and the rights on them. And the triggers that notify
- * of changes: a transaction that disables one and writes tells nobody, see `notify-stream.ts`.
+ * of changes: a transaction that disables one and writes tells of nothing, see `notify-stream.ts`.
  * @param version `server_version_num`
  */
 export function localStamp(version: number): string {

@@ -45,7 +45,7 @@ export function publicationSql(name: string, tables: readonly TableName[], found
 
 /**
  * A function of an event trigger. It runs with its owner's rights, so that a role needs none for it;
- * it looks up all names in pg_catalog; nobody can call it. Where it cannot find out what was changed, it
+ * it looks up all names in pg_catalog; it cannot be called by hand. Where it cannot find out what was changed, it
  * tells of it; where it cannot tell, it warns, and the statement goes on.
  */
 function telling(name: string, isChanged: string): string {
@@ -90,7 +90,7 @@ const IS_DROPPED = `exists (
 export function definitionsSql(): string[] {
   return marked([
     `create schema if not exists ${SCHEMA}`,
-    // Whoever made it before could drop what is in it.
+    // Its owner could drop what is in it.
     `alter schema ${SCHEMA} owner to current_user`,
     ...dropTriggers(),
     telling('tell_definitions', IS_MADE),

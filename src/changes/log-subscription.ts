@@ -42,7 +42,7 @@ const SLOT_MILLIS = 30_000;
 /** What is still open after that, a standby would have to wait for without end. */
 const OLD_MILLIS = 1_000;
 const WATCH_MILLIS = 250;
-/** Nobody has told yet who is the primary: after so long, that is a fault. */
+/** While the primary is not known yet: after so long, that is a fault. */
 const SETTLE_MILLIS = 3_000;
 
 const LOCKED = 'another process reads the log';
@@ -87,7 +87,7 @@ export class LogSubscription {
   }
 
   async #run(): Promise<void> {
-    // Nobody is told before `subscribe` has returned.
+    // Nothing is told before `subscribe` has returned.
     await Promise.resolve();
     for (let failureCount = 0; !this.#isClosed; failureCount++) {
       this.#hasBegun = false;
@@ -145,7 +145,7 @@ export class LogSubscription {
 
   async #opened(pool: Pool): Promise<ReplicationConnection> {
     const opening = ReplicationConnection.open(pool, ANSWER_MILLIS);
-    // Where it comes too late for us, nobody else would end it.
+    // Where it comes too late for us, it must be ended here.
     opening.then(
       (connection) => (this.#isClosed ? connection.close() : undefined),
       () => undefined,

@@ -32,7 +32,7 @@ const [FIRST_RETRY_MILLIS, LAST_RETRY_MILLIS] = [100, 2_000];
 /** Longer than a statement may wait for a lock. */
 const ANSWER_MILLIS = 4_000;
 const INTERVAL_MILLIS = 50;
-/** Nobody has told yet who is the primary: after so long, that is a fault. */
+/** While the primary is not known yet: after so long, that is a fault. */
 const SETTLE_MILLIS = 3_000;
 const SETTLE_LOOK_MILLIS = 50;
 
@@ -94,7 +94,7 @@ class NotifySubscription implements ChangeSubscription {
   }
 
   async #run(): Promise<void> {
-    // Nobody is told before `subscribe` has returned.
+    // Nothing is told before `subscribe` has returned.
     await Promise.resolve();
     for (let failureCount = 0; !this.#isClosed; failureCount++) {
       this.#hasBegun = false;
@@ -136,7 +136,7 @@ class NotifySubscription implements ChangeSubscription {
 
   async #opened(pool: Pool): Promise<NotifyConnection> {
     const opening = NotifyConnection.open(pool, ANSWER_MILLIS);
-    // Where it comes too late for us, nobody else would end it.
+    // Where it comes too late for us, it must be ended here.
     opening.then(
       (connection) => (this.#isClosed ? connection.close() : undefined),
       () => undefined,

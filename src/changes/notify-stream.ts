@@ -20,7 +20,7 @@
  * position that is asked for afterwards lies at or beyond the end of its commit. With that position
  * its change is told, and a watermark is told as reached only when all that arrived before it is.
  *
- * Nobody notifies that a trigger was disabled. So each watermark counts only if the rows of the
+ * A disabled trigger sends no notification. So each watermark counts only if the rows of the
  * catalogue that cover the tables are the same in a snapshot taken after P was read: a change without
  * a trigger that lies before P could begin only when the trigger was seen to be gone. What is left is
  * one transaction that disables a trigger, writes, and is not visible yet when its record is written,

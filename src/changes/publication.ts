@@ -1,7 +1,7 @@
 /**
  * What a publication tells, by the catalogue at one moment: of which tables every change, and which
- * tables a change of one counts for. It refuses a publication that leaves changes out. It asks
- * nobody, and decides nothing about entries.
+ * tables a change of one counts for. It refuses a publication that leaves changes out. It sends
+ * nothing, and decides nothing about entries.
  */
 import { type Lsn, normaliseLsn, parseLsn } from '../freshness/lsn.js';
 import { InvalidAnswer } from '../postgres/errors.js';

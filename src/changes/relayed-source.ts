@@ -1,6 +1,6 @@
 /**
  * One process reads the log, and tells the others through a relay. Each tries to be the one when
- * nobody is heard; which one may, the lock of the inner source decides. It decides when to try and
+ * none is heard; which one may, the lock of the inner source decides. It decides when to try and
  * when to give way. What it tells its handler is never more than was told to it without a gap.
  */
 import { inBackground } from '../async-context.js';

@@ -16,7 +16,7 @@ export type ServerRow = Partial<Record<'in_recovery' | 'version' | 'feedback', u
 export const SERVER = own(`select pg_catalog.pg_is_in_recovery() as in_recovery,
   pg_catalog.current_setting('server_version_num') as version, pg_catalog.current_setting('hot_standby_feedback') as feedback`);
 
-/** Takes the lock, if nobody has it. @param key of 64 bits, signed */
+/** Takes the lock, if it is free. @param key of 64 bits, signed */
 export function takeLock(key: bigint): string {
   return own(`select pg_catalog.pg_try_advisory_lock('${key}'::pg_catalog.int8) as is_held`);
 }

@@ -1,6 +1,6 @@
 /**
  * Which tables tell every change by their triggers, and for which tables a change of one counts, by
- * the catalogue at one moment. It asks nobody.
+ * the catalogue at one moment. It sends nothing.
  */
 import { InvalidAnswer } from '../postgres/errors.js';
 import type { CoverageRow } from './notify-statements.js';

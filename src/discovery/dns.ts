@@ -1,6 +1,6 @@
 /**
  * Servers by DNS: the addresses behind a name, or its SRV records. It asks a name server itself, each time anew, and never goes by /etc/hosts or the search
- * domains of the machine; how long an answer holds is for whoever asks again to decide.
+ * domains of the machine; how long an answer holds, the caller decides.
  */
 import { Resolver } from 'node:dns/promises';
 import { isIP } from 'node:net';

@@ -1,4 +1,4 @@
-/** What all discoveries have in common: which hosts they believe, how many, each once; how they fail, and when they stop waiting. Asks nobody by itself. */
+/** What all discoveries have in common: which hosts they believe, how many, each once; how they fail, and when they stop waiting. Sends nothing by itself. */
 
 import { z } from 'zod';
 import { Deadline } from '../deadline.js';
@@ -17,7 +17,7 @@ export const commonLabels = {
   lane: z.boolean().optional(),
 };
 export const port = z.number().int().min(1).max(65_535);
-/** pg takes a host that begins with a slash for the directory of a Unix socket: nobody from outside may name one. */
+/** pg takes a host that begins with a slash for the directory of a Unix socket: no outside source may name one. */
 export const host = label
   .regex(/^[^\s/\\@,]+$/, 'expected the name or the address of a host')
   .regex(PRINTABLE, 'expected a host without control characters');
@@ -56,7 +56,7 @@ export async function within<T>(
     late: () => discoveryFailed(`no answer within ${millis} ms`),
     isIdle: true,
   });
-  const giveUp = (): void => deadline.end(discoveryFailed('nobody waits for the answer any more'));
+  const giveUp = (): void => deadline.end(discoveryFailed('the answer is no longer waited for'));
   outer.addEventListener('abort', giveUp, { once: true });
   if (outer.aborted) giveUp();
   try {

@@ -19,7 +19,7 @@ export interface PatroniDiscoveryOptions {
   timeoutMillis?: number | undefined;
   /** What asks: for a certificate authority of your own, or a proxy, such as undici's `fetch` with a dispatcher. Default: the global one. */
   fetch?: FetchLike | undefined;
-  /** Sent with each request, to these `urls` and nobody else: no redirect is followed. */
+  /** Sent with each request, to these `urls` alone: no redirect is followed. */
   headers?: Readonly<Record<string, string>> | undefined;
 }
 
@@ -58,7 +58,7 @@ const cluster = z.object({ members: z.array(member) });
 
 /**
  * Finds the members of a Patroni cluster that are up, by their names there; one with the tag `noloadbalance` only while it is the leader. It throws, so that
- * nothing changes, when nobody answers as Patroni does, or no member is up.
+ * nothing changes, when no server answers as Patroni does, or no member is up.
  * @throws LadderError `LADDER_INVALID_OPTIONS`
  */
 export function patroniDiscovery(options: PatroniDiscoveryOptions): Discovery {
@@ -85,7 +85,7 @@ export function patroniDiscovery(options: PatroniDiscoveryOptions): Discovery {
         if (signal.aborted) first = (at + 1) % places.length;
       }
     }
-    const reasons = failures.length === 0 ? 'nobody waits for the answer any more' : failures.join('; ');
+    const reasons = failures.length === 0 ? 'the answer is no longer waited for' : failures.join('; ');
     throw discoveryFailed(`patroniDiscovery: ${reasons}`);
   };
 }

@@ -1,6 +1,6 @@
 /**
  * Servers by what PostgreSQL knows itself: every server tells who receives its log (pg_stat_replication), so that cascading replicas are found below their own
- * upstream. It opens no connection. A server leaves when nobody sends it log any more and it does not answer either.
+ * upstream. It opens no connection. A server leaves when no server sends it log any more and it does not answer either.
  */
 import { z } from 'zod';
 import { discoveryFailed } from '../errors.js';
@@ -24,7 +24,7 @@ export interface WalReceiver {
 export interface ReplicationDiscoveryOptions {
   /**
    * How a standby is reached, or `undefined` for one to leave out. Default: at its address and the first server's port. Of those at one place, one is taken. A
-   * connection string or a pool needs a `name`, so that the server is known again when nobody sends it log.
+   * connection string or a pool needs a `name`, so that the server is known again when no server sends it log.
    */
   node?: ((row: WalReceiver) => NodeOptions | undefined) | undefined;
   /** Only standbys that replicate as this role. Default: any. */
@@ -39,8 +39,8 @@ interface Row extends Omit<WalReceiver, 'state' | 'clientAddress'> {
 }
 
 /**
- * Whoever sends log to a subscriber is connected to a database, and to a standby to none. pg_receivewal, the receiver of pg_basebackup and backup tools tell
- * what they have written, and replay nothing. Who may not see the rows sees NULL for the state; nobody else does. Operators are qualified: on the role's
+ * Who sends log to a subscriber is connected to a database, and to a standby to none. pg_receivewal, the receiver of pg_basebackup and backup tools tell
+ * what they have written, and replay nothing. Who may not see the rows sees NULL for the state; others do not. Operators are qualified: on the role's
  * search path plain ones may be another role's.
  */
 const STANDBYS =
@@ -76,7 +76,7 @@ export function replicationDiscovery(options: ReplicationDiscoveryOptions = {}):
       throw discoveryFailed('replicationDiscovery: no primary has answered, so that its standbys are not known');
     }
     const found = answers.flatMap((answer) => standbysOf(answer, user)).map((row) => asked(node, row));
-    // Nobody sends log to a standby that was promoted, nor to one whose upstream was lost until it has another.
+    // No server sends log to a standby that was promoted, nor to one whose upstream was lost until it has another.
     const alive = last.filter((server) => answers.some((answer) => isNamed(server, answer.node)));
     last = eachOnce([...found.filter((server) => server !== undefined), ...alive], 'replicationDiscovery');
     return last;

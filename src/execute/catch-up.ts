@@ -20,9 +20,9 @@ export interface Route {
   readonly why: Reason;
 }
 
-/** A gate that is still shut by then waits for log that nobody flushes, more likely than for replay. */
+/** A gate that is still shut by then waits for log that is not flushed, more likely than for replay. */
 const NUDGE_AFTER_MILLIS = 5;
-/** All are asked at once: whoever is well has answered by then, too. */
+/** All are asked at once: those that are well have answered by then, too. */
 const OWN_MILLIS = 3;
 
 /**

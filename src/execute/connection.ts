@@ -13,7 +13,7 @@ import type { Request } from './request.js';
 import { waitUntilVisible } from './visibility.js';
 import { holdUntilSettled, writeError, wrote } from './write.js';
 
-/** What is written on the primary moves the session's floor. What runs on the raw client is seen by nobody else. */
+/** What is written on the primary moves the session's floor. What runs on the raw client is not seen. */
 export async function connection<T>(request: Request, fn: (client: PoolClient) => Promise<T> | T): Promise<T> {
   const { context, signal, target, trace, asker } = request;
   const { fleet } = context;

@@ -1,5 +1,5 @@
 /**
- * The door that every statement passes: it gets its number here, nobody comes in after it was closed, and
+ * The door that every statement passes: it gets its number here, none comes in after it was closed, and
  * closing waits for the last to leave. It decides nothing about the statement.
  */
 import { performance } from '../clock.js';
@@ -86,7 +86,7 @@ export class Gate {
     throw new LadderError('LADDER_CLOSED', `the cluster was closed ("${name}"); statements must come before close()`);
   }
 
-  /** Lets nobody in any more. Resolves when all have left. */
+  /** Lets no statement in any more. Resolves when all have left. */
   close(): Promise<void> {
     this.#isClosed = true;
     if (this.#count === 0) return Promise.resolve();
@@ -100,7 +100,7 @@ export class Gate {
     return result;
   };
 
-  /** What pg hands to a callback leads to a socket: whoever awaits the statement wants to know of his own code. */
+  /** A stack of pg's callback leads to a socket: the caller wants to see his own code. */
   readonly #failRetraced = (error: unknown): never => {
     this.leave();
     if (isError(error) && isOfPg(error) && Object.isExtensible(error)) Error.captureStackTrace(error);

@@ -1,6 +1,6 @@
 /**
  * Gives a connection back after a statement: idle, or not at all. A text of several statements may leave a
- * transaction open, and whoever had the connection next would write into it, and lose what he wrote.
+ * transaction open, and the connection's next user would write into it, and lose what was written.
  */
 import { LadderError } from '../errors.js';
 import { type DataConnection, throwAway } from '../nodes/data-connection.js';

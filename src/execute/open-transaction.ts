@@ -70,7 +70,7 @@ export class Transaction {
     return this.#lastError;
   }
 
-  /** A statement is about to be sent. @param text `undefined` where nobody knows it */
+  /** A statement is about to be sent. @param text `undefined` where it is unknown */
   sends(text: unknown): void {
     this.#mayHaveEnded ||= typeof text !== 'string' || endsTransaction(text);
     this.#outer?.sends(text);

@@ -67,7 +67,7 @@ export async function onPrimary(request: Request, use: PrimaryUse): Promise<Plac
 export function throwUnlessGone(fleet: Fleet, node: Node, error: unknown, giveUpAt: number): void {
   if (!isGone(error)) throw error;
   node.health.gaveNoConnection(error);
-  // Nobody gives up before another one, that was found meanwhile, was tried.
+  // Before giving up, another one that was found meanwhile is tried.
   if (fleet.leadership.isSettled && fleet.primary !== node) return;
   if (fleet.awakeMillis >= giveUpAt) throw fleet.leadership.vacancy ?? error;
 }

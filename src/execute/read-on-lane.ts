@@ -86,7 +86,7 @@ async function recover<Row extends QueryResultRow>(
   const { node } = attempt;
   if (error instanceof LaneEvicted) {
     attempt.abandoned();
-    // Also while the floor is not known: whoever held it up would do so again.
+    // Also while the floor is not known: what held it up would do so again.
     const hasPeers = request.context.fleet.selection
       .candidates(request.target)
       .some((peer) => peer !== node && peer.observation !== undefined && !peer.isEjected);

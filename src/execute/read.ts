@@ -60,7 +60,7 @@ function readIn<Row extends QueryResultRow>(
   refused: Refused<Row>,
 ): Promise<QueryResult<Row>> {
   const running = readOnLane<Row>(request, slot, shareable, readOnPool, refused);
-  // Its neighbours run on, and so does what nobody waits for any more.
+  // Its neighbours run on, and so does what is no longer waited for.
   return request.signal === undefined ? running : abortable(running, request.signal);
 }
 

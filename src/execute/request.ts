@@ -38,7 +38,7 @@ export interface Origin {
 export interface Scope extends Asker {
   readonly key: number | undefined;
   readonly trace: ReadTrace | undefined;
-  /** `undefined` where nobody wants to know what its reads show. */
+  /** `undefined` where what its reads show is not wanted. */
   readonly notes: ReadNotes | undefined;
   readonly priority: Priority;
 }

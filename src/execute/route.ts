@@ -44,7 +44,7 @@ export interface RouteRecord {
   readonly lsn: Lsn | undefined;
   /** See {@link Route.ageMillis}. */
   readonly ageMillis: number | undefined;
-  /** By what the connection wrote the answer; `undefined` where nobody wants to know. */
+  /** By what the connection wrote the answer; `undefined` where it is not wanted. */
   readonly source: AnswerSource | undefined;
 }
 

@@ -37,7 +37,7 @@ export class SessionTokens {
     return 'claimed';
   }
 
-  /** See {@link TokenReader.judge}. What was made for nobody holds for everybody so that users see what they wrote before they logged in. */
+  /** See {@link TokenReader.judge}. A token without a subject holds for every subject so that users see what they wrote before they logged in. */
   judge(
     token: unknown,
     subject: string | undefined,

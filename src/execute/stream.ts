@@ -96,7 +96,7 @@ export async function* stream<Row>(
       attempt.end(sent, failure as Error | null, isWhole ? rowCount : null);
       signal?.removeEventListener('abort', cancel);
       client.removeListener('end', lost);
-      // A stream that was left early has rows under way: its connection serves nobody else.
+      // A stream that was left early has rows under way: its connection serves no other call.
       const isSound = isWhole && !connection.wasCancelled;
       const refusal = isSound ? giveBack(attempt, connection, text) : undefined;
       if (!isSound) throwAway(connection);

@@ -131,7 +131,7 @@ async function once<T>(request: Request, work: Work<T>, run: Run): Promise<T> {
       position = await commit({ attempt, connection }, current, isReadOnly);
       isOver = true;
     } catch (error) {
-      // The reason of whoever gave up is no answer of the server's.
+      // The caller's reason to give up is no answer of the server's.
       isOver = signal?.aborted !== true && ((isServerError(error) && !connection.isLost) || isAborted(error));
       if (signal?.aborted !== true && endedIdleTransaction(error) && !current.mayHaveEnded) throw certainly(error);
       throw isReadOnly || isOver ? error : writeError(attempt, connection, error);
@@ -139,7 +139,7 @@ async function once<T>(request: Request, work: Work<T>, run: Run): Promise<T> {
     return result;
   } finally {
     void current.end();
-    // What `fn` has left running, or has begun by itself, is nobody else's.
+    // What `fn` has left running, or has begun by itself, belongs to it alone.
     const isFree =
       isOver &&
       !handedOut.isUnwanted &&

@@ -15,14 +15,14 @@ import type { Request } from './request.js';
 
 const POLL_MILLIS = 1;
 
-/** `unknown`: nobody could be asked. */
+/** `unknown`: no server could be asked. */
 type Comparison = 'shown' | 'behind' | 'unknown';
 
 const SESSION: Requirement = { consistency: 'session', maxStalenessMillis: undefined };
 
 /**
  * Before something reads on the primary: resolves when that shows everything that the session has seen, here or by its tokens, or after `waitMillis`, or at once
- * when nobody can be asked.
+ * when no server can be asked.
  */
 export async function waitUntilVisible(request: Request): Promise<void> {
   const { trace, requirement, context, signal } = request;
@@ -38,7 +38,7 @@ export async function waitUntilVisible(request: Request): Promise<void> {
 }
 
 /**
- * Resolves when the primary shows everything that the session has read here; at once when nobody can be asked.
+ * Resolves when the primary shows everything that the session has read here; at once when no server can be asked.
  * @throws LadderError `LADDER_POSITION_UNAVAILABLE` when it does not within `hangMillis`
  */
 export async function confirmVisible(fleet: Fleet, trace: ReadTrace): Promise<void> {

@@ -186,7 +186,7 @@ export function writeError({ node, request }: Attempt, connection: DataConnectio
   );
 }
 
-/** What was cut off may still commit: the session stays on the primary until it is known to be over. @returns what whoever knows sooner may settle */
+/** What was cut off may still commit: the session stays on the primary until it is known to be over. @returns what may be settled by those who know sooner */
 export function holdUntilSettled(fleet: Fleet, node: Node, connection: Backend, floor: Floor): UncertainWrite {
   const uncertain: UncertainWrite = { settledAt: undefined };
   floor.hold(uncertain);
@@ -209,7 +209,7 @@ async function settle(fleet: Fleet, node: Node, backend: Backend, uncertain: Unc
       asked = primary;
       isOver = asked.adminQueries.whetherOver(identity, isDirect);
     }
-    // What a deposed primary commits is in nobody's history.
+    // What a deposed primary commits is in no history.
     const isDeposed = leadership.isSettled && primary !== asked;
     if (isDeposed || (await isOver().catch(() => false))) uncertain.settledAt ??= performance.now();
     else await fleet.monitor.rest(pause);

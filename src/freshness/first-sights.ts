@@ -1,6 +1,6 @@
 /**
  * When a token that cannot be decided yet was seen first: the same cookie comes with every request, and is no newer for that. It remembers few tokens, says
- * nothing about what they are worth, and asks nobody.
+ * nothing about what they are worth, and sends nothing.
  */
 
 /** Beyond that the oldest are forgotten: they count as new when they come again. */

@@ -8,7 +8,7 @@ import type { Lsn } from './lsn.js';
 import { newerPosition, type Position } from './position.js';
 import type { PrimaryHistory } from './primary-history.js';
 
-/** A write of which nobody knows yet whether it committed, or still might. */
+/** A write that may have committed, or still might: its outcome is not known. */
 export interface UncertainWrite {
   /** When its backend was known to be gone; `undefined` before. From then on it counts as a write that returned. */
   settledAt: number | undefined;
@@ -71,12 +71,12 @@ export class Floor {
     return this.#isPinned;
   }
 
-  /** Whoever handed out what is to be seen wants to know when that is no longer all. */
+  /** Called when what was handed out as the floor is no longer all of it. */
   whenMoved(listener: () => void): void {
     this.#onMove = listener;
   }
 
-  /** What is to be seen beside what nobody knows. */
+  /** The floor without its pin. */
   unpinned(): Floor {
     if (!this.#isPinned) return this;
     const floor = new Floor(undefined, this);
@@ -195,7 +195,7 @@ export class Floor {
     return this.#position?.lsn ?? 0n;
   }
 
-  /** Whether a position from outside lies on a timeline that nobody here has seen: any node may be the primary by now. */
+  /** Whether a position from outside lies on a timeline that was not seen here: any node may be the primary by now. */
   outruns(history: PrimaryHistory): boolean {
     return this.outrunsSince(history) !== undefined;
   }
@@ -283,7 +283,7 @@ export class Floor {
   }
 
   /**
-   * The primary has whatever was kept of its past, also where nobody saw at which place that was left. A position that is gone may cover a
+   * The primary has whatever was kept of its past, also where it was not seen at which place that was left. A position that is gone may cover a
    * write that is not: it lies at or above its write's commit, not at it.
    */
   #raiseToPresent({ position }: PrimaryHistory): void {

@@ -26,7 +26,7 @@ export function newerPosition(a: Position | undefined, b: Position): Position {
 
 /**
  * What became of a position: `kept` is in the primary's history; `lost` was written on a timeline after it had been
- * left; `ahead` lies on a timeline or place that the primary has not been seen at; `unknown` crosses a fork that nobody saw.
+ * left; `ahead` lies on a timeline or place that the primary has not been seen at; `unknown` crosses a fork that was not seen.
  */
 export type Fate = 'kept' | 'lost' | 'ahead' | 'unknown';
 
@@ -47,7 +47,7 @@ export class Timelines {
     this.#disowned = disowned;
   }
 
-  /** The same history continued on `timeline`, its predecessor left at `leftAt` (`undefined`: nobody saw where). */
+  /** The same history continued on `timeline`, its predecessor left at `leftAt` (`undefined`: where is not known). */
   continuedOn(timeline: number, leftAt: Lsn | undefined): Timelines {
     const forks = new Map(this.#leftAt);
     if (leftAt !== undefined) forks.set(timeline - 1, leftAt);
@@ -61,7 +61,7 @@ export class Timelines {
     return new Timelines(this.timeline, this.#leftAt, disowned);
   }
 
-  /** Where a timeline was left; `undefined` while it is the current one or when nobody saw it. */
+  /** Where a timeline was left; `undefined` while it is the current one or when it was not seen. */
   leftAt(timeline: number): Lsn | undefined {
     return this.#leftAt.get(timeline);
   }

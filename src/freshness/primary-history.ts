@@ -34,7 +34,7 @@ interface Survey {
   sentAt: number;
 }
 
-/** What was known before a server claimed a later timeline: it holds again if nobody else bears that claim out. */
+/** What was known before a server claimed a later timeline: it holds again if no other server bears that claim out. */
 interface Before {
   readonly node: string | undefined;
   readonly startedAt: string | undefined;
@@ -167,7 +167,7 @@ export class PrimaryHistory {
   }
 
   /**
-   * The server whose claim began the present timeline is gone, and nobody bears it out: what was known before, of `timeline` or an earlier one, holds again. Positions that were handed out
+   * The server whose claim began the present timeline is gone, and no other server bears it out: what was known before, of `timeline` or an earlier one, holds again. Positions that were handed out
    * on its word say nothing, should another server ever begin a timeline of that number.
    */
   disown(timeline: number): void {
@@ -184,7 +184,7 @@ export class PrimaryHistory {
     this.#startedAt = startedAt;
     this.#highest = highest;
     this.#isAmbiguous = isAmbiguous;
-    // Whoever holds a position on that timeline has it honestly, and has written here before.
+    // A holder of a position on that timeline has it honestly, and has written here before.
     this.#hasRestarted = true;
   }
 
@@ -255,7 +255,7 @@ export class PrimaryHistory {
 
   /**
    * Whether it can be no other server than the last one, at another address. Two standbys that never met can each be promoted to the same timeline, but
-   * nobody is promoted to the first; a copy from before begins where its original has been already; and whoever answered beside that is not the same.
+   * no server is promoted to the first; a copy from before begins where its original has been already; and a server that answered beside that is not the same.
    */
   #isSuccessor({ lsn, heardSince }: PrimarySample): boolean {
     return this.#timelines.timeline === 1 && lsn >= this.#highest && heardSince > this.#sentAt;

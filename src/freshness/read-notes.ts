@@ -1,7 +1,7 @@
 /**
  * What the reads of a session have shown, taken together: how old, up to which position, of which
  * tables, and whether it is the same for everybody. For those who hand it on, as a page to a CDN.
- * A few numbers and names: it keeps no answer, and asks nobody.
+ * A few numbers and names: it keeps no answer, and sends nothing.
  */
 import { formatLsn } from './lsn.js';
 import { comparePositions, type Position } from './position.js';
@@ -155,7 +155,7 @@ export class ReadNotes {
     this.#outer?.of(tables);
   }
 
-  /** It was this statement; `undefined` where nobody knows. */
+  /** It was this statement; `undefined` where unknown. */
   asked(text: string | undefined): void {
     if (text === undefined) this.#isUnknown = true;
     else if (!this.#isUnknown) {

@@ -1,7 +1,7 @@
 /**
  * Where a session last read, so that it never sees less than it has seen. Staying on one server is enough by itself: replay
  * does not go back. A change of server needs everything that had been committed when the last read ended; the primary, which
- * a replica can be ahead of in what it shows, is compared with those on which the session has read. It asks nobody.
+ * a replica can be ahead of in what it shows, is compared with those on which the session has read. It sends nothing.
  */
 import { Floor } from './floor.js';
 import { newerPosition, type Position } from './position.js';

@@ -25,7 +25,7 @@ export interface FreshnessOptions {
 
 export interface Requirement {
   readonly consistency: Consistency;
-  /** `undefined`: nobody asked for a bound. */
+  /** `undefined`: no bound was asked for. */
   readonly maxStalenessMillis: number | undefined;
 }
 

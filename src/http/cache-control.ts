@@ -82,7 +82,7 @@ export function cacheControl(
   const isPublic = checked.public === true && refused === undefined;
   for (const each of notes) each.told(isPublic);
   if (refused !== undefined && checked.public === true) {
-    // What is not known yet is nobody's mistake.
+    // What is not known yet is no mistake.
     if (!refused.mayPass) warnNotPublic(first.carrier, refused.because);
     return { 'Cache-Control': PRIVATE };
   }
@@ -147,7 +147,7 @@ function refusalOf(
   return found.find(({ mayPass }) => !mayPass) ?? found[0];
 }
 
-/** How long it may still be kept; −∞ where nobody knows. */
+/** How long it may still be kept; −∞ where unknown. */
 function leftOf({ ageMillis, remainingMillis }: KnownFreshness, maxAgeMillis: number | undefined): number {
   if (ageMillis === undefined || (remainingMillis === undefined && maxAgeMillis === undefined))
     return Number.NEGATIVE_INFINITY;

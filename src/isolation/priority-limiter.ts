@@ -5,7 +5,7 @@
  */
 import type { Priority } from '../options/calls.js';
 
-/** Whose reads share one part of the budget; `undefined` where nobody in particular asks. */
+/** Whose reads share one part of the budget; `undefined` where no one caller is named. */
 export type Caller = object | string | undefined;
 
 /** One read's place in the queue. */
@@ -69,7 +69,7 @@ export class PriorityLimiter {
     };
   }
 
-  /** Takes a turn if one is free, and nobody waits who could have it. */
+  /** Takes a turn if one is free, and no waiter could have it. */
   tryEnter(caller: Caller): boolean {
     if (this.#inUse >= this.#limit() || this.#hasItsShare(caller) || this.#next() !== undefined) return false;
     this.#take(caller);

@@ -36,7 +36,7 @@ export class AdminQueries {
     this.#control = control;
   }
 
-  /** Makes a primary flush its log up to `lsn` if it has not. At most one in 5 ms, whoever asks. @param version `server_version_num` */
+  /** Makes a primary flush its log up to `lsn` if it has not. At most one in 5 ms for all callers. @param version `server_version_num` */
   async nudge(lsn: Lsn, version: number): Promise<void> {
     const now = performance.now();
     if (now - this.#nudgedAt < NUDGE_SPACING_MILLIS) return;

@@ -17,7 +17,7 @@ export interface AnswerSource {
   readonly server: string;
   /**
    * Equal for connections that write the same answer alike: a digest of database, roles and settings.
-   * `undefined` while nobody knows.
+   * `undefined` while unknown.
    */
   readonly settings: string | undefined;
   /** pg's parsers of that connection, with those that were set on it. It holds no client. */
@@ -40,7 +40,7 @@ export interface KnownSource {
 
 /**
  * Settings that decide which rows the same text gives, or how they are written, each with what it
- * is while nobody has set it: the settings of an extension are not there before it is loaded.
+ * is while it is not set: the settings of an extension are not there before it is loaded.
  */
 const SETTINGS: ReadonlyMap<string, string> = new Map([
   ...`search_path TimeZone timezone_abbreviations DateStyle IntervalStyle extra_float_digits bytea_output
@@ -75,7 +75,7 @@ export function decidesAnswers(parameter: string): boolean {
   return REPORTED.has(parameter.toLowerCase());
 }
 
-/** How answers are parsed, of a connection whose settings nobody knows. @returns `undefined` where not even that can be told */
+/** How answers are parsed, of a connection whose settings are unknown. @returns `undefined` where not even that can be told */
 export function unsettledSource(client: object, server: string): AnswerSource | undefined {
   const types = parsersOf(client);
   return types === undefined ? undefined : { server, settings: undefined, types };

@@ -116,7 +116,7 @@ export class ControlConnection {
     dropSocket(client);
   }
 
-  /** Closes a connection in favour of a new one. Nothing was lost with it, so nobody is told. */
+  /** Closes a connection in favour of a new one. Nothing was lost with it, so nothing is told. */
   #replace(client: ControlClient): void {
     if (this.#client !== client) return;
     this.#client = undefined;

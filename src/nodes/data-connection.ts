@@ -1,4 +1,4 @@
-/** What is known of one connection that carries users' statements. Whoever runs a statement there keeps it up to date. */
+/** What is known of one connection that carries users' statements. Those who run a statement there keep it up to date. */
 import type { PoolClient } from 'pg';
 import type { PositionRider } from '../postgres/position-rider.js';
 import type { StatementNames } from '../postgres/statement-names.js';
@@ -41,7 +41,7 @@ export interface DataConnection {
   readonly names: StatementNames | undefined;
   /** Asks where the log ends, behind a statement; `undefined` where it must not. */
   readonly rider: PositionRider | undefined;
-  /** By what its answers are written; `undefined` where nobody wants to know. */
+  /** By what its answers are written; `undefined` where it is not wanted. */
   readonly source: AnswerSource | undefined;
   /** What keeps `source` up to date. */
   readonly sourceWatch: SourceWatch | undefined;

@@ -29,7 +29,7 @@ const FORGIVEN_AFTER_MILLIS = 10_000;
 const SLOW_START_MILLIS = 5_000;
 const FIRST_SHARE = 0.1;
 
-/** A node is far slower than its peers beyond this factor, and beyond this time: below it nobody gains by its going. */
+/** A node is far slower than its peers beyond this factor, and beyond this time: below it nothing is gained by its going. */
 const LATENCY_FACTOR = 5;
 const LATENCY_FLOOR_MILLIS = 100;
 

@@ -143,7 +143,7 @@ export class Fleet {
     return new LadderError('LADDER_WRONG_ROLE', `node "${node.name}" ${why}`);
   }
 
-  /** What nobody is ready with. A server that was found may be gone by now, and is waited for no longer than for its first answer. */
+  /** What stands between this node and `ready()`. A server that was found may be gone by now, and is waited for no longer than for its first answer. */
   #obstacle(node: Node): LadderError | undefined {
     if (node.probe.wasAsked && this.membership.has(node.name)) return undefined;
     // The server was given, whichever of its addresses has answered first.
@@ -183,7 +183,7 @@ export class Fleet {
   }
 
   async #askAll<Row>(text: string): Promise<NodeAnswer<Row>[]> {
-    // At the start nobody has answered anything yet.
+    // At the start no node has answered yet.
     const haveAnswered = (): boolean => this.nodes.every(({ probe }) => probe.wasAsked);
     await this.monitor.until(haveAnswered, this.settings.hangMillis, 'primary');
     return this.#nodeList.ask(text);

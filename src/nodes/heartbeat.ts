@@ -14,7 +14,7 @@ const STEP_MILLIS = 1_000;
 const COMPARED_MILLIS = 60_000;
 
 export interface HeartbeatListener {
-  /** The process did not run until now, or nobody has looked whether it did. */
+  /** The process did not run until now, or was not looked at. */
   paused(): void;
   /** The clock went back, or stood still while the time of day went on: what was dated before says nothing any more. */
   mistimed(): void;

@@ -31,7 +31,7 @@ export interface KnownConnectionHooks {
   readonly assumesSynchronousCommit: boolean;
   /** Whether statements may be prepared on it. */
   readonly mayName: (client: PoolClient, identity: Identity) => boolean;
-  /** Counts by what connections write their answers; `undefined`: nobody asks for that. */
+  /** Counts by what connections write their answers; `undefined`: not asked for. */
   readonly sources: SourceTally | undefined;
 }
 
@@ -50,7 +50,7 @@ export class KnownConnections {
   constructor(pool: Pool, hooks: KnownConnectionHooks) {
     this.#pool = pool;
     this.#hooks = hooks;
-    // pg kills the process when an idle connection breaks and nobody listens.
+    // pg kills the process when an idle connection breaks without a listener.
     pool.on('error', this.#onError);
     if (hooks.isShared || hooks.sources !== undefined) pool.on('release', this.#onRelease);
   }

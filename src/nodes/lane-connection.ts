@@ -32,7 +32,7 @@ interface Sent {
   readonly sentAt: number;
   /** Whether the server reads its catalogue for it first, and plans it. */
   readonly isCold: boolean;
-  /** Unset when nobody waits for the answer any more. */
+  /** Unset when the answer is no longer waited for. */
   settle: Settle | undefined;
 }
 
@@ -161,7 +161,7 @@ export class LaneConnection {
     }
   }
 
-  /** Nobody knows any more whether it still lives: until something comes on it. */
+  /** Whether it still lives is unknown until something comes on it. */
   doubt(): void {
     this.#doubtedAt = this.#receivedBytes;
   }

@@ -29,7 +29,7 @@ type PipelinedClient = ConstructorParameters<typeof LaneConnection>[0];
 export interface LaneOptions extends LaneSettings {
   /** `undefined`: unless something speaks against it. */
   readonly isWanted: boolean | undefined;
-  /** Whether the pool is the library's own: a `connect` listener there is not the user's, but of whoever instruments pg. */
+  /** Whether the pool is the library's own: a `connect` listener there is not the user's, but of its instrumentation. */
   readonly ownsPool: boolean;
   readonly namedStatements: boolean | undefined;
   /** See {@link KnownConnectionHooks.mayRelax}. */
@@ -104,7 +104,7 @@ export class Lane {
     return best;
   }
 
-  /** Nobody knows any more whether they still live. */
+  /** Whether they still live is unknown. */
   doubt(): void {
     for (const connection of this.#connections) connection.doubt();
   }

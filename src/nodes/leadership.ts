@@ -1,5 +1,5 @@
 /**
- * Who takes writes: holds the election whenever something was heard or lost, keeps the primary's history, and tells of every change. It asks nobody
+ * Who takes writes: holds the election whenever something was heard or lost, keeps the primary's history, and tells of every change. It sends nothing
  * by itself, but for a second word of a server that would become the primary.
  */
 import { performance } from '../clock.js';
@@ -28,7 +28,7 @@ export class Leadership {
   #primary: Node;
   #replicas: readonly Node[];
   #verdict: Verdict<Node> = { is: 'open' };
-  /** Whether servers may turn up yet that nobody has heard of. */
+  /** Whether unknown servers may turn up yet. */
   #isExpecting: boolean;
 
   constructor(nodes: readonly Node[], history: PrimaryHistory, settings: Settings, publisher: Publisher) {

@@ -75,7 +75,7 @@ export class Membership {
     this.#wasAsked = settings.discovery === undefined;
   }
 
-  /** Whether nobody waits for the first answer: it came, or there is nobody to give one. */
+  /** Whether the first answer is no longer awaited: it came, or none can come. */
   get wereAsked(): boolean {
     return this.#wasAsked;
   }

@@ -86,7 +86,7 @@ export class Monitor {
     this.#arm();
   }
 
-  /** On demand nobody else asks while statements are under way. */
+  /** On demand nothing else asks while statements are under way. */
   askOnDemand(now: number): void {
     if (this.#settings.monitor === 'onDemand') this.#askWhoIsDue(now);
   }
@@ -101,7 +101,7 @@ export class Monitor {
     this.#hasten(node, performance.now() + RETRY_MILLIS);
   }
 
-  /** Something has changed: whoever waits looks again. */
+  /** Something has changed: those who wait look again. */
   wake(): void {
     for (const wake of this.#waiting) wake();
   }

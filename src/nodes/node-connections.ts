@@ -39,7 +39,7 @@ export class NodeConnections {
   /** Whether the library made the pool, and ends it. */
   readonly ownsPool: boolean;
   readonly lane: Lane;
-  /** By what its connections write their answers; `undefined`: nobody asks for that. */
+  /** By what its connections write their answers; `undefined`: not asked for. */
   readonly sources: SourceTally | undefined;
   readonly #name: string;
   readonly #hangMillis: number;
@@ -147,7 +147,7 @@ export class NodeConnections {
   /** Lets time pass. */
   pass(now: number): void {
     this.#queue.checkStall(now);
-    // pg-pool tells nobody who waits when it is ended.
+    // pg-pool does not tell waiters when it is ended.
     if (this.pool.ending) this.relieve();
   }
 

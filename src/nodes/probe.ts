@@ -142,7 +142,7 @@ export class Probe {
     const statement = { text: this.#text, values: [], rowMode: undefined, types: plainTypes };
     const answered: Settle = (error, result) => {
       this.#isLocating = false;
-      // It counts for the node also where nobody asked: the argument of `told?.()` is not evaluated without `told`.
+      // It counts for the node also where it was not asked for: the argument of `told?.()` is not evaluated without `told`.
       const row = result?.rows[0] as ProbeRow | undefined;
       const observation = error === null ? this.#recordAnswer(row, connection, sentAt) : undefined;
       told?.(observation);
@@ -228,7 +228,7 @@ export class Probe {
       this.wasAsked = true;
       this.#listener.answered(observation);
     } catch (error) {
-      // Whoever answers on the next one says anew who it is.
+      // The server on the next one says anew who it is.
       if (error instanceof InvalidAnswer) this.#control.drop(error.message);
       if (this.#history.isTracking && isUnsupported(error)) await this.#untrack().catch(() => undefined);
       this.wasAsked = true;

@@ -1,5 +1,5 @@
 /**
- * Where a server stands, by what it last said of itself, and how much of that is proven. It forgets what may no longer hold, and asks nobody.
+ * Where a server stands, by what it last said of itself, and how much of that is proven. It forgets what may no longer hold, and sends nothing.
  */
 import type { Lsn } from '../freshness/lsn.js';
 import type { PrimaryHistory } from '../freshness/primary-history.js';

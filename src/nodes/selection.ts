@@ -121,7 +121,7 @@ export class Selection {
     return choice.why === 'no-candidate' ? { node: undefined, why: this.absence(), passedOver: false } : choice;
   }
 
-  /** As `choose`, for whoever only wants to know: the next read's choice is not touched by it. */
+  /** As `choose`, for a caller that only wants to know: the next read's choice is not touched by it. */
   preview(terms: ReadTerms, now: number, except?: ReadonlySet<Node>): ReplicaChoice {
     return this.choose(terms, now, except, this.homeOf(terms), false, new Router(this.#settings.loadFactor));
   }

@@ -67,13 +67,13 @@ export class SourceWatch {
     return watch;
   }
 
-  /** Without settings while nobody knows them. */
+  /** Without settings while they are unknown. */
   get source(): AnswerSource | undefined {
     const found = this.#found;
     return this.#doubt === 'none' && typeof found === 'object' ? found.source : this.#unsettled;
   }
 
-  /** A statement is about to run there. @param text `undefined` where nobody knows it */
+  /** A statement is about to run there. @param text `undefined` where it is unknown */
   runs(text: string | undefined): void {
     if (text === undefined || SETTING.test(text)) this.doubt();
   }

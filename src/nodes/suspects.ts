@@ -30,7 +30,7 @@ export interface Sentence {
   readonly describe: (client: object) => Suspect | undefined;
   /** Closes it. */
   readonly giveUp: (client: object) => void;
-  /** Whether nobody should wait for the next look. */
+  /** Whether the next look is not worth waiting for. */
   readonly isUrgent: boolean;
 }
 

@@ -1,5 +1,5 @@
 /**
- * Which of the nodes is the primary, by what they say of themselves. Pure: it asks nobody, promotes nobody, and would rather name nobody than
+ * Which of the nodes is the primary, by what they say of themselves. Pure: it sends nothing, promotes no server, and would rather name none than
  * the wrong one. Who cannot be believed, and why, is found out elsewhere.
  */
 import type { Observation } from './observation.js';
@@ -32,12 +32,12 @@ export interface Known<V> {
   readonly clusterId: string | undefined;
   /** The newest timeline on which a primary was seen. */
   readonly timeline: number;
-  /** Whether nobody waits any longer for nodes that have not answered yet. */
+  /** Whether nothing waits any longer for nodes that have not answered yet. */
   readonly isOverdue: boolean;
 }
 
 /**
- * `settled`: that one takes writes. `contested`: more than one does, and none of them can be told to be right. `vacant`: nobody does, as far as
+ * `settled`: that one takes writes. `contested`: more than one does, and none of them can be told to be right. `vacant`: none does, as far as
  * the nodes that answer say. `open`: not everybody has been heard yet.
  */
 export type Verdict<V> =

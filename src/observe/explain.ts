@@ -1,4 +1,4 @@
-/** Where a read would go, and how each replica stands to it. Runs nothing and waits for nobody but the primary's position. */
+/** Where a read would go, and how each replica stands to it. Runs nothing and waits for nothing but the primary's position. */
 import type { CacheVerdict } from '../cache/explain.js';
 import type { NodeState, Reason } from '../events.js';
 import { formatLsn } from '../freshness/lsn.js';

@@ -33,7 +33,7 @@ export interface ClusterAccess {
   readonly nodeCount: number;
   /** The calling code's session; a pool never joins its transaction. */
   scope(): SessionScope;
-  /** Pg calls back in the context of its socket: what it is given by this runs in that of whoever asks, and so in its session. */
+  /** Pg calls back in the context of its socket: what it is given by this runs in that of its caller, and so in its session. */
   bind<A extends unknown[]>(callback: (...args: A) => void): (...args: A) => void;
   /** A statement comes in. */
   pass(): Entry;
@@ -47,7 +47,7 @@ export interface ClusterAccess {
   /** What is known of a text by now. */
   known(text: string): Classification | undefined;
   classify(text: string): Promise<Classification>;
-  /** A definition has been answered. @param text `undefined` where nobody knows it */
+  /** A definition has been answered. @param text `undefined` where it is unknown */
   changed(text: string | undefined): void;
   /** @param warning asked for only when somebody listens */
   warn(warning: () => Untold<WarningEvent>): void;
@@ -66,6 +66,6 @@ export interface ClientHost {
   newClient(node: Node): Client;
   /** A connection to the primary was opened long after its client was made: sets it up as pg-pool would. */
   opened(connection: Client): Promise<void>;
-  /** `undefined` while nobody wants to know of new connections. */
+  /** `undefined` while new connections are not of interest. */
   readonly introduce: Introduce | undefined;
 }

@@ -24,7 +24,7 @@ export class RoutedClient extends EventEmitter {
   readonly #named = new NamedTexts();
   #hasConnected = false;
   #isCheckedOut = false;
-  /** Whether nobody has it but `query` of the pool: what comes next can only come the same way. */
+  /** Whether only `query` of the pool has it: what comes next can only come the same way. */
   #isForQuery = false;
   #wasOpenBefore = false;
   #isReferenced = true;
@@ -82,7 +82,7 @@ export class RoutedClient extends EventEmitter {
       return undefined;
     }
     this.#router.open(true).then(
-      // pg-pool sets the connection up, and hands it to whoever has waited longest.
+      // pg-pool sets the connection up, and hands it to the caller that has waited longest.
       () => inNoContext(() => process.nextTick(callback, null, this)),
       (error: unknown) => process.nextTick(callback, error),
     );
@@ -192,7 +192,7 @@ export class RoutedClient extends EventEmitter {
   }
 
   /**
-   * Whoever does not listen for errors learns of them by his next statement, and not by the end of his process; and whose statements run elsewhere has
+   * A user that does not listen for errors learns of them by the next statement, and not by the end of the process; and one whose statements run elsewhere has
    * nothing to do with a connection that he does not use.
    */
   get #mayFail(): boolean {

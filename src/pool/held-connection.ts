@@ -16,7 +16,7 @@ import type { Job } from './job.js';
 /** What is run, and who is told. */
 type Answering = Pick<Job, 'query' | 'values' | 'answer'>;
 
-/** What streams on after its client was released, and brings nothing for so long, is nobody's. */
+/** What streams on after its client was released, and brings nothing for so long, is given up. */
 const SILENCE_MILLIS = 5_000;
 
 export class HeldConnection {
@@ -60,7 +60,7 @@ export class HeldConnection {
     return this.#placement.connection.status();
   }
 
-  /** Runs a statement. @param leavesState whether the connection must serve nobody else afterwards */
+  /** Runs a statement. @param leavesState whether the connection must serve no other caller afterwards */
   run({ query, values, answer }: Answering, leavesState: boolean): Promise<void> {
     this.#mustClose ||= leavesState;
     const { attempt, connection } = this.#placement;
@@ -122,7 +122,7 @@ export class HeldConnection {
     this.#goOn?.();
   }
 
-  /** Gives the connection back, or closes one that must serve nobody else. */
+  /** Gives the connection back, or closes one that must serve no other caller. */
   leave(isBroken = false): void {
     if (this.#isLeft) return;
     this.#isLeft = true;

@@ -1,7 +1,7 @@
 /** The texts of a client's prepared statements: pg lets them run by their names alone, and here the next one may run elsewhere. */
 import { type PreparedQuery, preparedWith } from '../postgres/prepared-query.js';
 
-/** Whoever makes names without end says the text with each. */
+/** Users that make names without end say the text with each. */
 const MAX_NAMES = 1_000;
 
 export class NamedTexts {

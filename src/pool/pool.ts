@@ -44,7 +44,7 @@ export class RoutingPool extends pg.Pool {
   readonly #met = new WeakSet<object>();
   /** Clients on whose connections something was left that reads go by: with pg, any statement may meet one of them. */
   readonly #stateful = new Set<RoutedClient>();
-  /** Listeners for `connect` that came while pg-pool was at work: of whoever instruments it, and no set-up of the user's. */
+  /** Listeners for `connect` that came while pg-pool was at work: of its instrumentation, and no set-up of the user's. */
   readonly #instruments = new WeakSet<object>();
   #isInPgPool = false;
   /** Whether the next client is asked for by `query`, whose user never sees it. */
@@ -84,7 +84,7 @@ export class RoutingPool extends pg.Pool {
     resemble(internals.Client.prototype as unknown as RoutedClient, template);
   }
 
-  /** Whoever has to wait for a client gets it when another releases one: his callback must not find himself in that one's session. */
+  /** A caller that waits for a client gets it when another releases one: its callback must not run in that one's session. */
   override connect(callback?: unknown): never {
     const isForQuery = this.#isQuerying;
     this.#isQuerying = false;
@@ -132,7 +132,7 @@ export class RoutingPool extends pg.Pool {
     } else if (event === 'acquire') (args[0] as RoutedClient).acquired();
     else if (event === 'release') this.#released(args[1] as RoutedClient);
     else if (event === 'remove') this.#stateful.delete(args[0] as RoutedClient);
-    // The error of an idle client is nobody's: pg-pool has removed it, and the cluster knows.
+    // The error of an idle client belongs to no call: pg-pool has removed it, and the cluster knows.
     else if (event === 'error' && this.listenerCount('error') === 0) return false;
     return super.emit(event as 'error', ...(args as [Error, PoolClient]));
   }
@@ -213,7 +213,7 @@ export class RoutingPool extends pg.Pool {
   #counted<T>(running: Promise<T>): Promise<T> {
     this.#readCount++;
     const over = (): void => {
-      // Whoever awaits the read hears of it first.
+      // The caller of the read hears of it first.
       if (--this.#readCount === 0 && this.#onRead !== undefined) setImmediate(this.#onRead);
     };
     return running.then(
@@ -223,7 +223,7 @@ export class RoutingPool extends pg.Pool {
       },
       (error: unknown) => {
         over();
-        // As pg does it: whoever awaits the statement wants to know of his own.
+        // As pg does it: the caller wants to see his own code.
         if (isError(error)) Error.captureStackTrace(error);
         throw error;
       },

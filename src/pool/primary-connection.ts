@@ -89,7 +89,7 @@ export class PrimaryConnection {
     return this.#settings.hold;
   }
 
-  /** Whoever has it next has another connection. */
+  /** Its next user gets another connection. */
   forgetState(): void {
     this.#settings.forget();
   }

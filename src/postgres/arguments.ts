@@ -34,7 +34,7 @@ export function callbackOf(query: unknown, values: unknown, callback: unknown): 
   return found as Answer;
 }
 
-/** A promise with an error whose stack leads to whoever awaits it, as pg's own. */
+/** A promise with an error whose stack leads to the caller who awaits it, as pg's own. */
 export function promised<T>(
   PromiseClass: typeof Promise,
   run: (answer: (error: Error | null | undefined, result?: T) => void) => void,

@@ -50,7 +50,7 @@ export function codeOf(error: unknown): string | undefined {
 }
 
 /**
- * What an error tells by itself. `answered`: it is the statement's, and the server has said so. `lost`: nobody knows what became of the statement.
+ * What an error tells by itself. `answered`: it is the statement's, and the server has said so. `lost`: what became of the statement is not known.
  * `open`: what becomes of its connection tells which of the two. `foreign`: no server has said it, nor a pooler.
  */
 export type Verdict = 'answered' | 'lost' | 'open' | 'foreign';
@@ -168,7 +168,7 @@ const OF_SESSIONS = new Set(['currval_oid', 'lastval', 'RevalidateCachedQuery'])
 /** PostgreSQL's routine that finds a materialized view empty: the primary finds the same, as far as the read must see its writes. */
 const UNPOPULATED = 'ExecOpenScanRelation';
 
-/** Whether a replica's error is of the kind that it refuses reads with, whoever raised it: none that another connection would answer for. */
+/** Whether a replica's error is of the kind that it refuses reads with, whatever raised it: none that another connection would answer for. */
 export function isUnreadable(error: unknown): boolean {
   if (!isServerError(error) || !UNREADABLE_STATES.has(codeOf(error) ?? '')) return false;
   return !OF_SESSIONS.has(routineOf(error));

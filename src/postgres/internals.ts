@@ -53,7 +53,7 @@ export function databaseOf(pool: Pool): string | undefined {
   return typeof database === 'string' ? database : undefined;
 }
 
-/** Whether pg takes one more statement on it: else it answers with an error, and the client tells nobody when that is over. */
+/** Whether pg takes one more statement on it: else it answers with an error, and the client does not tell when that is over. */
 export function isQueryable(client: object): boolean {
   const { _queryable = true, _ending = false } = client as Insides;
   return _queryable && !_ending;
@@ -74,7 +74,7 @@ export function isReady(client: object): boolean {
   return (client as Insides).readyForQuery === true;
 }
 
-/** What has come on it so far; 0 where nobody counts. */
+/** What has come on it so far; 0 where it is not counted. */
 export function bytesReadOn(client: object): number {
   return wireOf(client)?.stream?.bytesRead ?? 0;
 }
@@ -108,7 +108,7 @@ export function listenForSettings(client: object, heard: (name: string, value: s
 /** With a callback, since those who patch pg's clients may know of no other form. */
 export function connected(client: Client): Promise<void> {
   return new Promise((resolve, reject) => {
-    // pg forgets whoever waits for a connection that is ended meanwhile.
+    // pg forgets callers that wait for a connection that is ended meanwhile.
     client.once('end', () => reject(new Error('Connection terminated')));
     client.connect((error: Error | null | undefined) => (error ? reject(error) : resolve()));
   });
@@ -130,7 +130,7 @@ export function clientsOf(pool: Pool): readonly Client[] | undefined {
   return (pool as unknown as PoolInsides)._clients;
 }
 
-/** Those of them that nobody has taken. */
+/** Those of them that are free. */
 export function idleClientsOf(pool: Pool): readonly Client[] {
   return ((pool as unknown as PoolInsides)._idle ?? []).map(({ client }) => client);
 }

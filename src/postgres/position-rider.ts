@@ -113,7 +113,7 @@ export class PositionRider {
     try {
       inBackground(() => client.query(ridden));
     } catch {
-      // Whoever has patched pg takes no such query: nobody would hear its answer, and the next statement would be given it.
+      // A patched pg takes no such query: its answer would go unheard, or to the next statement.
       dropSocket(client);
       over(undefined);
     }

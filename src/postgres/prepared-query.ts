@@ -7,7 +7,7 @@ import type { QueryConfig } from 'pg';
 
 declare const isPrepared: unique symbol;
 
-/** A config that nobody else holds, and that has neither getters nor a class. */
+/** A config that is ours alone, and that has neither getters nor a class. */
 export interface PreparedConfig extends QueryConfig {
   readonly [isPrepared]: true;
 }

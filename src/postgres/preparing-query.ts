@@ -20,7 +20,7 @@ interface PgQuery {
 type PgQueryClass = new (query: PreparedQuery, values?: unknown[]) => PgQuery;
 
 /**
- * Always in the same form: whoever instruments pg changes the texts of configs, and one name stands for one text.
+ * Always in the same form: instrumentation of pg changes the texts of configs, and one name stands for one text.
  * @param values in the place of those in the query
  * @returns a config where the client's class names no Query
  */

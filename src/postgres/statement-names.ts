@@ -14,7 +14,7 @@ const MAX_TABLES = 2_000;
 /** So long after somebody's DDL a name may still mean what it meant before. */
 const RENEWAL_MILLIS = 1_500;
 
-/** What pg keeps of the statements that a connection has prepared; it tells nobody of the server's BindComplete, but for those who listen. */
+/** What pg keeps of the statements that a connection has prepared; it tells of the server's BindComplete only those who listen. */
 interface Preparer extends Pick<EventEmitter, 'on'> {
   readonly parsedStatements: Record<string, string>;
   readonly submittedNamedStatements?: Record<string, string>;
@@ -26,7 +26,7 @@ export interface Nameable {
   readonly name: string | undefined;
   /** Of the text, in characters. */
   readonly length: number;
-  /** Tables that a plan of it may lead through, partitions included; `undefined` as long as nobody knows. */
+  /** Tables that a plan of it may lead through, partitions included; `undefined` while unknown. */
   readonly tableCount: number | undefined;
   /** Whether it may mean something else than at that time. */
   hasChangedSince(at: number): boolean;
@@ -40,7 +40,7 @@ export interface StatementName {
   readonly tableCount: number;
   /** Whether the server has taken it. */
   isReady: boolean;
-  /** Its columns as pg describes them; `undefined` where nobody has looked. */
+  /** Its columns as pg describes them; `undefined` before the first look. */
   fields: unknown[] | undefined;
 }
 

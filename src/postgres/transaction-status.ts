@@ -19,7 +19,7 @@ export function statusReader(client: object): ReadStatus {
   const telling = client as Telling;
   if (typeof telling.getTransactionStatus === 'function') return () => telling.getTransactionStatus?.() ?? undefined;
   let status: TransactionStatus;
-  // Before pg hears of it, and calls back whoever asked.
+  // Before pg hears of it, and calls back the caller.
   telling.connection?.prependListener?.('readyForQuery', (message: { status?: TransactionStatus }) => {
     status = message.status;
   });

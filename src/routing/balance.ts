@@ -7,7 +7,7 @@
 const FORGETTING_MILLIS = 500;
 /** What a failure counts as, in milliseconds: one that fails at once must not look like one that is fast. */
 const FAILURE_MILLIS = 250;
-/** Whoever answers sooner is not the faster for it: other processes and our own event loop do as much. */
+/** Who answers sooner is not the faster for it: other processes and our own event loop do as much. */
 const RESOLUTION_MILLIS = 3;
 /** Differences of cost below this factor say nothing. */
 const TOLERANCE = 1.25;
@@ -69,7 +69,7 @@ export interface Burden {
 }
 
 /**
- * What one more statement costs there. The time counts twice: once for whoever waits, and once since what is slow stays under way for longer, so that a slow node looks
+ * What one more statement costs there. The time counts twice: once for the caller who waits, and once since what is slow stays under way for longer, so that a slow node looks
  * idle when it has answered little.
  */
 export function costOf({ weight, share, inFlight, responseMillis }: Burden): number {

@@ -2,7 +2,7 @@
  * Which replica a partition key belongs to: weighted rendezvous hashing. Every key has its own order of all nodes by a score of both, so that a node that goes
  * takes only its own keys with it, and the order says who is next. Pure; the same in every process and every version.
  *
- * The hash, for whoever wants to work it out elsewhere: h(text) is FNV-1a over the UTF-16 code units (32 bits, offset 2166136261, prime 16777619), stirred by
+ * The hash, for those who want to work it out elsewhere: h(text) is FNV-1a over the UTF-16 code units (32 bits, offset 2166136261, prime 16777619), stirred by
  * MurmurHash3's finaliser. A key's score at a node is −weight / ln((stir(h(key) xor h(name)) + 0.5) / 2³²); the highest comes first.
  */
 
@@ -13,7 +13,7 @@ export function hashOf(text: string): number {
   return stirred(h);
 }
 
-/** The hash of a partition key; `undefined` for none: an empty one, as of a visitor whom nobody knows, would be everybody's. */
+/** The hash of a partition key; `undefined` for none: an empty one, as of an unknown visitor, would be shared by all. */
 export function keyOf(partitionKey: string | undefined): number | undefined {
   return partitionKey ? hashOf(partitionKey) : undefined;
 }

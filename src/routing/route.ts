@@ -1,6 +1,6 @@
 /**
  * Which replica answers a read, of those that are shown to be fresh enough, or why there is none: the key's own where the read has one, else the one that has less to do. Pure but for
- * chance, asks nobody, and allocates nothing: it runs for every read.
+ * chance, sends nothing, and allocates nothing: it runs for every read.
  */
 import type { Reason } from '../events.js';
 import { type Demand, type Gap, gapOf, meets, type Rung } from '../freshness/demand.js';
@@ -83,7 +83,7 @@ export class Router<C extends Candidate> {
     return this.#atOnce(candidates, criteria) ?? this.#amongAll(candidates, criteria);
   }
 
-  /** Where the first to be looked at will do, as they mostly do, nobody else needs to be: there may be many. */
+  /** Where the first to be looked at will do, as they mostly do, the others are not looked at: there may be many. */
   #atOnce(candidates: readonly C[], criteria: Criteria<C>): Choice<C> | undefined {
     const { key, spread, home } = criteria;
     if (candidates.length < 2 || spread > 1) return undefined;

@@ -44,7 +44,7 @@ export class CarriedSession {
     return this.#hasMoved;
   }
 
-  /** What its reads have shown; `undefined` where nobody wants to know. */
+  /** What its reads have shown; `undefined` where it is not wanted. */
   get notes(): ReadNotes | undefined {
     return this.#cargo.notes;
   }

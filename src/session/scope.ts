@@ -73,7 +73,7 @@ export class SessionScope implements Session {
     return this.#trace;
   }
 
-  /** What its reads have shown; `undefined` where nobody wants to know. */
+  /** What its reads have shown; `undefined` where it is not wanted. */
   get notes(): ReadNotes | undefined {
     return this.#notes;
   }

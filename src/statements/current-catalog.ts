@@ -63,6 +63,11 @@ export class CurrentCatalog {
     return this.#catalog;
   }
 
+  /** See {@link Catalog.familyOf}; the name itself while the catalogue is not known. */
+  familyOf(name: string): string {
+    return this.#catalog?.familyOf(name) ?? name;
+  }
+
   /** Names the state of definitions that it was read in; `undefined` where that is not known. */
   get stamp(): string | undefined {
     return this.isTouched || this.#catalog === undefined ? undefined : this.#rows?.stamp;

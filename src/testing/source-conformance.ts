@@ -28,7 +28,7 @@ export interface ChangeSourceCheck {
   readonly pool: CheckedPool;
   /**
    * A table that the source tells of, as `schema.name`, made by `create table … (id bigint primary key,
-   * body text)`. All its rows are lost. While the check runs, nobody else writes to it.
+   * body text)`. All its rows are lost. While the check runs, nothing else writes to it.
    */
   readonly table: string;
   /** How long the source may take to begin, and to tell a commit. Milliseconds, default 15,000. */

@@ -1,5 +1,5 @@
 // Makes sure that no server and no data directory outlives the process that started it, SIGKILL
-// included: a small detached child reads directory names from a pipe, and at its end (nobody holds
+// included: a small detached child reads directory names from a pipe, and at its end (no process holds
 // the other end any more) kills what runs below them and removes them. It never acts while its
 // parent lives.
 import { type ChildProcess, spawn } from 'node:child_process';

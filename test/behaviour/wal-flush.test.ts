@@ -7,6 +7,7 @@ import { bestOf, open, percentile, report, runningMillis, size, until } from './
 describe('a gate that nothing but unflushed log keeps shut', () => {
   let servers: TestCluster;
   let cluster: Cluster;
+  let firstId = 0;
 
   beforeAll(async () => {
     servers = await startTestCluster({ replicas: 1, primarySettings: { fsync: true } });
@@ -26,12 +27,19 @@ describe('a gate that nothing but unflushed log keeps shut', () => {
     return routes;
   }
 
-  it('opens within milliseconds beside another session’s open transaction that writes', async () => {
+  // The position of a session's own write may come with that write, and so before what the other one has written. A
+  // strong read asks behind both.
+  it.each(['session', 'strong'] as const)(
+    'opens for a %s read within milliseconds beside another session’s open transaction that writes',
+    besideTransaction,
+  );
+
+  async function besideTransaction(consistency: 'session' | 'strong'): Promise<void> {
     const foreigner = new pg.Client(servers.primary.connectionString);
     await foreigner.connect();
     const routes = recordRoutes();
     const count = size(33, 333);
-    let id = 0;
+    let id = firstId;
     const batch = async (): Promise<{ shareOnReplica: number; millis: number }> => {
       routes.length = 0;
       const millis: number[] = [];
@@ -40,13 +48,14 @@ describe('a gate that nothing but unflushed log keeps shut', () => {
         await cluster.write('insert into notes values ($1, $2)', [id, 'mine']);
         await foreigner.query("insert into foreign_notes values (repeat('x', 200))");
         const startedAt = performance.now();
-        const { rows } = await cluster.read('select text from notes where id = $1', [id]);
+        const { rows } = await cluster.read('select text from notes where id = $1', [id], { consistency });
         millis.push(performance.now() - startedAt);
         expect(rows).toEqual([{ text: 'mine' }]);
         await foreigner.query('rollback');
       }
       const onReplica = routes.filter((r) => r.role === 'replica').length;
-      report(`${count} reads beside a foreign open transaction`, {
+      firstId = id;
+      report(`${count} ${consistency} reads beside a foreign open transaction`, {
         'p50 ms': percentile(millis, 0.5),
         'p90 ms': percentile(millis, 0.9),
         'on the replica': onReplica,
@@ -54,15 +63,15 @@ describe('a gate that nothing but unflushed log keeps shut', () => {
       });
       return { shareOnReplica: onReplica / count, millis: percentile(millis, 0.9) };
     };
-    // Without a nudge it is 54 ms, on the primary, and so nearly none on the replica. Other work on this machine only ever
+    // Without a nudge it is 54 ms, on the primary, and so nearly none on the replica, which the short form goes by. Other work on this machine only ever
     // adds to it: the best of a few batches is what the gate itself takes.
     const isOpenSoon = ({ shareOnReplica, millis }: Awaited<ReturnType<typeof batch>>): boolean =>
-      shareOnReplica > 0.9 && millis < size(54, 20);
+      shareOnReplica > 0.9 && millis < size(500, 20);
     const best = await bestOf(size(20, 3), batch, isOpenSoon);
     await foreigner.end();
     expect(best).toSatisfy(isOpenSoon);
-    expect(cluster.stats().nudgeCount).toBeGreaterThan(0);
-  });
+    if (consistency === 'strong') expect(cluster.stats().nudgeCount).toBeGreaterThan(0);
+  }
 
   it('stands open at a page boundary on an idle primary, with nobody writing a byte to help', async () => {
     const routes = recordRoutes();

@@ -135,7 +135,7 @@ export const cache: readonly Mutation[] = [
     name: 'a kept answer older than what was seen is given',
     breaks: 'rule 35',
     file: 'src/cache/judge.ts',
-    find: 'trace.sights?.areIn(entry, tables, this.#fleet.history) === false',
+    find: 'trace.sights?.areIn(entry, families, this.#fleet.history) === false',
     replace: 'false',
     tests: [JOINS, 'test/faults/cache/torture.test.ts'],
   },

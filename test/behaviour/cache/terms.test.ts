@@ -40,6 +40,8 @@ beforeAll(async () => {
   await writer.query("insert into products select i, 'name ' || i from generate_series(1, 1000) as i");
   await writer.query(`create function outside(i int) returns text language plpgsql stable
     as $$ begin return (select name from products where id = i); end $$`);
+  await writer.query('create table visits (id int, day int) partition by range (day)');
+  await writer.query('create table visits_1 partition of visits for values from (1) to (2)');
   for (const replica of servers.replicas) await replica.waitForReplay();
 });
 afterEach(async () => {
@@ -181,6 +183,17 @@ describe('what is forgotten', () => {
       await cluster.cache.forget(forgotten);
       expect(await rungOf(cluster, BY_ID, [11], tagged)).toBe('replica');
       expect(await rungOf(cluster, 'select count(*) from orders')).toBe('memory');
+    }
+    for (const [text, table] of [
+      ['select count(*) from visits_1', 'visits'],
+      ['select count(*) from visits', 'public.visits_1'],
+    ] as const) {
+      await rungOf(cluster, text);
+      expect(await rungOf(cluster, text)).toBe('memory');
+      await cluster.cache.forget({ tables: ['orders_of_nobody'] });
+      expect(await rungOf(cluster, text)).toBe('memory');
+      await cluster.cache.forget({ tables: [table] });
+      expect(await rungOf(cluster, text)).toBe('replica');
     }
     await expect(cluster.cache.forget({})).rejects.toThrow(/expected tables, tags or digest/);
     await expect(cluster.cache.forget({ table: 'x' } as object)).rejects.toThrow(/tables/);

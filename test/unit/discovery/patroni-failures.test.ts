@@ -53,7 +53,7 @@ describe('servers by Patroni', () => {
       const answer = find(closing.signal);
       await until('it is asked', () => patroni.requests.length === 1);
       closing.abort();
-      await expect(answer).rejects.toThrow('nobody waits for the answer any more');
+      await expect(answer).rejects.toThrow('the answer is no longer waited for');
       expect(await names(find)).toEqual(['a']);
       expect(patroni.requests).toHaveLength(1);
     });
@@ -145,7 +145,7 @@ describe('servers by Patroni', () => {
     });
 
     it('when nobody waits any more, without asking', async () => {
-      await expect(open()(AbortSignal.abort())).rejects.toThrow('nobody waits');
+      await expect(open()(AbortSignal.abort())).rejects.toThrow('no longer waited for');
       expect(patroni.requests).toHaveLength(0);
     });
   });
