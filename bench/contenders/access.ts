@@ -43,8 +43,8 @@ export interface LadderSpec {
   readonly sessions?: 'none' | 'process' | 'eventual';
   /** Another build of the library: its `index.js`. */
   readonly build?: string;
-  /** Whether it has caches; its reads ask for none. */
-  readonly caches?: boolean;
+  /** Whether it has caches; its reads ask for none. `observe`: it says what caching them would save. */
+  readonly caches?: boolean | 'observe';
   /** Does everything through the pool of `cluster.pool()`, as a bare `pg.Pool` is used. */
   readonly pooled?: boolean;
 }

@@ -35,7 +35,7 @@ export const open: Open<LadderSpec> = async (servers, spec, work) => {
     replicas: servers.replicas.map(node),
     lane,
     namedStatements,
-    ...(caches === true ? { cache: true } : {}),
+    ...(caches === undefined ? {} : { cache: caches === 'observe' ? { auto: caches } : caches }),
   });
   await cluster.ready();
   const others = work === 'beside' ? setInterval(() => writeAsOthers(cluster), 10) : undefined;

@@ -6,6 +6,8 @@
 /** How often the number of reads is looked at. */
 const REVIEW_MILLIS = 250;
 const LARGEST_STRIDE = 4_096;
+/** So many times as much as is allowed in that time may be looked at before less is. */
+const MOST_AT_ONCE = 2;
 
 export class Sampler {
   readonly #perSecond: number;
@@ -13,6 +15,8 @@ export class Sampler {
   #gap = 1;
   #left = 1;
   #passed = 0;
+  /** Looked at since the number of reads was, and the stride was raised. */
+  #taken = 0;
   #reviewedAt = Number.NEGATIVE_INFINITY;
   /** Reads that have come, up to the latest one that was looked at. */
   readCount = 0;
@@ -36,10 +40,17 @@ export class Sampler {
     this.sampledCount++;
     this.#passed += this.#gap;
     if (now - this.#reviewedAt >= REVIEW_MILLIS) this.#review(now);
+    // After a pause all come at once: what was reckoned over the pause is too little.
+    else if (++this.#taken * 1_000 > MOST_AT_ONCE * REVIEW_MILLIS * this.#perSecond) this.#raise();
     // By chance, so that no rhythm of the application hides a statement.
     this.#gap = this.#stride === 1 ? 1 : 1 + Math.floor(Math.random() * (2 * this.#stride - 1));
     this.#left = this.#gap;
     return weight;
+  }
+
+  #raise(): void {
+    this.#taken = 0;
+    this.#stride = Math.min(LARGEST_STRIDE, 2 * this.#stride);
   }
 
   #review(now: number): void {
@@ -49,6 +60,7 @@ export class Sampler {
       this.#stride = Math.min(LARGEST_STRIDE, Math.max(1, stride));
     }
     this.#passed = 0;
+    this.#taken = 0;
     this.#reviewedAt = now;
   }
 }

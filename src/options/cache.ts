@@ -91,6 +91,7 @@ export interface CacheOptions {
    * `'on'` also keeps and gives the answers of statements that it pays for, once it has seen that
    * kept answers are what servers say, and stops when it does not pay any more. It needs
    * `maxStalenessMillis`. A call, a session or a rule that says something of caches is left alone.
+   * Each server is asked once what its `pg_stat_statements` has counted, where that may be read.
    * Default `false`.
    */
   auto?: 'observe' | 'on' | false | undefined;

@@ -6,7 +6,7 @@ import type { AdviceVerdict, CacheOptions, Cluster, CourseState, StatementAdvice
 import { createCluster, routeOf } from '../../../src/index.js';
 import { startTestCluster, type TestCluster, type TestNode } from '../../../src/testing/index.js';
 import { Random } from '../../simulation/random.js';
-import { open, report, until } from '../fixture.js';
+import { until as held, open, report } from '../fixture.js';
 import { type Kind, kinds, SCHEMA, statementsOf, Traffic } from './auto-workload.js';
 
 const READS_BETWEEN_WEIGHINGS = 100;
@@ -26,6 +26,12 @@ vi.mock('../../../src/cache/auto-pace.js', () => ({
 const onRead = (): void => {
   pace.readCount++;
 };
+
+/** Some thousand reads of a machine that may have other work. */
+const PATIENCE_MILLIS = 100_000;
+vi.setConfig({ testTimeout: 3 * PATIENCE_MILLIS });
+const until = (what: string, holds: () => boolean | Promise<boolean>): Promise<void> =>
+  held(what, holds, PATIENCE_MILLIS);
 
 const FAST = { probeMillis: 20, idleProbeMillis: 20 };
 const BOUND_MILLIS = 3_000;

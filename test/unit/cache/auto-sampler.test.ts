@@ -35,6 +35,15 @@ describe('which reads are looked at', () => {
     for (const weight of weights.values()) expect(weight).toBeLessThan(120_000);
   });
 
+  it('are few also where many come at once after a pause', () => {
+    const sampler = new Sampler(200);
+    for (let burst = 0; burst < 20; burst++) {
+      const before = sampler.sampledCount;
+      for (let i = 0; i < 2_000; i++) if (sampler.isDue()) sampler.take(burst * 60_000 + i / 20);
+      expect(sampler.sampledCount - before).toBeLessThan(700);
+    }
+  });
+
   it('are all again when few come', () => {
     const sampler = new Sampler(200);
     play(sampler, 20_000, 2, () => 'a');
