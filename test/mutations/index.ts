@@ -3,6 +3,7 @@ import { cache } from './cache.js';
 import { changes } from './changes.js';
 import { execute } from './execute.js';
 import { freshness } from './freshness.js';
+import { listen } from './listen.js';
 import { live } from './live.js';
 import type { Mutation } from './mutation.js';
 import { nodes } from './nodes.js';
@@ -22,4 +23,5 @@ export const mutations: readonly Mutation[] = [
   ...cache,
   ...changes,
   ...live,
+  ...listen,
 ];
