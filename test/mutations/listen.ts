@@ -36,7 +36,7 @@ export const listen: readonly Mutation[] = [
     file: 'src/listen/listeners.ts',
     find: 'await connection.ask(listenOn([...this.#asked]));',
     replace: 'void connection.ask(listenOn([...this.#asked])).catch(() => undefined);',
-    tests: [LISTEN],
+    tests: [FAULTS],
   },
   {
     name: 'each name of a channel is folded',
