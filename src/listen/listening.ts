@@ -131,7 +131,7 @@ export class Listener implements Listening {
     this.#settings.signal?.removeEventListener('abort', this.#abort);
     this.#failReady(reason);
     this.#items = [];
-    for (const { resolve } of this.#waiters.splice(0)) resolve({ done: true, value: undefined });
+    for (const waiter of this.#waiters.splice(0)) waiter.resolve({ done: true, value: undefined });
     this.#onEnd(this);
   }
 

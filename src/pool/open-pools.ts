@@ -25,6 +25,6 @@ export class OpenPools {
 
   /** Resolves when all have ended, but for those that their users end by themselves already. */
   async end(): Promise<void> {
-    await Promise.all(this.all.map((pool) => (pool.ending ? undefined : pool.end())));
+    await Promise.all(this.all.filter((pool) => !pool.ending).map((pool) => pool.end()));
   }
 }

@@ -41,6 +41,7 @@ const pages: Record<string, () => Asked> = {
         'StreamOptions',
         'CacheReadOptions',
         'WatchOptions',
+        'ListenOptions',
       ],
       allowed: [
         'WriteOptions',
@@ -53,6 +54,9 @@ const pages: Record<string, () => Asked> = {
         'Watch',
         'WatchedState',
         'RowChanges',
+        'Listening',
+        'HeardNotification',
+        'ListenGap',
       ],
     }),
   session: () => fieldsOf('index', { required: ['SessionOptions'], allowed: ['Session', 'JointSession', 'Freshness'] }),
@@ -65,9 +69,10 @@ const pages: Record<string, () => Asked> = {
         'CookieOptions',
         'CacheControlOptions',
         'ServiceOptions',
+        'ServerSentEventsOptions',
         'redis:RedisTokenStoreOptions',
       ],
-      allowed: ['fastify:SessionPluginOptions', 'TokenStore'],
+      allowed: ['fastify:SessionPluginOptions', 'TokenStore', 'EventStart', 'SentState'],
     });
     return { required: [...required, ...optionsOfFunction('http', 'memoryTokenStore')], allowed };
   },

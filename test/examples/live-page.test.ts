@@ -85,7 +85,7 @@ describe.skipIf(obstacle !== undefined)('the live page in a browser', () => {
     await sell(2);
     await shows(39, 39);
     expect((await rows()).map(([name]) => name)).toEqual(['lamp', 'chair']);
-    expect((await rows()).map(([, , seller]) => seller).sort()).toEqual(['process 1', 'process 2']);
+    expect((await rows()).map(([, , seller]) => seller)).toEqual(expect.arrayContaining(['process 1', 'process 2']));
     await page.click('tbody tr:first-child button');
     await shows(38, 39);
   }, 120_000);

@@ -67,6 +67,23 @@ describe('a listener goes on by itself, and is told of a gap', () => {
   });
 });
 
+it('is ready only when the server has answered', async () => {
+  await using keeper = cluster.listen('keeper');
+  await keeper.ready;
+  servers.primary.link.halfOpen();
+  await using late = cluster.listen('late');
+  let isReady = false;
+  const ready = late.ready.then(() => {
+    isReady = true;
+  });
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  expect(isReady).toBe(false);
+  servers.primary.link.restore();
+  await ready;
+  await notify(servers.primary, 'late', 'now');
+  expect((await nextPayload(late)).payload).toBe('now');
+});
+
 it('a server that stands still for a moment loses nothing', async () => {
   await using listening = cluster.listen('still');
   await listening.ready;

@@ -5,6 +5,7 @@ import { changes } from './changes.js';
 import { execute } from './execute.js';
 import { freshness } from './freshness.js';
 import { isolation } from './isolation.js';
+import { listen } from './listen.js';
 import { live } from './live.js';
 import type { Mutation } from './mutation.js';
 import { nodes } from './nodes.js';
@@ -26,4 +27,5 @@ export const mutations: readonly Mutation[] = [
   ...auto,
   ...changes,
   ...live,
+  ...listen,
 ];
