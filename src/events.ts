@@ -198,6 +198,8 @@ export interface WarningEvent extends OfCluster {
    * - `idle-in-transaction`: a transaction was open without a statement for longer than
    *   `idleInTransactionMillis`.
    * - `long-transaction`: a transaction was open for longer than `maxTransactionMillis`.
+   * - `retry-budget-empty`: reads fail with their first error, since too many were sent a second
+   *   time; see `retryBudget`. Told once, until one may be sent again.
    * - `grammar`: PostgreSQL's grammar cannot be loaded here. `query`, `explain` and
    *   `cluster.pool()` take everything for a write until a later try succeeds. Told once.
    *
@@ -238,6 +240,7 @@ export interface WarningEvent extends OfCluster {
     | 'released-in-transaction'
     | 'idle-in-transaction'
     | 'long-transaction'
+    | 'retry-budget-empty'
     | 'write-after-headers'
     | 'write-after-end'
     | 'position-late'

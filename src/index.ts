@@ -44,6 +44,7 @@ export type { RefusedPositions } from './freshness/refused-positions.js';
 export type { Consistency, FreshnessOptions, Target } from './freshness/requirement.js';
 export type { Monotonic } from './freshness/sights.js';
 export type { FallbackStats } from './isolation/priority-limiter.js';
+export type { RetryStats } from './isolation/retry-budget.js';
 export type { TransactionStats } from './isolation/transaction-watch.js';
 export { currentJointSession, type JointSession, jointSession } from './joint-session.js';
 export type { HeardNotification, ListenGap, ListenItem, Listening } from './listen/listening.js';

@@ -5,14 +5,14 @@
  */
 import type { ClientBase, QueryResult, QueryResultRow } from 'pg';
 import { performance } from '../clock.js';
-import type { QueryEvent, Reason, Untold } from '../events.js';
+import type { Reason } from '../events.js';
 import type { Lsn } from '../freshness/lsn.js';
 import type { CheckedOut } from '../nodes/checkout-queue.js';
 import type { DataConnection } from '../nodes/data-connection.js';
 import type { LaneConnection, LaneStatement } from '../nodes/lane-connection.js';
 import type { Node } from '../nodes/node.js';
 import { type Answer, type Submittable, textOf } from '../postgres/arguments.js';
-import { codeOf, isServerFault } from '../postgres/errors.js';
+import { isServerFault } from '../postgres/errors.js';
 import { fateOf } from '../postgres/fate.js';
 import type { PositionRider } from '../postgres/position-rider.js';
 import type { PreparedQuery } from '../postgres/prepared-query.js';
@@ -22,6 +22,7 @@ import { cancellable } from './abort.js';
 import { failedOn } from './connection-state.js';
 import { measure } from './measure.js';
 import { noteRead } from './note-read.js';
+import { tellQuery } from './query-event.js';
 import type { Request, Statement } from './request.js';
 import { markRoute, type RouteRecord } from './route.js';
 import { type Answered, sendOn } from './send.js';
@@ -53,8 +54,10 @@ export class Attempt {
   readonly node: Node;
   readonly reason: Reason;
   /** Gives back the turn under the primary's budget, where one was needed. */
-  endTurn: (() => void) | undefined;
+  endTurn: (() => void) | undefined = undefined;
   private waitedMillis: number;
+  /** Of its statements. */
+  private running = 0;
   /** How far the replica was known to be before the statement ran, on which timeline. */
   private lsn: Lsn | undefined;
   private timeline = 0;
@@ -72,7 +75,6 @@ export class Attempt {
     this.request = request;
     this.node = node;
     this.reason = reason;
-    this.endTurn = undefined;
     this.waitedMillis = 0;
     this.isOpen = false;
     this.route = undefined;
@@ -105,6 +107,8 @@ export class Attempt {
     if (readOn !== undefined) trace?.ended(readOn, now, key, tables, this.upperBound);
     if (this.isOpen) trace?.closed();
     this.node.load.remove();
+    this.node.load.over(this.running);
+    this.running = 0;
     this.endTurn?.();
   }
 
@@ -243,43 +247,28 @@ export class Attempt {
    * @returns what `end` is given; `undefined` where its duration is not wanted
    */
   begin(asked: unknown, isMeasured = false): Sent | undefined {
-    const { node } = this;
+    const { request, node } = this;
     const count = node.load.statementCount++;
+    this.running++;
+    request.context.retries.sent(request.rerunCount === 0, request.startedAt, node.load.sent());
     const isTimed = count < TIMED_ALL || (count & TIMED_MASK) === 0;
-    const isTold = isTimed || this.request.context.fleet.publisher.wants('query');
+    const isTold = isTimed || request.context.fleet.publisher.wants('query');
     return isTold || isMeasured ? { asked, at: performance.now(), isTold } : undefined;
   }
 
   /** It is over. @param sent as `begin` gave it @returns our monotonic clock; 0 where its duration is not wanted */
   end(sent: Sent | undefined, error: Error | null, rowCount: number | null, at?: number): number {
+    if (this.running > 0) {
+      this.running--;
+      this.node.load.over(1);
+    }
     if (sent === undefined) return 0;
     const now = at ?? performance.now();
     if (!sent.isTold) return now;
     this.node.load.statementLatency.add(now - sent.at);
-    if (this.request.context.fleet.publisher.wants('query')) this.#tell(sent.asked, now - sent.at, rowCount, error);
+    if (this.request.context.fleet.publisher.wants('query'))
+      tellQuery(this, sent.asked, now - sent.at, rowCount, error);
     return now;
-  }
-
-  #tell(asked: unknown, durationMillis: number, rowCount: number | null, error: Error | null): void {
-    const { id, context, callingContext } = this.request;
-    const { publisher } = context.fleet;
-    const { name, role } = this.node;
-    // A server, or a driver, may say anything in its place.
-    const code = error === null ? undefined : (codeOf(error) ?? 'unknown');
-    const errorCode = code === undefined || /^\w{1,64}$/.test(code) ? code : 'unknown';
-    const event: Untold<QueryEvent> = {
-      id,
-      node: name,
-      role,
-      durationMillis,
-      rowCount,
-      errorCode,
-      get digest() {
-        const text = textOf(asked);
-        return text === undefined ? undefined : publisher.digestNow(text);
-      },
-    };
-    publisher.publish('query', event, callingContext);
   }
 
   /** Says on a result who gave it; see `routeOf`. */

@@ -3,6 +3,7 @@
  * overrun. It is put together here, once a cluster, and decides nothing.
  */
 import { PriorityLimiter } from '../isolation/priority-limiter.js';
+import { RetryBudget } from '../isolation/retry-budget.js';
 import { TransactionWatch } from '../isolation/transaction-watch.js';
 import type { Fleet } from '../nodes/fleet.js';
 import { ReceiverLooks } from '../nodes/receiver-looks.js';
@@ -17,6 +18,8 @@ export interface ExecutionContext {
   readonly limiter: PriorityLimiter;
   /** What may share a connection. */
   readonly eligibility: LaneEligibility;
+  /** For reads that are sent a second time. */
+  readonly retries: RetryBudget;
   /** What holds transactions open for too long; `undefined` where nobody asks. */
   readonly watch: TransactionWatch | undefined;
   /** Digests of statements of which was told that no replica can run them. */
@@ -32,6 +35,7 @@ export function executionContext(fleet: Fleet, classifier: Classifier): Executio
     fleet,
     limiter: new PriorityLimiter(() => primaryReadBudget(fleet), settings.maxWaiting),
     eligibility: new LaneEligibility(classifier, mayHaveLanes(settings)),
+    retries: new RetryBudget(settings.retryBudget, publisher),
     watch: limits === undefined ? undefined : new TransactionWatch(limits, publisher),
     warned: new TextCache(),
     receiverLooks: keepsCurrent(settings) ? new ReceiverLooks(fleet.history) : undefined,

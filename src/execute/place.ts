@@ -120,6 +120,7 @@ async function connect(attempt: Attempt, terms: ReadTerms): Promise<Proven | und
   const { node, request } = attempt;
   const { signal, context } = request;
   const { selection } = context.fleet;
+  if (isHeldBack(node, request, performance.now())) return undefined;
   let connection: DataConnection;
   try {
     connection = await checkout(node, false, signal);
@@ -130,6 +131,7 @@ async function connect(attempt: Attempt, terms: ReadTerms): Promise<Proven | und
     if (!isPoolTimeout(error)) node.health.gaveNoConnection(error);
     return undefined;
   }
+  node.health.refusals.gave(performance.now());
   const isSameServer = node.observation?.identity.server === connection.identity.server;
   // It may be found sick while the read waits.
   if (isSameServer && !selection.isOut(node) && selection.meets(node, terms, performance.now()))
@@ -146,6 +148,11 @@ async function connect(attempt: Attempt, terms: ReadTerms): Promise<Proven | und
     connection.client.release(true);
   }
   return undefined;
+}
+
+/** Whether a replica that refuses connections is not to be asked for one more: the next rung can answer. A read that insists on it asks. */
+export function isHeldBack({ health, role }: Node, { target }: Request, now: number): boolean {
+  return role === 'replica' && target === undefined && health.refusals.holdsBack(now, Math.random());
 }
 
 /** Whether a session comes from another replica. */

@@ -13,6 +13,7 @@ import type { Profile } from '../statements/profile.js';
 import { Attempt } from './attempt.js';
 import type { LaneSlot } from './lane-slot.js';
 import type { StatementRequest } from './request.js';
+import { mayRunAgain } from './rerun.js';
 
 /** A statement that may share a connection. */
 export interface Shareable {
@@ -99,6 +100,8 @@ async function recover<Row extends QueryResultRow>(
   const { node } = attempt;
   if (error instanceof LaneEvicted) {
     attempt.abandoned();
+    // What holds up one statement may hold up all of a server's, but there is no error that it could fail with.
+    request.context.retries.spend();
     // Also while the floor is not known: what held it up would do so again.
     const hasPeers = request.context.fleet.selection
       .candidates(request.target)
@@ -110,10 +113,9 @@ async function recover<Row extends QueryResultRow>(
   }
   if (isServerFault(error)) node.load.response.failed(now);
   const isOfReplica = node.role === 'replica' && (isRecoveryConflict(error) || refusesSerializable(error));
-  if (isOfReplica || isLost) {
+  if ((isOfReplica || isLost) && mayRunAgain(request, error, isLost)) {
     attempt.abandoned();
     request.lostOn = new Set([node]);
-    request.rerunCount++;
     return elsewhere(request, refused);
   }
   if (isServerError(error)) node.health.succeeded();

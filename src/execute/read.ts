@@ -14,7 +14,7 @@ import { giveBack, giveBackAfter } from './give-back.js';
 import { type KnownRoute, knownRoute } from './known-route.js';
 import { type LaneSlot, laneSlotFor } from './lane-slot.js';
 import type { Placement } from './open-series.js';
-import { place } from './place.js';
+import { isHeldBack, place } from './place.js';
 import { type Refused, readOnLane, type Shareable } from './read-on-lane.js';
 import { readOnPrimary, readUnlessFinal } from './read-on-primary.js';
 import { refreshPrimary } from './refresh-primary.js';
@@ -85,6 +85,7 @@ function readAtOnce<Row extends QueryResultRow>(
   refused: Refused<Row>,
 ): Promise<QueryResult<Row>> {
   const { node, why } = route;
+  if (isHeldBack(node, request, request.startedAt)) return readOnPool(request, refused, new Set([node]));
   const attempt = new Attempt(request, node, request.target === undefined ? why : 'hint');
   return new Promise((resolve) => {
     attempt.checkout(false, (error, connection) => {
@@ -97,6 +98,7 @@ function readAtOnce<Row extends QueryResultRow>(
         resolve(readOnPool(request, refused, connection === undefined ? new Set([node]) : undefined));
         return;
       }
+      node.health.refusals.gave(now);
       attempt.placed(now, connection);
       attempt.send<Row>(connection, request.statement, (failure, result) => {
         if (failure === null) resolve(over(attempt, connection, request) ?? result);

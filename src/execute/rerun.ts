@@ -5,11 +5,13 @@
 
 import { performance, setTimeout } from '../clock.js';
 import { settledWithin } from '../deadline.js';
+import { saying } from '../errors.js';
 import type { DataConnection } from '../nodes/data-connection.js';
 import type { Fleet } from '../nodes/fleet.js';
 import type { Node } from '../nodes/node.js';
 import { codeOf, isRecoveryConflict, isTooLong, refusesSerializable, wasTooIdle } from '../postgres/errors.js';
 import type { Attempt } from './attempt.js';
+import type { Request } from './request.js';
 
 const POLL_MILLIS = 20;
 /** A server that is starting, stopping or recovering says so. */
@@ -31,8 +33,8 @@ export async function lostAgain(attempt: Attempt, connection: DataConnection, er
   const { wasGivenUp, wasAbandoned } = connection;
   if (isLoss && wasGivenUp) {
     // What was closed here, since nothing came on it any more, says nothing of the server, nor of the statement.
+    if (!mayRunAgain(request, error, true)) return false;
     request.lostOn ??= new Set();
-    request.rerunCount++;
     return true;
   }
   if (isLoss) lostUnder(node, error, 'read');
@@ -45,7 +47,21 @@ export async function lostAgain(attempt: Attempt, connection: DataConnection, er
     // One that answers on a new connection had not been hung up by the statement: its old connections were silent.
     if (state !== 'gone' && !(state === 'answers' && wasAbandoned)) return false;
   }
+  if (!mayRunAgain(request, error, isLoss)) return false;
   request.lostOn = new Set(lostOn).add(node);
+  return true;
+}
+
+/**
+ * Whether a read may be sent once more: draws on the budget for that. Where that is empty, the error that the read fails with
+ * says so.
+ * @param isLoss whether the read was lost with its connection
+ */
+export function mayRunAgain(request: Request, error: unknown, isLoss: boolean): boolean {
+  if (!request.context.retries.draw(isLoss)) {
+    saying(error, ' (it was not run again: the retry budget is empty)');
+    return false;
+  }
   request.rerunCount++;
   return true;
 }

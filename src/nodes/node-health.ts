@@ -13,6 +13,7 @@ import { Ejection, type Health } from './ejection.js';
 import { wordsOf } from './fault.js';
 import type { NodeConnections } from './node-connections.js';
 import type { Observation } from './observation.js';
+import { Refusals } from './refusals.js';
 import type { ReplicaPosition } from './replica-position.js';
 
 const TOO_MANY_CONNECTIONS = '53300';
@@ -40,6 +41,8 @@ export class NodeHealth {
   isEjected = false;
   /** The share of its weight that it may carry, above 0 and up to 1. */
   share = 1;
+  /** How it answers those who ask for a connection. */
+  readonly refusals = new Refusals();
   /** When it first answered, by our monotonic clock; `undefined` before. */
   answeredSince: number | undefined;
   /** Why it did not answer the last time; `undefined` when it did. */
@@ -138,7 +141,9 @@ export class NodeHealth {
   /** It gave no connection. Like `failed`, unless the error says nothing about the server: a full one is not a dead one. */
   gaveNoConnection(error: unknown): void {
     if (error instanceof WaitCancelled) return;
-    if (isCrowd(error)) this.#patient.load.response.failed(performance.now());
+    const now = performance.now();
+    this.refusals.failed(error, now);
+    if (isCrowd(error)) this.#patient.load.response.failed(now);
     else this.failed('it gave no connection');
   }
 

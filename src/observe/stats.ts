@@ -6,6 +6,7 @@ import type { ExecutionContext } from '../execute/context.js';
 import { formatLsn } from '../freshness/lsn.js';
 import type { RefusedPositions } from '../freshness/refused-positions.js';
 import type { FallbackStats } from '../isolation/priority-limiter.js';
+import type { RetryStats } from '../isolation/retry-budget.js';
 import type { TransactionStats } from '../isolation/transaction-watch.js';
 import type { DiscoveryStats } from '../nodes/membership.js';
 import type { Node, Role } from '../nodes/node.js';
@@ -34,6 +35,8 @@ export interface NodeStats {
   readonly readCount: number;
   /** `readCount` as a share of all nodes' reads since the start, 0 to 1. */
   readonly readShare: number;
+  /** Reads that were sent to the next rung since it refused most connections. */
+  readonly heldBackCount: number;
   /** How long its latest statements took, in milliseconds, from their sending to their answer; of a busy node every eighth is timed. `undefined` without one. */
   readonly latencyMillis: { readonly p50: number; readonly p99: number } | undefined;
   /**
@@ -68,6 +71,8 @@ export interface ClusterStats {
   readonly tokens: Readonly<RefusedPositions>;
   /** Reads that no replica could serve, under the primary's budget. */
   readonly fallback: Readonly<FallbackStats>;
+  /** Reads that were sent a second time, under the option `retryBudget`. */
+  readonly retries: Readonly<RetryStats>;
   /** Transactions that are watched; `undefined` without `idleInTransactionMillis` and `maxTransactionMillis`. */
   readonly transactions: Readonly<TransactionStats> | undefined;
   /** The latest changes of who takes writes, at most 100, the oldest first. */
@@ -78,7 +83,7 @@ export interface ClusterStats {
   readonly riderCount: number;
 }
 
-export function statsOf({ fleet, limiter, watch }: ExecutionContext): ClusterStats {
+export function statsOf({ fleet, limiter, retries, watch }: ExecutionContext): ClusterStats {
   const { history, nodes, counts, leadership, selection } = fleet;
   const now = performance.now();
   const readCount = nodes.reduce((sum, node) => sum + node.load.readCount, 0);
@@ -94,6 +99,7 @@ export function statsOf({ fleet, limiter, watch }: ExecutionContext): ClusterSta
     discovery: Object.freeze(fleet.membership.stats),
     tokens: Object.freeze(history.refused.snapshot()),
     fallback: Object.freeze(limiter.stats),
+    retries: Object.freeze(retries.stats),
     transactions: watch === undefined ? undefined : Object.freeze(watch.stats),
     topology: Object.freeze([...leadership.changes]),
     riderCount: fleet.riders.answeredCount,
@@ -120,6 +126,7 @@ function nodeStats(node: Node, problem: LadderError | undefined, allReads: numbe
     inFlight: load.count,
     statementCount: load.statementCount,
     readCount,
+    heldBackCount: node.health.refusals.heldBackCount,
     readShare: allReads === 0 ? 0 : readCount / allReads,
     responseMillis: load.response.millis,
     latencyMillis: p50 === undefined || p99 === undefined ? undefined : Object.freeze({ p50, p99 }),

@@ -24,6 +24,14 @@ export interface LaneOptions {
   maxInFlight?: number | undefined;
 }
 
+/** How often reads may be sent a second time; see {@link ClusterBehaviour.retryBudget}. */
+export interface RetryBudgetOptions {
+  /** As a part of the statements of the last ten seconds, 0 to 1. Default 0.2. */
+  share?: number | undefined;
+  /** Beside that, for each second, 0 and above. Default 10. */
+  perSecond?: number | undefined;
+}
+
 export type ClusterOptions = (LabelledNodes | UnlabelledNodes) & ClusterBehaviour;
 
 /** Keys that are read too often for one replica. */
@@ -98,6 +106,13 @@ export interface ClusterBehaviour extends FreshnessOptions {
    * for a new primary when the old one is gone.
    */
   primaryWaitMillis?: number | undefined;
+  /**
+   * How often reads may be sent a second time, after a loss or a refusal by a replica, from this
+   * process. When that is used up, a read fails with its first error, and a `retry-budget-empty`
+   * warning tells. What one server has under way may always be sent again when that server is lost.
+   * Default: a fifth of the statements of ten seconds, and 10 a second.
+   */
+  retryBudget?: RetryBudgetOptions | undefined;
   /**
    * How long a transaction may stay open without a statement before it is told, in milliseconds, at
    * least 10. It holds locks and connections meanwhile, and keeps vacuum from its work. Default:

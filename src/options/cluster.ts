@@ -23,6 +23,11 @@ export interface LaneSettings {
   readonly maxInFlight: number;
 }
 
+export interface RetryBudgetSettings {
+  readonly share: number;
+  readonly perSecond: number;
+}
+
 /** What transactions are held to; one of the two bounds is set. */
 export interface TransactionLimits {
   readonly idleMillis: number | undefined;
@@ -41,6 +46,7 @@ export interface Settings {
   readonly catalogRefreshMillis: number;
   readonly onInvalidHint: 'throw' | 'ignore' | undefined;
   readonly primaryWaitMillis: number;
+  readonly retryBudget: RetryBudgetSettings;
   readonly transactionLimits: TransactionLimits | undefined;
   readonly onTwoPrimaries: 'highestTimeline' | 'refuse';
   readonly onSerializableDefault: 'primary' | 'repeatableRead';
@@ -97,6 +103,10 @@ const clusterSchema = optionsOf({
   primaryReadBudget: z.int().min(1).optional(),
   maxWaiting: z.int().min(1).default(10_000),
   primaryWaitMillis: millis.default(10_000),
+  retryBudget: optionsOf({
+    share: z.number().min(0).max(1).default(0.2),
+    perSecond: z.number().min(0).max(1_000_000).default(10),
+  }).prefault({}),
   idleInTransactionMillis: millis.min(10).optional(),
   maxTransactionMillis: millis.min(10).optional(),
   onTransactionLimit: z.enum(['warn', 'end']).default('warn'),

@@ -2,6 +2,8 @@
 import type { Mutation } from './mutation.js';
 
 const WATCH = 'test/unit/isolation/transaction-watch.test.ts';
+const BUDGET = 'test/unit/isolation/retry-budget.test.ts';
+const RETRIES = 'test/faults/retry-budget.test.ts';
 const HELD_OPEN = 'test/behaviour/transaction/held-open.test.ts';
 
 export const isolation: readonly Mutation[] = [
@@ -52,5 +54,45 @@ export const isolation: readonly Mutation[] = [
     find: 'if (!this.#time.isOver) lostUnder',
     replace: 'lostUnder',
     tests: [HELD_OPEN],
+  },
+  {
+    name: 'reads are sent again without end',
+    breaks: 'rule 44',
+    file: 'src/isolation/retry-budget.ts',
+    find: 'if (this.#left(isLoss) >= 1) {',
+    replace: 'if (this.#left(isLoss) >= Number.NEGATIVE_INFINITY) {',
+    tests: [BUDGET, RETRIES],
+  },
+  {
+    name: 'what was saved up in quiet times is spent on top of what a storm brings',
+    breaks: 'rule 44',
+    file: 'src/isolation/retry-budget.ts',
+    find: '      drawn += bucket.drawn;',
+    replace: '      drawn = this.#current.drawn;',
+    tests: [BUDGET],
+  },
+  {
+    name: 'the loss of one server exhausts the budget',
+    breaks: 'rule 44',
+    file: 'src/isolation/retry-budget.ts',
+    find: 'return base + (isLoss ? peak : 0) - drawn;',
+    replace: 'return base - drawn;',
+    tests: [BUDGET, RETRIES],
+  },
+  {
+    name: 'a read on a shared connection runs again whatever the budget says',
+    breaks: 'rule 44',
+    file: 'src/execute/read-on-lane.ts',
+    find: '(isOfReplica || isLost) && mayRunAgain(request, error, isLost)',
+    replace: 'isOfReplica || isLost',
+    tests: ['test/unit/execute/read-on-lane.test.ts'],
+  },
+  {
+    name: 'a replica that refuses connections is asked for one by every read',
+    breaks: 'rule 44',
+    file: 'src/nodes/refusals.ts',
+    find: '    this.#heldBackCount++;\n    return true;',
+    replace: '    return false;',
+    tests: ['test/unit/nodes/refusals.test.ts', RETRIES],
   },
 ];

@@ -7,8 +7,10 @@ import { PrimaryHistory } from '../../../src/freshness/primary-history.js';
 import { ReadTrace } from '../../../src/freshness/read-trace.js';
 import type { Consistency, Target } from '../../../src/freshness/requirement.js';
 import { PriorityLimiter } from '../../../src/isolation/priority-limiter.js';
+import { RetryBudget } from '../../../src/isolation/retry-budget.js';
 import type { Node } from '../../../src/nodes/node.js';
 import { PositionRiders } from '../../../src/nodes/position-riders.js';
+import { Refusals } from '../../../src/nodes/refusals.js';
 import { RouteCounts } from '../../../src/nodes/route-counts.js';
 import { Selection } from '../../../src/nodes/selection.js';
 import { type Publisher as EventPublisher, Publisher } from '../../../src/publisher.js';
@@ -63,6 +65,7 @@ export function playedNode(name: string, lsn: bigint | undefined, over: object =
       response: { failed: (_: number): void => undefined, took: (): void => undefined },
     }),
     mayHaveMoved: () => true,
+    refusals: new Refusals(),
     takeLane: (): unknown => ({ of: name }),
     gaveNoConnection: () => void log.push('lost'),
     failed: () => void log.push('failed'),
@@ -146,7 +149,8 @@ export function playedFleet(replicas: readonly PlayedNode[], over: Over = {}) {
     ...over.fleet,
   };
   const limiter = new PriorityLimiter(() => over.limit ?? 1, over.maxWaiting);
-  const context = { fleet, limiter } as unknown as ExecutionContext;
+  const retries = new RetryBudget({ share: 0.2, perSecond: 10 }, publisher);
+  const context = { fleet, limiter, retries } as unknown as ExecutionContext;
   return { context, fleet: fleet as typeof fleet & ExecutionContext['fleet'], primary, history, limiter, waits };
 }
 

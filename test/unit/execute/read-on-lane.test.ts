@@ -99,6 +99,15 @@ describe('a read on a shared connection', () => {
     expect([alone.passedOver, alone.request.lostOn]).toEqual([[], undefined]);
   });
 
+  it('fails with its own error while the budget for reads that run again is empty', async () => {
+    const loss = Object.assign(new Error('conflict with recovery'), { code: '40001', severity: 'ERROR' });
+    const { run, request, passedOver } = reading(100n, loss);
+    for (let isLeft = true; isLeft; ) isLeft = request.context.retries.draw(true);
+    await expect(run(false)).rejects.toBe(loss);
+    expect(loss.message).toMatch(/budget is empty\)$/);
+    expect([request.lostOn, request.rerunCount, passedOver]).toEqual([undefined, 0, []]);
+  });
+
   it('runs once more elsewhere when its server is lost under it', async () => {
     const { run, request, replica } = reading(100n, new Error('Connection terminated unexpectedly'));
     Object.assign(replica.client, { _queryable: false });

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { lostAgain } from '../../../src/execute/rerun.js';
+import { RetryBudget } from '../../../src/isolation/retry-budget.js';
+import { Publisher } from '../../../src/publisher.js';
 
 const HANG_MILLIS = 20;
 const loss = new Error('Connection terminated unexpectedly');
@@ -16,8 +18,8 @@ const startingNode = () => ({
 });
 
 /** A request under which nothing was lost yet. */
-const aRequest = (signal?: AbortSignal) => ({
-  context: { fleet },
+const aRequest = (signal?: AbortSignal, budget = { share: 0.2, perSecond: 10 }) => ({
+  context: { fleet, retries: new RetryBudget(budget, new Publisher('shop')) },
   signal,
   lostOn: undefined as unknown,
   rerunCount: 0,
@@ -74,6 +76,16 @@ describe('a read that was lost under way', () => {
         refusal,
       ),
     ).toBe(false);
+  });
+
+  it('is not run again while the budget for that is empty: its error says so', async () => {
+    const request = aRequest(undefined, { share: 0, perSecond: 0 });
+    const own = new Error('Connection terminated unexpectedly');
+    const connection = { isLost: true, wasGivenUp: false, wasAbandoned: false, identity: { server: '1@1' } };
+    expect(await lostAgain({ request, node: startingNode() } as never, connection as never, own)).toBe(false);
+    expect(own.message).toBe('Connection terminated unexpectedly (it was not run again: the retry budget is empty)');
+    expect(request).toMatchObject({ lostOn: undefined, rerunCount: 0 });
+    expect(request.context.retries.stats).toMatchObject({ drawnCount: 0, refusedCount: 1, retryBudgetEmpty: true });
   });
 
   it('is not run again on a server that it has been lost on, nor for a caller who has given up', async () => {
