@@ -195,11 +195,9 @@ export interface WarningEvent extends OfCluster {
    *   reads an UNLOGGED table. It runs on the primary.
    * - `released-in-transaction`: a client of `cluster.pool()` was released before COMMIT or
    *   ROLLBACK, or `query` of a pool has left a transaction open.
-   * - `idle-in-transaction`: a transaction was open without a statement for longer than
-   *   `idleInTransactionMillis`.
+   * - `idle-in-transaction`: a transaction was open without a statement for `idleInTransactionMillis`.
    * - `long-transaction`: a transaction was open for longer than `maxTransactionMillis`.
-   * - `retry-budget-empty`: reads fail with their first error, since too many were sent a second
-   *   time; see `retryBudget`. Told once, until one may be sent again.
+   * - `retry-budget-empty`: reads fail with their first error: too many were sent twice, see `retryBudget`. Told once.
    * - `grammar`: PostgreSQL's grammar cannot be loaded here. `query`, `explain` and
    *   `cluster.pool()` take everything for a write until a later try succeeds. Told once.
    *
@@ -227,8 +225,7 @@ export interface WarningEvent extends OfCluster {
    *   Or a primary that was known by its own word alone is gone, and the one before is used again.
    *   Told once for each claim.
    * - `closed-under-way`: `close({ timeoutMillis })` reached its deadline, and cut off the rest.
-   * - `watch`: a live query could not be run. It is tried again, later and later. Told once for all
-   *   failures in a row.
+   * - `watch`: a live query could not be run. It is tried again. Told once for all failures in a row.
    * - `changes`: changes are not heard, or not those of all tables that were named. Told once for
    *   each cause; it is tried again by itself.
    * - `listen`: `cluster.listen` has no connection. Told once for each cause; it is tried again.
