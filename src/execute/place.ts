@@ -152,7 +152,7 @@ async function connect(attempt: Attempt, terms: ReadTerms): Promise<Proven | und
 
 /** Whether a replica that refuses connections is not to be asked for one more: the next rung can answer. A read that insists on it asks. */
 export function isHeldBack({ health, role }: Node, { target }: Request, now: number): boolean {
-  return role === 'replica' && target === undefined && health.refusals.holdsBack(now, Math.random());
+  return role === 'replica' && target === undefined && health.refusals.holdsBack(now, Math.random);
 }
 
 /** Whether a session comes from another replica. */

@@ -109,6 +109,8 @@ export class NodeHealth {
 
   /** The server answered. @param observation `undefined` where it tells no position */
   answered(observation: Observation | undefined): void {
+    // It takes connections again.
+    if (this.lastError !== undefined || this.isEjected) this.refusals.forget();
     this.lastError = undefined;
     this.answeredSince ??= performance.now();
     if (observation === undefined) return;

@@ -42,17 +42,23 @@ export class Refusals {
     this.#present.asked++;
   }
 
-  /** Whether the next read is not to ask. @param dice 0 to 1, by chance */
-  holdsBack(now: number, dice: number): boolean {
+  /** Whether the next read is not to ask. @param dice 0 to 1, by chance; thrown only where it matters */
+  holdsBack(now: number, dice: () => number): boolean {
     this.#pass(now);
     const asked = this.#present.asked + this.#before.asked;
     const given = this.#present.given + this.#before.given;
     // As a rule.
     if (asked === given) return false;
-    if (dice >= (asked - K * given) / (asked + 1)) return false;
+    if (dice() >= (asked - K * given) / (asked + 1)) return false;
     this.#present.asked++;
     this.#heldBackCount++;
     return true;
+  }
+
+  /** It is known to take connections again: what it has refused before says nothing any more. */
+  forget(): void {
+    this.#present = { asked: 0, given: 0 };
+    this.#before = { asked: 0, given: 0 };
   }
 
   #pass(now: number): void {

@@ -7,7 +7,7 @@ const refusal = (code: string) => Object.assign(new Error('no'), { code });
 function heldBack(refusals: Refusals, count: number, now: number, outcome: (now: number) => void): number {
   let held = 0;
   for (let i = 0; i < count; i++) {
-    if (refusals.holdsBack(now, ((i * 7_919) % 1_000) / 1_000)) held++;
+    if (refusals.holdsBack(now, () => ((i * 7_919) % 1_000) / 1_000)) held++;
     else outcome(now);
   }
   return held;
