@@ -208,7 +208,7 @@ describe('by what connections write their answers', () => {
     const before = await askedCount();
     {
       await using cluster = await openPlain(servers);
-      for (let i = 0; i < 10; i++) expect((await read(cluster)).source).toBeUndefined();
+      for (let i = 0; i < 10; i++) expect((await read(cluster)).source?.settings).toBeUndefined();
       expect([answerSources().current, answerSources().problem]).toEqual([undefined, undefined]);
     }
     expect(await askedCount()).toBe(before);

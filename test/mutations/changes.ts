@@ -164,7 +164,7 @@ export const changes: readonly Mutation[] = [
   },
   {
     name: 'a role that may replicate is not told which timeline a replica is on',
-    breaks: 'issue 25',
+    breaks: 'rule 6',
     file: 'src/nodes/probe.ts',
     find: 'this.#listener.hidden();',
     replace: 'void 0;',

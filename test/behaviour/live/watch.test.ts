@@ -135,6 +135,7 @@ describe('a live query', () => {
     await query(servers.primary, 'create table if not exists parts (id int primary key, name text)');
     await query(servers.primary, 'alter publication pg_ladder add table parts');
     await query(servers.primary, "insert into parts values (1, 'a'), (2, 'b')");
+    await until('the table is known', async () => (await cluster.explain('select * from parts')).class === 'read');
     await using watch = cluster.watch<Item>('select * from parts', [], {
       diff: 'id',
       maxStalenessMillis: 500,
