@@ -70,7 +70,14 @@ export type {
   WriteOptions,
 } from './options/calls.js';
 export type { ChangesOptions } from './options/changes.js';
-export type { ClusterBehaviour, ClusterOptions, HotKeyOptions, LaneOptions, OnConnect } from './options/cluster.js';
+export type {
+  ClusterBehaviour,
+  ClusterOptions,
+  HotKeyOptions,
+  LaneOptions,
+  OnConnect,
+  RetryBudgetOptions,
+} from './options/cluster.js';
 export type { InheritCredentials } from './options/credentials.js';
 export type { Discovery, DiscoveryContext, NodeAnswer } from './options/discovery.js';
 export type { ListenOptions } from './options/listen.js';

@@ -16,7 +16,14 @@ import type { InheritCredentials } from './credentials.js';
 import type { Discovery } from './discovery.js';
 import { type NodeSettings, node, nodesFromUrl, nodesOf, rejectTwins } from './servers.js';
 
-export type { ClusterBehaviour, ClusterOptions, HotKeyOptions, LaneOptions, OnConnect } from './behaviour.js';
+export type {
+  ClusterBehaviour,
+  ClusterOptions,
+  HotKeyOptions,
+  LaneOptions,
+  OnConnect,
+  RetryBudgetOptions,
+} from './behaviour.js';
 
 export interface LaneSettings {
   readonly connections: number;

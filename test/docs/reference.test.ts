@@ -26,6 +26,7 @@ const pages: Record<string, () => Asked> = {
         'NodeLabels',
         'LaneOptions',
         'HotKeyOptions',
+        'RetryBudgetOptions',
         'CacheOptions',
         'CacheRule',
         'ChangesOptions',
